@@ -1,0 +1,1 @@
+"""An auto-scheduler for chips that do not exist yet."""

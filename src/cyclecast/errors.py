@@ -1,0 +1,69 @@
+"""Every exception that cyclecast raises on purpose.
+
+CyclecastError
+ |- OptionError          an unknown name or a bad value of an option
+ |- DeviceError          a device file that cannot be read or contradicts itself
+ |- ModelError           a network file that cannot be read
+ |   `- UnsupportedError   ... or asks for an operator or a shape that is not supported
+ |- FitError             a workload that the device cannot hold
+ |- MappingError         a mapping that breaks one of its laws
+ |- ScheduleError        a scheduled module that cannot be read as a mapping
+ |- BehaviourError       a wrong use of the behaviour model, such as reading an unwritten array
+ `- DatabaseError        a record database that cannot be opened or written
+
+Each says where it happened, what was demanded, the bound that was met, and a lever to pull.
+"""
+
+from __future__ import annotations
+
+
+class CyclecastError(Exception):
+    """The root of the tree; its text is one line: where, demand, bound, lever."""
+
+    def __init__(self, where: str, demand: str, bound: str = "", lever: str = "") -> None:
+        self.where = where
+        self.demand = demand
+        self.bound = bound
+        self.lever = lever
+        super().__init__(where, demand, bound, lever)
+
+    def __str__(self) -> str:
+        bound = f", {self.bound}" if self.bound else ""
+        lever = f"; try {self.lever}" if self.lever else ""
+        return f"{self.where}: {self.demand}{bound}{lever}"
+
+
+class OptionError(CyclecastError, ValueError):
+    """An option has an unknown name or a bad value."""
+
+
+class DeviceError(CyclecastError, ValueError):
+    """A device file cannot be read or contradicts itself."""
+
+
+class ModelError(CyclecastError, ValueError):
+    """A network file cannot be read."""
+
+
+class UnsupportedError(ModelError):
+    """A network asks for an operator or a shape that is not supported."""
+
+
+class FitError(CyclecastError, ValueError):
+    """The device cannot hold a workload."""
+
+
+class MappingError(CyclecastError, ValueError):
+    """A mapping breaks one of its laws."""
+
+
+class ScheduleError(CyclecastError, ValueError):
+    """A scheduled module cannot be read as a mapping."""
+
+
+class BehaviourError(CyclecastError, RuntimeError):
+    """The behaviour model was used as the device cannot be."""
+
+
+class DatabaseError(CyclecastError, RuntimeError):
+    """A record database cannot be opened, read or written."""

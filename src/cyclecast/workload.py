@@ -1,0 +1,124 @@
+"""What is scheduled: one operator instance (`Workload`) and the network it comes from (`Network`).
+
+Every workload is seen in matrix-vector form: for each group, `pixels` input vectors of `reduction` values
+meet a weight matrix of `reduction` x `filters` values. A convolution's im2col gives exactly this form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import prod
+from typing import Any
+
+from cyclecast.errors import MappingError
+
+
+class Kind(StrEnum):
+    """The role of an axis, by the operands it indexes."""
+
+    GROUP = "group"
+    """Indexes input, weight and output: independent products (convolution groups, batch of a batch matmul)."""
+    PIXEL = "pixel"
+    """Indexes input and output: the weights are reused along it."""
+    FILTER = "filter"
+    """Indexes weight and output: the inputs are reused along it."""
+    REDUCTION = "reduction"
+    """Indexes input and weight: summed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One loop axis of an operator."""
+
+    name: str
+    extent: int
+    kind: Kind
+
+    def __post_init__(self) -> None:
+        if self.extent < 1:
+            raise MappingError(f"axis {self.name}", f"an extent of {self.extent}", "extents are at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One operator instance to schedule. Equal axes and bits make equal workloads, whatever the name."""
+
+    name: str = field(compare=False)
+    axes: tuple[Axis, ...]
+    input_bits: int = 8
+    weight_bits: int = 8
+
+    def __post_init__(self) -> None:
+        for bits in (self.input_bits, self.weight_bits):
+            if not 1 <= bits <= 32:
+                raise MappingError(f"workload {self.name}", f"{bits}-bit values", "1 to 32 bits are possible")
+
+    def extent(self, kind: Kind) -> int:
+        """The product of the extents of all axes of this kind (1 if there is none)."""
+        return prod(axis.extent for axis in self.axes if axis.kind is kind)
+
+    @property
+    def groups(self) -> int:
+        """Independent matrices."""
+        return self.extent(Kind.GROUP)
+
+    @property
+    def pixels(self) -> int:
+        """Input vectors per group."""
+        return self.extent(Kind.PIXEL)
+
+    @property
+    def filters(self) -> int:
+        """Output values per input vector."""
+        return self.extent(Kind.FILTER)
+
+    @property
+    def reduction(self) -> int:
+        """Values of one input vector."""
+        return self.extent(Kind.REDUCTION)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulate operations."""
+        return prod(axis.extent for axis in self.axes)
+
+    @property
+    def weights(self) -> int:
+        """Weight values."""
+        return self.groups * self.reduction * self.filters
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A workload of a network: how often it occurs, and the kernel (function of the program) that computes it."""
+
+    workload: Workload
+    count: int
+    kernel: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostOperator:
+    """Operators of one kind that stay on the host."""
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network ready to schedule: equal workloads merged, the rest left to the host.
+
+    `program` is the front end's compiled-from form (a TVM `IRModule`); only the rows that may import TVM look into it.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    host: tuple[HostOperator, ...]
+    program: Any = field(compare=False, repr=False)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulate operations of all scheduled workloads, counts included."""
+        return sum(member.count * member.workload.macs for member in self.members)
