@@ -1,0 +1,145 @@
+"""Read a TIR block as a workload: the contraction `output[...] += input[...] * weight[...]`.
+
+An iterator's role follows from the operands that it indexes; nothing depends on the operator's name or layout, so
+convolutions of any rank, stride, padding, dilation and grouping, dense layers and matrix products all are read alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tvm_ffi
+from tvm import tirx
+from tvm.ir import TensorLoad
+from tvm.ir.prim.expr import FloorDiv
+from tvm.s_tir.stmt import SBlock
+
+from cyclecast.errors import ScheduleError
+from cyclecast.workload import Axis, Kind, Workload
+
+KIND_BY_OPERANDS = {
+    (True, True, True): Kind.GROUP,
+    (True, False, True): Kind.PIXEL,
+    (False, True, True): Kind.FILTER,
+    (True, True, False): Kind.REDUCTION,
+}
+"""The role of an iterator, by whether it indexes (input, weight, output)."""
+
+INTEGER_BITS = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """An iterator that must be cut before it has one role: filters of all groups are (group, filter of the group)."""
+
+    iterator: int
+    inner: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A block that multiplies and accumulates, and the role of each of its iterators."""
+
+    block: str
+    kinds: tuple[Kind, ...]
+    """One per block iterator; a split iterator counts as a filter here."""
+    splits: tuple[Split, ...]
+    workload: Workload
+
+
+def contraction_of(block: Any, name: str) -> Contraction | None:
+    """The contraction that an `SBlock` computes, or None where it computes something else or not on integers."""
+    operands = _operands(block)
+    if operands is None:
+        return None
+    data, weight, output = operands
+    bits = tuple(INTEGER_BITS.get(str(load.source.dtype)) for load in (data, weight))
+    if bits[0] is None or bits[1] is None:
+        return None
+    used = [[_variables(index) for index in indices] for indices in (data.indices, weight.indices, output)]
+    kinds: list[Kind] = []
+    splits: list[Split] = []
+    axes: list[Axis] = []
+    for position, iterator in enumerate(block.iter_vars):
+        extent, label = int(iterator.dom.extent), str(iterator.var.name).removeprefix("v_")
+        inside = tuple(any(iterator.var in variables for variables in operand) for operand in used)
+        kind = _unit_kind(iterator) if extent == 1 else KIND_BY_OPERANDS.get((inside[0], inside[1], inside[2]))
+        if kind is None:
+            return None
+        inner = _common_divisor(iterator.var, (*data.indices, *weight.indices)) if kind is Kind.GROUP else 1
+        if inner > 1:
+            splits.append(Split(position, inner))
+            kind = Kind.FILTER
+            axes += [Axis(f"{label}_group", extent // inner, Kind.GROUP), Axis(label, inner, Kind.FILTER)]
+        else:
+            axes.append(Axis(label, extent, kind))
+        kinds.append(kind)
+    workload = Workload(name, tuple(axes), input_bits=bits[0], weight_bits=bits[1])
+    return Contraction(str(block.name_hint), tuple(kinds), tuple(splits), workload)
+
+
+def contractions_in(function: Any, name: str) -> list[Contraction]:
+    """Every contraction of a `PrimFunc`, in program order."""
+    found: list[Contraction] = []
+
+    def visit(block: Any) -> None:
+        contraction = contraction_of(block, name)
+        if contraction is not None:
+            found.append(contraction)
+
+    tvm_ffi.structural_walk(function.body, [(SBlock, visit)], order="pre")
+    return found
+
+
+def workload_of(function: Any, name: str) -> Workload:
+    """The workload of a `PrimFunc` that holds exactly one contraction; otherwise `ScheduleError`."""
+    found = contractions_in(function, name)
+    if len(found) != 1:
+        raise ScheduleError(
+            name, f"{len(found)} integer contractions in the function", "there must be exactly one",
+            "one int8 or int16 convolution, dense layer or matrix product per function",
+        )  # fmt: skip
+    return found[0].workload
+
+
+def _operands(block: Any) -> tuple[Any, Any, tuple[Any, ...]] | None:
+    """The loads of input and weight and the indices of the output of `output += input * weight`, or None."""
+    store = block.body
+    if block.init is None or not isinstance(store, tirx.BufferStore) or not isinstance(store.value, tirx.Add):
+        return None
+    product = store.value.b
+    if not isinstance(product, tirx.Mul):
+        return None
+    data, weight = _uncast(product.a), _uncast(product.b)
+    if not isinstance(data, TensorLoad) or not isinstance(weight, TensorLoad):
+        return None
+    return data, weight, tuple(store.indices)
+
+
+def _uncast(value: Any) -> Any:
+    return value.value if isinstance(value, tirx.Cast) else value
+
+
+def _variables(expression: Any) -> set[Any]:
+    found: set[Any] = set()
+    tvm_ffi.structural_walk(expression, [(tirx.Var, found.add)], order="pre")
+    return found
+
+
+def _unit_kind(iterator: Any) -> Kind:
+    """Iterators of extent 1 are often simplified away: take the role that changes nothing."""
+    return Kind.REDUCTION if iterator.iter_type == tirx.IterVar.CommReduce else Kind.PIXEL
+
+
+def _common_divisor(variable: Any, indices: tuple[Any, ...]) -> int:
+    """The constant by which the variable is floor-divided in the operands' indices; 1 if it is not."""
+    divisors: set[int] = set()
+
+    def visit(division: Any) -> None:
+        if variable.same_as(division.a) and isinstance(division.b, tirx.IntImm):
+            divisors.add(int(division.b))
+
+    for index in indices:
+        tvm_ffi.structural_walk(index, [(FloorDiv, visit)], order="pre")
+    return divisors.pop() if len(divisors) == 1 else 1

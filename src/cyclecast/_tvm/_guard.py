@@ -1,0 +1,46 @@
+"""What must be true of the installed TVM before its first use; importing this module makes it so."""
+
+from __future__ import annotations
+
+import sys
+import types
+from importlib.metadata import PackageNotFoundError, version
+
+from cyclecast.errors import OptionError
+
+FIRST_BROKEN_FFI = (0, 1, 15)
+"""From here on any serialisation of a TVM 0.27 object crashes the process."""
+
+TENSOR_INTRINSICS = "tvm.s_tir.tensor_intrin"
+"""TVM's own hardware intrinsics; MetaSchedule imports them all, which takes half a minute of parsing."""
+
+
+def require_good_ffi() -> None:
+    """Raise `OptionError` when TVM is missing, or its FFI package is one that crashes it."""
+    try:
+        installed = version("apache-tvm-ffi")
+    except PackageNotFoundError:
+        raise OptionError("TVM", "it is not installed", lever="pip install 'cyclecast[tvm]'") from None
+    if tuple(int(part) for part in installed.split(".")[:3]) >= FIRST_BROKEN_FFI:
+        raise OptionError(
+            "apache-tvm-ffi",
+            f"version {installed} is installed",
+            "TVM 0.27 crashes with 0.1.15 and later",
+            "pip install 'apache-tvm-ffi<0.1.15'",
+        )
+
+
+def replace_hardware_intrinsics() -> None:
+    """Put an empty module in the place of TVM's hardware intrinsics, unless somebody has loaded them."""
+    if TENSOR_INTRINSICS in sys.modules:
+        return
+    import tvm.s_tir
+
+    empty = types.ModuleType(TENSOR_INTRINSICS)
+    empty.__path__ = []
+    sys.modules[TENSOR_INTRINSICS] = empty
+    tvm.s_tir.tensor_intrin = empty
+
+
+require_good_ffi()
+replace_hardware_intrinsics()

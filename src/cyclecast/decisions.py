@@ -1,0 +1,126 @@
+"""From decisions to mappings: what a search may choose (`choices`) and what the device makes of it (`grant`).
+
+A decision about a level is a *request*: so many row tiles, column tiles, groups or replicas side by side, at most.
+What is granted is capped by the tiles that are left and by the instances of the level that are left, level by level
+from the arrays outwards and axis by axis in the order group, row, column, pixel. So every combination of decisions
+is legal, and every legal mapping is reached by asking for exactly its factors (`requests`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Mapped
+
+from cyclecast.device import Device
+from cyclecast.errors import FitError
+from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping, TileAxis, ceil_div
+from cyclecast.workload import Workload
+
+Decisions = Mapped[str, int]
+"""A value by decision name: `word_lines`, `filters`, and `LEVEL.AXIS` for every level and axis."""
+
+WORD_LINES = "word_lines"
+FILTERS = "filters"
+MOST_SIZES = 12
+"""Tile sizes on offer per axis: enough for every balanced cut into up to this many more tiles."""
+EVERY_FACTOR_UP_TO = 12
+"""Beyond this, factors on offer are those that cut the level evenly."""
+
+
+def decision_name(level: str, axis: TileAxis) -> str:
+    """The name of the decision about this axis at this level."""
+    return f"{level}.{axis}"
+
+
+def choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
+    """The values on offer for every decision, ascending, never empty; in the order in which `grant` uses them.
+
+    Decisions with one value only are part of it. Raises `FitError` when not even one weight fits an array.
+    """
+    require_bits(workload, device)
+    offers = {
+        WORD_LINES: _sizes(workload.reduction, device.array.rows),
+        FILTERS: _sizes(workload.filters, device.filters_per_array),
+    }
+    most: dict[TileAxis, int] = {
+        "group": workload.groups,
+        "row": ceil_div(workload.reduction, offers[WORD_LINES][0]),
+        "column": ceil_div(workload.filters, offers[FILTERS][0]),
+        "pixel": workload.pixels,
+    }
+    for level in reversed(device.levels):
+        for axis in TILE_AXES:
+            offers[decision_name(level.name, axis)] = _factors(min(level.count, most[axis]), level.count)
+    return offers
+
+
+def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
+    """The mapping that the device makes of the decisions; a missing decision asks for as much as there is."""
+    word_lines = _capped(decisions, WORD_LINES, min(workload.reduction, device.array.rows))
+    filters = _capped(decisions, FILTERS, min(workload.filters, device.filters_per_array))
+    left: dict[TileAxis, int] = {
+        "group": workload.groups,
+        "row": ceil_div(workload.reduction, word_lines),
+        "column": ceil_div(workload.filters, filters),
+        "pixel": workload.pixels,
+    }
+    levels: list[LevelFactors] = []
+    for level in reversed(device.levels):
+        room = level.count
+        granted: dict[TileAxis, int] = {}
+        for axis in TILE_AXES:
+            granted[axis] = _capped(decisions, decision_name(level.name, axis), min(room, left[axis]))
+            room //= granted[axis]
+            left[axis] = ceil_div(left[axis], granted[axis])
+        levels.insert(0, LevelFactors(level.name, Factors(**granted)))
+    return Mapping(workload, word_lines, filters, tuple(levels), Factors(**left))
+
+
+def requests(mapping: Mapping) -> dict[str, int]:
+    """The decisions that `grant` turns into this mapping again."""
+    asked = {WORD_LINES: mapping.word_lines, FILTERS: mapping.filters}
+    for entry in reversed(mapping.levels):
+        asked |= {decision_name(entry.level, axis): entry.factors.along(axis) for axis in TILE_AXES}
+    return asked
+
+
+def default_mapping(workload: Workload, device: Device) -> Mapping:
+    """The mapping without any search: full arrays, filled from the inside outwards, replicas where room is left."""
+    require_bits(workload, device)
+    return grant(workload, device, {})
+
+
+def require_bits(workload: Workload, device: Device) -> None:
+    """Raise `FitError` unless the workload's bits are those that the device is described for."""
+    for what, have, want in (
+        ("activation", workload.input_bits, device.bits.activation),
+        ("weight", workload.weight_bits, device.bits.weight),
+    ):
+        if have != want:
+            raise FitError(
+                f"{workload.name} on {device.name}",
+                f"{have}-bit {what}s",
+                f"the device takes {want} bits",
+                f"bits.{what}: {have} in the device file, or load the network with {what}_bits={want}",
+            )
+
+
+def _capped(decisions: Decisions, name: str, bound: int) -> int:
+    return max(1, min(decisions.get(name, bound), bound))
+
+
+def _sizes(extent: int, bound: int) -> tuple[int, ...]:
+    """Tile sizes that cut the extent evenly into the fewest tiles, one more, two more ..., and the powers of two."""
+    if bound < 1:
+        raise FitError("a tile", f"a size of {extent}", "not one value fits an array", "more columns or bits per cell")
+    fewest = ceil_div(extent, bound)
+    balanced = {min(bound, extent)} | {ceil_div(extent, fewest + more) for more in range(MOST_SIZES)}
+    powers = {1 << power for power in range(min(bound, extent).bit_length())}
+    largest = sorted(balanced | {power for power in powers if power * 4 >= min(bound, extent)})
+    return tuple(largest[-MOST_SIZES:])
+
+
+def _factors(bound: int, count: int) -> tuple[int, ...]:
+    """Factors up to the bound: every small one, then those that cut the level evenly, and the bound itself."""
+    small = range(1, min(bound, EVERY_FACTOR_UP_TO) + 1)
+    even = {count // parts for parts in range(1, count // EVERY_FACTOR_UP_TO + 1)} | {bound}
+    return tuple(sorted(set(small) | {factor for factor in even if factor <= bound}))
