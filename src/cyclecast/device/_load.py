@@ -1,0 +1,149 @@
+"""Device files: YAML without anchors, tags or code, and errors that name the line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent, ScalarEvent
+
+from cyclecast.device._explain import SHOWN, explain, show, suggest
+from cyclecast.device._model import Device
+from cyclecast.errors import DeviceError
+
+LARGEST_FILE = 1 << 20
+"""Bytes; a device is a page of text."""
+LONGEST_PROBLEM = 160
+"""Characters of the YAML reader's own words that a message repeats; they quote the file."""
+DEEPEST = 8
+"""Collections inside one another; a device needs four."""
+
+Path_ = tuple[str | int, ...]
+
+
+def library() -> tuple[str, ...]:
+    """The names of the devices that come with cyclecast."""
+    folder = files("cyclecast.device") / "library"
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def load(name_or_path: str | Path) -> Device:
+    """A bare word is a name of the library; anything with a dot or a slash, and every `Path`, is a file."""
+    if isinstance(name_or_path, Path) or not re.fullmatch(r"[A-Za-z0-9_-]*", name_or_path):
+        path = Path(name_or_path)
+        return _parse(_shown(path), _read(path))
+    if name_or_path not in library():
+        raise DeviceError(
+            f"device '{name_or_path}'",
+            "no such device in the library",
+            f"there are {', '.join(library())}",
+            f"{suggest(name_or_path, library())}, or './{name_or_path}' for a file",
+        )
+    resource = files("cyclecast.device") / "library" / f"{name_or_path}.yaml"
+    return _parse(f"{name_or_path}.yaml", resource.read_bytes())
+
+
+def dump(device: Device) -> str:
+    """The text of a file that loads as this device."""
+    text = StringIO()
+    writer = YAML()
+    writer.width = 1 << 16  # never fold a line: folding can change the spaces of a text
+    writer.dump(device.to_json(), text)
+    return text.getvalue()
+
+
+def _shown(path: Path) -> str:
+    text = str(path)
+    return text if text.isprintable() and len(text) < LONGEST_PROBLEM else show(text)
+
+
+def _read(path: Path) -> bytes:
+    where = _shown(path)
+    try:
+        if path.is_dir():
+            raise DeviceError(where, "a folder", "a device is one file", "a file in it")
+        if not path.is_file():
+            raise DeviceError(where, "no such file", "a device is a file or a name", ", ".join(library()))
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise DeviceError(where, "cannot be read", str(error.strerror), "another file") from None
+    if len(content) > LARGEST_FILE:
+        raise DeviceError(where, "too large", f"a device has at most {LARGEST_FILE} bytes", "a page of text")
+    return content
+
+
+def _parse(file: str, content: bytes) -> Device:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DeviceError(f"{file}:{line}", "not text", "a device file is UTF-8", "saving it as UTF-8") from None
+    root = _compose(file, text)
+    if not isinstance(root, CommentedMap):
+        shown = "empty" if root is None else "not a set of fields"
+        raise DeviceError(f"{file}:1", shown, "a device is fields and values", "a file of the library for a start")
+    lines: dict[Path_, int] = {}
+    try:
+        return Device.model_validate(_plain(root, (), lines))
+    except ValidationError as error:
+        found = explain(error, Device)
+        line = next(lines[found.path[:end]] for end in range(len(found.path), -1, -1) if found.path[:end] in lines)
+        raise DeviceError(f"{file}:{line}: {found.field}", found.demand, found.bound, found.lever) from None
+
+
+def _compose(file: str, text: str) -> Any:
+    """The tree of a YAML text, after a look at its events: whatever is not a plain tree is refused unread."""
+    try:
+        for line, complaint, lever in _complaints(text):
+            raise DeviceError(f"{file}:{line}", complaint, "a device file is plain fields and values", lever)
+        return YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = str(error.problem or error.context).splitlines()[0][:LONGEST_PROBLEM]
+        raise DeviceError(f"{file}:{line}", "not YAML", problem, "mending that line") from None
+    except (YAMLError, ValueError) as error:
+        if isinstance(error, DeviceError):
+            raise
+        raise DeviceError(f"{file}:1", "not YAML", str(error).splitlines()[0].strip(), "plain text") from None
+
+
+def _complaints(text: str) -> Iterator[tuple[int, str, str]]:
+    depth = 0
+    for event in YAML(typ="rt", pure=True).parse(text):
+        line = event.start_mark.line + 1
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            yield line, f"more than {DEEPEST} collections inside one another", "fewer brackets"
+        if isinstance(event, AliasEvent):
+            yield line, f"an alias *{event.anchor[:SHOWN]}", "writing the value out"
+        elif isinstance(event, NodeEvent) and event.anchor is not None:
+            yield line, f"an anchor &{event.anchor[:SHOWN]}", "writing the value out"
+        elif isinstance(event, CollectionStartEvent | ScalarEvent) and event.tag is not None:
+            yield line, f"a tag {str(event.tag)[:SHOWN]}", "leaving it out"
+        elif isinstance(event, ScalarEvent) and event.value == "<<":
+            yield line, "a merge key <<", "writing the fields out"
+
+
+def _plain(node: Any, path: Path_, lines: dict[Path_, int]) -> Any:
+    """The tree in plain dicts and lists; the line of every path goes into `lines`."""
+    if isinstance(node, CommentedMap):
+        lines.setdefault(path, node.lc.line + 1)
+        for key in node:
+            lines[(*path, key)] = node.lc.key(key)[0] + 1
+        return {key: _plain(value, (*path, key), lines) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        lines.setdefault(path, node.lc.line + 1)
+        for position in range(len(node)):
+            lines[(*path, position)] = node.lc.item(position)[0] + 1
+        return [_plain(value, (*path, position), lines) for position, value in enumerate(node)]
+    return str(node) if isinstance(node, str) else node
