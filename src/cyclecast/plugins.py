@@ -1,0 +1,100 @@
+"""Finding a variant by name: the built-in ones, and those that other packages announce.
+
+A package announces its variants with one entry point of the group "cyclecast"; the entry point is a dictionary from
+a kind to the classes of that kind by name:
+
+    [project.entry-points.cyclecast]
+    mine = "my_package:variants"        # variants = {"timing": {"mine": MyTiming}}
+
+Every variant is a dataclass, and its fields are its options: "poster:fill=false" builds `PosterTiming(fill=False)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from fractions import Fraction
+from functools import partial
+from importlib.metadata import entry_points
+from typing import Any, get_type_hints
+
+from cyclecast.errors import OptionError
+
+GROUP = "cyclecast"
+"""The entry-point group."""
+
+NOUNS = {"frontend": "front end", "search": "search strategy", "timing": "timing model"}
+"""What a message calls a kind, where its name alone does not say it."""
+
+
+def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]]) -> object:
+    """The variant that "name" or "name:option=value,option=value" means; a built-in is a function giving its class."""
+    name, _, options = spec.partition(":")
+    found = _gather(kind, builtin)
+    if name not in found:
+        raise OptionError(f"{kind} '{name}'", f"no such {NOUNS.get(kind, kind)}", f"there are {_listed(found)}")
+    variant = found[name]()
+    return variant(**_options(name, variant, options))
+
+
+def _gather(kind: str, builtin: Mapping[str, Callable[[], type]]) -> dict[str, Callable[[], type]]:
+    found = dict(builtin)
+    for entry in entry_points(group=GROUP):
+        try:
+            announced = entry.load().get(kind, {})
+        except Exception as error:  # whatever a foreign package does while it is imported
+            raise OptionError(f"plugin '{entry.name}'", "cannot be loaded", repr(error), "removing it") from error
+        for name, variant in announced.items():
+            if name in found:
+                raise OptionError(f"plugin '{entry.name}'", f"a second {kind} '{name}'", "names differ", "another name")
+            found[name] = partial(_itself, variant)
+    return found
+
+
+def _itself(variant: type) -> type:
+    return variant
+
+
+def _options(name: str, variant: type, text: str) -> dict[str, Any]:
+    if not is_dataclass(variant):
+        raise OptionError(name, f"{variant.__name__} is no dataclass", "the fields of a dataclass are the options")
+    known = {field.name: field for field in fields(variant) if field.init}
+    types = get_type_hints(variant)
+    given: dict[str, Any] = {}
+    for item in text.split(",") if text else []:
+        option, equals, value = item.partition("=")
+        if not equals:
+            raise OptionError(name, f"'{item}' is no option", "an option is name=value", f"'{option}=...'")
+        if option not in known:
+            has = f"it has {_listed(known)}" if known else "it has none"
+            raise OptionError(name, f"no option '{option}'", has)
+        if option in given:
+            raise OptionError(name, f"option '{option}' twice", "an option has one value", "one of the two")
+        given[option] = _value(f"{name}: {option}", types[option], value)
+    missing = [option for option, field in known.items() if option not in given and _required(field)]
+    if missing:
+        raise OptionError(name, f"option '{missing[0]}' missing", "it has no default", f"'{name}:{missing[0]}=...'")
+    return given
+
+
+def _value(where: str, type_: Any, text: str) -> Any:
+    if type_ is bool:
+        if text not in ("true", "false"):
+            raise OptionError(where, f"'{text}'", "it must be true or false", "'true'")
+        return text == "true"
+    if type_ in (int, float, str, Fraction):
+        try:
+            return type_(text)
+        except (ValueError, ZeroDivisionError):
+            raise OptionError(where, f"'{text}'", f"it must be of type {type_.__name__}") from None
+    if hasattr(type_, "parse"):  # a quantity with a unit
+        return type_.parse(text)
+    raise OptionError(where, f"'{text}'", "an option of this type cannot be given as text", "calling the class")
+
+
+def _required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _listed(names: Mapping[str, object]) -> str:
+    return ", ".join(sorted(names))
