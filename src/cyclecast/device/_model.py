@@ -92,7 +92,7 @@ class Array(_Part):
     read: Time
     """From an input step to its held sums: one cycle."""
     write: Write
-    """How cells are programmed."""
+    """How its cells are programmed."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -128,16 +128,16 @@ class Device(_Part):
     """The version of this format."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_length=64)]
     """What reports call it."""
-    cites: Annotated[str, Field(min_length=1, max_length=2000)]
-    """Where its numbers come from."""
+    cites: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+$", max_length=2000)]
+    """Where its numbers come from, on one line."""
     bits: Bits = Bits()
-    """The widths of the values that the device multiplies."""
+    """Widths of activations and weights, 8 bits each if not said."""
     levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=8)]
     """The tiers, outermost first; the last is the array level."""
     array: Array
     """What an instance of the last level is made of."""
     pipeline: Pipeline
-    """What happens around the arrays."""
+    """What an input and its result pass outside the arrays."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.device import Device, library, load
+from cyclecast.device._load import _parse
+from cyclecast.errors import DeviceError
+from strategies import devices
+
+TINY = Device.load("tiny").to_yaml()
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "mine.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_library_names() -> None:
+    assert library() == Device.library() == ("isaac", "isaac16", "tiny")
+
+
+@pytest.mark.parametrize("name", library())
+def test_library_devices_load_and_cite(name: str) -> None:
+    assert "doi:10.1109/ISCA.2016.12" in load(name).cites
+
+
+def test_a_path_loads_as_a_text_or_a_path(tmp_path: Path) -> None:
+    path = write(tmp_path, TINY)
+    assert load("tiny") == load(path) == load(str(path))
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    assert load("tiny") == load(write(tmp_path, b"\xef\xbb\xbf" + TINY.encode()))
+
+
+@given(devices())
+def test_yaml_round_trip(device: Device) -> None:
+    assert device == _parse("random.yaml", device.to_yaml().encode())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("adc_bits: 4", "adc_bit: 4", "22: array.adc_bit: no such field, there are .*; try 'adc_bits'"),
+        ("adc_bits: 4", "adc_bits: four", "22: array.adc_bits: 'four', it must be a valid integer .*"),
+        ("adc_bits: 4", "adc_bits: 4.0", "22: array.adc_bits: 4.0, it must be a valid integer .*"),
+        ("adc_bits: 4", "adc_bits:", "22: array.adc_bits: None, it must be a valid integer .*"),
+        ("adc_bits: 4", "adc_bits: 2020-01-01", "22: array.adc_bits: datetime.date.*, it must be .*"),
+        ("adc_bits: 4", "adc_bits: 0x" + "f" * 9999, "22: array.adc_bits: a number of thousands of digits, .*; try 32"),
+        ("adc_bits: 4", "4: adc_bits", "22: array.4: no such field, .*"),
+        ("adc_bits: 4", "cols: 4", "22: not YAML, found duplicate key \"cols\" .*; try mending that line"),
+        ("adc_bits: 4", "adc_bits: &four 4", "22: an anchor &four, .*; try writing the value out"),
+        ("adc_bits: 4", "adc_bits: *four", r"22: an alias \*four, .*; try writing the value out"),
+        ("adc_bits: 4", "adc_bits: !!python/name:os.system 4", "22: a tag tag:yaml.org,2002:python/name:os.*"),
+        ("adc_bits: 4", "adc_bits: !env 4", "22: a tag !env, .*; try leaving it out"),
+        ("adc_bits: 4", "<<: {adc_bits: 4}", "22: a merge key <<, .*; try writing the fields out"),
+        ("adc_bits: 4", "\tadc_bits: 4", "22: not YAML, found character .*"),
+        ("adc_bits: 4", "adc_bits: [4", "23: not YAML, expected ',' or ']'.*"),
+        ("  adc_bits: 4\n", "", "16: array.adc_bits: missing, Resolution of the ADC; try adding 'adc_bits:'"),
+        ("active_rows: 8", "active_rows: 9", "19: array.active_rows: 9, the array has 8 rows; try active_rows: 8"),
+        ("read: 10 ns", "read: 10", "27: array.read: a value without a unit .*; try '100 ns'"),
+        ("name: cu", "name: pe", "12: levels.1.name: 'pe' again, level names differ; try another name"),
+        ("format: 1", "format: 2", "1: format: 2, it must be .*"),
+        ("bits:", "---\nbits:", "4: not YAML, but found another document; .*"),
+    ],
+)  # fmt: skip
+def test_errors_name_the_line(old: str, new: str, expected: str, tmp_path: Path) -> None:
+    path = write(tmp_path, TINY.replace(old, new, 1))
+    with pytest.raises(DeviceError, match=f"^{path}:{expected}$"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", ":1: empty, a device is fields and values"),
+        ("# only a comment\n", ":1: empty, a device is fields and values"),
+        ("isaac", ":1: not a set of fields"),
+        ("- isaac", ":1: not a set of fields"),
+        ("a: 1\n" * 2, ":2: not YAML, found duplicate key"),
+        ("a: \0", ":1: not YAML, unacceptable character"),
+        ("name: \xe9".encode("latin-1"), ":1: not text, a device file is UTF-8; try saving it as UTF-8"),
+        ("name: isaac".encode("utf-16"), ":1: not text, a device file is UTF-8"),
+        ("x" * (2**20 + 1), ": too large, a device has at most 1048576 bytes"),
+        ("[" * 10**5, ":1: more than 8 collections inside one another"),
+        ("- " * 10**5, ":1: more than 8 collections inside one another"),
+        ("rows: " + "9" * 10**5, ":1: not YAML, Exceeds the limit"),
+        ("x" * 10**5 + ": 1", ":1: not YAML"),
+        ("a: &a [b]\nb: [*a, *a]", ":1: an anchor &a"),
+        ('"' + "x" * 10**4 + '": 1', ":1: not YAML"),
+        ("? " + "x" * 10**4 + "\n: 1", ":1: x{40}: no such field"),
+        ("? [a]\n: 1", ":1: .*: no such field"),
+    ],
+    ids=lambda value: repr(value[:20]),
+)  # fmt: skip
+def test_hostile_files_give_one_short_line(content: str | bytes, expected: str, tmp_path: Path) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(DeviceError, match=f"^{path}{expected}") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500 + len(str(path))
+
+
+@given(st.binary(max_size=200) | st.text("{}[]:,-?&*!|>'\"%@`#ab1 \n\t", max_size=60).map(str.encode))
+def test_no_file_raises_anything_else(content: bytes) -> None:
+    with pytest.raises(DeviceError):
+        _parse("hostile.yaml", content)
+
+
+@given(st.data())
+def test_no_damaged_device_raises_anything_else(data: st.DataObject) -> None:
+    start = data.draw(st.integers(min_value=0, max_value=len(TINY)))
+    end = data.draw(st.integers(min_value=start, max_value=min(start + 20, len(TINY))))
+    damage = data.draw(st.text("{}[]:,-?&*!|>'\"%@`#ab1 \n\t", max_size=8))
+    try:
+        device = _parse("damaged.yaml", f"{TINY[:start]}{damage}{TINY[end:]}".encode())
+    except DeviceError:
+        return
+    assert device == Device.from_json(device.to_json())  # the damage was harmless
+
+
+def test_an_unknown_name_lists_the_library() -> None:
+    expected = "^device 'isac': no such device in the library, there are isaac, isaac16, tiny; try 'isaac', or './isac'"
+    with pytest.raises(DeviceError, match=expected):
+        load("isac")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("missing.yaml", "no such file"),
+        (".", "a folder"),
+        ("", "no such device"),
+        (os.devnull, "no such file"),
+        ("\0.yaml", "no such file"),
+        ("x" * 5000 + ".yaml", "cannot be read, File name too long"),
+    ],
+)
+def test_what_is_no_file(path: str, expected: str) -> None:
+    with pytest.raises(DeviceError, match=expected):
+        load(path)
+
+
+def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, TINY)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, who may read everything
+    with pytest.raises(DeviceError, match="cannot be read, Permission denied"):
+        load(path)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from pydantic import ValidationError
+
+from cyclecast.device import Array, Device, Level
+from cyclecast.errors import DeviceError
+from cyclecast.units import Time
+from strategies import arrays, devices
+
+ISAAC = Device.load("isaac")
+ISAAC16 = Device.load("isaac16")
+TINY = Device.load("tiny")
+
+
+@pytest.mark.parametrize(
+    ("device", "slices", "input_steps", "filters_per_array", "count", "adc_bits"),
+    [(ISAAC, 4, 8, 32, 16128, 8), (ISAAC16, 8, 16, 16, 16128, 8), (TINY, 4, 8, 2, 8, 4)],
+)
+def test_what_follows_from_the_numbers(
+    device: Device, slices: int, input_steps: int, filters_per_array: int, count: int, adc_bits: int
+) -> None:
+    assert slices == device.slices
+    assert input_steps == device.input_steps
+    assert filters_per_array == device.filters_per_array
+    assert count == device.arrays
+    assert adc_bits == device.array.lossless_adc_bits
+
+
+def test_isaac_takes_22_cycles_for_a_16_bit_input() -> None:
+    assert ISAAC16.input_steps + ISAAC16.pipeline.fill == 22  # Shafiee et al., Fig. 4b
+
+
+def test_isaac_holds_63_mebibytes() -> None:
+    cells = ISAAC16.arrays * ISAAC16.array.rows * ISAAC16.array.cols
+    assert cells * ISAAC16.array.cell_bits // 8 == 63 * 2**20
+
+
+@pytest.mark.parametrize(("saves", "expected"), [(False, 9), (True, 8)])
+def test_flipped_columns_save_one_adc_bit(saves: bool, expected: int) -> None:
+    assert expected == ISAAC.vary("array.adc_saves_bit", saves).array.lossless_adc_bits  # Shafiee et al., section V
+
+
+@given(arrays())
+def test_lossless_adc_holds_the_largest_sum(array: Array) -> None:
+    largest = array.active_rows * (2**array.dac_bits - 1) * (2**array.cell_bits - 1)
+    assert largest < 2 ** (array.lossless_adc_bits + array.adc_saves_bit)
+
+
+def test_all_rows_are_active_unless_said() -> None:
+    said = ISAAC.to_json()
+    del said["array"]["active_rows"]
+    device = Device.from_json(said)
+    assert device.array.active_rows == 128
+    assert device.vary("array.rows", 64).array.active_rows == 64
+    assert device == ISAAC
+    assert device.digest == ISAAC.digest
+
+
+def test_vary_changes_one_field_and_leaves_the_device() -> None:
+    one = ISAAC.vary("levels.pe.count", 1)
+    assert (one.arrays, ISAAC.arrays) == (96, 16128)
+    assert one.vary("levels.pe.count", 168) == ISAAC
+
+
+@pytest.mark.parametrize("value", ["50 ns", Time.parse("50 ns")])
+def test_vary_takes_texts_and_quantities(value: object) -> None:
+    assert Time.parse("50 ns") == ISAAC.vary("array.read", value).array.read
+
+
+def test_vary_all_checks_only_the_result() -> None:
+    half = {"array.rows": 64, "array.active_rows": 64}
+    assert ISAAC.vary_all(half).array.rows == 64
+    with pytest.raises(DeviceError, match="active_rows: 128, the array has 64 rows"):
+        ISAAC.vary("array.rows", 64)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("array.adc_bit", 7, "array.adc_bit: no such field, there are .*; try 'adc_bits'"),
+        ("arrya.adc_bits", 7, "arrya: no such field, .*; try 'array'"),
+        ("array.foo", 7, "array.foo: no such field, .*; try one of these"),
+        ("levels.p.count", 1, "levels.p.count: no level 'p', there are pe, cu, array; try 'pe'"),
+        ("levels.pe", 1, "levels.pe: a whole level, one field at a time; try 'levels.pe.count'"),
+        ("name.x", 1, "name.x: no such field, name is a single value; try 'name'"),
+        ("array.active_rows", 129, "array.active_rows: 129, the array has 128 rows; try active_rows: 128"),
+        ("array.adcs", 129, "array.adcs: 129, the array has 128 cols; try adcs: 128"),
+        ("array.cols", 3, "array.cell_bits: a 8-bit weight needs 4 columns, the array has 3 cols; try more cell_bits"),
+        ("array.read", "0 ns", "array.read: 0 fs, a read takes time; try '100 ns'"),
+        ("array.read", 100, r"array.read: a value without a unit \(int\) cannot be read, .*; try '100 ns'"),
+        ("array.read", "100 xs", "array.read: '100 xs' cannot be read, .* one of fs, ps, .*; try '100 ns'"),
+        ("array.write.pulse", {"a": 1}, r"array.write.pulse: a value without a unit \(dict\) cannot be read, .*"),
+        ("array.rows", 0, r"array.rows: 0, it must be greater than or equal to 1 \(Word lines; .*\); try 1"),
+        ("array.rows", 10**7, "array.rows: 10000000, it must be less than or equal to 1000000 .*; try 1000000"),
+        pytest.param("array.rows", 10**5000, "array.rows: a number of thousands of digits, .*; try 1000000", id="huge"),
+        ("array.rows", True, "array.rows: True, it must be a valid integer .*; try a whole number without a point"),
+        ("array.rows", 128.0, "array.rows: 128.0, it must be a valid integer .*"),
+        ("array.rows", "128", "array.rows: '128', it must be a valid integer .*"),
+        ("array.adc_overlap", 1, "array.adc_overlap: 1, it must be a valid boolean .*; try true or false"),
+        ("levels.cu.name", "pe", "levels.1.name: 'pe' again, level names differ; try another name"),
+        ("levels.cu.name", "P E", r"levels.1.name: 'P E', it must match pattern .*"),
+        ("levels", [], r"levels: \[\], it must have at least 1 item .*"),
+        ("levels", 3, "levels: 3, it must be a valid tuple .*; try a list, .*"),
+        ("bits", 3, "bits: 3, it must be a valid dictionary .*; try fields, .*"),
+        ("format", 2, "format: 2, it must be .*"),
+        ("format", True, "format: True, it must be .*"),
+        ("cites", "", "cites: '', it must match pattern .*"),
+        ("cites", "two\nlines", r"cites: 'two\\nlines', it must match pattern .*"),
+    ],
+)
+def test_errors_name_field_demand_bound_and_lever(field: str, value: object, expected: str) -> None:
+    with pytest.raises(DeviceError, match=f"^{expected}"):
+        ISAAC.vary(field, value)
+
+
+def test_a_missing_field_is_explained() -> None:
+    said = ISAAC.to_json()
+    del said["array"]["adc_bits"]
+    with pytest.raises(DeviceError, match=r"^array.adc_bits: missing, Resolution of the ADC; try adding 'adc_bits:'$"):
+        Device.from_json(said)
+
+
+@given(devices())
+def test_json_round_trip(device: Device) -> None:
+    again = Device.from_json(json.loads(json.dumps(device.to_json())))
+    assert device == again
+    assert hash(device) == hash(again)
+    assert device.digest == again.digest
+
+
+@given(devices(), devices())
+def test_equal_devices_have_equal_digests_and_no_others(one: Device, other: Device) -> None:
+    assert (one == other) == (one.digest == other.digest)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", "b"), ("array.adc_saves_bit", False), ("pipeline.fill", 7), ("levels.cu.input_bandwidth", "1 B/s")],
+)
+def test_every_field_counts_in_the_digest(field: str, value: Any) -> None:
+    assert ISAAC.digest != ISAAC.vary(field, value).digest
+
+
+def test_equal_numbers_in_other_units_have_equal_digests() -> None:
+    assert ISAAC.digest == ISAAC.vary("array.read", "0.1 us").digest
+
+
+def test_devices_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        ISAAC.name = "other"
+
+
+def test_schema_describes_every_field() -> None:
+    schema = json.loads(Device.schema_text())
+    models = [schema, *schema["$defs"].values()]
+    described = [field.get("description") for model in models for field in model["properties"].values()]
+    assert len(described) > 30
+    assert None not in described
+
+
+@pytest.mark.parametrize("name", Device.library())
+def test_schema_accepts_the_library(name: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.validate(Device.load(name).to_json(), json.loads(Device.schema_text()))
+
+
+def test_positional_typos_in_python_are_refused() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Level(name="pe", count=1, bandwith="1 B/s")  # type: ignore[call-arg]
