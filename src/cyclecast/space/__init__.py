@@ -1,0 +1,30 @@
+"""The space of schedules: rules that open it, readings that turn a schedule into a mapping, and the lowering."""
+
+from __future__ import annotations
+
+from cyclecast.space._base import Rule
+from cyclecast.space._generate import (
+    as_module,
+    decided_schedule,
+    lower_schedule,
+    lowered,
+    lowered_function,
+    sampled_decisions,
+    with_decisions,
+)
+from cyclecast.space._marks import PREFIX, SKETCH
+from cyclecast.space._read import read
+
+__all__ = [
+    "PREFIX",
+    "SKETCH",
+    "Rule",
+    "as_module",
+    "decided_schedule",
+    "lower_schedule",
+    "lowered",
+    "lowered_function",
+    "read",
+    "sampled_decisions",
+    "with_decisions",
+]

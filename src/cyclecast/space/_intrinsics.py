@@ -24,7 +24,7 @@ OUTPUT_SCOPE = "global.cim_output"
 PROGRAM_CALL = "cyclecast.program"
 """Packed function (array address, weights address, weights row stride, word lines, filters, weight type)."""
 MVM_CALL = "cyclecast.mvm"
-"""Packed function (output address, input address, array address, word lines, filters, input, weight, output type)."""
+"""Packed function (output address, input address, array address, word lines, filters, input type, output type)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def main(a: T.handle, w: T.handle) -> None:
 _MVM_UPDATE = 'O[{f}] = O[{f}] + T.Cast("{output}", I[{r}]) * T.Cast("{output}", W[{r}, {f}])'
 _MVM_CALL = (
     'T.evaluate(T.call_packed("{call}", O.access_ptr("rw"), I.access_ptr("r"), W.access_ptr("r"), '
-    '{R}, {F}, "{input}", "{weight}", "{output}"))'
+    '{R}, {F}, "{input}", "{output}"))'
 )
 _PROGRAM_COPY = "W[{r}, {f}] = A[{r}, {f}]"
 _PROGRAM_CALL = (

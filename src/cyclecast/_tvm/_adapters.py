@@ -1,0 +1,208 @@
+"""Plain classes in, MetaSchedule's objects out."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+import numpy as np
+from tvm.ir.utils import derived_object
+from tvm.s_tir import meta_schedule as ms
+
+_SHELF: dict[str, Any] = {}
+"""Built candidates by artifact path: builder and runner share this process, so nothing is written."""
+_ARTIFACTS = itertools.count()
+_FAILED = 1e10
+"""The time that MetaSchedule records for a candidate that failed; seconds."""
+
+
+class Answer(Protocol):
+    """What a plain runner answers for one candidate: a timing with a total, or a failure with a reason."""
+
+
+def taken_from_shelf(path: str) -> Any:
+    """The module behind an artifact path, once."""
+    return _SHELF.pop(path)
+
+
+@derived_object
+class _Builder(ms.builder.PyBuilder):  # type: ignore[misc] # TVM is untyped
+    """Builds nothing: hands the scheduled module on, in a folder of its own that MetaSchedule may delete."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory(prefix="cyclecast-")
+
+    def build(self, build_inputs: list[Any]) -> list[Any]:
+        return [ms.builder.BuilderResult(self.shelve(item.mod), None) for item in build_inputs]
+
+    def shelve(self, module: Any) -> str:
+        folder = Path(self.folder.name) / str(next(_ARTIFACTS))
+        folder.mkdir()
+        path = str(folder / "module")
+        _SHELF[path] = module
+        return path
+
+
+@derived_object
+class _Future(ms.runner.PyRunnerFuture):  # type: ignore[misc]
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Any:
+        if hasattr(self.answer, "reason"):
+            return ms.runner.RunnerResult(None, self.answer.reason)
+        return ms.runner.RunnerResult([self.answer.total.seconds], None)
+
+
+@derived_object
+class _Runner(ms.runner.PyRunner):  # type: ignore[misc]
+    def __init__(self, runner: Any) -> None:
+        super().__init__()
+        self.runner = runner
+
+    def run(self, runner_inputs: list[Any]) -> list[Any]:
+        modules = [taken_from_shelf(str(item.artifact_path)) for item in runner_inputs]
+        return [_Future(answer) for answer in self.runner.run(modules)]
+
+
+@derived_object
+class _CostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
+    """The runner's own timing as the search's guide: nothing is learnt, nothing is guessed."""
+
+    def __init__(self, runner: Any) -> None:
+        super().__init__()
+        self.runner = runner
+
+    def load(self, path: str) -> None:
+        return
+
+    def save(self, path: str) -> None:
+        return
+
+    def update(self, context: Any, candidates: list[Any], results: list[Any]) -> None:
+        return
+
+    def predict(self, context: Any, candidates: list[Any]) -> Any:
+        answers = self.runner.run([candidate.sch.mod for candidate in candidates])
+        seconds = np.array([_FAILED if hasattr(a, "reason") else a.total.seconds for a in answers], dtype="float64")
+        return seconds.min(initial=_FAILED) / seconds
+
+
+@derived_object
+class _Rule(ms.schedule_rule.PyScheduleRule):  # type: ignore[misc]
+    def __init__(self, rule: Any) -> None:
+        super().__init__()
+        self.rule = rule
+
+    def _initialize_with_tune_context(self, context: Any) -> None:
+        return
+
+    def apply(self, sch: Any, block: Any) -> list[Any]:
+        return list(self.rule.apply(sch, block))
+
+    def clone(self) -> Any:
+        return _Rule(self.rule)
+
+
+@derived_object
+class _Postprocessor(ms.postproc.PyPostproc):  # type: ignore[misc]
+    def __init__(self, change: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.change = change
+
+    def _initialize_with_tune_context(self, context: Any) -> None:
+        return
+
+    def apply(self, sch: Any) -> bool:
+        self.change(sch)
+        return True
+
+    def clone(self) -> Any:
+        return _Postprocessor(self.change)
+
+
+@derived_object
+class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
+    """Shows a rule the decisions of a trace, and puts its answer back into the trace."""
+
+    def __init__(self, rule: Any, sampled: Callable[[Any], Mapping[str, Any]]) -> None:
+        super().__init__()
+        self.rule = rule
+        self.sampled = sampled
+
+    def _initialize_with_tune_context(self, context: Any) -> None:
+        return
+
+    def apply(self, trace: Any, seed: int) -> Any:
+        instructions = self.sampled(trace)
+        offers = {name: [int(value) for value in found.attrs[0]] for name, found in instructions.items()}
+        made = trace.decisions
+        decisions = {name: offers[name][int(made[found])] for name, found in instructions.items()}
+        changed = self.rule.apply(decisions, offers, Random(seed))
+        if changed is None:
+            return None
+        for name, value in changed.items():
+            if value != decisions[name]:
+                trace = trace.with_decision(self.sampled(trace)[name], offers[name].index(value), remove_postproc=True)
+        return trace
+
+    def clone(self) -> Any:
+        return _Mutator(self.rule, self.sampled)
+
+
+@derived_object
+class _Callback(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
+    """Tells a function about every batch: the candidates' modules that have a timing."""
+
+    def __init__(self, tell: Callable[[list[Any]], None]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def apply(
+        self, task_scheduler: Any, task_id: int, candidates: list[Any], builder_results: list[Any], results: list[Any]
+    ) -> None:
+        timed = zip(candidates, results, strict=True)
+        self.tell([candidate.sch.mod for candidate, result in timed if result.error_msg is None])
+
+
+def builder() -> Any:
+    """A builder that hands modules to a runner in this process."""
+    return _Builder()
+
+
+def runner(plain: Any) -> Any:
+    """A plain runner (`run(candidates) -> timings or failures`) as MetaSchedule's."""
+    return _Runner(plain)
+
+
+def cost_model(plain: Any) -> Any:
+    """A plain runner as the search's cost model."""
+    return _CostModel(plain)
+
+
+def callback(tell: Callable[[list[Any]], None]) -> Any:
+    """A measure callback that passes on the modules of every batch."""
+    return _Callback(tell)
+
+
+def space(
+    rules: Sequence[Any],
+    mutators: Mapping[Any, float],
+    sampled: Callable[[Any], Mapping[str, Any]],
+    postprocessors: Sequence[Callable[[Any], None]] = (),
+) -> Any:
+    """A design space from plain rules and mutation rules (each with its probability)."""
+    return ms.space_generator.PostOrderApply(
+        sch_rules=[_Rule(rule) for rule in rules],
+        postprocs=[_Postprocessor(change) for change in postprocessors],
+        mutator_probs={_Mutator(rule, sampled): probability for rule, probability in mutators.items()},
+    )

@@ -1,0 +1,59 @@
+"""Connects programs lowered with the `behaviour` implementation to a chip of behaviour-model arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from tvm_ffi import register_global_func
+
+from cyclecast.errors import BehaviourError
+from cyclecast.simulator import Chip
+
+_CHIPS: list[Chip] = []
+
+
+@contextmanager
+def running_on(chip: Chip) -> Iterator[Chip]:
+    """Inside, the intrinsics of behaviour programs act on this chip."""
+    _CHIPS.append(chip)
+    try:
+        yield chip
+    finally:
+        _CHIPS.pop()
+
+
+def _chip() -> Chip:
+    if not _CHIPS:
+        raise BehaviourError("behaviour program", "an array", "no chip is connected", "running_on(Chip(device))")
+    return _CHIPS[-1]
+
+
+def _address(pointer: Any) -> int:
+    return int(pointer.value if isinstance(pointer, ctypes.c_void_p) else pointer)
+
+
+def _at(pointer: Any, count: int, kind: str) -> Any:
+    """The values in memory, as an array that can be written through."""
+    size = count * np.dtype(kind).itemsize
+    return np.frombuffer((ctypes.c_char * size).from_address(_address(pointer)), dtype=kind)
+
+
+def _program(array: Any, weights: Any, stride: int, lines: int, filters: int, kind: str) -> None:
+    rows = _at(weights, (lines - 1) * stride + filters, kind)
+    matrix = np.stack([rows[line * stride : line * stride + filters] for line in range(lines)])
+    _chip().program(_address(array), matrix.astype(np.int64))
+
+
+def _multiply(
+    output: Any, inputs: Any, array: Any, lines: int, filters: int, input_type: str, output_type: str
+) -> None:
+    product = _chip().multiply(_address(array), _at(inputs, lines, input_type).astype(np.int64))
+    _at(output, filters, output_type)[:] += product.astype(output_type)
+
+
+register_global_func("cyclecast.program", _program, override=True)
+register_global_func("cyclecast.mvm", _multiply, override=True)

@@ -1,0 +1,33 @@
+"""The simulation runner: reads each candidate as a mapping and asks a timing model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cyclecast.device import Device
+from cyclecast.errors import CyclecastError
+from cyclecast.mapping import Mapping
+from cyclecast.runner._base import Failure
+from cyclecast.timing import Timing, TimingModel
+
+
+@dataclass(frozen=True, slots=True)
+class TimingRunner:
+    """Times the module that it is handed, decided or lowered; nothing about a candidate reaches it another way."""
+
+    device: Device
+    model: TimingModel
+    read: Callable[[Any, Device], Mapping]
+    """From a module to the mapping that it is on the device: `cyclecast.space.read`."""
+
+    def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
+        """The model's timing of each candidate, or why it cannot be read."""
+        return [self._time(candidate) for candidate in candidates]
+
+    def _time(self, candidate: Any) -> Timing | Failure:
+        try:
+            return self.model.time(self.read(candidate, self.device), self.device)
+        except CyclecastError as error:
+            return Failure(str(error))

@@ -1,0 +1,19 @@
+"""Mutation rule: another number of tiles side by side at one level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from cyclecast.search.mutators._base import Choices, change_one
+
+
+@dataclass(frozen=True, slots=True)
+class RebindTiles:
+    """Changes how many groups, row tiles or column tiles one level takes."""
+
+    def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
+        """The same tiles with another binding."""
+        names = [name for name in offers if name.endswith((".group", ".row", ".column"))]
+        return change_one(decisions, offers, names, rng)

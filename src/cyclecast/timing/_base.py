@@ -1,0 +1,69 @@
+"""What a timing model is, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cyclecast.device import Device
+from cyclecast.mapping import Mapping
+from cyclecast.units import Time
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the time. A hidden one runs beside a longer phase and adds nothing."""
+
+    name: str
+    time: Time
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The answer of a timing model: phases, of which those not hidden add up to the total."""
+
+    phases: tuple[Phase, ...]
+    cycle: Time
+    """The device's cycle: one read of an array."""
+
+    @property
+    def total(self) -> Time:
+        """From the first input to the last result of the workload."""
+        return sum((phase.time for phase in self.phases if not phase.hidden), Time(0))
+
+    @property
+    def cycles(self) -> int:
+        """The total in device cycles, rounded up."""
+        return -(-self.total.femtoseconds // self.cycle.femtoseconds)
+
+    @property
+    def bound(self) -> str:
+        """The name of the longest phase."""
+        return max(self.phases, key=lambda phase: phase.time).name
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON: femtoseconds and cycles are integers."""
+        return {
+            "total_fs": self.total.femtoseconds,
+            "cycles": self.cycles,
+            "bound": self.bound,
+            "cycle_fs": self.cycle.femtoseconds,
+            "phases": [
+                {"name": phase.name, "fs": phase.time.femtoseconds, "hidden": phase.hidden} for phase in self.phases
+            ],
+        }
+
+
+def timing_from_json(value: dict[str, Any]) -> Timing:
+    """Rebuild a timing from `Timing.to_json`."""
+    phases = tuple(Phase(phase["name"], Time(phase["fs"]), phase["hidden"]) for phase in value["phases"])
+    return Timing(phases, Time(value["cycle_fs"]))
+
+
+class TimingModel(Protocol):
+    """Predicts time from a mapping: pure, positive, and never shorter for more work."""
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        """The timing of this mapping on this device."""
+        ...

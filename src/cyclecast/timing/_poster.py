@@ -1,0 +1,80 @@
+"""L0: the formula of the poster, in exact arithmetic.
+
+Liao, Chen and Chung, "Extending TVM Auto-scheduler to Support Performance Evaluation with Timing Model" (TVM
+conference poster): total_cycle = number_batch * cycle_batch + 6. With the numbers of ISAAC (Shafiee et al., ISCA 2016,
+figure 4b) one batch takes 16 * 1 + 6 = 22 cycles: 16 input steps of one bit, and the 6 stages of the pipeline outside
+the array (eDRAM read 1, conversion 1, shift-and-add 2, activation 1, write-back 1).
+
+The formula knows one PE, free weights and one rounding for everything; `docs/assumptions.md` lists what follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+from cyclecast.device import Device
+from cyclecast.mapping import Mapping
+from cyclecast.timing._base import Phase, Timing
+
+
+def number_of_batches(
+    *,
+    kernel_area: int,
+    input_channels: int,
+    output_channels: int,
+    width: int,
+    height: int,
+    images: int,
+    used_word_lines: int,
+    filters_per_array: int,
+    arrays_per_unit: int,
+    units: int,
+) -> int:
+    """The poster's number_batch: how often one PE must be filled with matrix-vector products.
+
+    kernel_area is kernel_size^2; input_channels IC and output_channels OC; width W and height H of the input feature
+    map over the stride (the output's, with the usual padding); images N; used_word_lines #used_WL in an array;
+    filters_per_array #filters_for_MA; arrays_per_unit #MA in a CU; units #CU in a PE. All are counts, at least 1.
+    """
+    row_tiles = Fraction(kernel_area * input_channels, used_word_lines)
+    column_tiles = Fraction(output_channels, filters_per_array)
+    return ceil(row_tiles * column_tiles * width * height * images / (arrays_per_unit * units))
+
+
+def total_cycles(*, batches: int, feature_map_bits: int, dac_bits: int, fill: int = 6) -> int:
+    """The poster's total_cycle: batches x cycle_batch + 6, in cycles.
+
+    cycle_batch is "feature map resolution / DAC resolution", in bits over bits; where it is no integer the poster is
+    silent, and a started input step counts. fill is the poster's 6.
+    """
+    return batches * ceil(Fraction(feature_map_bits, dac_bits)) + fill
+
+
+@dataclass(frozen=True, slots=True)
+class Poster:
+    """The poster's timing model. It sees the tile sizes of a mapping and nothing else of it."""
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        """One batch after another on one PE; the innermost two levels are its CUs and their arrays."""
+        workload = mapping.workload
+        units, arrays = [1, *(level.count for level in device.levels)][-2:]
+        batches = number_of_batches(
+            kernel_area=1,
+            input_channels=workload.reduction,
+            output_channels=workload.groups * workload.filters,
+            width=workload.pixels,
+            height=1,
+            images=1,
+            used_word_lines=mapping.word_lines,
+            filters_per_array=mapping.filters,
+            arrays_per_unit=arrays,
+            units=units,
+        )
+        fill = device.pipeline.fill
+        cycles = total_cycles(
+            batches=batches, feature_map_bits=device.bits.activation, dac_bits=device.array.dac_bits, fill=fill
+        )
+        cycle = device.array.read
+        return Timing((Phase("compute", (cycles - fill) * cycle), Phase("fill", fill * cycle)), cycle)
