@@ -1,0 +1,47 @@
+# `make` or `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+REQUIREMENTS := requirements/run.txt requirements/test.txt requirements/demo.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench golden clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/installed ## make .venv and install everything into it, once
+
+# A new environment whenever a pin changes, so that nothing of the old pins stays behind.
+.venv/pinned: $(REQUIREMENTS)
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet -r requirements/run.txt -r requirements/test.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/demo.txt
+	touch $@
+
+.venv/installed: .venv/pinned pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup ## schedule a small network for ISAAC and show what came out
+	$(BIN)/python examples/demo.py
+
+test: setup ## run every test
+	$(BIN)/python -m pytest -n 2
+
+check: setup ## format, lint, types and the fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow and not tvm"
+
+bench: setup ## measure how fast cyclecast itself is; results in bench/out
+	$(BIN)/python bench/run.py
+
+golden: setup ## write the golden files anew; look at the difference before you commit it
+	CYCLECAST_GOLDEN=write $(BIN)/python -m pytest tests/test_golden.py
+
+clean: ## remove everything that is made here, .venv included
+	rm -rf .venv build dist demo-out bench/out src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
