@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -35,13 +37,14 @@ class _Builder(ms.builder.PyBuilder):  # type: ignore[misc] # TVM is untyped
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory(prefix="cyclecast-")
+        self.folder = Path(tempfile.mkdtemp(prefix="cyclecast-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def build(self, build_inputs: list[Any]) -> list[Any]:
         return [ms.builder.BuilderResult(self.shelve(item.mod), None) for item in build_inputs]
 
     def shelve(self, module: Any) -> str:
-        folder = Path(self.folder.name) / str(next(_ARTIFACTS))
+        folder = self.folder / str(next(_ARTIFACTS))
         folder.mkdir()
         path = str(folder / "module")
         _SHELF[path] = module

@@ -13,13 +13,14 @@ from cyclecast.space._generate import (
     with_decisions,
 )
 from cyclecast.space._marks import PREFIX, SKETCH
-from cyclecast.space._read import read
+from cyclecast.space._read import decided_contraction, read
 
 __all__ = [
     "PREFIX",
     "SKETCH",
     "Rule",
     "as_module",
+    "decided_contraction",
     "decided_schedule",
     "lower_schedule",
     "lowered",

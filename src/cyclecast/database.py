@@ -1,0 +1,182 @@
+"""Records of every search: what was tried on which workload and device, and what the timing model said.
+
+A SQL database (SQLite by default, any other by its URL). Searches and records are only ever added; a batch of records
+is one transaction, so that a process killed at any moment leaves whole batches behind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import ForeignKey, create_engine, event, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from cyclecast.errors import CyclecastError, DatabaseError
+from cyclecast.mapping import Mapping, mapping_from_json
+from cyclecast.timing import Timing, timing_from_json
+
+FORMAT = 1
+"""The version of the tables, kept in SQLite's user_version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a search is asked. Equal questions have equal answers."""
+
+    kernel: str
+    """Identifies the kernel: a hash of its function before scheduling."""
+    device: str
+    """The device's digest."""
+    timing: str
+    """The timing model's identity."""
+    strategy: str
+    trials: int
+    seed: int
+    versions: str
+    """Of this package and of TVM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One timed candidate."""
+
+    mapping: Mapping
+    timing: Timing
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class _Search(_Base):
+    __tablename__ = "search"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kernel: Mapped[str] = mapped_column(index=True)
+    device: Mapped[str]
+    timing: Mapped[str]
+    strategy: Mapped[str]
+    trials: Mapped[int]
+    seed: Mapped[int]
+    versions: Mapped[str]
+    started: Mapped[str]
+    finished: Mapped[bool] = mapped_column(default=False)
+
+
+class _Record(_Base):
+    __tablename__ = "record"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey("search.id"), index=True)
+    seconds: Mapped[float]
+    """For ordering by other programs; the exact time is in `timing`."""
+    mapping: Mapped[str]
+    timing: Mapped[str]
+
+
+class Database:
+    """Searches and their records; a context manager."""
+
+    def __init__(self, location: str | Path) -> None:
+        """Open the database at a path or a URL, and create what is missing; `DatabaseError` if that fails."""
+        text = str(location)
+        self.location = text
+        self._engine = create_engine(text if "://" in text else f"sqlite:///{text}")
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _wait_for_other_writers)
+        with self._guard("opening"):
+            _Base.metadata.create_all(self._engine)
+            self._check_format()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file or the connection."""
+        self._engine.dispose()
+
+    def start(self, question: Question) -> int:
+        """Begin a search; its records refer to the number returned."""
+        with self._guard("writing"), Session(self._engine) as session, session.begin():
+            search = _Search(**asdict(question), started=datetime.now(UTC).isoformat(timespec="seconds"))
+            session.add(search)
+            session.flush()
+            return search.id
+
+    def add(self, search: int, records: Iterable[Record]) -> None:
+        """Add a batch of records: all of them or none."""
+        with self._guard("writing"), Session(self._engine) as session, session.begin():
+            session.add_all(
+                _Record(
+                    search_id=search,
+                    seconds=record.timing.total.seconds,
+                    mapping=json.dumps(record.mapping.to_json()),
+                    timing=json.dumps(record.timing.to_json()),
+                )
+                for record in records
+            )
+
+    def finish(self, search: int) -> None:
+        """Mark a search as complete: from now on its answer may be reused."""
+        with self._guard("writing"), Session(self._engine) as session, session.begin():
+            session.get_one(_Search, search).finished = True
+
+    def answered(self, question: Question) -> list[Record] | None:
+        """All records of a finished search with the same question and at least its trials, or None."""
+        wanted = asdict(question)
+        trials = wanted.pop("trials")
+        with self._guard("reading"), Session(self._engine) as session:
+            found = session.scalars(
+                select(_Search).filter_by(**wanted, finished=True).where(_Search.trials >= trials).order_by(_Search.id)
+            ).first()
+            if found is None:
+                return None
+            rows = session.scalars(select(_Record).where(_Record.search_id == found.id).order_by(_Record.id))
+            return [_record(row) for row in rows]
+
+    def count(self) -> int:
+        """How many records there are."""
+        with self._guard("reading"), Session(self._engine) as session:
+            return session.scalar(select(func.count()).select_from(_Record)) or 0
+
+    def _check_format(self) -> None:
+        if self._engine.dialect.name != "sqlite":
+            return
+        with self._engine.begin() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if version not in (0, FORMAT):
+                raise DatabaseError(
+                    self.location, f"tables of version {version}", f"this release reads {FORMAT}", "another file"
+                )
+            connection.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
+
+    @contextmanager
+    def _guard(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise DatabaseError(
+                self.location, f"{what} the records failed", reason, "another --out folder, or restore the file"
+            ) from error
+
+
+def _wait_for_other_writers(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA busy_timeout = 10000")
+
+
+def _record(row: _Record) -> Record:
+    try:
+        return Record(mapping_from_json(json.loads(row.mapping)), timing_from_json(json.loads(row.timing)))
+    except (ValueError, KeyError, TypeError, CyclecastError) as error:
+        raise DatabaseError(
+            f"record {row.id}", "it cannot be read", f"{type(error).__name__}: {error}", "removing the record"
+        ) from error

@@ -1,0 +1,8 @@
+"""Reports: values first, drawing second."""
+
+from __future__ import annotations
+
+from cyclecast.report._info import mapping_text, tuned_info
+from cyclecast.report._text import short_time, tuned_table
+
+__all__ = ["mapping_text", "short_time", "tuned_info", "tuned_table"]

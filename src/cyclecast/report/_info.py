@@ -1,0 +1,66 @@
+"""What a report says, as plain values; drawing comes second."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.tuning import Tuned, TunedWorkload
+
+MARKS = {"group": "g", "row": "r", "column": "c", "pixel": "p"}
+"""One letter for each axis, as mappings are written in one line."""
+
+
+def tuned_info(tuned: Tuned) -> dict[str, Any]:
+    """Everything about a tuned or estimated network; documented in `docs/json.md`."""
+    return {
+        "network": tuned.network.name,
+        "device": {"name": tuned.device.name, "digest": tuned.device.digest},
+        "workloads": [_workload_info(entry, tuned) for entry in tuned.workloads],
+        "host": [asdict(operator) for operator in tuned.network.host],
+        "total": {
+            "macs": tuned.network.macs,
+            "cycles": sum(entry.member.count * entry.timing.cycles for entry in tuned.workloads),
+            "fs": tuned.total.femtoseconds,
+            "reused": sum(entry.reused for entry in tuned.workloads),
+        },
+    }
+
+
+def _workload_info(entry: TunedWorkload, tuned: Tuned) -> dict[str, Any]:
+    workload = entry.member.workload
+    return {
+        "name": workload.name,
+        "kernel": entry.member.kernel,
+        "count": entry.member.count,
+        "macs": workload.macs,
+        "shape": {
+            "groups": workload.groups,
+            "pixels": workload.pixels,
+            "reduction": workload.reduction,
+            "filters": workload.filters,
+        },
+        "mapping": {
+            "text": mapping_text(entry.mapping),
+            "word_lines": entry.mapping.word_lines,
+            "filters": entry.mapping.filters,
+            "levels": {level.level: asdict(level.factors) for level in entry.mapping.levels},
+            "temporal": asdict(entry.mapping.temporal),
+        },
+        "timing": entry.timing.to_json(),
+        "arrays": entry.mapping.arrays,
+        "array_utilisation": entry.mapping.utilisation(tuned.device),
+        "candidates": entry.candidates,
+        "reused": entry.reused,
+    }
+
+
+def mapping_text(mapping: Mapping) -> str:
+    """A mapping in one line: tile, then the spatial factors above 1 from the arrays outwards, then the temporal."""
+    parts = [f"{mapping.word_lines}x{mapping.filters}"]
+    for name, factors in [*((e.level, e.factors) for e in reversed(mapping.levels)), ("time", mapping.temporal)]:
+        above_one = [f"{MARKS[axis]}{factors.along(axis)}" for axis in TILE_AXES if factors.along(axis) > 1]
+        if above_one:
+            parts.append(f"{name} {' '.join(above_one)}")
+    return " | ".join(parts)

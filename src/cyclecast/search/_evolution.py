@@ -1,0 +1,27 @@
+"""MetaSchedule's evolutionary search, with our mutation rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """Generations of mutated candidates, ranked by the cost model; the best of each round are timed."""
+
+    population: int = 256
+    generations: int = 4
+    random_share: float = 0.05
+    """The share of timed candidates that are drawn at random instead."""
+
+    def for_metaschedule(self) -> Any:
+        """MetaSchedule's `EvolutionarySearch`."""
+        from tvm.s_tir.meta_schedule.search_strategy import EvolutionarySearch
+
+        return EvolutionarySearch(
+            population_size=self.population,
+            init_min_unmeasured=min(50, self.population),
+            genetic_num_iters=self.generations,
+            eps_greedy=self.random_share,
+        )

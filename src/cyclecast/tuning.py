@@ -1,0 +1,186 @@
+"""Tune a network for a device: for every workload, search mappings with a timing model as the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cyclecast._tvm._search import search
+from cyclecast.database import Database, Question, Record
+from cyclecast.decisions import default_mapping
+from cyclecast.device import Device
+from cyclecast.errors import OptionError
+from cyclecast.mapping import Mapping
+from cyclecast.runner import TimingRunner
+from cyclecast.search import Strategy, search_strategy
+from cyclecast.space import as_module, read
+from cyclecast.timing import Timing, TimingModel, identity, timing_model
+from cyclecast.tvm import space
+from cyclecast.units import Time
+from cyclecast.workload import Member, Network
+
+
+@dataclass(frozen=True, slots=True)
+class TunedWorkload:
+    """The best mapping that was found for one workload of a network."""
+
+    member: Member
+    mapping: Mapping
+    timing: Timing
+    candidates: int
+    """How many timed candidates it was chosen from."""
+    reused: bool
+    """Whether they all came from the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A network with a mapping for each of its workloads."""
+
+    network: Network
+    device: Device
+    workloads: tuple[TunedWorkload, ...]
+
+    @property
+    def total(self) -> Time:
+        """One workload after another, counts included; operators on the host are not in it."""
+        return sum((entry.member.count * entry.timing.total for entry in self.workloads), Time(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a tuning stands: told after every batch."""
+
+    position: int
+    """Of the workload at work, from 0."""
+    member: Member
+    timed: int
+    """Candidates of this workload so far."""
+    best: Timing
+    reused: bool
+    done: bool
+
+
+def estimate(network: Network, device: Device, *, timing: str | TimingModel = "analytical") -> Tuned:
+    """The default mapping of every workload, without any search."""
+    model = timing_model(timing)
+    workloads = []
+    for member in network.members:
+        record = _default(member, device, model)
+        workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False))
+    return Tuned(network, device, tuple(workloads))
+
+
+def tune(
+    network: Network,
+    device: Device,
+    *,
+    trials: int = 64,
+    timing: str | TimingModel = "analytical",
+    strategy: str | Strategy = "evolution",
+    seed: int = 0,
+    database: str | Path = "sqlite://",
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Tuned:
+    """Search a mapping for every workload of the network; the same arguments give the same result.
+
+    `trials` is the number of candidates per workload. Every timed candidate is recorded in the database (a path or a
+    URL; by default it lives in memory), and a search that it has the answer of is not repeated. The default mapping
+    always takes part, so no result is worse than `estimate`'s. Raises `FitError` where a workload does not fit.
+    """
+    if trials < 1 or seed < 0:
+        raise OptionError("tune", f"{trials} trials with seed {seed}", "at least 1 trial and a seed of at least 0")
+    model, chosen = timing_model(timing), search_strategy(strategy)
+    defaults = [_default(member, device, model) for member in network.members]
+    workloads = []
+    with Database(database) as records:
+        for position, (member, default) in enumerate(zip(network.members, defaults, strict=True)):
+            job = _Job(position, member, device, model, chosen, trials, seed, records, progress)
+            workloads.append(job.run(network.program[member.kernel], default))
+    return Tuned(network, device, tuple(workloads))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The tuning of one workload."""
+
+    position: int
+    member: Member
+    device: Device
+    model: TimingModel
+    strategy: Strategy
+    trials: int
+    seed: int
+    database: Database
+    progress: Callable[[Progress], None]
+
+    def run(self, function: Any, default: Record) -> TunedWorkload:
+        question = self._question(function)
+        known = self.database.answered(question)
+        records = known if known is not None else self._search(function, question, default)
+        best = min(records, key=_rank)
+        self._tell(records, reused=known is not None, done=True)
+        return TunedWorkload(self.member, best.mapping, best.timing, len(records), known is not None)
+
+    def _search(self, function: Any, question: Question, default: Record) -> list[Record]:
+        number = self.database.start(question)
+        records = [default]
+        self.database.add(number, records)
+
+        def tell(modules: list[Any]) -> None:
+            mappings = [read(module, self.device) for module in modules]
+            batch = [Record(mapping, self.model.time(mapping, self.device)) for mapping in mappings]
+            self.database.add(number, batch)
+            records.extend(batch)
+            self._tell(records, reused=False, done=False)
+
+        search(
+            as_module(function),
+            space(self.device),
+            self.strategy.for_metaschedule(),
+            TimingRunner(self.device, self.model, read),
+            self.trials,
+            _seed(self.seed, question.kernel),
+            tell,
+        )
+        self.database.finish(number)
+        return records
+
+    def _tell(self, records: list[Record], reused: bool, done: bool) -> None:
+        best = min(records, key=_rank).timing
+        self.progress(Progress(self.position, self.member, len(records), best, reused, done))
+
+    def _question(self, function: Any) -> Question:
+        return Question(
+            kernel=kernel_hash(function),
+            device=self.device.digest,
+            timing=identity(self.model),
+            strategy=repr(self.strategy),
+            trials=self.trials,
+            seed=self.seed,
+            versions=f"cyclecast {version('cyclecast')}, tvm {version('apache-tvm')}",
+        )
+
+
+def kernel_hash(function: Any) -> str:
+    """A hash of a kernel before scheduling, the same in every process."""
+    return sha256(as_module(function).script().encode()).hexdigest()
+
+
+def _default(member: Member, device: Device, model: TimingModel) -> Record:
+    mapping = default_mapping(member.workload, device)
+    return Record(mapping, model.time(mapping, device))
+
+
+def _rank(record: Record) -> tuple[int, int]:
+    """Shortest first; of equally short ones, the one with the fewest arrays."""
+    return record.timing.total.femtoseconds, record.mapping.arrays
+
+
+def _seed(seed: int, kernel: str) -> int:
+    """A seed for one kernel that does not depend on its place in the network; 1 to 2^31 - 1, as MetaSchedule wants."""
+    return int(sha256(f"{seed}:{kernel}".encode()).hexdigest(), 16) % (2**31 - 1) + 1
