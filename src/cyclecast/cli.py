@@ -1,0 +1,276 @@
+"""The command line: one verb for each public function. The only file that prints.
+
+Every verb takes `--json` and then prints one JSON object to standard output and nothing else there (`docs/json.md`).
+A mistake of the user's ends in one message and exit code 2, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cyclecast.device import Device
+from cyclecast.errors import CyclecastError, OptionError
+
+if TYPE_CHECKING:
+    from cyclecast.workload import Network
+
+app = typer.Typer(
+    help="An auto-scheduler for chips that do not exist yet.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+device_app = typer.Typer(help="Look at device files.", no_args_is_help=True)
+app.add_typer(device_app, name="device")
+
+WIDTH_WITHOUT_TERMINAL = 150
+
+ModelArgument = Annotated[Path, typer.Argument(help="The network: an ONNX file.", show_default=False)]
+DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
+TimingOption = Annotated[str, typer.Option("--timing", help="The timing model: poster, analytical, or a plug-in's.")]
+ShapeOption = Annotated[
+    list[str] | None, typer.Option("--shape", help="Fix an input's shape: name=1,3,224,224. Repeatable.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def main() -> None:
+    """Entry point of the `cyclecast` command."""
+    app()
+
+
+def _reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
+    """Turn a `CyclecastError` into one message (or JSON object) and exit code 2."""
+
+    @wraps(verb)
+    def wrapped(*args: Any, **options: Any) -> None:
+        try:
+            verb(*args, **options)
+        except CyclecastError as error:
+            if options.get("as_json"):
+                fields = {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
+                _print_json({"error": {"kind": type(error).__name__, **fields}})
+            else:
+                Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+@app.command()
+@_reports_mistakes
+def tune(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option("--out", help="The folder for records, program, mappings and traces.")],
+    device: DeviceOption = "isaac",
+    timing: TimingOption = "analytical",
+    strategy: Annotated[str, typer.Option("--strategy", help="How to search: evolution or random.")] = "evolution",
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Candidates to time for each workload.")] = 64,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = 0,
+    shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search schedules for a network on a device, and build the program.
+
+    A second run with the same folder reuses the searches that it finds finished there.
+    """
+    described = Device.load(device)
+    _require_folder(out)
+    network = _load(model, described, shape)
+    from cyclecast import building, tuning
+    from cyclecast.report import progress_bar, status, tuned_info
+
+    with progress_bar(len(network.members), trials, shown=not as_json) as progress:
+        tuned = tuning.tune(
+            network,
+            described,
+            trials=trials,
+            timing=timing,
+            strategy=strategy,
+            seed=seed,
+            database=out / "records.db",
+            progress=progress,
+        )
+    with status("lowering and building", shown=not as_json):
+        building.save(tuned, out)
+        building.build(tuned).save(out / "module.so")
+    info = tuned_info(tuned) | {"out": str(out), "settings": _settings(timing, strategy, trials, seed)}
+    (out / "result.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    _show(info, as_json)
+    if not as_json:
+        _console().print(f"wrote {out}/: records.db, module.so, mappings.json, traces/, device.yaml, result.json")
+
+
+@app.command()
+@_reports_mistakes
+def estimate(
+    model: ModelArgument,
+    device: DeviceOption = "isaac",
+    timing: TimingOption = "analytical",
+    shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time a network with the default mapping of every workload, without any search."""
+    described = Device.load(device)
+    network = _load(model, described, shape)
+    from cyclecast import tuning
+    from cyclecast.report import tuned_info
+
+    _show(tuned_info(tuning.estimate(network, described, timing=timing)), as_json)
+
+
+@app.command()
+@_reports_mistakes
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder written by tune.", show_default=False)],
+    model: ModelArgument,
+    inputs: Annotated[
+        Path | None, typer.Option("--inputs", help="An .npz file with an array for each input; else random values.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")] = 0,
+    shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the compiled program in a process of its own and compare it with onnxruntime on the original network."""
+    from cyclecast.verification import verify as compare
+
+    result = compare(folder / "module.so", model, inputs=inputs, seed=seed, shapes=_shapes(shape))
+    if as_json:
+        _print_json(result)
+        return
+    for output in result["outputs"]:
+        _console().print(
+            f"{output['name']}: cosine {output['cosine']:.6f}, maximum error {output['maximum_error']:.4g} "
+            f"of {output['largest']:.4g}, onnxruntime on {result['inputs']}"
+        )
+
+
+@device_app.command("check")
+@_reports_mistakes
+def device_check(
+    device: Annotated[str, typer.Argument(help="A library name, or a path to a device file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check a device file, and say what follows from it."""
+    loaded = Device.load(device)
+    array = loaded.array
+    lossless = array.adc_bits >= array.lossless_adc_bits
+    info = {
+        "name": loaded.name,
+        "digest": loaded.digest,
+        "arrays": loaded.arrays,
+        "slices": loaded.slices,
+        "input_steps": loaded.input_steps,
+        "filters_per_array": loaded.filters_per_array,
+        "adc_bits": array.adc_bits,
+        "lossless_adc_bits": array.lossless_adc_bits,
+        "exact": lossless,
+    }
+    if as_json:
+        _print_json(info)
+        return
+    exact = "sums are exact" if lossless else f"sums saturate, exact ones need {array.lossless_adc_bits} bits"
+    _console().print(
+        f"{loaded.name} is fine: {loaded.arrays:,} arrays, {loaded.slices} slices a weight, {loaded.filters_per_array} "
+        f"filters an array, {loaded.input_steps} input steps, {array.adc_bits}-bit ADCs ({exact})",
+        highlight=False,
+    )
+
+
+@device_app.command("show")
+@_reports_mistakes
+def device_show(
+    device: Annotated[str, typer.Argument(help="A library name, or a path to a device file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Print a device, every default filled in."""
+    loaded = Device.load(device)
+    if as_json:
+        _print_json(loaded.model_dump(mode="json"))
+    else:
+        sys.stdout.write(loaded.to_yaml())
+
+
+@device_app.command("list")
+@_reports_mistakes
+def device_list(as_json: JsonOption = False) -> None:
+    """List the devices of the library."""
+    names = list(Device.library())
+    if as_json:
+        _print_json({"devices": names})
+    else:
+        sys.stdout.write("\n".join(names) + "\n")
+
+
+@device_app.command("schema")
+@_reports_mistakes
+def device_schema() -> None:
+    """Print the JSON Schema of device files, for editors."""
+    sys.stdout.write(Device.schema_text())
+
+
+def _load(model: Path, device: Device, shape: Sequence[str] | None) -> Network:
+    from cyclecast.frontend import load
+
+    return load(
+        model, shapes=_shapes(shape), activation_bits=device.bits.activation, weight_bits=device.bits.weight
+    )
+
+
+def _shapes(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """The shapes that `--shape name=1,3,224,224` options mean."""
+    shapes = {}
+    for option in options or ():
+        name, _, numbers = option.rpartition("=")
+        try:
+            shapes[name] = tuple(int(number) for number in numbers.split(","))
+        except ValueError:
+            shapes[name] = ()
+        if not name or not shapes[name] or min(shapes[name]) < 1:
+            raise OptionError("--shape", f"'{option}'", "it must be NAME=N,N,...", "--shape input=1,3,224,224")
+    return shapes
+
+
+def _settings(timing: str, strategy: str, trials: int, seed: int) -> dict[str, Any]:
+    return {"timing": timing, "strategy": strategy, "trials": trials, "seed": seed}
+
+
+def _require_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"--out {folder}", "it must be a folder", str(error.strerror), "another path") from None
+
+
+def _show(info: dict[str, Any], as_json: bool) -> None:
+    from cyclecast.report import tuned_table
+
+    if as_json:
+        _print_json(info)
+    else:
+        _console().print(tuned_table(info))
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    main()

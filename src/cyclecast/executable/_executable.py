@@ -1,0 +1,59 @@
+"""A network built for this machine: run it, save it, load it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from cyclecast._tvm._native import without_native_chatter
+from cyclecast.errors import ModelError, OptionError
+
+
+class Executable:
+    """A compiled network. Call it with one array per input; it returns one array per output."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        with without_native_chatter():
+            self._machine = relax.VirtualMachine(compiled, tvm.cpu())
+
+    def __call__(self, *inputs: Any) -> list[Any]:
+        """Run the network on NumPy arrays of its input shapes and types."""
+        result = self._machine["main"](*(tvm.runtime.tensor(np.ascontiguousarray(value)) for value in inputs))
+        outputs = [result] if hasattr(result, "numpy") else list(result)
+        return [output.numpy() for output in outputs]
+
+    def save(self, path: str | Path) -> None:
+        """Write a shared library that `load_executable`, or TVM's runtime alone, loads in any process."""
+        if shutil.which("gcc") is None and shutil.which("cc") is None:
+            raise OptionError("saving a program", "no C compiler", "gcc or cc links it", "apt-get install gcc")
+        with without_native_chatter():
+            self._compiled.export_library(str(path))
+
+
+def build_program(program: Any) -> Executable:
+    """Compile a Relax program for this machine's processor."""
+    with tvm.transform.PassContext(opt_level=3):
+        return Executable(tvm.compile(program, target="llvm"))
+
+
+def load_executable(path: str | Path) -> Executable:
+    """Load what `Executable.save` wrote."""
+    if not Path(path).is_file():
+        raise ModelError(str(path), "there is no such file", lever="the folder that tune wrote")
+    with without_native_chatter():
+        return Executable(tvm.runtime.load_module(str(path)))
+
+
+def run_files(module: str, inputs: str, outputs: str) -> None:
+    """Run a saved program on the arrays of an .npz file, in its order; write the outputs as another."""
+    with np.load(inputs) as values:
+        arrays: Sequence[Any] = [values[name] for name in values.files]
+    results = load_executable(module)(*arrays)
+    np.savez(outputs, *results)
