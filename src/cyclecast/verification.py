@@ -5,28 +5,90 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cyclecast.errors import ModelError
+from cyclecast.frontend import Shapes, input_shapes
 
-RUNNER = "from cyclecast.executable import run_files; import sys; run_files(*sys.argv[1:])"
+RUN = "import sys; from cyclecast.executable import run_files; run_files(*sys.argv[1:])"
 
 
 def verify(
-    module: Path,
-    model: Path,
-    *,
-    inputs: Path | None = None,
-    seed: int = 0,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    module: Path, model: Path, *, inputs: Path | None = None, seed: int = 0, shapes: Shapes | None = None
 ) -> dict[str, Any]:
     """Run `module.so` in a fresh process and the ONNX file in onnxruntime, on the same inputs.
 
-    Returns, for each output, the cosine between both, the largest absolute difference and the largest magnitude.
-    Without `inputs`, an .npz file with one array per input, values are drawn from a normal distribution.
+    `inputs` is an .npz file with one array per input, by name; without it, values are drawn from a normal
+    distribution. For each output: the cosine between both, the largest absolute difference, the largest magnitude.
     """
-    raise NotImplementedError
+    values = _read(inputs, model, shapes or {}) if inputs else _random(model, shapes or {}, seed)
+    expected = _reference(model, values)
+    actual = _in_fresh_process(module, values)
+    return {
+        "inputs": str(inputs) if inputs else f"random values, seed {seed}",
+        "outputs": [
+            {
+                "name": name,
+                "cosine": cosine(reference, computed),
+                "maximum_error": float(np.abs(reference - computed).max(initial=0.0)),
+                "largest": float(np.abs(reference).max(initial=0.0)),
+            }
+            for (name, reference), computed in zip(expected.items(), actual, strict=True)
+        ],
+    }
+
+
+def cosine(left: Any, right: Any) -> float:
+    """The cosine of the angle between two arrays seen as vectors; 1 where both are zero."""
+    a, b = left.ravel().astype("float64"), right.ravel().astype("float64")
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / length if length else float(np.array_equal(a, b))
+
+
+def _random(model: Path, shapes: Shapes, seed: int) -> dict[str, Any]:
+    generator = np.random.default_rng(seed)
+    return {
+        name: generator.normal(size=shape).astype(kind) for name, (shape, kind) in input_shapes(model, shapes).items()
+    }
+
+
+def _read(inputs: Path, model: Path, shapes: Shapes) -> dict[str, Any]:
+    try:
+        with np.load(inputs) as stored:
+            values = dict(stored)
+    except (OSError, ValueError) as error:
+        raise ModelError(str(inputs), "it cannot be read as .npz", str(error), "numpy.savez") from error
+    wanted = input_shapes(model, {name: value.shape for name, value in values.items()} | dict(shapes))
+    for name, (shape, kind) in wanted.items():
+        if name not in values or values[name].shape != shape:
+            have = f"shape {values[name].shape}" if name in values else "no such array"
+            raise ModelError(f"{inputs}: '{name}'", have, f"the network wants shape {shape}", "numpy.savez")
+        values[name] = values[name].astype(kind)
+    return {name: values[name] for name in wanted}
+
+
+def _reference(model: Path, values: dict[str, Any]) -> dict[str, Any]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, values), strict=True))
+
+
+def _in_fresh_process(module: Path, values: dict[str, Any]) -> list[Any]:
+    if not module.is_file():
+        raise ModelError(str(module), "there is no such file", lever="cyclecast tune MODEL --out FOLDER first")
+    with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder:
+        given, computed = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
+        np.savez(given, **values)
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(module), str(given), str(computed)], capture_output=True, text=True
+        )
+        if done.returncode:
+            reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+            raise ModelError(str(module), "the program does not run", reason, "building it again with tune")
+        with np.load(computed) as stored:
+            return [stored[name] for name in stored.files]

@@ -137,25 +137,31 @@ class _Postprocessor(ms.postproc.PyPostproc):  # type: ignore[misc]
 class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
     """Shows a rule the decisions of a trace, and puts its answer back into the trace."""
 
-    def __init__(self, rule: Any, sampled: Callable[[Any], Mapping[str, Any]]) -> None:
+    def __init__(self, rule: Any, sampled: Callable[[Any], Mapping[str, int]]) -> None:
         super().__init__()
         self.rule = rule
         self.sampled = sampled
+        self.offers: dict[str, list[int]] = {}
+        self.places: Mapping[str, int] = {}
 
     def _initialize_with_tune_context(self, context: Any) -> None:
-        return
+        """All traces of one context have the same instructions, so they are looked at once."""
+        self.offers, self.places = {}, {}
 
     def apply(self, trace: Any, seed: int) -> Any:
-        instructions = self.sampled(trace)
-        offers = {name: [int(value) for value in found.attrs[0]] for name, found in instructions.items()}
+        instructions = trace.insts
+        if not self.places:
+            self.places = self.sampled(trace)
+            self.offers = {name: list(map(int, instructions[at].attrs[0])) for name, at in self.places.items()}
         made = trace.decisions
-        decisions = {name: offers[name][int(made[found])] for name, found in instructions.items()}
-        changed = self.rule.apply(decisions, offers, Random(seed))
+        decisions = {name: self.offers[name][int(made[instructions[at]])] for name, at in self.places.items()}
+        changed = self.rule.apply(decisions, self.offers, Random(seed))
         if changed is None:
             return None
         for name, value in changed.items():
             if value != decisions[name]:
-                trace = trace.with_decision(self.sampled(trace)[name], offers[name].index(value), remove_postproc=True)
+                place = self.offers[name].index(value)
+                trace = trace.with_decision(trace.insts[self.places[name]], place, remove_postproc=True)
         return trace
 
     def clone(self) -> Any:
@@ -200,7 +206,7 @@ def callback(tell: Callable[[list[Any]], None]) -> Any:
 def space(
     rules: Sequence[Any],
     mutators: Mapping[Any, float],
-    sampled: Callable[[Any], Mapping[str, Any]],
+    sampled: Callable[[Any], Mapping[str, int]],
     postprocessors: Sequence[Callable[[Any], None]] = (),
 ) -> Any:
     """A design space from plain rules and mutation rules (each with its probability)."""

@@ -42,8 +42,8 @@ def decided_schedule(function: Any, device: Device, mapping: Mapping) -> Any:
 
 def with_decisions(original: IRModule, trace: Any, decisions: Mapped[str, int]) -> Any:
     """The trace replayed on the original module with these decisions; `ScheduleError` for a value not on offer."""
-    for name in sampled_decisions(trace):
-        instruction = sampled_decisions(trace)[name]
+    for name, place in sampled_decisions(trace).items():
+        instruction = trace.insts[place]
         offers = [int(value) for value in instruction.attrs[0]]
         if decisions[name] not in offers:
             raise ScheduleError(name, f"the value {decisions[name]}", f"on offer are {offers}")
@@ -53,14 +53,14 @@ def with_decisions(original: IRModule, trace: Any, decisions: Mapped[str, int]) 
     return replayed
 
 
-def sampled_decisions(trace: Any) -> dict[str, Any]:
-    """The sampling instruction of every decision of a trace, by the decision's name."""
-    sampled: dict[Any, Any] = {}
-    found: dict[str, Any] = {}
-    for instruction in trace.insts:
+def sampled_decisions(trace: Any) -> dict[str, int]:
+    """Where in the trace each decision is sampled: the place of its instruction, by the decision's name."""
+    sampled: dict[Any, int] = {}
+    found: dict[str, int] = {}
+    for place, instruction in enumerate(trace.insts):
         kind = str(instruction.kind.name)
         if kind == "SampleCategorical":
-            sampled[instruction.outputs[0]] = instruction
+            sampled[instruction.outputs[0]] = place
         elif kind == "Annotate" and str(instruction.attrs[0]).startswith(PREFIX):
             source = sampled.get(instruction.inputs[1])
             if source is not None:
