@@ -39,13 +39,13 @@ class Array:
         self.state = State.WRITE
         self.activations = 0
         """Matrix-vector products taken so far."""
-        self._cells: Integers | None = None
-        self._flipped: Integers = np.zeros(0, dtype=np.int64)
+        self._phases: list[tuple[Integers, Integers]] = []
+        """For each row phase, the cells of its word lines, and which of its columns are stored flipped."""
         self._weight_sums: Integers = np.zeros(0, dtype=np.int64)
 
     def to_read(self) -> None:
         """Enter the state READ; an unwritten array has nothing to read."""
-        if self._cells is None:
+        if not self._phases:
             raise BehaviourError(self.name, "a read", "the array has not been written", "write its weights first")
         self.state = State.READ
 
@@ -70,10 +70,9 @@ class Array:
         offset = weights.astype(np.int64) + (1 << (bits - 1))
         shifts = np.arange(self.device.slices) * array.cell_bits
         cells = (offset[:, :, None] >> shifts) & self._cell_most
-        most = lines * self._cell_most
-        flipped = cells.sum(axis=0) * 2 > most if array.adc_saves_bit else np.zeros(cells.shape[1:], dtype=bool)
-        self._cells = np.where(flipped, self._cell_most - cells, cells)
-        self._flipped = flipped.astype(np.int64)
+        self._phases = [
+            self._encoded(cells[first : first + array.active_rows]) for first in range(0, lines, array.active_rows)
+        ]
         self._weight_sums = weights.astype(np.int64).sum(axis=0)
 
     def multiply(self, inputs: Integers) -> Integers:
@@ -81,9 +80,9 @@ class Array:
 
         Exact while the converters can tell all sums apart (`Array.lossless_adc_bits`); beyond that, sums saturate.
         """
-        if self.state is not State.READ or self._cells is None:
+        if self.state is not State.READ:
             raise BehaviourError(self.name, "a read", "the array is in the state write", "to_read() first")
-        lines = self._cells.shape[0]
+        lines = sum(len(cells) for cells, _ in self._phases)
         if inputs.shape != (lines,):
             raise BehaviourError(self.name, f"an input of shape {inputs.shape}", f"there are {lines} word lines")
         bits = self.device.bits.activation
@@ -93,7 +92,7 @@ class Array:
         total = -offset * self._weight_sums
         slice_weights = 1 << (np.arange(self.device.slices) * self.device.array.cell_bits)
         for step_weight, pulses in self._input_steps(inputs.astype(np.int64) + offset, bits):
-            sums, count = self._sums(self._cells, pulses)
+            sums, count = self._sums(pulses)
             total += step_weight * (sums @ slice_weights - (count << (self.device.bits.weight - 1)))
         return total
 
@@ -106,18 +105,22 @@ class Array:
             steps[-1] = (-steps[-1][0], steps[-1][1])
         return steps
 
-    def _sums(self, cells: Integers, pulses: Integers) -> tuple[Integers, int]:
+    def _sums(self, pulses: Integers) -> tuple[Integers, int]:
         """What the converters make of each column, flips undone, and the sum of the inputs (the unit column)."""
-        array = self.device.array
-        total = np.zeros(cells.shape[1:], dtype=np.int64)
-        for first in range(0, len(pulses), array.active_rows):
-            active = slice(first, first + array.active_rows)
-            column = np.tensordot(pulses[active], cells[active], axes=1)
-            if array.adc_bits < array.lossless_adc_bits:
-                column = np.minimum(column, (1 << array.adc_bits) - 1)
-            total += column
-        count = int(pulses.sum())
-        return total + self._flipped * (self._cell_most * count - 2 * total), count
+        total, first = np.zeros(self._phases[0][1].shape, dtype=np.int64), 0
+        for cells, flipped in self._phases:
+            active = pulses[first : first + len(cells)]
+            first += len(cells)
+            column = np.minimum(np.tensordot(active, cells, axes=1), (1 << self.device.array.adc_bits) - 1)
+            total += column + flipped * (self._cell_most * active.sum() - 2 * column)
+        return total, int(pulses.sum())
+
+    def _encoded(self, cells: Integers) -> tuple[Integers, Integers]:
+        """The cells of one row phase as they are stored; a flipped column sums up to at most half of its range."""
+        flipped = cells.sum(axis=0) * 2 > len(cells) * self._cell_most
+        if not self.device.array.adc_saves_bit:
+            flipped = np.zeros_like(flipped)
+        return np.where(flipped, self._cell_most - cells, cells), flipped.astype(np.int64)
 
     @property
     def _cell_most(self) -> int:
