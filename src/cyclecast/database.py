@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import ForeignKey, create_engine, event, func, select
+from sqlalchemy import URL, Connection, ForeignKey, create_engine, event, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -86,12 +86,12 @@ class Database:
         """Open the database at a path or a URL, and create what is missing; `DatabaseError` if that fails."""
         text = str(location)
         self.location = text
-        self._engine = create_engine(text if "://" in text else f"sqlite:///{text}")
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _wait_for_other_writers)
         with self._guard("opening"):
-            _Base.metadata.create_all(self._engine)
-            self._check_format()
+            self._engine = create_engine(text if "://" in text else URL.create("sqlite", database=text))
+            if self._engine.dialect.name == "sqlite":
+                event.listen(self._engine, "connect", _wait_for_other_writers)
+            with self._engine.begin() as connection:
+                self._create(connection)
 
     def __enter__(self) -> Self:
         return self
@@ -147,22 +147,24 @@ class Database:
         with self._guard("reading"), Session(self._engine) as session:
             return session.scalar(select(func.count()).select_from(_Record)) or 0
 
-    def _check_format(self) -> None:
-        if self._engine.dialect.name != "sqlite":
+    def _create(self, connection: Connection) -> None:
+        if connection.dialect.name != "sqlite":
+            _Base.metadata.create_all(connection)
             return
-        with self._engine.begin() as connection:
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if version not in (0, FORMAT):
-                raise DatabaseError(
-                    self.location, f"tables of version {version}", f"this release reads {FORMAT}", "another file"
-                )
-            connection.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two processes may open a new file at the same moment
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version not in (0, FORMAT):
+            raise DatabaseError(
+                self.location, f"tables of version {version}", f"this release reads {FORMAT}", "another file"
+            )
+        _Base.metadata.create_all(connection)
+        connection.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
 
     @contextmanager
     def _guard(self, what: str) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, ImportError, OverflowError) as error:  # ImportError: a URL whose driver is missing
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise DatabaseError(
                 self.location, f"{what} the records failed", reason, "another --out folder, or restore the file"
