@@ -3,7 +3,8 @@
 A decision about a level is a *request*: so many row tiles, column tiles, groups or replicas side by side, at most.
 What is granted is capped by the tiles that are left and by the instances of the level that are left, level by level
 from the arrays outwards and axis by axis in the order group, row, column, pixel. So every combination of decisions
-is legal, and every legal mapping is reached by asking for exactly its factors (`requests`).
+is legal, and every mapping that leaves no granted instance without a tile is reached by asking for exactly its
+factors (`requests`).
 """
 
 from __future__ import annotations

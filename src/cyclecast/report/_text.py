@@ -10,8 +10,10 @@ from rich.text import Text
 
 from cyclecast.units import Time
 
-LEGEND = "mapping: word lines x filters of an array | LEVEL with g groups, r row tiles, c column tiles, p replicas side \
-by side | time with passes (g, r, c) and steps (p)"
+LEGEND = (
+    "mapping: word lines x filters of an array | LEVEL with g groups, r row tiles, c column tiles, p replicas side by "
+    "side | time with passes (g, r, c) and steps (p)"
+)
 
 
 def tuned_table(info: dict[str, Any]) -> RenderableType:

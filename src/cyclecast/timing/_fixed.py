@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.timing._base import Phase, Timing
-from cyclecast.units import Time
 
 
 @dataclass(frozen=True, slots=True)

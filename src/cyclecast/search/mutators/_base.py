@@ -18,7 +18,9 @@ class Mutator(Protocol):
         ...
 
 
-def change_one(decisions: Mapping[str, int], offers: Choices, names: Sequence[str], rng: Random) -> dict[str, int] | None:
+def change_one(
+    decisions: Mapping[str, int], offers: Choices, names: Sequence[str], rng: Random
+) -> dict[str, int] | None:
     """Change one of the named decisions to another of its values, each with the same chance."""
     open_to_change = [name for name in names if len(offers.get(name, ())) > 1]
     if not open_to_change:
