@@ -141,27 +141,27 @@ class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
         super().__init__()
         self.rule = rule
         self.sampled = sampled
-        self.offers: dict[str, list[int]] = {}
-        self.places: Mapping[str, int] = {}
+        self.looked_up: tuple[Mapping[str, int], dict[str, list[int]]] | None = None
 
     def _initialize_with_tune_context(self, context: Any) -> None:
         """All traces of one context have the same instructions, so they are looked at once."""
-        self.offers, self.places = {}, {}
+        self.looked_up = None
 
     def apply(self, trace: Any, seed: int) -> Any:
         instructions = trace.insts
-        if not self.places:
-            self.places = self.sampled(trace)
-            self.offers = {name: list(map(int, instructions[at].attrs[0])) for name, at in self.places.items()}
+        if self.looked_up is None:
+            sampled = self.sampled(trace)
+            self.looked_up = sampled, {name: list(map(int, instructions[at].attrs[0])) for name, at in sampled.items()}
+        places, offers = self.looked_up
         made = trace.decisions
-        decisions = {name: self.offers[name][int(made[instructions[at]])] for name, at in self.places.items()}
-        changed = self.rule.apply(decisions, self.offers, Random(seed))
+        decisions = {name: offers[name][int(made[instructions[at]])] for name, at in places.items()}
+        changed = self.rule.apply(decisions, offers, Random(seed))
         if changed is None:
             return None
         for name, value in changed.items():
             if value != decisions[name]:
-                place = self.offers[name].index(value)
-                trace = trace.with_decision(trace.insts[self.places[name]], place, remove_postproc=True)
+                index = offers[name].index(value)
+                trace = trace.with_decision(trace.insts[places[name]], index, remove_postproc=True)
         return trace
 
     def clone(self) -> Any:

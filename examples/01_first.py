@@ -1,0 +1,25 @@
+"""First steps: load a network, tune it for a device, look at the result, run the program."""
+
+from __future__ import annotations
+
+from text_direction import INPUT, SHAPE, line_of_text, model_file
+
+import cyclecast as cc
+
+
+def main() -> None:
+    device = cc.Device.load("isaac")
+    network = cc.load(model_file(), shapes={INPUT: SHAPE})
+    guess = cc.estimate(network, device)
+    tuned = cc.tune(network, device, trials=32, strategy="evolution:population=32", seed=0)
+    print(f"{network.name}: {guess.total} without search, {tuned.total} tuned")
+    slowest = max(tuned.workloads, key=lambda entry: entry.timing.total)
+    print(f"slowest: {slowest.member.workload.name}, {slowest.timing.cycles} cycles, {slowest.timing.bound} bound")
+    program = cc.compile(tuned)
+    for upside_down in (False, True):
+        (scores,) = program(line_of_text(upside_down=upside_down))
+        print(f"upside down: {upside_down}, the network says {scores[0].argmax() == 1} ({scores[0].max():.0%})")
+
+
+if __name__ == "__main__":
+    main()
