@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from cyclecast.decisions import FILTERS, WORD_LINES, Decisions, decision_name, grant
 from cyclecast.device import Array, Bits, Device, Level, Pipeline, Write
+from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.units import Bandwidth, Frequency, Size, Time
+from cyclecast.workload import Axis, Kind, Workload
 
 AMOUNTS = st.integers(min_value=1, max_value=10**30)
 
@@ -78,3 +81,59 @@ def devices(draw: st.DrawFn) -> Device:
         array=draw(arrays(weight_bits=bits.weight)),
         pipeline=Pipeline(fill=draw(st.integers(min_value=0, max_value=20))),
     )
+
+
+@st.composite
+def workloads(draw: st.DrawFn, bits: Bits | None = None, largest: int = 40) -> Workload:
+    """A workload of up to six axes in any order, for the given bits or any."""
+    kinds = draw(st.lists(st.sampled_from(list(Kind)), min_size=1, max_size=6))
+    extents = st.integers(min_value=1, max_value=largest)
+    axes = tuple(Axis(f"{kind.value}{position}", draw(extents), kind) for position, kind in enumerate(kinds))
+    widths = st.integers(min_value=1, max_value=32)
+    return Workload(
+        name=draw(st.text(max_size=8)),
+        axes=axes,
+        input_bits=bits.activation if bits else draw(widths),
+        weight_bits=bits.weight if bits else draw(widths),
+    )
+
+
+def decision_names(device: Device) -> list[str]:
+    """Every name that `grant` asks for on this device."""
+    return [WORD_LINES, FILTERS, *(decision_name(level.name, axis) for level in device.levels for axis in TILE_AXES)]
+
+
+def decisions(device: Device) -> st.SearchStrategy[Decisions]:
+    """Any integers for any of the decisions, sensible or not."""
+    values = st.integers(min_value=1, max_value=12) | st.integers(min_value=-(10**6), max_value=10**6)
+    return st.dictionaries(st.sampled_from(decision_names(device)), values)
+
+
+@st.composite
+def mappings(draw: st.DrawFn, device: Device | None = None) -> tuple[Mapping, Device]:
+    """What a device, random or given, grants to random decisions; and the device."""
+    chosen = device or draw(devices())
+    workload = draw(workloads(bits=chosen.bits))
+    return grant(workload, chosen, draw(decisions(chosen))), chosen
+
+
+def unlimited(device: Device) -> Device:
+    """The device with weights that are written for free, and no limit on inputs and outputs."""
+    free: dict[str, object] = {"array.write.pulse": "0 fs", "array.write.verify": "0 fs"}
+    ports = {
+        f"levels.{level.name}.{port}": None
+        for level in device.levels
+        for port in ("input_bandwidth", "output_bandwidth")
+    }
+    return device.vary_all(free | ports)
+
+
+def matrix_vector(reduction: int, filters: int, pixels: int = 1, groups: int = 1, bits: int = 8) -> Workload:
+    """A workload with one axis of each kind."""
+    axes = (
+        Axis("g", groups, Kind.GROUP),
+        Axis("p", pixels, Kind.PIXEL),
+        Axis("f", filters, Kind.FILTER),
+        Axis("k", reduction, Kind.REDUCTION),
+    )
+    return Workload("small", axes, bits, bits)

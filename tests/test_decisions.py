@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.decisions import choices, decision_name, default_mapping, grant, requests
+from cyclecast.device import Bits, Device
+from cyclecast.errors import FitError
+from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping, TileAxis, require_fit
+from cyclecast.workload import Workload
+from strategies import decision_names, decisions, devices, mappings, matrix_vector, workloads
+
+ISAAC = Device.load("isaac")
+TINY = Device.load("tiny")
+
+
+@given(st.data())
+def test_any_integers_are_granted_legally(data: st.DataObject) -> None:
+    device = data.draw(devices())
+    workload = data.draw(workloads(bits=device.bits))
+    asked = data.draw(decisions(device))
+    granted = grant(workload, device, asked)  # a `Mapping` checks its laws
+    require_fit(granted, device)
+    got = requests(granted)
+    assert all(got[name] <= max(1, value) for name, value in asked.items())
+
+
+@given(mappings())
+def test_requests_are_granted_as_the_mapping_again(drawn: tuple[Mapping, Device]) -> None:
+    mapping, device = drawn
+    asked = requests(mapping)
+    assert sorted(asked) == sorted(decision_names(device))
+    assert grant(mapping.workload, device, asked) == mapping
+
+
+@given(mappings())
+def test_a_granted_instance_is_never_without_a_tile(drawn: tuple[Mapping, Device]) -> None:
+    mapping, _ = drawn
+    for axis in TILE_AXES:
+        left = mapping.tiles(axis)
+        for entry in reversed(mapping.levels):
+            assert entry.factors.along(axis) <= left
+            left = -(-left // entry.factors.along(axis))
+
+
+@given(st.data())
+def test_offers_are_ascending_and_never_empty(data: st.DataObject) -> None:
+    device = data.draw(devices())
+    offers = choices(data.draw(workloads(bits=device.bits)), device)
+    assert sorted(offers) == sorted(decision_names(device))
+    for values in offers.values():
+        assert values[0] >= 1
+        assert all(one < next_ for one, next_ in pairwise(values))
+
+
+@given(st.data())
+def test_every_value_on_offer_can_be_had(data: st.DataObject) -> None:
+    device = data.draw(devices())
+    workload = data.draw(workloads(bits=device.bits))
+    offers = choices(workload, device)
+    least = {name: values[0] for name, values in offers.items()}
+    for name, values in offers.items():
+        for value in values:
+            assert requests(grant(workload, device, {**least, name: value}))[name] == value
+
+
+@given(st.data())
+def test_offers_hold_the_bounds_and_every_small_factor(data: st.DataObject) -> None:
+    device = data.draw(devices())
+    workload = data.draw(workloads(bits=device.bits))
+    offers = choices(workload, device)
+    assert offers["word_lines"][-1] == min(workload.reduction, device.array.rows)
+    assert offers["filters"][-1] == min(workload.filters, device.filters_per_array)
+    for level in device.levels:  # at most 6 instances: every number of replicas is on offer
+        most = min(level.count, workload.pixels)
+        assert offers[decision_name(level.name, "pixel")] == tuple(range(1, most + 1))
+
+
+def test_offers_beyond_12_cut_the_level_evenly_and_hold_the_bound() -> None:
+    offers = choices(matrix_vector(1, 1, pixels=100), ISAAC)
+    assert offers["pe.pixel"] == (*range(1, 13), 14, 15, 16, 18, 21, 24, 28, 33, 42, 56, 84, 100)
+    assert offers["cu.pixel"] == tuple(range(1, 13))
+    odd = choices(matrix_vector(1, 1, pixels=30), ISAAC.vary("levels.pe.count", 35))
+    assert odd["pe.pixel"] == (*range(1, 13), 17, 30)
+
+
+def test_tile_sizes_cut_evenly_or_are_powers_of_two() -> None:
+    # 300 values on 128 lines are 3 tiles of 100, 4 of 75, 5 of 60 ...; 64 and 32 are powers, 128 fills the array
+    sizes = choices(matrix_vector(300, 1), ISAAC)["word_lines"]
+    assert sizes == (28, 30, 32, 34, 38, 43, 50, 60, 64, 75, 100, 128)
+
+
+@given(st.data())
+def test_the_default_mapping_is_legal_and_full(data: st.DataObject) -> None:
+    device = data.draw(devices())
+    workload = data.draw(workloads(bits=device.bits))
+    mapping = default_mapping(workload, device)
+    require_fit(mapping, device)
+    assert mapping.word_lines == min(workload.reduction, device.array.rows)
+    assert mapping.filters == min(workload.filters, device.filters_per_array)
+
+
+def test_the_default_mapping_fills_from_the_inside_outwards() -> None:
+    # 12 values are 2 row tiles, 3 filters 2 column tiles; 4 of 8 arrays hold the weights once, so 2 replicas.
+    mapping = default_mapping(matrix_vector(12, 3, pixels=5), TINY)
+    assert mapping.levels == (
+        LevelFactors("pe", Factors(pixel=2)),
+        LevelFactors("cu", Factors(column=2)),
+        LevelFactors("array", Factors(row=2)),
+    )
+    assert mapping.temporal == Factors(pixel=3)
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"),
+    [("group", Factors(group=2)), ("row", Factors(row=2)), ("column", Factors(column=2)), ("pixel", Factors(pixel=2))],
+)
+def test_axes_are_served_in_order(axis: TileAxis, expected: Factors) -> None:
+    order = TILE_AXES[TILE_AXES.index(axis) :]
+    asked = {decision_name("array", name): 2 if name in order else 1 for name in TILE_AXES}
+    granted = grant(matrix_vector(80, 20, pixels=9, groups=9), TINY, asked)
+    assert granted.at("array") == expected
+
+
+@pytest.mark.parametrize("value", [0, -1, -(10**9)])
+def test_requests_below_1_are_granted_1(value: int) -> None:
+    granted = grant(matrix_vector(80, 20, pixels=9), TINY, dict.fromkeys(decision_names(TINY), value))
+    assert set(requests(granted).values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("bits", "expected"),
+    [
+        (
+            Bits(activation=4, weight=8),
+            "small on tiny: 4-bit activations, the device takes 8 bits; "
+            "try bits.activation: 4 in the device file, or load the network with activation_bits=8",
+        ),
+        (
+            Bits(activation=8, weight=16),
+            "small on tiny: 16-bit weights, the device takes 8 bits; "
+            "try bits.weight: 16 in the device file, or load the network with weight_bits=8",
+        ),
+    ],
+)
+def test_other_bits_than_the_device_takes_are_refused(bits: Bits, expected: str) -> None:
+    workload = Workload("small", matrix_vector(4, 4).axes, bits.activation, bits.weight)
+    for ask in (choices, default_mapping):
+        with pytest.raises(FitError) as raised:
+            ask(workload, TINY)
+        assert str(raised.value) == expected

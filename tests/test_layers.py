@@ -1,0 +1,142 @@
+"""Imports go down only; TVM stays behind its door."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+ROWS = [
+    {"errors", "plugins", "units"},
+    {"device"},
+    {"decisions", "mapping", "workload"},
+    {"area", "energy", "timing"},
+    {"placement"},
+    {"simulator"},
+    {"_tvm", "database", "executable", "frontend", "runner", "search", "space"},
+    {"building", "explore", "tuning", "tvm", "verification"},
+    {"cli", "report", "testing"},
+    {"cyclecast"},  # the package itself, which fetches its names when they are used
+]
+ROW = {part: row for row, parts in enumerate(ROWS) for part in parts}
+TVM_ROW = 6
+"""The first row that may import TVM; its parts share nothing but the door, `_tvm`."""
+
+VARIANTS = ("timing", "search", "search/mutators", "space/rules")
+"""Folders whose files are variants of one thing, apart from what all of them share."""
+
+PURE = [
+    "cyclecast",
+    "cyclecast.database",
+    "cyclecast.runner",
+    "cyclecast.search",
+    "cyclecast.search.mutators",
+    *(f"cyclecast.{part}" for row in ROWS[:TVM_ROW] for part in sorted(row)),
+]
+
+
+def module(file: Path) -> str:
+    parts = file.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module(file) for file in FILES}
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The modules that a file imports anywhere in it, those inside functions included."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in MODULES else str(node.module) for name in names)
+
+
+def part(name: str) -> str:
+    """The file or folder of the package that a module belongs to."""
+    pieces = name.split(".")
+    return pieces[1] if len(pieces) > 1 else pieces[0]
+
+
+def ours(file: Path) -> set[str]:
+    """The other parts of the package that a file imports."""
+    found = {part(name) for name in imports(file) if name.split(".")[0] == "cyclecast"}
+    return found - {part(module(file))}
+
+
+def offences(file: Path) -> list[str]:
+    here = part(module(file))
+    wrong = []
+    for other in sorted(ours(file)):
+        up = ROW[other] > ROW[here]
+        sideways = ROW[other] == ROW[here] == TVM_ROW and other != "_tvm"
+        if up or sideways:
+            wrong.append(f"{here} imports {other}")
+    return wrong
+
+
+def relative(file: Path) -> str:
+    return str(file.relative_to(SOURCE))
+
+
+def test_every_part_has_a_row() -> None:
+    assert {part(module(file)) for file in FILES} - set(ROW) == set()
+
+
+@pytest.mark.parametrize("file", FILES, ids=relative)
+def test_imports_go_down_only(file: Path) -> None:
+    assert offences(file) == []
+
+
+def test_parts_of_a_row_import_each_other_in_one_direction() -> None:
+    graph: dict[str, set[str]] = {}
+    for file in FILES:
+        graph.setdefault(part(module(file)), set()).update(ours(file))
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)  # a cycle raises
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if ROW[part(module(file))] < TVM_ROW], ids=relative)
+def test_the_lower_rows_do_not_import_tvm(file: Path) -> None:
+    assert {name for name in imports(file) if name.split(".")[0] in ("tvm", "tvm_ffi")} == set()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for folder in VARIANTS for file in sorted((SOURCE / "cyclecast" / folder).glob("_*.py"))],
+    ids=relative,
+)
+def test_a_variant_does_not_import_its_siblings(file: Path) -> None:
+    if file.name == "__init__.py":
+        return
+    folder = module(file.parent / "__init__.py")
+    siblings = {name for name in imports(file) if name == folder or name.startswith(f"{folder}.")}
+    assert siblings - {f"{folder}._base"} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in PURE if name in MODULES])
+def test_importing_a_pure_layer_does_not_load_tvm(name: str) -> None:
+    program = f"import sys, {name}; print(sorted({{'tvm', 'tvm_ffi'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_check_itself_finds_offences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SOURCE", tmp_path)
+    file = tmp_path / "cyclecast" / "timing" / "_new.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "import tvm.ir\nfrom cyclecast import plugins, tuning\nfrom cyclecast.search._base import Strategy\n"
+        "def late() -> None:\n    from cyclecast.placement import place\n"
+    )
+    assert offences(file) == ["timing imports placement", "timing imports search", "timing imports tuning"]
+    assert "tvm.ir" in set(imports(file))

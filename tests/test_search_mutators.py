@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.decisions import FILTERS, WORD_LINES, choices, grant
+from cyclecast.device import Device
+from cyclecast.mapping import require_fit
+from cyclecast.search.mutators import Mutator, RebindTiles, Replicate, ResizeTile, change_one
+from cyclecast.workload import Workload
+from strategies import devices, matrix_vector, workloads
+
+MUTATORS: list[Mutator] = [RebindTiles(), Replicate(), ResizeTile()]
+
+OFFERS = {
+    WORD_LINES: (1, 2, 4),
+    FILTERS: (1, 2),
+    "pe.group": (1, 2),
+    "pe.row": (1, 3),
+    "pe.column": (1, 2),
+    "pe.pixel": (1, 5),
+}
+MINE = {
+    RebindTiles: {"pe.group", "pe.row", "pe.column"},
+    Replicate: {"pe.pixel"},
+    ResizeTile: {WORD_LINES, FILTERS},
+}
+
+seeds = st.integers(min_value=0, max_value=2**32)
+
+
+def changes(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    assert list(after) == list(before)
+    return [name for name, value in before.items() if after[name] != value]
+
+
+def drawn(offers: Mapping[str, Sequence[int]], rng: Random) -> dict[str, int]:
+    return {name: rng.choice(values) for name, values in offers.items()}
+
+
+@pytest.mark.parametrize("mutator", MUTATORS)
+@given(data=st.data(), seed=seeds)
+def test_exactly_one_decision_changes_to_another_on_offer(mutator: Mutator, data: st.DataObject, seed: int) -> None:
+    device = data.draw(devices())
+    offers = choices(data.draw(workloads(bits=device.bits)), device)
+    rng = Random(seed)
+    before = drawn(offers, rng)
+    kept = dict(before)
+    after = mutator.apply(before, offers, rng)
+    assert before == kept
+    if after is not None:
+        (name,) = changes(before, after)
+        assert after[name] in offers[name]
+
+
+@pytest.mark.parametrize("mutator", MUTATORS)
+def test_every_rule_changes_its_own_decisions_and_all_of_them(mutator: Mutator) -> None:
+    before = {name: values[0] for name, values in OFFERS.items()}
+    afters = [mutator.apply(before, OFFERS, Random(seed)) for seed in range(100)]
+    changed = {name for after in afters if after is not None for name in changes(before, after)}
+    assert None not in afters
+    assert changed == MINE[type(mutator)]
+
+
+def test_every_other_value_is_reached() -> None:
+    before = dict.fromkeys(OFFERS, 2)
+    afters = [change_one(before, OFFERS, [WORD_LINES], Random(seed)) for seed in range(100)]
+    assert {after[WORD_LINES] for after in afters if after is not None} == {1, 4}
+
+
+@pytest.mark.parametrize("mutator", MUTATORS)
+@given(seed=seeds)
+def test_the_seed_decides(mutator: Mutator, seed: int) -> None:
+    before = {name: values[0] for name, values in OFFERS.items()}
+    assert mutator.apply(before, OFFERS, Random(seed)) == mutator.apply(before, OFFERS, Random(seed))
+
+
+@pytest.mark.parametrize("mutator", MUTATORS)
+@pytest.mark.parametrize(
+    "offers", [{}, {name: values[:1] for name, values in OFFERS.items()}], ids=["none", "one each"]
+)
+def test_nothing_to_change_is_no_proposal(mutator: Mutator, offers: Mapping[str, Sequence[int]]) -> None:
+    assert mutator.apply({name: values[0] for name, values in offers.items()}, offers, Random(0)) is None
+
+
+@pytest.mark.parametrize("mutator", MUTATORS)
+def test_decisions_that_are_not_on_offer_stay(mutator: Mutator) -> None:
+    before = {name: values[0] for name, values in OFFERS.items()} | {"other.pixel": 7, "other.row": 9}
+    for seed in range(20):
+        after = mutator.apply(before, OFFERS, Random(seed))
+        assert after is not None
+        assert (after["other.pixel"], after["other.row"]) == (7, 9)
+
+
+ISAAC, TINY = Device.load("isaac"), Device.load("tiny")
+WALKS = [
+    (device, workload)
+    for device in (
+        TINY,
+        TINY.vary_all({"array.rows": 5, "array.active_rows": 3}),
+        TINY.vary_all({"levels.pe.count": 7, "levels.cu.count": 5, "levels.array.count": 30}),
+        ISAAC,
+        ISAAC.vary_all({"levels.pe.count": 1, "array.cols": 60}),
+    )
+    for workload in (
+        matrix_vector(27, 64, pixels=112 * 112),  # a first layer
+        matrix_vector(9, 1, pixels=28 * 28, groups=96),  # depthwise
+        matrix_vector(2048, 1000),  # fully connected
+        matrix_vector(131, 37, pixels=13, groups=3),  # odd sizes
+    )
+]
+"""20 walks of 50 000 mutations: a million."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("device", "workload"), WALKS)
+def test_a_million_mutations_break_no_law(device: Device, workload: Workload) -> None:
+    offers = choices(workload, device)
+    on_offer = {name: frozenset(values) for name, values in offers.items()}
+    rng = Random(0)
+    current = drawn(offers, rng)
+    proposed = 0
+    while proposed < 50_000:
+        after = rng.choice(MUTATORS).apply(current, offers, rng)
+        if after is None:  # this rule has nothing to change here
+            continue
+        proposed += 1
+        (name,) = changes(current, after)
+        assert after[name] in on_offer[name]
+        require_fit(grant(workload, device, after), device)  # a `Mapping` checks its laws
+        current = after

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.device import Device
+from cyclecast.errors import OptionError
+from cyclecast.mapping import Mapping
+from cyclecast.timing import (
+    Analytical,
+    Fixed,
+    Phase,
+    Poster,
+    Timing,
+    TimingModel,
+    identity,
+    timing_from_json,
+    timing_model,
+)
+from cyclecast.units import Time
+from strategies import device_times, mappings, times
+
+phases = st.builds(Phase, st.sampled_from(["write", "compute", "fill"]), times, st.booleans())
+timings = st.builds(Timing, st.lists(phases, min_size=1, max_size=5).map(tuple), device_times)
+
+
+def nanoseconds(count: int) -> Time:
+    return count * Time.parse("1 ns")
+
+
+def test_hidden_phases_add_nothing() -> None:
+    timing = Timing(
+        (
+            Phase("write", nanoseconds(5)),
+            Phase("compute", nanoseconds(30)),
+            Phase("input", nanoseconds(9), hidden=True),
+        ),
+        nanoseconds(10),
+    )
+    assert timing.total == nanoseconds(35)
+    assert timing.cycles == 4  # 3.5, and a started cycle counts
+    assert timing.bound == "compute"
+
+
+@given(timings)
+def test_cycles_are_the_total_rounded_up(timing: Timing) -> None:
+    assert timing.total <= timing.cycles * timing.cycle < timing.total + timing.cycle
+
+
+@given(timings)
+def test_json_round_trip(timing: Timing) -> None:
+    value = json.loads(json.dumps(timing.to_json()))
+    assert timing_from_json(value) == timing
+    assert value["total_fs"] == sum(phase["fs"] for phase in value["phases"] if not phase["hidden"])
+    assert value["cycles"] == timing.cycles
+
+
+@pytest.mark.parametrize("model", [Analytical(), Poster(), Fixed(7)])
+@given(drawn=mappings())
+def test_visible_phases_add_up_and_answers_repeat(model: TimingModel, drawn: tuple[Mapping, Device]) -> None:
+    mapping, device = drawn
+    timing = model.time(mapping, device)
+    assert timing.total == sum((phase.time for phase in timing.phases if not phase.hidden), Time(0))
+    assert timing.total > Time(0)
+    assert timing.cycle == device.array.read
+    assert timing == model.time(mapping, device)
+
+
+@given(mappings(), st.integers(min_value=1, max_value=10**6))
+def test_fixed_answers_the_same_for_everything(drawn: tuple[Mapping, Device], cycles: int) -> None:
+    timing = Fixed(cycles).time(*drawn)
+    assert timing.cycles == cycles
+    assert timing.bound == "fixed"
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [("analytical", Analytical()), ("poster", Poster()), ("fixed", Fixed(1)), ("fixed:cycles=3", Fixed(3))],
+)
+def test_models_by_name(spec: str, expected: TimingModel) -> None:
+    assert timing_model(spec) == expected
+
+
+@dataclass(frozen=True)
+class Mine:
+    speed: int = 1
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        return Timing((), device.array.read)
+
+
+@dataclass(frozen=True)
+class Hers:
+    speed: int = 1
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        return Timing((), 2 * device.array.read)
+
+
+class NoDataclass:
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        return Timing((), device.array.read)
+
+
+def test_an_object_with_time_is_taken_as_it_is() -> None:
+    mine = Mine()
+    assert timing_model(mine) is mine
+
+
+def test_an_object_without_time_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"^timing: 3, a timing model has time\(mapping, device\); try a name or"):
+        timing_model(3)  # type: ignore[arg-type]
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(
+        OptionError, match=r"^timing 'postr': no such timing model, there are analytical, fixed, poster$"
+    ):
+        timing_model("postr")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(Mine(1), Mine(2)), (Mine(), Hers()), (Fixed(1), Fixed(2)), (Poster(), Mine())]
+)
+def test_models_that_may_answer_differently_have_different_identities(one: TimingModel, other: TimingModel) -> None:
+    assert identity(one) != identity(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [(Mine(2), Mine(2)), (NoDataclass(), NoDataclass())])
+def test_equal_models_have_equal_identities(one: TimingModel, other: TimingModel) -> None:
+    assert identity(one) == identity(other)
+    assert " at 0x" not in identity(one)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from math import prod
+
+import pytest
+from hypothesis import given
+
+from cyclecast.errors import MappingError
+from cyclecast.workload import Axis, Kind, Member, Network, Workload
+from strategies import workloads
+
+# A 3x3 convolution of 2 groups, 8 -> 6 channels per group, on 5 x 7 pixels and 3 images.
+CONVOLUTION = Workload(
+    "convolution",
+    (
+        Axis("image", 3, Kind.PIXEL),
+        Axis("group", 2, Kind.GROUP),
+        Axis("output_channel", 6, Kind.FILTER),
+        Axis("height", 5, Kind.PIXEL),
+        Axis("width", 7, Kind.PIXEL),
+        Axis("input_channel", 8, Kind.REDUCTION),
+        Axis("kernel_height", 3, Kind.REDUCTION),
+        Axis("kernel_width", 3, Kind.REDUCTION),
+    ),
+)
+DOT = Workload("dot", (Axis("k", 9, Kind.REDUCTION),))
+
+
+@pytest.mark.parametrize(
+    ("workload", "groups", "pixels", "filters", "reduction", "weights", "macs"),
+    [(CONVOLUTION, 2, 105, 6, 72, 864, 90720), (DOT, 1, 1, 1, 9, 9, 9)],
+)
+def test_matrix_vector_form(
+    workload: Workload, groups: int, pixels: int, filters: int, reduction: int, weights: int, macs: int
+) -> None:
+    assert groups == workload.groups
+    assert pixels == workload.pixels
+    assert filters == workload.filters
+    assert reduction == workload.reduction
+    assert weights == workload.weights
+    assert macs == workload.macs
+
+
+@given(workloads())
+def test_every_weight_meets_every_pixel_of_its_group(workload: Workload) -> None:
+    assert workload.macs == workload.weights * workload.pixels
+    assert workload.macs == prod(workload.extent(kind) for kind in Kind)
+
+
+def test_bits_are_8_unless_said() -> None:
+    assert (DOT.input_bits, DOT.weight_bits) == (8, 8)
+
+
+def test_the_name_does_not_make_a_workload_different() -> None:
+    other = Workload("another name", DOT.axes)
+    assert other == DOT
+    assert hash(other) == hash(DOT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Workload("dot", (Axis("k", 10, Kind.REDUCTION),)),
+        Workload("dot", (Axis("k", 9, Kind.PIXEL),)),
+        Workload("dot", DOT.axes, input_bits=4),
+        Workload("dot", DOT.axes, weight_bits=4),
+    ],
+)
+def test_axes_and_bits_make_a_workload_different(other: Workload) -> None:
+    assert other != DOT
+
+
+@pytest.mark.parametrize("extent", [0, -1])
+def test_an_axis_has_at_least_one_value(extent: int) -> None:
+    with pytest.raises(MappingError, match=f"^axis k: an extent of {extent}, extents are at least 1$"):
+        Axis("k", extent, Kind.REDUCTION)
+
+
+@pytest.mark.parametrize("bits", [0, 33])
+@pytest.mark.parametrize("field", ["input_bits", "weight_bits"])
+def test_values_have_1_to_32_bits(field: str, bits: int) -> None:
+    with pytest.raises(MappingError, match=f"^workload dot: {bits}-bit values, 1 to 32 bits are possible$"):
+        Workload("dot", DOT.axes, **{field: bits})
+
+
+@pytest.mark.parametrize("bits", [1, 32])
+def test_the_bounds_of_the_bits_are_possible(bits: int) -> None:
+    workload = Workload("dot", DOT.axes, bits, bits)
+    assert (workload.input_bits, workload.weight_bits) == (bits, bits)
+
+
+def test_a_network_counts_its_workloads() -> None:
+    members = (Member(CONVOLUTION, 2, "a"), Member(DOT, 5, "b"))
+    assert Network("both", members, (), program=None).macs == 2 * 90720 + 5 * 9
+
+
+def test_a_network_does_not_compare_its_program() -> None:
+    assert Network("n", (), (), program=1) == Network("n", (), (), program=2)
