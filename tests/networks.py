@@ -76,7 +76,7 @@ def tiny_cnn(path: Path, batch: int | str = 1) -> Path:
     return graph.save(path, [batch, 3, 16, 16], graph.dense(pooled, 20, 10), [batch, 10])
 
 
-def attention_block(path: Path, tokens: int = 16, width: int = 32) -> Path:
+def attention_block(path: Path, tokens: int | str = 16, width: int = 32) -> Path:
     """One transformer block without normalisation: constant projections, dynamic products, a two-layer perceptron."""
     graph = Graph()
     query, key, value = (graph.node("MatMul", "input", graph.he(width, width, fan_in=width)) for _ in range(3))

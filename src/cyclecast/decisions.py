@@ -13,7 +13,7 @@ from collections.abc import Mapping as Mapped
 
 from cyclecast.device import Device
 from cyclecast.errors import FitError
-from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping, TileAxis, ceil_div
+from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping, TileAxis, ceil_div, require_fit
 from cyclecast.workload import Workload
 
 Decisions = Mapped[str, int]
@@ -85,9 +85,14 @@ def requests(mapping: Mapping) -> dict[str, int]:
 
 
 def default_mapping(workload: Workload, device: Device) -> Mapping:
-    """The mapping without any search: full arrays, filled from the inside outwards, replicas where room is left."""
+    """The mapping without any search: full arrays, filled from the inside outwards, replicas where room is left.
+
+    Raises `FitError` where the device cannot hold it.
+    """
     require_bits(workload, device)
-    return grant(workload, device, {})
+    mapping = grant(workload, device, {})
+    require_fit(mapping, device)
+    return mapping
 
 
 def require_bits(workload: Workload, device: Device) -> None:

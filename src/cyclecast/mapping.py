@@ -182,3 +182,10 @@ def require_fit(mapping: Mapping, device: Device) -> None:
             raise FitError(
                 where, f"{entry.factors.product} at level {level.name}", f"there are {level.count}", "smaller factors"
             )
+    if mapping.passes > 1 and not device.array.write.during_inference:
+        raise FitError(
+            where,
+            f"{mapping.weight_tiles} arrays for the weights, in {mapping.passes} passes",
+            f"the device has {device.arrays} arrays and writes none during inference",
+            "array.write.during_inference: true, more instances of a level, or fewer bits",
+        )

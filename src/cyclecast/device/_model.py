@@ -64,6 +64,8 @@ class Write(_Part):
     """Bit lines of an array programmed at the same time; more than the array has means all."""
     arrays: Count
     """Arrays programmed at the same time, on the whole device; more than it has means all."""
+    during_inference: StrictBool = True
+    """Whether arrays may be programmed while a network runs; if not, its weights must fit the device at once."""
 
 
 class Array(_Part):

@@ -8,7 +8,7 @@ from typing import Any
 
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
-from cyclecast.mapping import Mapping
+from cyclecast.mapping import Mapping, require_fit
 from cyclecast.runner._base import Failure
 from cyclecast.timing import Timing, TimingModel
 
@@ -23,11 +23,13 @@ class TimingRunner:
     """From a module to the mapping that it is on the device: `cyclecast.space.read`."""
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
-        """The model's timing of each candidate, or why it cannot be read."""
+        """The model's timing of each candidate, or why it cannot be read or does not fit."""
         return [self._time(candidate) for candidate in candidates]
 
     def _time(self, candidate: Any) -> Timing | Failure:
         try:
-            return self.model.time(self.read(candidate, self.device), self.device)
+            mapping = self.read(candidate, self.device)
+            require_fit(mapping, self.device)
+            return self.model.time(mapping, self.device)
         except CyclecastError as error:
             return Failure(str(error))
