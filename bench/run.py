@@ -78,7 +78,9 @@ def candidates() -> dict[str, dict[str, float]]:
         def run() -> int:
             nonlocal asked
             asked = 0
-            search(as_module(function), opened(device), strategy.for_metaschedule(), Counting(), trials, 1, lambda _: None)
+            search(
+                as_module(function), opened(device), strategy.for_metaschedule(), Counting(), trials, 1, lambda _: None
+            )
             return asked
 
         return run

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from text_direction import INPUT, SHAPE, line_of_text, model_file
-
 import cyclecast as cc
+from text_direction import INPUT, SHAPE, line_of_text, model_file
 
 
 def main() -> None:

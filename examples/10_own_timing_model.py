@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from text_direction import INPUT, SHAPE, model_file
-
 import cyclecast as cc
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.timing import Phase, Timing
+from text_direction import INPUT, SHAPE, model_file
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from text_direction import INPUT, SHAPE, line_of_text, model_file
 
 OUT = Path("demo-out")

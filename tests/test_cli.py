@@ -6,15 +6,16 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import networks
 import onnx
 import pytest
 from onnx import helper
 from typer.testing import CliRunner, Result
 
+import networks
 from cyclecast.cli import app
 from cyclecast.device import Device
 
@@ -133,7 +134,7 @@ def stubborn_device(path: Path) -> Path:
     return path
 
 
-MISTAKES = {
+MISTAKES: dict[str, tuple[Callable[[Path], list[Any]], str, str]] = {
     "missing file": (lambda folder: ["nowhere.onnx"], "there is no such file", "another path"),
     "folder": (lambda folder: [folder], "its suffix ''", "exporting it to ONNX"),
     "empty file": (lambda folder: [write(folder / "empty.onnx", b"")], "it holds no operators", "exporting it again"),
@@ -248,6 +249,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
 
 
 def test_looking_at_devices_does_not_load_tvm() -> None:
-    code = "import sys; from cyclecast.cli import app; app(['device', 'list'], standalone_mode=False); print('tvm' in sys.modules)"
+    listing = "from cyclecast.cli import app; app(['device', 'list'], standalone_mode=False)"
+    code = f"import sys; {listing}; print('tvm' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "False"

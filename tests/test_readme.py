@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from text_direction import INPUT, line_of_text, model_file
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LEFT_OUT = "..."
-
-sys.path.insert(0, str(ROOT / "examples"))
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 
@@ -39,8 +39,6 @@ def commands() -> list[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the page's commands find where `make demo` has run."""
-    from text_direction import INPUT, line_of_text, model_file
-
     path = tmp_path_factory.mktemp("readme")
     (path / "demo-out").mkdir()
     for place in (path, path / "demo-out"):
@@ -79,8 +77,6 @@ def test_a_command_prints_what_the_page_says(command: str, shown: list[str], fol
 
 
 def test_the_python_block_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from text_direction import line_of_text
-
     monkeypatch.chdir(folder)
     (block,) = blocks("python")
     values = {"image": line_of_text(upside_down=True)}

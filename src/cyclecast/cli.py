@@ -59,7 +59,8 @@ def _reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
                 fields = {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
                 _print_json({"error": {"kind": type(error).__name__, **fields}})
             else:
-                Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False)
+                console = Console(stderr=True, soft_wrap=True, highlight=False)
+                console.print(f"[bold red]error:[/] {_escaped(str(error))}")
             raise typer.Exit(2) from None
 
     return wrapped
@@ -220,9 +221,7 @@ def device_schema() -> None:
 def _load(model: Path, device: Device, shape: Sequence[str] | None) -> Network:
     from cyclecast.frontend import load
 
-    return load(
-        model, shapes=_shapes(shape), activation_bits=device.bits.activation, weight_bits=device.bits.weight
-    )
+    return load(model, shapes=_shapes(shape), activation_bits=device.bits.activation, weight_bits=device.bits.weight)
 
 
 def _shapes(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:

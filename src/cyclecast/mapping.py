@@ -116,7 +116,11 @@ class Mapping:
 
     def at(self, level: str) -> Factors:
         """The factors at the named level."""
-        return next(entry.factors for entry in self.levels if entry.level == level)
+        for entry in self.levels:
+            if entry.level == level:
+                return entry.factors
+        names = ", ".join(entry.level for entry in self.levels)
+        raise MappingError(f"mapping of {self.workload.name}", f"no level '{level}'", f"there are {names}")
 
     @property
     def replicas(self) -> int:

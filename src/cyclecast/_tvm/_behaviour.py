@@ -33,13 +33,14 @@ def _chip() -> Chip:
 
 
 def _address(pointer: Any) -> int:
-    return int(pointer.value if isinstance(pointer, ctypes.c_void_p) else pointer)
+    """Packed functions get `ctypes.c_void_p`; a null pointer is address 0."""
+    return int(pointer.value or 0)
 
 
 def _at(pointer: Any, count: int, kind: str) -> Any:
     """The values in memory, as an array that can be written through."""
     size = count * np.dtype(kind).itemsize
-    return np.frombuffer((ctypes.c_char * size).from_address(_address(pointer)), dtype=kind)
+    return np.frombuffer(memoryview((ctypes.c_char * size).from_address(_address(pointer))), dtype=kind)
 
 
 def _program(array: Any, weights: Any, stride: int, lines: int, filters: int, kind: str) -> None:

@@ -11,7 +11,7 @@ from cyclecast.frontend._onnx import Onnx, input_shapes
 from cyclecast.frontend._quantize import Bits, quantize
 from cyclecast.workload import Network
 
-__all__ = ["FrontEnd", "Onnx", "input_shapes", "load"]
+__all__ = ["FrontEnd", "Onnx", "Shapes", "input_shapes", "load"]
 
 FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(),)
 WIDEST = 16

@@ -65,13 +65,9 @@ def _read(source: Path) -> Any:
     try:
         model = onnx.load(str(source))
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise ModelError(
-            str(source), "it cannot be read as ONNX", _first_line(error), "exporting it again"
-        ) from error
+        raise ModelError(str(source), "it cannot be read as ONNX", _first_line(error), "exporting it again") from error
     if not model.graph.node:
-        raise ModelError(
-            str(source), "it holds no operators", "a network has at least one", "exporting it again"
-        )
+        raise ModelError(str(source), "it holds no operators", "a network has at least one", "exporting it again")
     return model
 
 
@@ -102,10 +98,8 @@ def _fix_shapes(model: Any, source: Path, shapes: Shapes) -> None:
                 _fix(dimension, 1, where, position)
             elif dimension.dim_value <= 0:
                 known = [max(d.dim_value, 0) or "N" for d in dimensions]
-                raise UnsupportedError(
-                    where, f"dimension {position} is open ({dimension.dim_param or '?'})",
-                    "shapes must be fixed", _lever(value, [1 if i == 0 and n == "N" else n for i, n in enumerate(known)]),
-                )  # fmt: skip
+                open_one = f"dimension {position} is open ({dimension.dim_param or '?'})"
+                raise UnsupportedError(where, open_one, "shapes must be fixed", _lever(value, known))
         if np.prod([float(dimension.dim_value) for dimension in dimensions]) > LARGEST_TENSOR:
             raise UnsupportedError(where, "more than 2^31 values", "tensors are smaller", "a smaller shape")
 
@@ -113,7 +107,10 @@ def _fix_shapes(model: Any, source: Path, shapes: Shapes) -> None:
 def _fix(dimension: Any, extent: int, where: str, position: int) -> None:
     if dimension.dim_value > 0 and dimension.dim_value != extent:
         raise ModelError(
-            where, f"dimension {position} given as {extent}", f"the file fixes it at {dimension.dim_value}", "that value"
+            where,
+            f"dimension {position} given as {extent}",
+            f"the file fixes it at {dimension.dim_value}",
+            "that value",
         )
     dimension.dim_value = extent
 

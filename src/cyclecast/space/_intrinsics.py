@@ -67,9 +67,7 @@ _MVM_CALL = (
     '{R}, {F}, "{input}", "{output}"))'
 )
 _PROGRAM_COPY = "W[{r}, {f}] = A[{r}, {f}]"
-_PROGRAM_CALL = (
-    'T.evaluate(T.call_packed("{call}", W.access_ptr("w"), A.access_ptr("r"), s0, {R}, {F}, "{weight}"))'
-)
+_PROGRAM_CALL = 'T.evaluate(T.call_packed("{call}", W.access_ptr("w"), A.access_ptr("r"), s0, {R}, {F}, "{weight}"))'
 
 
 def mvm_intrinsic(tile: Tile, implementation: Implementation) -> str:

@@ -28,6 +28,7 @@ from tvm import tirx
 from tvm.s_tir import Schedule
 
 from cyclecast._tvm._block import Contraction
+from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.space._intrinsics import (
     ARRAY_SCOPE,
@@ -100,6 +101,11 @@ def _to_matrix_form(schedule: Schedule, block: Any, contraction: Contraction) ->
         (("write", 0), form.body.indices, output, OUTPUT_ORDER),
     ):
         roles = [kind_of.get(index) for index in indices]
+        if not {role for role in roles if role is not None} <= set(order):
+            raise ScheduleError(
+                contraction.block, "an index that varies with too many iterators", "TVM could not simplify it",
+                "the operator as Relax legalises it",
+            )  # fmt: skip
         fused = _fuse_by_kind(roles, [int(extent) for extent in buffer.shape], order, index_type)
         schedule.transform_layout(block, operand, _index_map(fused, len(roles), index_type))
     extents = [int(iterator.dom.extent) for iterator in form.iter_vars]

@@ -131,7 +131,10 @@ def _read_loops(function: Any, device: Device) -> Mapping:
                     factors.setdefault(level, {})[axis] = int(loop.extent)
     if tile is None or workload is None:
         raise ScheduleError(
-            "module", "neither decisions nor lowered loops", "one of the two is read", "the space of this device's rules"
+            "module",
+            "neither decisions nor lowered loops",
+            "one of the two is read",
+            "the space of this device's rules",
         )
     temporal = factors.pop(TIME, {})
     mapping = mapping_from_json(
@@ -164,4 +167,3 @@ def _blocks(statement: Any, loops: tuple[Any, ...]) -> Iterator[tuple[Any, tuple
                 yield from _blocks(statement.else_case, loops)
         case _:
             return
-

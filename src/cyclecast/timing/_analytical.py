@@ -79,8 +79,7 @@ def partial_sum_bits(mapping: Mapping) -> int:
 def input_bytes(mapping: Mapping, level: int) -> int:
     """Bytes into one instance of the level: each pass, every input vector that its arrays need, once (A5)."""
     values = _inside(mapping, level, "group") * _inside(mapping, level, "row") * mapping.word_lines
-    vectors = mapping.passes * mapping.temporal.pixel * _inside(mapping, level, "pixel")
-    return ceil_div(vectors * values * mapping.workload.input_bits, 8)
+    return ceil_div(mapping.passes * _vectors(mapping, level) * values * mapping.workload.input_bits, 8)
 
 
 def output_bytes(mapping: Mapping, level: int) -> int:
@@ -89,9 +88,14 @@ def output_bytes(mapping: Mapping, level: int) -> int:
     They leave as wide as a partial sum; where row tiles also follow in time, each later pass reads them back first.
     """
     values = _inside(mapping, level, "group") * _inside(mapping, level, "column") * mapping.filters
-    vectors = mapping.temporal.group * mapping.temporal.column * mapping.temporal.pixel
+    vectors = mapping.temporal.group * mapping.temporal.column * _vectors(mapping, level)
     moves = 2 * mapping.temporal.row - 1
-    return ceil_div(vectors * _inside(mapping, level, "pixel") * values * moves * partial_sum_bits(mapping), 8)
+    return ceil_div(vectors * values * moves * partial_sum_bits(mapping), 8)
+
+
+def _vectors(mapping: Mapping, level: int) -> int:
+    """Input vectors that the busiest instance of the level sees in one pass; replicas without a pixel move nothing."""
+    return min(mapping.temporal.pixel * _inside(mapping, level, "pixel"), mapping.workload.pixels)
 
 
 def _inside(mapping: Mapping, level: int, axis: TileAxis) -> int:

@@ -1,0 +1,68 @@
+"""Programs: built, run, saved, and loaded by a process that knows TVM alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import networks
+from cyclecast.errors import ModelError, OptionError
+from cyclecast.executable import Executable, build_program, load_executable, run_files
+from cyclecast.frontend import load
+
+pytestmark = pytest.mark.tvm
+
+TVM_ALONE = """
+import sys
+import numpy as np
+import tvm
+from tvm import relax
+
+machine = relax.VirtualMachine(tvm.runtime.load_module(sys.argv[1]), tvm.cpu())
+np.save(sys.argv[3], machine["main"](tvm.runtime.tensor(np.load(sys.argv[2]))).numpy())
+assert "cyclecast" not in sys.modules
+"""
+
+IMAGE = np.random.default_rng(1).normal(size=(1, 3, 16, 16)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Executable:
+    return build_program(load(networks.tiny_cnn(tmp_path_factory.mktemp("program") / "tiny.onnx")).program)
+
+
+def test_a_saved_program_computes_the_same(program: Executable, tmp_path: Path) -> None:
+    program.save(tmp_path / "module.so")
+    assert np.array_equal(load_executable(tmp_path / "module.so")(IMAGE)[0], program(IMAGE)[0])
+
+
+def test_a_fresh_process_with_tvm_alone_computes_the_same(program: Executable, tmp_path: Path) -> None:
+    program.save(tmp_path / "module.so")
+    np.save(tmp_path / "in.npy", IMAGE)
+    files = [str(tmp_path / name) for name in ("module.so", "in.npy", "out.npy")]
+    subprocess.run([sys.executable, "-c", TVM_ALONE, *files], check=True, capture_output=True)
+    assert np.array_equal(np.load(tmp_path / "out.npy"), program(IMAGE)[0])
+
+
+def test_files_in_files_out(program: Executable, tmp_path: Path) -> None:
+    program.save(tmp_path / "module.so")
+    np.savez(tmp_path / "in.npz", input=IMAGE)
+    run_files(str(tmp_path / "module.so"), str(tmp_path / "in.npz"), str(tmp_path / "out.npz"))
+    with np.load(tmp_path / "out.npz") as stored:
+        assert np.array_equal(stored["arr_0"], program(IMAGE)[0])
+
+
+def test_a_missing_program(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no such file"):
+        load_executable(tmp_path / "module.so")
+
+
+def test_no_compiler(program: Executable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(OptionError, match="no C compiler"):
+        program.save(tmp_path / "module.so")

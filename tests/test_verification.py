@@ -1,0 +1,72 @@
+"""Comparing a program with onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import networks
+from cyclecast.errors import ModelError
+from cyclecast.executable import build_program
+from cyclecast.frontend import load
+from cyclecast.verification import cosine, verify
+
+pytestmark = pytest.mark.tvm
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("verification")
+    build_program(load(networks.tiny_cnn(path / "tiny.onnx")).program).save(path / "module.so")
+    return path
+
+
+def test_values_from_a_file(folder: Path) -> None:
+    np.savez(folder / "in.npz", input=np.ones((1, 3, 16, 16)))
+    result = verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "in.npz")
+    assert result["outputs"][0]["cosine"] > 0.999
+
+
+def test_another_network_does_not_agree(folder: Path) -> None:
+    graph = networks.Graph(seed=7)
+    pooled = graph.node("Flatten", graph.node("GlobalAveragePool", graph.conv("input", 3, 10, 3)))
+    other = graph.save(folder / "other.onnx", [1, 3, 16, 16], graph.dense(pooled, 10, 10), [1, 10])
+    assert verify(folder / "module.so", other)["outputs"][0]["cosine"] < 0.9
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"input": np.ones((1, 3, 8, 8))}, "the file fixes it at 16"),
+        ({"image": np.ones((1, 3, 16, 16))}, "no such input"),
+    ],
+)
+def test_values_that_do_not_fit(folder: Path, values: dict[str, np.ndarray], words: str) -> None:
+    np.savez(folder / "bad.npz", **values)  # type: ignore[arg-type] # NumPy's stub has no keyword arrays
+    with pytest.raises(ModelError, match=words):
+        verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "bad.npz")
+
+
+def test_a_file_that_is_no_npz(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"it cannot be read as \.npz"):
+        verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "tiny.onnx")
+
+
+def test_a_missing_program(folder: Path) -> None:
+    with pytest.raises(ModelError, match="there is no such file"):
+        verify(folder / "nowhere.so", folder / "tiny.onnx")
+
+
+def test_a_program_that_does_not_load(folder: Path) -> None:
+    (folder / "broken.so").write_bytes(b"\x7fELF but not really")
+    with pytest.raises(ModelError, match="the program does not run"):
+        verify(folder / "broken.so", folder / "tiny.onnx")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"), [([1, 0], [0, 1], 0), ([1, 1], [2, 2], 1), ([0], [0], 1), ([0], [1], 0)]
+)
+def test_cosine(left: list[int], right: list[int], expected: float) -> None:
+    assert cosine(np.array(left), np.array(right)) == pytest.approx(expected)
