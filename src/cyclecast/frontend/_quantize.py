@@ -12,6 +12,7 @@ Each integer product is a kernel of its own, a function of the program that equa
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from tvm.ir import GenericConst, IRModule, Op
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from cyclecast._tvm._block import workload_of
+from cyclecast.frontend._fold import constants_of
 from cyclecast.workload import HostOperator, Member, Workload
 
 OPAQUE = 8
@@ -55,13 +57,12 @@ class Kernels:
 
 def quantize(program: IRModule, bits: Bits) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...]]:
     """The program with integer kernels, legalised and fused; its workloads; and what stays on the host."""
-    folded = relax.transform.FoldConstant()(program)
+    main = program["main"]
+    constants = constants_of(main)
     kernels = Kernels()
-    rewriter = _Quantizer(folded, bits, kernels)
-    for variable, function in folded.functions_items():
-        if isinstance(function, relax.Function):
-            rewriter.builder_.update_func(variable, rewriter.visit_expr(function))
-    host = _host_operators(folded["main"], kernels)
+    rewriter = _Quantizer(program, constants, bits, kernels)
+    rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
+    host = _host_operators(main, constants)
     whole = _fuse_host(rewriter.builder_.get())
     members = tuple(
         Member(_workload(whole[kernel], name, bits), kernels.counts[kernel], kernel)
@@ -74,46 +75,53 @@ def _workload(function: Any, name: str, bits: Bits) -> Workload:
     return replace(workload_of(function, name), input_bits=bits.activation, weight_bits=bits.weight)
 
 
-def _host_operators(function: Any, kernels: Kernels) -> tuple[HostOperator, ...]:
+def _host_operators(function: Any, constants: Mapping[Any, Any]) -> tuple[HostOperator, ...]:
     """The float operators of the imported network that have not become kernels, by name."""
     found: Counter[str] = Counter()
     for block in function.body.blocks:
         for binding in block.bindings:
             call = binding.value
-            if isinstance(call, relax.Call) and isinstance(call.op, Op) and not _is_kernel(call):
-                name = call.args[0].name_hint if call.op.name == "relax.call_tir" else call.op.name
-                found[name.removeprefix("relax.").removeprefix("nn.")] += 1
+            if binding.var in constants or not isinstance(call, relax.Call) or not isinstance(call.op, Op):
+                continue
+            if call.op.name == "relax.call_tir":
+                found[call.args[0].name_hint.rstrip("0123456789")] += 1
+            elif not _is_kernel(call, constants):
+                found[call.op.name.removeprefix("relax.").removeprefix("nn.")] += 1
     return tuple(HostOperator(name, count) for name, count in sorted(found.items()))
 
 
-def _is_kernel(call: Any) -> bool:
+def _is_kernel(call: Any, constants: Mapping[Any, Any]) -> bool:
     """Whether the call multiplies by constant weights in a form that the device takes."""
     name = call.op.name if isinstance(call.op, Op) else ""
-    if name in CONVOLUTIONS:
-        return isinstance(call.args[1], GenericConst) and str(call.attrs.kernel_layout) == CONVOLUTIONS[name]
-    if name != MATMUL or not isinstance(call.args[1], GenericConst):
+    if name not in CONVOLUTIONS and name != MATMUL or str(call.ty.dtype) != "float32":
         return False
-    return len(call.args[0].ty.shape) >= len(call.args[1].ty.shape) >= 2 and _is_float(call)
-
-
-def _is_float(call: Any) -> bool:
-    return str(call.ty.dtype) == "float32"
+    data, weight = call.args
+    if not isinstance(constants.get(weight, weight), GenericConst) or isinstance(data, GenericConst):
+        return False
+    if name in CONVOLUTIONS:
+        return str(call.attrs.kernel_layout) == CONVOLUTIONS[name]
+    return len(data.ty.shape) >= len(weight.ty.shape) >= 2
 
 
 @mutator
 class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
     """Rewrites the calls that become kernels."""
 
-    def __init__(self, program: IRModule, bits: Bits, kernels: Kernels) -> None:
+    def __init__(self, program: IRModule, constants: Mapping[Any, Any], bits: Bits, kernels: Kernels) -> None:
         super().__init__(program)
+        self.constants = constants
         self.bits = bits
         self.kernels = kernels
         self.quantized: dict[Any, tuple[Any, Any]] = {}
 
+    def visit_dataflow_var_(self, variable: Any) -> Any:
+        """Variables that hold constants are their constants."""
+        return self.constants[variable] if variable in self.constants else super().visit_dataflow_var_(variable)
+
     def visit_call_(self, call: Any) -> Any:
         """Replace the call if it is a kernel; visit its arguments first."""
         call = self.visit_expr_post_order(call)
-        if not _is_kernel(call):
+        if not _is_kernel(call, {}):
             return call
         data, weight = call.args
         values, scales = quantize_weights(weight.value.numpy(), _channel_axis(call), self.bits.weight)
@@ -233,6 +241,7 @@ def _times(extents: Any) -> str:
 def _fuse_host(program: IRModule) -> IRModule:
     """Legalise and fuse the float operators; the kernels are legal already and stay as they are."""
     for step in (
+        relax.transform.DeadCodeElimination(),
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FoldConstant(),

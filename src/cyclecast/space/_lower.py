@@ -101,7 +101,7 @@ def _to_matrix_form(schedule: Schedule, block: Any, contraction: Contraction) ->
         (("write", 0), form.body.indices, output, OUTPUT_ORDER),
     ):
         roles = [kind_of.get(index) for index in indices]
-        if not {role for role in roles if role is not None} <= set(order):
+        if any(role not in order for role, extent in zip(roles, buffer.shape, strict=True) if int(extent) > 1):
             raise ScheduleError(
                 contraction.block, "an index that varies with too many iterators", "TVM could not simplify it",
                 "the operator as Relax legalises it",
