@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclecast.mapping import TILE_AXES, Mapping
-from cyclecast.tuning import Tuned, TunedWorkload
+
+if TYPE_CHECKING:
+    from cyclecast.tuning import Tuned, TunedWorkload
 
 MARKS = {"group": "g", "row": "r", "column": "c", "pixel": "p"}
 """One letter for each axis, as mappings are written in one line."""

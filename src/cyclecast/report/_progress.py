@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cyclecast import tuning
 from cyclecast.report._text import short_time
+
+if TYPE_CHECKING:
+    from cyclecast import tuning
 
 
 @contextmanager

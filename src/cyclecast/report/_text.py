@@ -54,6 +54,6 @@ def _totals(info: dict[str, Any]) -> str:
 def short_time(time: Time) -> str:
     """Four digits and a unit."""
     for unit, size in (("s", 10**15), ("ms", 10**12), ("us", 10**9), ("ns", 10**6)):
-        if time.femtoseconds >= size:
-            return f"{time.femtoseconds / size:.4g} {unit}"
+        if time.femtoseconds >= size * 0.99995:  # what rounds to 1 of the unit
+            return f"{float(f'{time.femtoseconds / size:.4g}'):,g} {unit}"
     return str(time)
