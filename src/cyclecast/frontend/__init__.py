@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
+from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OptionError
 from cyclecast.frontend._base import FrontEnd, Shapes
 from cyclecast.frontend._onnx import Onnx, input_shapes
@@ -32,6 +33,7 @@ def load(
     for front_end in FRONT_ENDS:
         if front_end.accepts(path):
             program = front_end.load(path, shapes or {})
-            whole, members, host = quantize(program, Bits(activation_bits, weight_bits))
+            with without_native_chatter():
+                whole, members, host = quantize(program, Bits(activation_bits, weight_bits))
             return Network(path.stem, members, host, whole)
     raise ModelError(str(path), f"its suffix '{path.suffix}'", "networks are .onnx files", "exporting it to ONNX")

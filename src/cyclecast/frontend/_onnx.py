@@ -7,9 +7,14 @@ onnxruntime folds that arithmetic away (and batch normalisation into convolution
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
+import warnings
 from collections import defaultdict
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +22,24 @@ import numpy as np
 import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
+from onnx.external_data_helper import load_external_data_for_model
+from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._base import Shapes
+from cyclecast.frontend._shapes import fix_shapes, inputs_of
 
 LOG = logging.getLogger(__name__)
-LARGEST_TENSOR = 1 << 31
-"""Values of one input; more is a mistake in a shape."""
+LARGEST_FILE = (1 << 31) - 1
+"""Bytes that protobuf, and so onnxruntime, takes in one piece."""
+
+MOST_NODES = 3
+"""Nodes that an error names for each operator."""
+
+RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\d+ (.*?\)( const)? (?=[A-Z])|\S+ ))?")
+"""What onnxruntime puts before a message: its code, and the place in its own source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +53,26 @@ class Onnx:
     def load(self, source: Path, shapes: Shapes) -> Any:
         """Import the file; every failure is a `ModelError` that names the file."""
         model = _read(source)
-        _fix_shapes(model, source, shapes)
+        fix_shapes(model, source, shapes)
+        _require_operators(model, source, _is_foreign(model))
         folded = _fold(model, source)
-        _require_operators(folded, source)
-        return _import(folded, source)
+        _require_operators(folded, source, _is_unknown)
+        _require_right_numbers(folded, source)
+        program = _import(folded, source)
+        _require_extents(program["main"], source)
+        return program
 
 
 def input_shapes(source: Path, shapes: Shapes) -> dict[str, tuple[tuple[int, ...], Any]]:
     """The shape and NumPy type of every input, once `shapes` has fixed what the file leaves open."""
     model = _read(source)
-    _fix_shapes(model, source, shapes)
+    fix_shapes(model, source, shapes)
     return {
         value.name: (
             tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim),
             np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)),
         )
-        for value in _inputs(model)
+        for value in inputs_of(model)
     }
 
 
@@ -62,61 +80,40 @@ def _read(source: Path) -> Any:
     if not source.is_file():
         demand = "it is a folder" if source.is_dir() else "there is no such file"
         raise ModelError(str(source), demand, "a network is an ONNX file", "another path")
+    model = _parsed(source)
     try:
-        model = onnx.load(str(source))
-    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise ModelError(str(source), "it cannot be read as ONNX", _first_line(error), "exporting it again") from error
-    if not model.graph.node:
-        raise ModelError(str(source), "it holds no operators", "a network has at least one", "exporting it again")
+        load_external_data_for_model(model, str(source.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(
+            str(source), "its weights are in another file, which cannot be read", _first_line(error),
+            "putting that file beside it",
+        ) from error  # fmt: skip
+    for what, some in (("operators", model.graph.node), ("outputs", model.graph.output)):
+        if not some:
+            raise ModelError(str(source), f"it has no {what}", "a network has at least one", "exporting it again")
+    if model.ByteSize() > LARGEST_FILE:
+        raise UnsupportedError(
+            str(source), f"{model.ByteSize()} bytes", "networks are below 2 GiB", "a smaller network"
+        )
     return model
 
 
-def _inputs(model: Any) -> list[Any]:
-    constants = {constant.name for constant in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in constants]
-
-
-def _fix_shapes(model: Any, source: Path, shapes: Shapes) -> None:
-    """Write the given shapes into the inputs, in place; a batch dimension that nobody fixes becomes 1."""
-    names = [value.name for value in _inputs(model)]
-    for name in shapes:
-        if name not in names:
-            raise ModelError(
-                f"{source}: input '{name}'", "there is no such input", f"there are {', '.join(names)}", "one of these"
-            )
-    for value in _inputs(model):
-        where = f"{source}: input '{value.name}'"
-        dimensions = value.type.tensor_type.shape.dim
-        given = shapes.get(value.name)
-        if given is not None and len(given) != len(dimensions):
-            raise ModelError(where, f"{len(given)} dimensions given", f"it has {len(dimensions)}", _lever(value, given))
-        for position, dimension in enumerate(dimensions):
-            if given is not None:
-                _fix(dimension, int(given[position]), where, position)
-            elif dimension.dim_value <= 0 and position == 0 and len(dimensions) > 1:
-                LOG.info("%s: batch dimension is open, taken as 1", where)
-                _fix(dimension, 1, where, position)
-            elif dimension.dim_value <= 0:
-                known = [max(d.dim_value, 0) or "N" for d in dimensions]
-                open_one = f"dimension {position} is open ({dimension.dim_param or '?'})"
-                raise UnsupportedError(where, open_one, "shapes must be fixed", _lever(value, known))
-        if np.prod([float(dimension.dim_value) for dimension in dimensions]) > LARGEST_TENSOR:
-            raise UnsupportedError(where, "more than 2^31 values", "tensors are smaller", "a smaller shape")
-
-
-def _fix(dimension: Any, extent: int, where: str, position: int) -> None:
-    if dimension.dim_value > 0 and dimension.dim_value != extent:
+def _parsed(source: Path) -> Any:
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise ModelError(str(source), "it cannot be read", str(error.strerror), "another path") from error
+    if not content:
+        raise ModelError(str(source), "it is empty", "a network has at least one operator", "exporting it again")
+    try:
+        return onnx.load_from_string(content)
+    except (DecodeError, ValueError) as error:
         raise ModelError(
-            where,
-            f"dimension {position} given as {extent}",
-            f"the file fixes it at {dimension.dim_value}",
-            "that value",
-        )
-    dimension.dim_value = extent
-
-
-def _lever(value: Any, shape: Any) -> str:
-    return f"--shape {value.name}={','.join(str(extent) for extent in shape)}"
+            str(source),
+            "it cannot be read as ONNX",
+            f"its {len(content)} bytes are damaged, cut off or of another format",
+            "exporting it again",
+        ) from error
 
 
 def _fold(model: Any, source: Path) -> Any:
@@ -131,37 +128,99 @@ def _fold(model: Any, source: Path) -> Any:
             onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
             return onnx.load(str(target))
         except Exception as error:  # onnxruntime's errors have no common class
-            raise ModelError(
-                str(source), "onnxruntime refuses it", _first_line(error), "onnx.checker to find what is wrong"
-            ) from error
+            raise ModelError(str(source), "onnxruntime refuses it", _first_line(error), "exporting it again") from error
 
 
-def _require_operators(model: Any, source: Path) -> None:
-    """Name every operator that the importer does not know, and a node of each."""
-    known = onnx_frontend._get_convert_map()
-    unknown: dict[str, list[str]] = defaultdict(list)
+def _is_foreign(model: Any) -> Callable[[Any], bool]:
+    """Whether a node's operator is in no standard, not the file's own, and unknown to the importer."""
+    own = {(function.domain, function.name) for function in model.functions}
+
+    def is_foreign(node: Any) -> bool:
+        standard = onnx.defs.has(node.op_type, node.domain if node.domain != "ai.onnx" else "")
+        return not standard and (node.domain, node.op_type) not in own and _is_unknown(node)
+
+    return is_foreign
+
+
+def _is_unknown(node: Any) -> bool:
+    return onnx_frontend._get_convert_map().get(node.op_type) is None
+
+
+def _require_operators(model: Any, source: Path, is_refused: Callable[[Any], bool]) -> None:
+    """Name every refused operator, and the first nodes of each."""
+    refused: dict[str, list[str]] = defaultdict(list)
     for node in model.graph.node:
-        if node.op_type not in known or known[node.op_type] is None:
-            unknown[node.op_type].append(node.name or node.output[0])
-    if unknown:
-        listed = "; ".join(f"{kind} ({len(nodes)}: {nodes[0]})" for kind, nodes in sorted(unknown.items()))
+        if is_refused(node):
+            refused[node.op_type].append(node.name or next(iter(node.output), "?"))
+    if refused:
+        listed = "; ".join(f"{kind} ({_some(nodes)})" for kind, nodes in sorted(refused.items()))
         raise UnsupportedError(
             str(source), f"operators {listed}", "TVM's importer does not know them", "exporting it without them"
         )
 
 
+def _require_right_numbers(model: Any, source: Path) -> None:
+    """Refuse what the importer takes but gets wrong: it does not look at `output_shape`."""
+    for node in model.graph.node:
+        if node.op_type == "ConvTranspose" and any(item.name == "output_shape" for item in node.attribute):
+            raise UnsupportedError(
+                f"{source}: node '{node.name or node.output[0]}'",
+                "ConvTranspose with output_shape",
+                "TVM's importer computes it wrongly",
+                "exporting it with pads instead",
+            )
+
+
+def _some(nodes: list[str]) -> str:
+    more = f" and {len(nodes) - MOST_NODES} more" if len(nodes) > MOST_NODES else ""
+    return f"node {', '.join(nodes[:MOST_NODES])}{more}"
+
+
 def _import(model: Any, source: Path) -> Any:
-    try:
-        with without_native_chatter():
+    with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
+        try:
             return from_onnx(model, keep_params_in_input=False)
-    except Exception as error:  # whatever an operator's converter meets
-        raise UnsupportedError(
-            str(source), "an operator cannot be imported", _first_line(error), "fixing all shapes with --shape"
-        ) from error
+        except Exception as error:  # whatever an operator's converter meets
+            LOG.debug("%s: the importer failed", source, exc_info=True)
+            reason = _first_line(error)
+    # Raised only here: as a cause, the error would keep the importer's state alive, which complains when it goes.
+    raise UnsupportedError(str(source), "an operator cannot be imported", reason, "fixing all shapes with --shape")
+
+
+def _require_extents(function: Any, source: Path) -> None:
+    """Every product's operands and result have fixed shapes, and no tensor is empty."""
+    for block in function.body.blocks:
+        for binding in block.bindings:
+            call = binding.value
+            if not isinstance(call, relax.Call) or not isinstance(call.ty, relax.TensorType):
+                continue
+            name = str(getattr(call.op, "name", "")).removeprefix("relax.").removeprefix("nn.")
+            where = f"{source}: operator '{name}'"
+            extents = _extents(call.ty)
+            if extents is not None and any(extent < 1 for extent in extents):
+                shape = "x".join(str(extent) for extent in extents)
+                raise UnsupportedError(where, f"a result of {shape}", "tensors are not empty", "a larger input shape")
+            if name == "matmul" or name.startswith("conv"):
+                opened = [part for part in (*call.args, call) if _extents(part.ty) is None]
+                if opened:
+                    raise UnsupportedError(
+                        where,
+                        "a shape that depends on values",
+                        "shapes must be fixed",
+                        "exporting it with fixed shapes",
+                    )
+
+
+def _extents(kind: Any) -> tuple[int, ...] | None:
+    """The extents of a tensor's shape, or None if one is not known."""
+    try:
+        return tuple(int(extent) for extent in kind.shape)
+    except TypeError:
+        return None
 
 
 def _first_line(error: BaseException) -> str:
     """The first line of a message, without what only its makers understand."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    text = RUNTIME_PREFIX.sub("", lines[0]) if lines else type(error).__name__
     return text if len(text) <= 200 else f"{text[:200]}..."

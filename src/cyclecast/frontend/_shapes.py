@@ -1,0 +1,127 @@
+"""The shapes of an ONNX network's inputs, fixed before anything else looks at it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from math import prod
+from operator import index
+from pathlib import Path
+from typing import Any
+
+from cyclecast.errors import ModelError, UnsupportedError
+from cyclecast.frontend._base import Shapes
+
+LOG = logging.getLogger(__name__)
+LARGEST_TENSOR = 1 << 31
+"""Values of one input; more is a mistake in a shape."""
+
+EXAMPLE = 224
+"""Stands for an open extent in the shapes that errors propose."""
+
+
+def inputs_of(model: Any) -> list[Any]:
+    """The inputs that a caller gives: all but those with a constant for a default."""
+    constants = {constant.name for constant in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in constants]
+
+
+def fix_shapes(model: Any, source: Path, shapes: Shapes) -> None:
+    """Write the given shapes into the inputs, in place.
+
+    A dimension that has a name has one extent in all inputs. A batch dimension that nobody fixes becomes 1. Raises
+    `ModelError` where a given shape cannot be, `UnsupportedError` where a shape is still open.
+    """
+    inputs = {value.name: value for value in inputs_of(model)}
+    for name in shapes:
+        if name not in inputs:
+            raise ModelError(
+                f"{source}: input '{name}'", "there is no such input", f"there are {', '.join(inputs)}", "one of these"
+            )
+    for name, value in inputs.items():
+        _require_tensor(value, _where(source, name))
+    extents: dict[str, int] = {}
+    for name, shape in shapes.items():
+        _give(inputs[name], _checked(shape, name, source), _where(source, name), extents)
+    for name, value in inputs.items():
+        _complete(value, _where(source, name), extents)
+
+
+def _where(source: Path, name: str) -> str:
+    return f"{source}: input '{name}'"
+
+
+def _require_tensor(value: Any, where: str) -> None:
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        what = str(kind).removesuffix("_type")
+        raise UnsupportedError(where, f"it is of type '{what}'", "inputs are tensors", "exporting it with tensors")
+
+
+def _checked(shape: Sequence[int], name: str, source: Path) -> list[int]:
+    try:
+        extents = [index(extent) for extent in shape]
+    except TypeError:
+        extents = []
+    if any(extent < 1 for extent in extents) or len(extents) != len(shape):
+        given = ",".join(str(extent) for extent in shape)
+        raise ModelError(
+            _where(source, name),
+            f"a shape of {given}",
+            "extents are integers of at least 1",
+            f"--shape {name}=1,3,224,224",
+        )
+    return extents
+
+
+def _give(value: Any, shape: list[int], where: str, extents: dict[str, int]) -> None:
+    """Fix an input's dimensions, and with them the extents of named dimensions."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        for _ in shape:
+            tensor.shape.dim.add()
+    dimensions = tensor.shape.dim
+    if len(shape) != len(dimensions):
+        raise ModelError(where, f"{len(shape)} dimensions given", f"it has {len(dimensions)}", _lever(value))
+    for position, (dimension, extent) in enumerate(zip(dimensions, shape, strict=True)):
+        demand = f"dimension {position} given as {extent}"
+        if dimension.dim_value > 0 and dimension.dim_value != extent:
+            raise ModelError(where, demand, f"the file fixes it at {dimension.dim_value}", "that value")
+        known = extents.setdefault(dimension.dim_param, extent) if dimension.dim_param else extent
+        if known != extent:
+            raise ModelError(where, demand, f"'{dimension.dim_param}' is {known} elsewhere", "one value for both")
+    for dimension, extent in zip(dimensions, shape, strict=True):
+        dimension.dim_value = extent
+
+
+def _complete(value: Any, where: str, extents: dict[str, int]) -> None:
+    """Fix what is known by name, then an open batch; whatever is open after that is an error."""
+    if not value.type.tensor_type.HasField("shape"):
+        raise UnsupportedError(where, "the file does not state its shape", "shapes must be fixed", _lever(value))
+    dimensions = value.type.tensor_type.shape.dim
+    for position, dimension in enumerate(dimensions):
+        if dimension.dim_value > 0:
+            continue
+        name = dimension.dim_param
+        if name in extents:
+            dimension.dim_value = extents[name]
+        elif position == 0 and len(dimensions) > 1:
+            LOG.info("%s: batch dimension is open, taken as 1", where)
+            dimension.dim_value = 1
+            if name:
+                extents[name] = 1
+        else:
+            demand = f"dimension {position} is open ({name or '?'})"
+            raise UnsupportedError(where, demand, "shapes must be fixed", _lever(value))
+    if prod(dimension.dim_value for dimension in dimensions) > LARGEST_TENSOR:
+        raise UnsupportedError(where, "more than 2^31 values", "tensors are smaller", "a smaller shape")
+
+
+def _lever(value: Any) -> str:
+    """An option that would do, with examples for what is open."""
+    dimensions = value.type.tensor_type.shape.dim
+    shape = [
+        dimension.dim_value if dimension.dim_value > 0 else 1 if position == 0 else EXAMPLE
+        for position, dimension in enumerate(dimensions)
+    ]
+    return f"--shape {value.name}={','.join(str(extent) for extent in shape or (1, 3, EXAMPLE, EXAMPLE))}"
