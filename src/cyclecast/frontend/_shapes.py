@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from math import prod
 from operator import index
@@ -15,6 +16,9 @@ from cyclecast.frontend._base import Shapes
 LOG = logging.getLogger(__name__)
 LARGEST_TENSOR = 1 << 31
 """Values of one input; more is a mistake in a shape."""
+
+Given = defaultdict[str, set[int]]
+"""The extents that were given to the dimensions of a name; exporters also use one name, '?', for different extents."""
 
 EXAMPLE = 224
 """Stands for an open extent in the shapes that errors propose."""
@@ -29,8 +33,8 @@ def inputs_of(model: Any) -> list[Any]:
 def fix_shapes(model: Any, source: Path, shapes: Shapes) -> None:
     """Write the given shapes into the inputs, in place.
 
-    A dimension that has a name has one extent in all inputs. A batch dimension that nobody fixes becomes 1. Raises
-    `ModelError` where a given shape cannot be, `UnsupportedError` where a shape is still open.
+    An open dimension takes the extent that a dimension of its name was given in another input, a batch dimension that
+    nobody fixes becomes 1. Raises `ModelError` where a given shape cannot be, `UnsupportedError` where one stays open.
     """
     inputs = {value.name: value for value in inputs_of(model)}
     for name in shapes:
@@ -40,11 +44,11 @@ def fix_shapes(model: Any, source: Path, shapes: Shapes) -> None:
             )
     for name, value in inputs.items():
         _require_tensor(value, _where(source, name))
-    extents: dict[str, int] = {}
+    given: Given = defaultdict(set)
     for name, shape in shapes.items():
-        _give(inputs[name], _checked(shape, name, source), _where(source, name), extents)
+        _give(inputs[name], _checked(shape, name, source), _where(source, name), given)
     for name, value in inputs.items():
-        _complete(value, _where(source, name), extents)
+        _complete(value, _where(source, name), given)
 
 
 def _where(source: Path, name: str) -> str:
@@ -74,8 +78,8 @@ def _checked(shape: Sequence[int], name: str, source: Path) -> list[int]:
     return extents
 
 
-def _give(value: Any, shape: list[int], where: str, extents: dict[str, int]) -> None:
-    """Fix an input's dimensions, and with them the extents of named dimensions."""
+def _give(value: Any, shape: list[int], where: str, given: Given) -> None:
+    """Fix an input's dimensions, and note what that says about others of the same names."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         for _ in shape:
@@ -84,17 +88,14 @@ def _give(value: Any, shape: list[int], where: str, extents: dict[str, int]) -> 
     if len(shape) != len(dimensions):
         raise ModelError(where, f"{len(shape)} dimensions given", f"it has {len(dimensions)}", _lever(value))
     for position, (dimension, extent) in enumerate(zip(dimensions, shape, strict=True)):
-        demand = f"dimension {position} given as {extent}"
         if dimension.dim_value > 0 and dimension.dim_value != extent:
+            demand = f"dimension {position} given as {extent}"
             raise ModelError(where, demand, f"the file fixes it at {dimension.dim_value}", "that value")
-        known = extents.setdefault(dimension.dim_param, extent) if dimension.dim_param else extent
-        if known != extent:
-            raise ModelError(where, demand, f"'{dimension.dim_param}' is {known} elsewhere", "one value for both")
-    for dimension, extent in zip(dimensions, shape, strict=True):
+        given[dimension.dim_param].add(extent)
         dimension.dim_value = extent
 
 
-def _complete(value: Any, where: str, extents: dict[str, int]) -> None:
+def _complete(value: Any, where: str, given: Given) -> None:
     """Fix what is known by name, then an open batch; whatever is open after that is an error."""
     if not value.type.tensor_type.HasField("shape"):
         raise UnsupportedError(where, "the file does not state its shape", "shapes must be fixed", _lever(value))
@@ -103,13 +104,11 @@ def _complete(value: Any, where: str, extents: dict[str, int]) -> None:
         if dimension.dim_value > 0:
             continue
         name = dimension.dim_param
-        if name in extents:
-            dimension.dim_value = extents[name]
+        if name.strip("?") and len(given[name]) == 1:
+            (dimension.dim_value,) = given[name]
         elif position == 0 and len(dimensions) > 1:
             LOG.info("%s: batch dimension is open, taken as 1", where)
             dimension.dim_value = 1
-            if name:
-                extents[name] = 1
         else:
             demand = f"dimension {position} is open ({name or '?'})"
             raise UnsupportedError(where, demand, "shapes must be fixed", _lever(value))
