@@ -51,7 +51,7 @@ class Graph:
         bias = self.constant(self.random.normal(0, 0.1, filters).astype("float32"))
         return self.node("Gemm", data, weight, bias, transB=1)
 
-    def save(self, path: Path, input_shape: list[Any], output: str, output_shape: list[Any]) -> Path:
+    def save(self, path: Path, input_shape: list[Any], output: str, output_shape: list[Any] | None) -> Path:
         graph = helper.make_graph(
             [*self.nodes, helper.make_node("Identity", [output], ["output"])],
             path.stem,
