@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from tvm.s_tir import meta_schedule as ms
@@ -23,17 +26,11 @@ def search(
 ) -> None:
     """Time up to so many candidates; `tell` gets the modules of each batch. The seed decides everything.
 
-    MetaSchedule counts trials by the batch, so `tell` may get a few more. What `tell` raises comes out as it went in.
+    MetaSchedule counts trials by the batch, so `tell` may get a few more. What `tell` or the runner raises, and a
+    KeyboardInterrupt, come out as they are; on its way through native code an error would become a RuntimeError.
     """
     raised: list[BaseException] = []
-
-    def tell_safely(modules: list[Any]) -> None:
-        try:
-            tell(modules)
-        except BaseException as error:
-            raised.append(error)
-            raise
-
+    watched = _Watched(runner.run, raised)
     context = ms.TuneContext(
         module,
         target=Target({"kind": "llvm", "num-cores": 1}),
@@ -46,10 +43,10 @@ def search(
     )
     callbacks = [
         ms.measure_callback.AddToDatabase(),
-        _adapters.callback(tell_safely),
+        _adapters.callback(_Watched(tell, raised)),
         ms.measure_callback.RemoveBuildArtifact(),
     ]
-    with _quiet():
+    with _quiet(), _interrupts(raised):
         try:
             ms.tune.tune_tasks(
                 tasks=[context],
@@ -58,14 +55,58 @@ def search(
                 max_trials_global=trials,
                 num_trials_per_iter=min(CANDIDATES_AT_ONCE, trials),
                 builder=_adapters.builder(),
-                runner=_adapters.runner(runner),
+                runner=_adapters.runner(watched),
                 database="memory",
-                cost_model=_adapters.cost_model(runner),
+                cost_model=_adapters.cost_model(watched),
                 measure_callbacks=callbacks,
                 task_scheduler="round-robin",
             )
         except BaseException as error:
             raise (raised[0] if raised else error) from None
+    if raised:  # Ctrl-C after the last call from native code
+        raise raised[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A function that native code calls, as a runner or by itself: remembers what it raised, and ends the search."""
+
+    function: Callable[[Any], Any]
+    raised: list[BaseException]
+
+    def __call__(self, value: Any) -> Any:
+        if self.raised:
+            raise self.raised[0]
+        try:
+            return self.function(value)
+        except BaseException as error:
+            self.raised.append(error)
+            raise
+
+    run = __call__
+
+
+@contextmanager
+def _interrupts(raised: list[BaseException]) -> Iterator[None]:
+    """Inside, Ctrl-C ends the search at the next watched call; pressed again, it is raised on the spot.
+
+    Raised just anywhere between native frames it crashes the process. Somebody else's handler is left alone.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        if raised:
+            raise KeyboardInterrupt
+        raised.append(KeyboardInterrupt())
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
