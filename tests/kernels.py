@@ -134,7 +134,8 @@ def conv_reference(data: Integers, weight: Integers, window: Window) -> Integers
         begins = [at * reach for at in place]
         cut = tuple(slice(at, at + (n - 1) * step + 1, step) for at, n in zip(begins, out, strict=True))
         part = weight[(..., *place)].reshape(groups, filters // groups, channels // groups)
-        total += np.einsum("ngc...,gfc->ngf...", grouped[(..., *cut)], part)
+        inputs: Integers = grouped[(slice(None),) * 3 + cut]
+        total += np.einsum("ngc...,gfc->ngf...", inputs, part)
     return total.reshape(batch, filters, *out)
 
 

@@ -122,11 +122,11 @@ def test_a_behaviour_program_needs_a_chip() -> None:
 def test_a_lowered_module_keeps_no_decision() -> None:
     kernel = KERNELS["nothing divides"]
     schedule = decided_schedule(kernel.function, TINY, default_mapping(kernel.workload, TINY))
-    assert annotations(schedule.mod) > {"cim.sketch", "cim.word_lines", "cim.filters"}
-    assert annotations(lowered(schedule.mod, TINY)) == {"cim.loop", "cim.workload"}
+    assert marks(schedule.mod) > {"cim.sketch", "cim.word_lines", "cim.filters"}
+    assert marks(lowered(schedule.mod, TINY)) == {"cim.loop", "cim.workload"}
 
 
-def annotations(module: Any) -> set[str]:
+def marks(module: Any) -> set[str]:
     return set(re.findall(r'"(cim\.[a-z_.]+)":', module.script()))
 
 

@@ -56,8 +56,7 @@ def sampled(kernel: Kernel, device: Device, seed: int) -> Any:
 def test_random_traces_read_alike_before_and_after_lowering(family: str, data: st.DataObject, seed: int) -> None:
     kernel = data.draw(FAMILIES[family].filter(lambda kernel: kernel.workload.input_bits == 8))
     device = data.draw(devices())
-    bits = {"input_bits": device.bits.activation, "weight_bits": device.bits.weight}
-    workload = replace(kernel.workload, **bits)
+    workload = replace(kernel.workload, input_bits=device.bits.activation, weight_bits=device.bits.weight)
     schedule = sampled(kernel, device, seed)
     offers = choices(workload, device)
     values = {name: offer[0] for name, offer in offers.items()}

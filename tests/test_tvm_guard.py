@@ -63,6 +63,6 @@ def test_a_context_is_made_without_the_hardware_intrinsics(pytestconfig: pytest.
 
 def test_intrinsics_that_somebody_has_loaded_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = object()
-    monkeypatch.setitem(sys.modules, _guard.TENSOR_INTRINSICS, loaded)  # type: ignore[arg-type] # stands for a module
+    monkeypatch.setitem(sys.modules, _guard.TENSOR_INTRINSICS, loaded)
     _guard.replace_hardware_intrinsics()
     assert sys.modules[_guard.TENSOR_INTRINSICS] is loaded

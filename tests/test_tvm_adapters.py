@@ -1,0 +1,203 @@
+"""Plain classes as MetaSchedule sees them."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from tvm.s_tir import Schedule
+from tvm.s_tir import meta_schedule as ms
+from tvm.target import Target
+
+from cyclecast._tvm import _adapters
+from cyclecast.decisions import choices, default_mapping, grant
+from cyclecast.device import Device
+from cyclecast.runner import Failure, TimingRunner
+from cyclecast.search.mutators import Mutator, RebindTiles, Replicate, ResizeTile
+from cyclecast.space import as_module, decided_schedule, read, sampled_decisions
+from cyclecast.timing import Analytical, Fixed, Timing
+from kernels import conv
+
+pytestmark = pytest.mark.tvm
+
+TINY = Device.load("tiny")
+KERNEL = conv(size=(6, 6), channels=3, filters=7, kernel=(3, 3))
+DEFAULT = default_mapping(KERNEL.workload, TINY)
+
+
+def candidate(mapping: Any = DEFAULT) -> Any:
+    schedule = decided_schedule(KERNEL.function, TINY, mapping)
+    return ms.MeasureCandidate(schedule, ms.arg_info.ArgInfo.from_prim_func(schedule.mod["main"]))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A runner that answers as it was told."""
+
+    answers: Sequence[Timing | Failure]
+
+    def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
+        assert len(candidates) == len(self.answers)
+        return list(self.answers)
+
+
+def cycles(count: int) -> Timing:
+    return Fixed(count).time(DEFAULT, TINY)
+
+
+def built(count: int) -> tuple[Any, list[Any]]:
+    builder = _adapters.builder()
+    inputs = [ms.builder.BuilderInput(candidate().sch.mod, Target("llvm")) for _ in range(count)]
+    return builder, builder.build(inputs)
+
+
+def runner_inputs(results: Sequence[Any]) -> list[Any]:
+    return [ms.runner.RunnerInput(str(result.artifact_path), "llvm", []) for result in results]
+
+
+def test_a_runner_gets_what_the_builder_was_given() -> None:
+    builder, results = built(2)
+    assert [result.error_msg for result in results] == [None, None]
+    futures = _adapters.runner(TimingRunner(TINY, Analytical(), read)).run(runner_inputs(results))
+    expected = Analytical().time(DEFAULT, TINY).total.seconds
+    assert [[float(second) for second in future.result().run_secs] for future in futures] == [[expected]] * 2
+    assert builder is not None
+
+
+def test_answers_keep_their_order_and_a_failure_its_reason() -> None:
+    answers: list[Timing | Failure] = [cycles(3), Failure("it does not fit"), cycles(5)]
+    builder, results = built(3)
+    futures = _adapters.runner(Answers(answers)).run(runner_inputs(results))
+    assert all(future.done() for future in futures)
+    found = [future.result() for future in futures]
+    assert [result.error_msg for result in found] == [None, "it does not fit", None]
+    assert found[1].run_secs is None
+    assert [float(found[at].run_secs[0]) for at in (0, 2)] == [cycles(3).total.seconds, cycles(5).total.seconds]
+    assert builder is not None
+
+
+def test_every_candidate_has_a_folder_that_may_be_deleted() -> None:
+    """MetaSchedule's default measure callbacks delete the folder around each artifact."""
+    builder, results = built(3)
+    folders = [Path(str(result.artifact_path)).parent for result in results]
+    assert len(set(folders)) == 3
+    assert all(folder.is_dir() and not list(folder.iterdir()) for folder in folders)
+    shutil.rmtree(folders[0])
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    del builder, results
+    gc.collect()
+    assert not folders[0].parent.exists()
+
+
+def test_an_artifact_is_taken_once() -> None:
+    _, (result,) = built(1)
+    path = str(result.artifact_path)
+    assert read(_adapters.taken_from_shelf(path), TINY) == DEFAULT
+    with pytest.raises(KeyError):
+        _adapters.taken_from_shelf(path)
+
+
+CONTEXT = ms.TuneContext(as_module(KERNEL.function), num_threads=1)
+
+
+def test_the_cost_model_ranks_as_the_runner_times() -> None:
+    answers: list[Timing | Failure] = [cycles(4), Failure("never"), cycles(2), cycles(8)]
+    scores = _adapters.cost_model(Answers(answers)).predict(CONTEXT, [candidate()] * 4)
+    assert scores.dtype == np.float64
+    assert list(np.argsort(-scores)) == [2, 0, 3, 1]
+    assert scores[2] == 1.0
+    assert scores[0] == pytest.approx(0.5)
+    assert scores[1] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_cost_model_survives_a_batch_without_any_timing() -> None:
+    scores = _adapters.cost_model(Answers([Failure("never")] * 3)).predict(CONTEXT, [candidate()] * 3)
+    assert np.isfinite(scores).all()
+    assert len(set(scores)) == 1
+
+
+RULES: list[Mutator] = [ResizeTile(), RebindTiles(), Replicate()]
+
+
+class Fresh:
+    """Traces of one workload, replayed."""
+
+    def __init__(self, kernel: Any, device: Device) -> None:
+        self.kernel = kernel
+        self.device = device
+        self.offers = choices(kernel.workload, device)
+        self.first = decided_schedule(kernel.function, device, default_mapping(kernel.workload, device)).trace
+        self.places = sampled_decisions(self.first)
+
+    def decisions(self, trace: Any) -> dict[str, int]:
+        made = trace.decisions
+        instructions = trace.insts
+        return {name: self.offers[name][int(made[instructions[place]])] for name, place in self.places.items()}
+
+    def read(self, trace: Any) -> Any:
+        schedule = Schedule(as_module(self.kernel.function))
+        trace.apply_to_schedule(schedule, remove_postproc=True)
+        return read(schedule.mod, self.device)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+def test_a_mutation_changes_what_its_rule_would_change(rule: Mutator) -> None:
+    fresh = Fresh(KERNEL, TINY)
+    mutator = _adapters._Mutator(rule, sampled_decisions)
+    before = fresh.decisions(fresh.first)
+    open_offers = {name: fresh.offers[name] for name in before}
+    for seed in range(20):
+        after = mutator._inst.apply(fresh.first, seed)
+        expected = rule.apply(before, open_offers, Random(seed))
+        assert expected is not None
+        assert fresh.decisions(after) == expected
+    assert fresh.decisions(fresh.first) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiny", "isaac"])
+def test_thousands_of_mutations_stay_on_offer_and_readable(name: str) -> None:
+    device = Device.load(name)
+    fresh = Fresh(conv(size=(14, 14), channels=48, filters=60, kernel=(3, 3)), device)
+    mutators = [_adapters._Mutator(rule, sampled_decisions) for rule in RULES]
+    random, trace = Random(1), fresh.first
+    for _ in range(1000):
+        changed = random.choice(mutators)._inst.apply(trace, random.getrandbits(31))
+        before, after = fresh.decisions(trace), fresh.decisions(changed)
+        assert sum(before[name] != after[name] for name in before) == 1
+        wanted = {name: values[0] for name, values in fresh.offers.items()} | after
+        assert fresh.read(changed) == grant(fresh.kernel.workload, device, wanted)
+        trace = changed
+
+
+def test_a_mutator_looks_anew_at_another_workload() -> None:
+    """One space serves several workloads, one after another."""
+    mutator = _adapters._Mutator(ResizeTile(), sampled_decisions)
+    for filters in (7, 1):
+        fresh = Fresh(conv(size=(4, 4), channels=3, filters=filters, kernel=(3, 3)), TINY)
+        mutator._inst._initialize_with_tune_context(CONTEXT)
+        before = fresh.decisions(fresh.first)
+        after = fresh.decisions(mutator._inst.apply(fresh.first, 0))
+        assert [name for name in before if before[name] != after[name]] in (["word_lines"], ["filters"])
+
+
+def test_clones_share_nothing_but_their_rule() -> None:
+    mutator = _adapters._Mutator(ResizeTile(), sampled_decisions)
+    mutator._inst.apply(Fresh(KERNEL, TINY).first, 0)
+    clone = mutator._inst.clone()
+    assert clone._inst.rule is mutator._inst.rule
+    assert mutator._inst.looked_up is not None
+    assert clone._inst.looked_up is None
+
+
+def test_a_space_hands_on_its_rules() -> None:
+    space = _adapters.space([], {ResizeTile(): 0.25}, sampled_decisions, [])
+    assert [float(probability) for probability in space.mutator_probs.values()] == [0.25]
+    assert len(space.sch_rules) == len(space.postprocs) == 0
