@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,3 +67,14 @@ def test_no_compiler(program: Executable, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(OptionError, match="no C compiler"):
         program.save(tmp_path / "module.so")
+
+
+@pytest.mark.parametrize("wrong", [IMAGE[:, :, :8], IMAGE.astype("float64"), IMAGE[0]])
+def test_inputs_of_another_shape_or_type_are_refused(program: Executable, wrong: Any) -> None:
+    with pytest.raises(ModelError, match=r"does not run on these inputs.*param\[0\]"):
+        program(wrong)
+
+
+def test_a_missing_input_is_refused(program: Executable) -> None:
+    with pytest.raises(ModelError, match="expects 1 arguments"):
+        program()
