@@ -133,11 +133,11 @@ def cyclic(path: Path) -> Path:
     [
         (missing, "there is no such file, a network is an ONNX file; try another path"),
         (folder, "it is a folder, a network is an ONNX file; try another path"),
-        (empty, "it is empty, a network has at least one operator; try exporting it again"),
+        (empty, "it holds no operators, the file is empty; try exporting it again"),
         (text, "it cannot be read as ONNX, its 460 bytes are damaged, cut off or of another format"),
         (cut_off, "it cannot be read as ONNX, its "),
-        (without_operators, "it has no operators, a network has at least one; try exporting it again"),
-        (without_outputs, "it has no outputs, a network has at least one; try exporting it again"),
+        (without_operators, "it holds no operators, a network has at least one; try exporting it again"),
+        (without_outputs, "it holds no outputs, a network has at least one; try exporting it again"),
         (without_its_weights, "its weights are in another file, which cannot be read, "),
         (short_weights, "onnxruntime refuses it, Initializer 'w0': raw_data size (1288 bytes) does not match"),
         (unreleased, "onnxruntime refuses it, ONNX Runtime only *guarantees* support for models stamped"),
@@ -215,10 +215,10 @@ def narrow(path: Path) -> Path:
     [
         (
             nonsense,
-            "operators Folly (node n1, n2, n3 and 2 more); Nonsense (node n0), TVM's importer does not know them",
+            "operators Folly (5: n1, n2, n3, ...); Nonsense (1: n0), TVM's importer does not know them",
         ),
-        (unheard_of, "operators Nonsense (node output), TVM's importer does not know them"),
-        (recurrent, "operators LSTM (node memory), TVM's importer does not know them"),
+        (unheard_of, "operators Nonsense (1: output), TVM's importer does not know them"),
+        (recurrent, "operators LSTM (1: memory), TVM's importer does not know them"),
         (counted, "operator 'matmul': a shape that depends on values, shapes must be fixed"),
         (reshaped, "an operator cannot be imported, Reshape requires"),
         (enlarged, "node 'output': ConvTranspose with output_shape, TVM's importer computes it wrongly"),

@@ -77,11 +77,11 @@ def test_scalars_need_no_shape(tmp_path: Path) -> None:
     [
         (
             [1, 3, "height", "width"], {}, UnsupportedError,
-            "input 'a': dimension 2 is open (height), shapes must be fixed; try --shape a=1,3,224,224",
+            "input 'a': dimension 2 is open (height), shapes must be fixed; try --shape a=1,3,N,N",
         ),
         (
             [None, 3, None, 8], {}, UnsupportedError,
-            "input 'a': dimension 2 is open (?), shapes must be fixed; try --shape a=1,3,224,8",
+            "input 'a': dimension 2 is open (?), shapes must be fixed; try --shape a=1,3,N,8",
         ),
         (["tokens"], {}, UnsupportedError, "input 'a': dimension 0 is open (tokens), shapes must be fixed"),
         (None, {}, UnsupportedError, "input 'a': the file does not state its shape, shapes must be fixed"),

@@ -90,7 +90,7 @@ def _read(source: Path) -> Any:
         ) from error  # fmt: skip
     for what, some in (("operators", model.graph.node), ("outputs", model.graph.output)):
         if not some:
-            raise ModelError(str(source), f"it has no {what}", "a network has at least one", "exporting it again")
+            raise ModelError(str(source), f"it holds no {what}", "a network has at least one", "exporting it again")
     if model.ByteSize() > LARGEST_FILE:
         raise UnsupportedError(
             str(source), f"{model.ByteSize()} bytes", "networks are below 2 GiB", "a smaller network"
@@ -104,7 +104,7 @@ def _parsed(source: Path) -> Any:
     except OSError as error:
         raise ModelError(str(source), "it cannot be read", str(error.strerror), "another path") from error
     if not content:
-        raise ModelError(str(source), "it is empty", "a network has at least one operator", "exporting it again")
+        raise ModelError(str(source), "it holds no operators", "the file is empty", "exporting it again")
     try:
         return onnx.load_from_string(content)
     except (DecodeError, ValueError) as error:
@@ -172,8 +172,8 @@ def _require_right_numbers(model: Any, source: Path) -> None:
 
 
 def _some(nodes: list[str]) -> str:
-    more = f" and {len(nodes) - MOST_NODES} more" if len(nodes) > MOST_NODES else ""
-    return f"node {', '.join(nodes[:MOST_NODES])}{more}"
+    more = ", ..." if len(nodes) > MOST_NODES else ""
+    return f"{len(nodes)}: {', '.join(nodes[:MOST_NODES])}{more}"
 
 
 def _import(model: Any, source: Path) -> Any:

@@ -20,9 +20,6 @@ LARGEST_TENSOR = 1 << 31
 Given = defaultdict[str, set[int]]
 """The extents that were given to the dimensions of a name; exporters also use one name, '?', for different extents."""
 
-EXAMPLE = 224
-"""Stands for an open extent in the shapes that errors propose."""
-
 
 def inputs_of(model: Any) -> list[Any]:
     """The inputs that a caller gives: all but those with a constant for a default."""
@@ -117,10 +114,9 @@ def _complete(value: Any, where: str, given: Given) -> None:
 
 
 def _lever(value: Any) -> str:
-    """An option that would do, with examples for what is open."""
-    dimensions = value.type.tensor_type.shape.dim
+    """An option that would do, with N for what is open."""
     shape = [
-        dimension.dim_value if dimension.dim_value > 0 else 1 if position == 0 else EXAMPLE
-        for position, dimension in enumerate(dimensions)
+        dimension.dim_value if dimension.dim_value > 0 else 1 if position == 0 else "N"
+        for position, dimension in enumerate(value.type.tensor_type.shape.dim)
     ]
-    return f"--shape {value.name}={','.join(str(extent) for extent in shape or (1, 3, EXAMPLE, EXAMPLE))}"
+    return f"--shape {value.name}={','.join(str(extent) for extent in shape) or 'N,N,...'}"
