@@ -78,3 +78,14 @@ def test_inputs_of_another_shape_or_type_are_refused(program: Executable, wrong:
 def test_a_missing_input_is_refused(program: Executable) -> None:
     with pytest.raises(ModelError, match="expects 1 arguments"):
         program()
+
+
+def test_a_damaged_program(tmp_path: Path) -> None:
+    (tmp_path / "module.so").write_text("garbage", encoding="utf-8")
+    with pytest.raises(ModelError, match="it is no program"):
+        load_executable(tmp_path / "module.so")
+
+
+def test_no_folder(program: Executable, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="there is no such folder; try mkdir"):
+        program.save(tmp_path / "none" / "module.so")

@@ -42,11 +42,17 @@ class Executable:
 
     def save(self, path: str | Path) -> None:
         """Write a shared library that `load_executable`, or TVM's runtime alone, loads in any process."""
-        if shutil.which("gcc") is None and shutil.which("cc") is None:
-            raise OptionError("saving a program", "no C compiler", "gcc or cc links it", "apt-get install gcc")
+        if not any(map(shutil.which, LINKERS)):
+            raise OptionError("saving a program", "no C compiler", "gcc or clang links it", "apt-get install gcc")
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise OptionError(f"saving {path}", "there is no such folder", lever=f"mkdir -p {folder}")
         with without_native_chatter():
             self._compiled.export_library(str(path))
 
+
+LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
+"""What TVM calls to link, whichever there is."""
 
 TARGET = {"kind": "llvm", "opt-level": 2}
 """Level 3 takes half as long again to compile and runs no faster on these kernels."""
@@ -66,8 +72,11 @@ def load_executable(path: str | Path) -> Executable:
     """Load what `Executable.save` wrote."""
     if not Path(path).is_file():
         raise ModelError(str(path), "there is no such file", lever="the folder that tune wrote")
-    with without_native_chatter():
-        return Executable(tvm.runtime.load_module(str(path)))
+    try:
+        with without_native_chatter():
+            return Executable(tvm.runtime.load_module(str(path)))
+    except RuntimeError as error:
+        raise ModelError(str(path), "it is no program", "programs are shared libraries", "building it again") from error
 
 
 def run_files(module: str, inputs: str, outputs: str) -> None:
