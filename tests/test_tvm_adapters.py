@@ -117,6 +117,11 @@ def test_the_cost_model_ranks_as_the_runner_times() -> None:
     assert scores[1] == pytest.approx(0, abs=1e-9)
 
 
+def test_no_time_at_all_is_the_best_time() -> None:
+    scores = _adapters.cost_model(Answers([cycles(1), cycles(0)])).predict(CONTEXT, [candidate()] * 2)
+    assert scores[1] == 1.0 > scores[0] > 0
+
+
 def test_the_cost_model_survives_a_batch_without_any_timing() -> None:
     scores = _adapters.cost_model(Answers([Failure("never")] * 3)).predict(CONTEXT, [candidate()] * 3)
     assert np.isfinite(scores).all()

@@ -20,6 +20,8 @@ _SHELF: dict[str, Any] = {}
 _ARTIFACTS = itertools.count()
 _FAILED = 1e10
 """The time that MetaSchedule records for a candidate that failed; seconds."""
+_SHORTEST = 1e-15
+"""A model may answer no time at all, which has no inverse; seconds."""
 
 
 class Answer(Protocol):
@@ -97,6 +99,7 @@ class _CostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
     def predict(self, context: Any, candidates: list[Any]) -> Any:
         answers = self.runner.run([candidate.sch.mod for candidate in candidates])
         seconds = np.array([_FAILED if hasattr(a, "reason") else a.total.seconds for a in answers], dtype="float64")
+        seconds = np.maximum(seconds, _SHORTEST)
         return seconds.min(initial=_FAILED) / seconds
 
 
