@@ -40,7 +40,7 @@ bench: setup ## measure how fast cyclecast itself is; results in bench/out
 	$(BIN)/python bench/run.py
 
 golden: setup ## write the golden files anew; look at the difference before you commit it
-	CYCLECAST_GOLDEN=write $(BIN)/python -m pytest tests/test_golden.py
+	$(BIN)/python -m pytest --update-golden tests/test_space_rules.py
 
 clean: ## remove everything that is made here, .venv included
 	rm -rf .venv build dist demo-out bench/out src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

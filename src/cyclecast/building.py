@@ -24,7 +24,7 @@ def build(tuned: Tuned) -> Executable:
 
 def lowered_program(tuned: Tuned) -> IRModule:
     """The network's program with every kernel lowered; host operators as they were."""
-    program = IRModule(tuned.network.program.functions, attrs=tuned.network.program.attrs)
+    program = tuned.network.program.clone()
     for entry in tuned.workloads:
         kernel = entry.member.kernel
         program.update_func(program.get_global_var(kernel), lowered_function(program[kernel], entry.mapping))

@@ -25,7 +25,7 @@ from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.runner import TimingRunner
 from cyclecast.search.mutators import Mutator, RebindTiles, Replicate, ResizeTile
-from cyclecast.space import decided_contraction, lower_schedule, lowered, read, sampled_decisions
+from cyclecast.space import as_module, decided_contraction, lower_schedule, lowered, read, sampled_decisions
 from cyclecast.space.rules import Bind, Im2col
 from cyclecast.timing import TimingModel, timing_model
 
@@ -62,14 +62,11 @@ def lowered_space(device: Device) -> Any:
 
 def lower(module: IRModule, device: Device) -> IRModule:
     """Lower every decided function of a module; other functions stay as they are."""
-    changed = {}
-    for name, function in module.functions.items():
+    whole = module.clone()
+    for variable, function in module.functions.items():
         if isinstance(function, tirx.PrimFunc) and _is_decided(function):
-            result = lowered(IRModule({"main": function}), device)["main"]
-            changed[name] = tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs)
-    whole = module.clone() if hasattr(module, "clone") else IRModule(module.functions, attrs=module.attrs)
-    for name, function in changed.items():
-        whole.update_func(name, function)
+            result = lowered(as_module(function), device)["main"]
+            whole.update_func(variable, tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs))
     return whole
 
 

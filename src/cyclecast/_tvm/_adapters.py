@@ -144,18 +144,19 @@ class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
         super().__init__()
         self.rule = rule
         self.sampled = sampled
-        self.looked_up: tuple[Mapping[str, int], dict[str, list[int]]] | None = None
+        self.looked_up: dict[int, tuple[Mapping[str, int], dict[str, list[int]]]] = {}
 
     def _initialize_with_tune_context(self, context: Any) -> None:
-        """All traces of one context have the same instructions, so they are looked at once."""
-        self.looked_up = None
+        """Traces of one context with equally many instructions have the same ones, so they are looked at once."""
+        self.looked_up = {}
 
     def apply(self, trace: Any, seed: int) -> Any:
         instructions = trace.insts
-        if self.looked_up is None:
-            sampled = self.sampled(trace)
-            self.looked_up = sampled, {name: list(map(int, instructions[at].attrs[0])) for name, at in sampled.items()}
-        places, offers = self.looked_up
+        if len(instructions) not in self.looked_up:
+            places = self.sampled(trace)
+            offers = {name: list(map(int, instructions[at].attrs[0])) for name, at in places.items()}
+            self.looked_up[len(instructions)] = places, offers
+        places, offers = self.looked_up[len(instructions)]
         made = trace.decisions
         decisions = {name: offers[name][int(made[instructions[at]])] for name, at in places.items()}
         changed = self.rule.apply(decisions, offers, Random(seed))
