@@ -199,7 +199,7 @@ def test_clones_share_nothing_but_their_rule() -> None:
     clone = mutator._inst.clone()
     assert clone._inst.rule is mutator._inst.rule
     assert mutator._inst.looked_up is not None
-    assert clone._inst.looked_up is None
+    assert clone._inst.looked_up == {}
 
 
 def test_a_space_hands_on_its_rules() -> None:
