@@ -25,6 +25,7 @@ def main() -> None:
     search = ("--strategy", "evolution:population=64", "--out", str(OUT))
     cyclecast("tune", str(model), "--device", "isaac", "--timing", "analytical", "--shape", shape, *search)
     cyclecast("verify", str(OUT), str(model), "--inputs", str(OUT / "line.npz"), "--shape", shape)
+    cyclecast("verify", str(OUT), str(model), "--shape", shape)
 
 
 def cyclecast(*arguments: str) -> None:

@@ -36,6 +36,12 @@ def commands() -> list[tuple[str, list[str]]]:
     return found
 
 
+def without_last_digits(line: str) -> str:
+    """A line of output without what float arithmetic may change from one processor to another."""
+    line = re.sub(r"(cosine \d\.\d{2})\d*", r"\1", line.rstrip())
+    return re.sub(r"maximum error \S+ of \S+,", "maximum error", line)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the page's commands find where `make demo` has run."""
@@ -60,8 +66,9 @@ def test_the_demo_runs_the_commands_of_the_page() -> None:
         [sys.executable, str(ROOT / "examples" / "demo.py")], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert [line[2:] for line in done.stdout.splitlines() if line.startswith("$ ")] == shown
+    printed = [without_last_digits(line) for line in done.stdout.splitlines()]
     for line in [line for command, lines in commands() if "demo-out" in command for line in lines]:
-        assert line in [printed.rstrip() for printed in done.stdout.splitlines()]
+        assert without_last_digits(line) in printed
 
 
 @pytest.mark.parametrize(
