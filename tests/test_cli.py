@@ -173,6 +173,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[Any]], str, str]] = {
         "no option 'speed'",
         "cycles",
     ),
+    "timing option out of range": (
+        lambda folder: [networks.tiny_cnn(folder / "a.onnx"), "--timing", "fixed:cycles=-1"],
+        "time does not run backwards",
+        "fixed:cycles=1",
+    ),
     "weights that do not fit": (
         lambda folder: [networks.tiny_cnn(folder / "a.onnx"), "--device", stubborn_device(folder / "two.yaml")],
         "the device has 2 arrays and writes none during inference",
@@ -203,6 +208,23 @@ def test_a_mistake_leaves_the_records_alone(tuned: Path, model: Path) -> None:
     assert run("tune", model, "--out", tuned, "--strategy", "magic").exit_code == 2
     assert run("tune", "nowhere.onnx", "--out", tuned).exit_code == 2
     assert (tuned / "records.db").read_bytes() == before
+
+
+@pytest.mark.tvm
+@pytest.mark.parametrize("strategy", ["evolution:population=0", "evolution:random_share=2", "random:seed=1"])
+def test_strategies_out_of_range(strategy: str, model: Path, tmp_path: Path) -> None:
+    result = run("tune", model, "--out", tmp_path / "out", "--strategy", strategy)
+    assert (result.exit_code, result.stderr.count("error:")) == (2, 1)
+
+
+@pytest.mark.tvm
+def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
+    model = networks.tiny_cnn(tmp_path / "we[ir]d näme.onnx")
+    out = tmp_path / "o [bold] ü"
+    printed = run("tune", model, "--out", out, *QUICK).stdout
+    assert "we[ir]d näme on ISAAC-CE" in printed
+    assert "o [bold] ü/: records.db" in printed.replace("\n", "")
+    assert run("verify", out, model).exit_code == 0
 
 
 @pytest.mark.tvm

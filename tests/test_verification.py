@@ -49,9 +49,12 @@ def test_values_that_do_not_fit(folder: Path, values: dict[str, np.ndarray], wor
         verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "bad.npz")
 
 
-def test_a_file_that_is_no_npz(folder: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 but no zip", b"text", None])
+def test_a_file_that_is_no_npz(folder: Path, content: bytes | None) -> None:
+    path = folder / "values.npz"
+    path.write_bytes((folder / "tiny.onnx").read_bytes() if content is None else content)
     with pytest.raises(ModelError, match=r"it cannot be read as \.npz"):
-        verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "tiny.onnx")
+        verify(folder / "module.so", folder / "tiny.onnx", inputs=path)
 
 
 def test_a_missing_program(folder: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -57,9 +58,9 @@ def _random(model: Path, shapes: Shapes, seed: int) -> dict[str, Any]:
 
 def _read(inputs: Path, model: Path, shapes: Shapes) -> dict[str, Any]:
     try:
-        with np.load(inputs) as stored:
-            values = dict(stored)
-    except (OSError, ValueError) as error:
+        with inputs.open("rb") as file, ZipFile(file):
+            values = dict(np.load(file))
+    except (OSError, ValueError, BadZipFile) as error:
         raise ModelError(str(inputs), "it cannot be read as .npz", str(error), "numpy.savez") from error
     wanted = input_shapes(model, {name: value.shape for name, value in values.items()} | dict(shapes))
     for name, (shape, kind) in wanted.items():

@@ -24,7 +24,7 @@ def progress_bar(workloads: int, trials: int, shown: bool) -> Iterator[Callable[
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[best]}"),
+        TextColumn("{task.fields[best]}", markup=False),
         console=Console(stderr=True),
         disable=not shown,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cyclecast.errors import OptionError
+
 
 @dataclass(frozen=True, slots=True)
 class Evolution:
@@ -14,6 +16,15 @@ class Evolution:
     generations: int = 4
     random_share: float = 0.05
     """The share of timed candidates that are drawn at random instead."""
+
+    def __post_init__(self) -> None:
+        if self.population < 1 or self.generations < 1 or not 0 <= self.random_share <= 1:
+            raise OptionError(
+                "evolution",
+                f"population={self.population}, generations={self.generations}, random_share={self.random_share}",
+                "the first two are at least 1, the last is from 0 to 1",
+                "evolution:population=256",
+            )
 
     def for_metaschedule(self) -> Any:
         """MetaSchedule's `EvolutionarySearch`."""

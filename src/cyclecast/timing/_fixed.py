@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cyclecast.device import Device
+from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.timing._base import Phase, Timing
 
@@ -14,6 +15,10 @@ class Fixed:
     """So many device cycles, whatever the mapping."""
 
     cycles: int = 1
+
+    def __post_init__(self) -> None:
+        if self.cycles < 0:
+            raise OptionError("fixed", f"cycles={self.cycles}", "time does not run backwards", "fixed:cycles=1")
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """One phase called `fixed`."""
