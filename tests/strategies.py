@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from cyclecast.decisions import FILTERS, WORD_LINES, Decisions, decision_name, grant
-from cyclecast.device import Array, Bits, Device, Level, Pipeline, Write
+from cyclecast.device import Array, Bits, Component, Device, Level, Pipeline, Write
 from cyclecast.mapping import TILE_AXES, Mapping
-from cyclecast.units import Bandwidth, Frequency, Size, Time
+from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
 from cyclecast.workload import Axis, Kind, Workload
 
 AMOUNTS = st.integers(min_value=1, max_value=10**30)
@@ -16,9 +16,30 @@ times = st.builds(Time, st.just(0) | AMOUNTS)
 frequencies = st.builds(Frequency, AMOUNTS)
 bandwidths = st.builds(Bandwidth, AMOUNTS)
 sizes = st.builds(Size, st.just(0) | AMOUNTS)
+powers = st.builds(Power, st.just(0) | AMOUNTS)
+energies = st.builds(Energy, st.just(0) | AMOUNTS)
+areas = st.builds(Area, st.just(0) | AMOUNTS)
 
 device_times = st.builds(Time, st.integers(min_value=1, max_value=10**9))
 identifiers = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True)
+
+
+@st.composite
+def components(draw: st.DrawFn) -> tuple[Component, ...]:
+    """None to three components with different names."""
+    names = draw(st.lists(identifiers, max_size=3, unique=True))
+    counts = st.integers(min_value=1, max_value=8)
+    amounts = st.integers(min_value=0, max_value=10**13)
+    return tuple(
+        Component(
+            name=name,
+            count=draw(counts),
+            power=Power(draw(amounts)),
+            area=Area(draw(amounts)),
+            per=draw(counts),
+        )
+        for name in names
+    )
 
 
 @st.composite
@@ -32,6 +53,7 @@ def levels(draw: st.DrawFn) -> tuple[Level, ...]:
             count=draw(st.integers(min_value=1, max_value=6)),
             input_bandwidth=draw(limits),
             output_bandwidth=draw(limits),
+            components=draw(components()),
         )
         for name in names
     )
@@ -80,6 +102,7 @@ def devices(draw: st.DrawFn) -> Device:
         levels=draw(levels()),
         array=draw(arrays(weight_bits=bits.weight)),
         pipeline=Pipeline(fill=draw(st.integers(min_value=0, max_value=20))),
+        components=draw(components()),
     )
 
 

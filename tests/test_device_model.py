@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
-from cyclecast.device import Array, Device, Level
+from cyclecast.device import Array, Component, Device, Level
 from cyclecast.errors import DeviceError
-from cyclecast.units import Time
+from cyclecast.units import Area, Power, Time
 from strategies import arrays, devices
 
 ISAAC = Device.load("isaac")
@@ -67,6 +67,20 @@ def test_vary_changes_one_field_and_leaves_the_device() -> None:
     assert one.vary("levels.pe.count", 168) == ISAAC
 
 
+def test_a_component_is_one_part_of_one_instance_unless_said() -> None:
+    said = TINY.to_json() | {"components": [{"name": "link", "power": "1 mW", "area": "1 mm2"}]}
+    device = Device.from_json(said)
+    assert device.components == (Component(name="link", power=Power.parse("1 mW"), area=Area.parse("1 mm2")),)
+    assert (device.components[0].count, device.components[0].per) == (1, 1)
+    assert TINY.components == TINY.levels[0].components == ()
+
+
+def test_vary_changes_a_component() -> None:
+    varied = ISAAC.vary("levels.cu.components.adc.power", "8 mW")
+    assert varied.levels[1].components[0].power == Power.parse("8 mW")
+    assert varied.vary("levels.cu.components.adc.power", "16 mW") == ISAAC
+
+
 @pytest.mark.parametrize("value", ["50 ns", Time.parse("50 ns")])
 def test_vary_takes_texts_and_quantities(value: object) -> None:
     assert Time.parse("50 ns") == ISAAC.vary("array.read", value).array.read
@@ -107,6 +121,27 @@ def test_vary_all_checks_only_the_result() -> None:
         ("levels", [], r"levels: \[\], it must have at least 1 item .*"),
         ("levels", 3, "levels: 3, it must be a valid tuple .*; try a list, .*"),
         ("bits", 3, "bits: 3, it must be a valid dictionary .*; try fields, .*"),
+        (
+            "levels.cu.components.acd.power",
+            "1 mW",
+            "levels.cu.components.acd.power: no component 'acd', there are adc, .*; try 'dac'",
+        ),
+        (
+            "levels.array.components.adc.power",
+            "1 mW",
+            "levels.array.components.adc.power: no component 'adc', .* none$",
+        ),
+        ("levels.cu.components.adc", 1, "levels.cu.components.adc: a whole component, one field at a time; try .*"),
+        ("levels.cu.components.adc.name", "dac", "levels.1.components.1.name: 'dac' again, component names differ; .*"),
+        (
+            "levels.cu.components.adc.power",
+            16,
+            r"levels.1.components.0.power: a value without a unit \(int\) .*'16 mW'",
+        ),
+        ("levels.cu.components.adc.area", "1 mm", "levels.1.components.0.area: '1 mm' cannot be read, .* um2, mm2; .*"),
+        ("levels.cu.components.adc.per", 0, "levels.1.components.0.per: 0, it must be greater than or equal to 1 .*"),
+        ("components.hyper_transport.watts", 1, "components.0.watts: no such field, there are name, count, power, .*"),
+        ("components", 3, "components: 3, it must be a valid tuple .*; try a list, .*"),
         ("format", 2, "format: 2, it must be .*"),
         ("format", True, "format: True, it must be .*"),
         ("cites", "", "cites: '', it must match pattern .*"),
@@ -140,7 +175,14 @@ def test_equal_devices_have_equal_digests_and_no_others(one: Device, other: Devi
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("name", "b"), ("array.adc_saves_bit", False), ("pipeline.fill", 7), ("levels.cu.input_bandwidth", "1 B/s")],
+    [
+        ("name", "b"),
+        ("array.adc_saves_bit", False),
+        ("pipeline.fill", 7),
+        ("levels.cu.input_bandwidth", "1 B/s"),
+        ("levels.cu.components.adc.power", "1 mW"),
+        ("components.hyper_transport.area", "1 mm2"),
+    ],
 )
 def test_every_field_counts_in_the_digest(field: str, value: Any) -> None:
     assert ISAAC.digest != ISAAC.vary(field, value).digest

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from cyclecast.errors import OptionError
-from cyclecast.units import Bandwidth, Frequency, Size, Time
-from strategies import bandwidths, frequencies, sizes, times
+from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
+from strategies import areas, bandwidths, energies, frequencies, powers, sizes, times
 
-QUANTITIES = times | frequencies | bandwidths | sizes
+QUANTITIES = times | frequencies | bandwidths | sizes | powers | energies | areas
 
 
 class Model(BaseModel):
@@ -39,6 +39,10 @@ class Model(BaseModel):
         ("64 KiB", Size(65536)),
         ("64 kB", Size(64000)),
         ("0.5 KiB", Size(512)),
+        ("16 mW", Power(16 * 10**9)),
+        ("0.52 mW", Power(520_000_000)),
+        ("1.5625 pJ", Energy(1_562_500)),
+        ("0.00006 mm2", Area(60_000_000)),
     ],
 )
 def test_parse_is_exact(text: str, expected: Any) -> None:
@@ -64,6 +68,11 @@ def test_parse_does_not_go_through_a_float() -> None:
         (Size(0), "0 B"),
         (Size(1500), "1500 B"),
         (Size(65536), "64 KiB"),
+        (Power(10_400_000_000_000), "10.4 W"),
+        (Power(1), "1 pW"),
+        (Energy(1_562_500), "1.5625 pJ"),
+        (Area(372_290_000_000), "372290 um2"),
+        (Area(85_400_000_000_000), "85.4 mm2"),
     ],
 )
 def test_str_is_readable(value: object, expected: str) -> None:
@@ -139,6 +148,48 @@ def test_isaac_moves_a_kibibyte_in_one_read() -> None:
 def test_transfers_round_up(bandwidth: Bandwidth, count: int) -> None:
     exact = Fraction(count * 10**15, bandwidth.bytes_per_second)
     assert exact <= bandwidth.time(count).femtoseconds < exact + 1
+
+
+@given(st.sampled_from([powers, energies, areas]).flatmap(lambda kind: st.tuples(kind, kind, kind)))
+def test_additive_quantities_add(values: tuple[Any, Any, Any]) -> None:
+    a, b, c = values
+    assert (a + b) + c == c + (b + a)
+    assert 2 * a == a * 2 == a + a
+    assert a + 0 * b == a
+
+
+@given(powers | energies | areas, st.integers(min_value=0, max_value=10**6), st.integers(min_value=1, max_value=10**6))
+def test_shares_round_up(value: Any, part: int, parts: int) -> None:
+    share = value.scaled(Fraction(part, parts))
+    assert part * value <= parts * share
+    assert parts * share < part * value + parts * type(value)(1)
+
+
+@given(powers, times)
+def test_power_for_a_time_is_energy_rounded_up(power: Power, time: Time) -> None:
+    exact = Fraction(power.picowatts * time.femtoseconds, 10**9)
+    assert exact <= power.energy(time).attojoules < exact + 1
+
+
+def test_isaac_spends_a_few_picojoules_on_a_conversion() -> None:
+    assert Energy.parse("1.5625 pJ") == Power.parse("2 mW").energy(Time.parse("781.25 ps"))
+
+
+def test_additive_quantities_for_display() -> None:
+    assert Power.parse("16 mW").watts == pytest.approx(0.016)
+    assert Energy.parse("1.5625 pJ").joules == pytest.approx(1.5625e-12)
+    assert Area.parse("0.151 mm2").square_millimetres == pytest.approx(0.151)
+    assert Power.parse("1 mW") / Power.parse("4 mW") == pytest.approx(0.25)
+    assert Fraction(1, 3) == Energy(1).ratio(Energy(3))
+
+
+def test_power_and_energy_do_not_mix() -> None:
+    with pytest.raises(TypeError):
+        Power(1) + Energy(1)  # type: ignore[operator]
+    with pytest.raises(TypeError):
+        Power(1) / Area(1)  # type: ignore[operator]
+    with pytest.raises(TypeError):
+        Power(1) * 0.5  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

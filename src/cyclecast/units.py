@@ -1,4 +1,4 @@
-"""Numbers with a unit: `Time`, `Frequency`, `Bandwidth` and `Size`.
+"""Numbers with a unit: `Time`, `Frequency`, `Bandwidth`, `Size`, `Power`, `Energy` and `Area`.
 
 Each holds one whole number of its smallest unit, so sums and comparisons are exact; reading a text goes through
 `Fraction`, never through a float. All are frozen, ordered, hashable, and fields of pydantic models: text in, text out.
@@ -232,3 +232,105 @@ class Size(_Quantity):
         whole = {unit: worth for unit, worth in self._scale.units.items() if self.bytes % worth == 0}
         unit = max(whole, key=whole.__getitem__) if self.bytes else "B"
         return f"{self.bytes // self._scale.units[unit]} {unit}"
+
+
+class Additive(_Quantity):
+    """What a component has so much of, and a device the sum: power, energy, area."""
+
+    __slots__ = ()
+    _field: ClassVar[str]
+    """The name of the whole number."""
+
+    @property
+    def _amount(self) -> int:
+        return int(getattr(self, self._field))
+
+    def __str__(self) -> str:
+        return self._scale.write(self._amount)
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self._amount + other._amount) if isinstance(other, type(self)) else NotImplemented
+
+    def __mul__(self, factor: SupportsIndex) -> Self:
+        return type(self)(self._amount * index(factor))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Self) -> float:
+        return self._amount / other._amount if isinstance(other, type(self)) else NotImplemented
+
+    def ratio(self, other: Self) -> Fraction:
+        """`self / other`, exact."""
+        return Fraction(self._amount, other._amount)
+
+    def scaled(self, factor: Fraction) -> Self:
+        """So many times this, rounded up once to a whole number of the smallest unit."""
+        return type(self)(-(-self._amount * factor.numerator // factor.denominator))
+
+
+@dataclass(frozen=True, slots=True, order=True, repr=False)
+class Energy(Additive):
+    """An amount of energy, such as "1.5625 pJ"; never negative."""
+
+    attojoules: int
+
+    _field: ClassVar = "attojoules"
+    _scale: ClassVar = _Scale(
+        "energy",
+        {"aJ": 1, "fJ": 10**3, "pJ": 10**6, "nJ": 10**9, "uJ": 10**12, "mJ": 10**15, "J": 10**18},
+        {},
+        ("1.5625 pJ", "20 nJ"),
+    )
+
+    def __post_init__(self) -> None:
+        self._check(self.attojoules)
+
+    @property
+    def joules(self) -> float:
+        """For display and plots; compute with the `Energy` itself."""
+        return self.attojoules / 10**18
+
+
+@dataclass(frozen=True, slots=True, order=True, repr=False)
+class Power(Additive):
+    """Energy per time, such as "16 mW"; never negative."""
+
+    picowatts: int
+
+    _field: ClassVar = "picowatts"
+    _scale: ClassVar = _Scale(
+        "power",
+        {"pW": 1, "nW": 10**3, "uW": 10**6, "mW": 10**9, "W": 10**12, "kW": 10**15},
+        {},
+        ("16 mW", "10 uW", "10.4 W"),
+    )
+
+    def __post_init__(self) -> None:
+        self._check(self.picowatts)
+
+    @property
+    def watts(self) -> float:
+        """For display and plots; compute with the `Power` itself."""
+        return self.picowatts / 10**12
+
+    def energy(self, time: Time) -> Energy:
+        """Power x time, rounded up once to a whole attojoule."""
+        return Energy(-(-self.picowatts * time.femtoseconds // 10**9))
+
+
+@dataclass(frozen=True, slots=True, order=True, repr=False)
+class Area(Additive):
+    """An area of silicon, such as "0.0096 mm2"; never negative."""
+
+    square_nanometres: int
+
+    _field: ClassVar = "square_nanometres"
+    _scale: ClassVar = _Scale("area", {"nm2": 1, "um2": 10**6, "mm2": 10**12}, {}, ("0.0096 mm2", "40 um2"))
+
+    def __post_init__(self) -> None:
+        self._check(self.square_nanometres)
+
+    @property
+    def square_millimetres(self) -> float:
+        """For display and plots; compute with the `Area` itself."""
+        return self.square_nanometres / 10**12

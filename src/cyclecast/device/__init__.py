@@ -1,6 +1,19 @@
 """Devices: what a file says, and what follows from it."""
 
+from cyclecast.device._breakdown import Breakdown, Share
 from cyclecast.device._load import library, load
-from cyclecast.device._model import Array, Bits, Device, Level, Pipeline, Write
+from cyclecast.device._model import Array, Bits, Component, Device, Level, Pipeline, Write
 
-__all__ = ["Array", "Bits", "Device", "Level", "Pipeline", "Write", "library", "load"]
+__all__ = [
+    "Array",
+    "Bits",
+    "Breakdown",
+    "Component",
+    "Device",
+    "Level",
+    "Pipeline",
+    "Share",
+    "Write",
+    "library",
+    "load",
+]

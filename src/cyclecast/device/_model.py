@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 
 from cyclecast.device._explain import explain, suggest
 from cyclecast.errors import DeviceError
-from cyclecast.units import Bandwidth, Frequency, Time
+from cyclecast.units import Area, Bandwidth, Frequency, Power, Time
 
 MOST = 1_000_000
 """The largest count; a typo beyond it is refused instead of scheduled for."""
@@ -36,6 +36,21 @@ class Bits(_Part):
     """Bits of a weight."""
 
 
+class Component(_Part):
+    """A group of equal parts that draw power and take area, such as the ADCs of a CU."""
+
+    name: Identifier
+    """What breakdowns call it."""
+    count: Count = 1
+    """Parts in the group; for the reader, as power and area are those of the whole group."""
+    power: Power
+    """Drawn by the whole group at full load."""
+    area: Area
+    """Taken by the whole group."""
+    per: Count = 1
+    """Instances that share the group, each counted with its share: 4 for a router of four PEs."""
+
+
 class Level(_Part):
     """A tier of the device, such as its PEs."""
 
@@ -47,6 +62,8 @@ class Level(_Part):
     """Bytes of input that one instance can take per second; none means that this never limits."""
     output_bandwidth: Bandwidth | None = None
     """Bytes of output that one instance can hand on per second; none means that this never limits."""
+    components: tuple[Component, ...] = ()
+    """What one instance is made of besides the levels inside it; none means no power and no area."""
 
 
 class Write(_Part):
@@ -140,6 +157,8 @@ class Device(_Part):
     """What an instance of the last level is made of."""
     pipeline: Pipeline
     """What an input and its result pass outside the arrays."""
+    components: tuple[Component, ...] = ()
+    """What the device has besides its levels, such as links; none means no power and no area."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -154,6 +173,9 @@ class Device(_Part):
                 f"the array has {self.array.cols} cols",
                 "more cell_bits or more cols",
             )
+        _require_different_names("components", self.components)
+        for position, level in enumerate(self.levels):
+            _require_different_names(f"levels.{position}.components", level.components)
         return self
 
     @property
@@ -228,6 +250,13 @@ class Device(_Part):
         return _device(varied)
 
 
+def _require_different_names(field: str, components: tuple[Component, ...]) -> None:
+    names = [component.name for component in components]
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise DeviceError(f"{field}.{position}.name", f"'{name}' again", "component names differ", "another name")
+
+
 def _device(value: Mapping[str, Any]) -> Device:
     try:
         return Device.model_validate(value)
@@ -240,18 +269,24 @@ def _replace(values: dict[str, Any], field: str, value: object) -> None:
     *parents, last = field.split(".")
     node: Any = values
     for part in parents:
-        node = _named(node, part, field) if isinstance(node, list) else node.setdefault(part, {})
+        if isinstance(node, list):
+            node = _named(node, part, field)
+        else:
+            node = node.setdefault(part, [] if part == "components" else {})
         if not isinstance(node, dict | list):
             raise DeviceError(
                 field, "no such field", f"{part} is a single value", f"'{field.removesuffix('.' + last)}'"
             )
     if isinstance(node, list):
-        raise DeviceError(field, "a whole level", "one field at a time", f"'{field}.count'")
+        what = "component" if "components" in parents else "level"
+        raise DeviceError(field, f"a whole {what}", "one field at a time", f"'{field}.count'")
     node[last] = value
 
 
-def _named(levels: list[dict[str, Any]], name: str, field: str) -> dict[str, Any]:
-    names = [level["name"] for level in levels]
+def _named(items: list[dict[str, Any]], name: str, field: str) -> dict[str, Any]:
+    names = [item["name"] for item in items]
     if name not in names:
-        raise DeviceError(field, f"no level '{name}'", f"there are {', '.join(names)}", suggest(name, names))
-    return levels[names.index(name)]
+        what = "component" if f"components.{name}" in field else "level"
+        there = f"there are {', '.join(names)}" if names else "there are none"
+        raise DeviceError(field, f"no {what} '{name}'", there, suggest(name, names) if names else "")
+    return items[names.index(name)]

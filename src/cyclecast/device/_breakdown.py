@@ -1,0 +1,88 @@
+"""What the components of a device add up to: power, energy or area, component by component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import Generic, TypeVar
+
+from cyclecast.device._explain import suggest
+from cyclecast.device._model import Component, Device
+from cyclecast.errors import OptionError
+from cyclecast.units import Additive
+
+Q = TypeVar("Q", bound=Additive)
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Generic[Q]):
+    """What one group of components takes, in all instances of its level together."""
+
+    level: str
+    """The level that the component is listed at; "" for the device itself."""
+    component: str
+    amount: Q
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown(Generic[Q]):
+    """A total and the shares that it is the sum of, exactly."""
+
+    shares: tuple[Share[Q], ...]
+    """Outermost first: the device's own, then level by level in the order of the file."""
+    total: Q
+
+    def of(self, component: str) -> Q:
+        """All components of that name, at whatever level."""
+        names = [share.component for share in self.shares]
+        if component not in names:
+            there = f"there are {', '.join(dict.fromkeys(names))}" if names else "the device has no components"
+            raise OptionError("component", f"no '{component}'", there, suggest(component, set(names)) if names else "")
+        return sum((share.amount for share in self.shares if share.component == component), 0 * self.total)
+
+    def at(self, level: str) -> Q:
+        """All components listed at that level, without those of the levels inside it; "" for the device's own."""
+        return sum((share.amount for share in self.shares if share.level == level), 0 * self.total)
+
+    def fraction(self, component: str) -> float:
+        """How much of the total the components of that name are: 0 to 1, and 0 of nothing."""
+        amount = self.of(component)
+        return amount / self.total if self.total != 0 * self.total else 0.0
+
+
+def breakdown(shares: tuple[Share[Q], ...], nothing: Q) -> Breakdown[Q]:
+    """The shares and their sum."""
+    return Breakdown(shares, sum((share.amount for share in shares), nothing))
+
+
+def all_instances(device: Device) -> dict[str, int]:
+    """How many instances of each level the whole device has; "" stands for the device itself."""
+    return {"": 1} | {
+        level.name: prod(outer.count for outer in device.levels[: position + 1])
+        for position, level in enumerate(device.levels)
+    }
+
+
+def inside(device: Device, level: str) -> dict[str, int]:
+    """How many instances of that level and of those inside it make one instance of it."""
+    names = [found.name for found in device.levels]
+    if level not in names:
+        raise OptionError("level", f"no '{level}'", f"there are {', '.join(names)}", suggest(level, names))
+    first = names.index(level)
+    return {
+        found.name: prod(outer.count for outer in device.levels[first + 1 : first + position + 1])
+        for position, found in enumerate(device.levels[first:])
+    }
+
+
+def shares(device: Device, instances: Mapping[str, int], amount: Callable[[Component], Q]) -> tuple[Share[Q], ...]:
+    """What the components of so many instances take: group total x instances / sharers, rounded up for each."""
+    listed = [("", device.components), *((level.name, level.components) for level in device.levels)]
+    return tuple(
+        Share(level, component.name, amount(component).scaled(Fraction(instances[level], component.per)))
+        for level, components in listed
+        for component in components
+        if level in instances
+    )

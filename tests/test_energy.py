@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from math import prod
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.decisions import grant
+from cyclecast.device import Device
+from cyclecast.energy import busy_time, energy, energy_per_mac, instance_power, instances_in_use, peak, power
+from cyclecast.errors import FitError, OptionError
+from cyclecast.mapping import Factors, LevelFactors, Mapping
+from cyclecast.timing import Analytical, Fixed, Phase, Poster, Timing
+from cyclecast.timing._analytical import matrix_vector_time
+from cyclecast.units import Energy, Power, Time
+from cyclecast.workload import Axis, Kind, Workload
+from strategies import device_times, devices, mappings
+
+ISAAC16 = Device.load("isaac16")
+TINY = Device.load("tiny")
+TWO = Device.from_json(
+    TINY.to_json()
+    | {
+        "levels": [
+            {"name": "pe", "count": 4, "components": [{"name": "router", "power": "4 mW", "area": "8 um2", "per": 4}]},
+            {
+                "name": "array",
+                "count": 3,
+                "components": [{"name": "adc", "count": 2, "power": "2 mW", "area": "1 um2"}],
+            },
+        ],
+        "components": [{"name": "link", "power": "1 W", "area": "10 um2"}],
+    }
+)
+"""Worked out by hand: 4 routers shared by 4 PEs, 12 arrays with their ADCs, one link."""
+
+
+def everything(device: Device) -> Mapping:
+    """A mapping that fills every array of the device, one step long."""
+    array = device.array
+    copies = tuple(LevelFactors(level.name, Factors(pixel=level.count)) for level in device.levels)
+    axes = (
+        Axis("pixel", device.arrays, Kind.PIXEL),
+        Axis("reduction", array.rows, Kind.REDUCTION),
+        Axis("filter", device.filters_per_array, Kind.FILTER),
+    )
+    workload = Workload("everything", axes, device.bits.activation, device.bits.weight)
+    return Mapping(workload, array.rows, device.filters_per_array, copies, Factors())
+
+
+def test_power_by_hand() -> None:
+    assert [str(share.amount) for share in power(TWO).shares] == ["1 W", "4 mW", "24 mW"]
+    assert power(TWO).total == Power.parse("1.028 W")
+    assert instance_power(TWO, "pe").total == Power.parse("7 mW")
+    assert instance_power(TWO, "array").total == Power.parse("2 mW")
+
+
+def test_a_level_that_is_not_there() -> None:
+    with pytest.raises(OptionError, match=r"^level: no 'cu', there are pe, array"):
+        instance_power(TWO, "cu")
+
+
+def test_peak_by_hand() -> None:
+    full = peak(TWO)  # 12 arrays of 8 rows and 2 filters, 8 input steps of 10 ns
+    assert full.macs == 12 * 8 * 2
+    assert full.time == Time.parse("80 ns")
+    assert full.operations_per_second == Fraction(2 * 192 * 10**9, 80)
+
+
+def test_row_phases_slow_the_peak() -> None:
+    assert peak(TWO.vary("array.active_rows", 4)).time == Time.parse("160 ns")
+
+
+def test_energy_per_mac_by_hand() -> None:
+    found = energy_per_mac(TWO)
+    assert found.of("adc") == Energy.parse("10 pJ")  # 24 mW x 80 ns / 192
+    assert found.total.attojoules == pytest.approx(1.028 * 80e-9 / 192 * 1e18, abs=3)
+
+
+def test_energy_by_hand() -> None:
+    axes = (Axis("pixel", 3, Kind.PIXEL), Axis("reduction", 16, Kind.REDUCTION), Axis("filter", 2, Kind.FILTER))
+    mapping = grant(Workload("two", axes), TWO, {"pe.row": 2, "pe.pixel": 1, "array.row": 1, "array.pixel": 1})
+    timing = Analytical().time(mapping, TWO)
+    assert instances_in_use(mapping) == {"": 1, "pe": 2, "array": 2}
+    assert busy_time(timing) == Time.parse("240 ns")
+    assert timing.total == Time.parse("300 ns")
+    found = energy(mapping, TWO, timing)
+    assert [str(share.amount) for share in found.shares] == ["300 nJ", "480 pJ", "960 pJ"]
+    assert found.total == Energy.parse("301.44 nJ")
+
+
+def test_a_model_without_a_compute_phase_keeps_its_instances_busy() -> None:
+    mapping = everything(TWO)
+    timing = Fixed(cycles=5).time(mapping, TWO)
+    assert busy_time(timing) == timing.total == Time.parse("50 ns")
+    assert energy(mapping, TWO, timing).total == power(TWO).total.energy(timing.total)
+
+
+def test_what_does_not_fit_has_no_energy() -> None:
+    mapping = everything(TWO)
+    with pytest.raises(FitError):
+        energy(mapping, TINY, Fixed().time(mapping, TINY))
+
+
+def test_a_device_without_components_takes_no_energy() -> None:
+    mapping = everything(TINY)
+    assert energy(mapping, TINY, Analytical().time(mapping, TINY)).total == Energy(0)
+    assert energy_per_mac(TINY).total == Energy(0)
+
+
+@given(devices())
+def test_the_total_is_the_sum_of_its_shares(device: Device) -> None:
+    for found in (power(device), instance_power(device, device.levels[-1].name)):
+        assert found.total.picowatts == sum(share.amount.picowatts for share in found.shares)
+        names = {share.component for share in found.shares}
+        assert sum(found.fraction(name) for name in names) == pytest.approx(1 if found.total > Power(0) else 0)
+
+
+@given(devices(), device_times)
+def test_at_full_load_energy_is_power_times_time(device: Device, time: Time) -> None:
+    found = energy(everything(device), device, Timing((Phase("compute", time),), device.array.read))
+    assert [share.amount for share in found.shares] == [share.amount.energy(time) for share in power(device).shares]
+    whole = power(device).total.energy(time).attojoules
+    assert whole <= found.total.attojoules <= whole + len(found.shares)
+
+
+@given(devices())
+def test_the_peak_is_a_mapping_that_uses_everything(device: Device) -> None:
+    mapping = everything(device)
+    assert peak(device).macs == mapping.workload.macs
+    assert peak(device).time == matrix_vector_time(mapping, device)
+
+
+@given(devices())
+def test_energy_per_mac_is_that_of_everything(device: Device) -> None:
+    full = peak(device)
+    found = energy_per_mac(device)
+    whole = power(device).total.energy(full.time).attojoules
+    assert whole <= full.macs * found.total.attojoules <= whole + 2 * full.macs * len(found.shares)
+
+
+@given(mappings(), st.sampled_from([Analytical(), Poster(), Fixed(3)]))
+def test_no_mapping_takes_more_than_full_load(both: tuple[Mapping, Device], model: Analytical | Poster | Fixed) -> None:
+    mapping, device = both
+    timing = model.time(mapping, device)
+    found = energy(mapping, device, timing)
+    assert found.total.attojoules == sum(share.amount.attojoules for share in found.shares)
+    longest = max(busy_time(timing), timing.total)
+    for share, full in zip(found.shares, power(device).shares, strict=True):
+        assert (share.level, share.component) == (full.level, full.component)
+        assert Energy(0) <= share.amount <= full.amount.energy(longest)
+    assert found.at("") == sum((s.amount.energy(timing.total) for s in power(device).shares if not s.level), Energy(0))
+
+
+@given(mappings(), device_times)
+def test_more_time_never_takes_less(both: tuple[Mapping, Device], time: Time) -> None:
+    mapping, device = both
+    short = Timing((Phase("compute", time),), device.array.read)
+    long = Timing((Phase("compute", 2 * time),), device.array.read)
+    assert energy(mapping, device, short).total <= energy(mapping, device, long).total
+
+
+@given(mappings())
+def test_the_arrays_in_use_are_the_mapping_s(both: tuple[Mapping, Device]) -> None:
+    mapping, device = both
+    in_use = instances_in_use(mapping)
+    assert in_use[device.levels[-1].name] == mapping.arrays
+    assert all(in_use[level.name] <= prod(outer.count for outer in device.levels) for level in device.levels)
