@@ -89,3 +89,10 @@ def test_a_damaged_program(tmp_path: Path) -> None:
 def test_no_folder(program: Executable, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="there is no such folder; try mkdir"):
         program.save(tmp_path / "none" / "module.so")
+
+
+def test_a_scalar_input(tmp_path: Path) -> None:
+    graph = networks.Graph()
+    added = graph.node("Add", "input", graph.constant(np.float32(1)))
+    scalar = build_program(load(graph.save(tmp_path / "scalar.onnx", [], added, [])).program)
+    assert scalar(np.float32(2))[0] == 3

@@ -25,7 +25,7 @@ class Executable:
 
     def __call__(self, *inputs: Any) -> list[Any]:
         """Run the network on NumPy arrays of its input shapes and types; `ModelError` on others."""
-        tensors = [tvm.runtime.tensor(np.ascontiguousarray(value)) for value in inputs]
+        tensors = [tvm.runtime.tensor(np.asarray(value, order="C")) for value in inputs]
         try:
             result = self._machine["main"](*tensors)
         except (RuntimeError, ValueError) as error:

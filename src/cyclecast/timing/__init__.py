@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from hashlib import sha256
 from typing import cast
+from uuid import uuid4
 
 from cyclecast import plugins
 from cyclecast.errors import OptionError
@@ -46,11 +47,15 @@ def timing_model(spec: str | TimingModel) -> TimingModel:
 
 
 def identity(model: TimingModel) -> str:
-    """What makes two timing models answer alike, for records: class, fields, and the text of the class."""
+    """What makes two timing models answer alike, for records: class, fields, and the text of the class.
+
+    A model that is no dataclass, or whose text cannot be read, is equal to no other: its records are never reused.
+    What its base classes and helper functions say is not looked at.
+    """
     kind = type(model)
     try:
-        text = inspect.getsource(kind)
+        text = inspect.getsource(kind) if is_dataclass(model) else uuid4().hex
     except (OSError, TypeError):
-        text = ""
+        text = uuid4().hex
     options = repr(model) if is_dataclass(model) else kind.__qualname__
     return f"{kind.__module__}.{options}#{sha256(text.encode()).hexdigest()[:12]}"
