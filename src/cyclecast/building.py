@@ -38,6 +38,8 @@ def save(tuned: Tuned, folder: Path) -> None:
     (folder / "device.yaml").write_text(tuned.device.to_yaml(), encoding="utf-8")
     traces = folder / "traces"
     traces.mkdir(exist_ok=True)
+    for stale in traces.glob("*.json"):
+        stale.unlink()
     for entry in tuned.workloads:
         function = tuned.network.program[entry.member.kernel]
         trace = decided_schedule(function, tuned.device, entry.mapping).trace

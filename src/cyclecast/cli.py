@@ -100,11 +100,15 @@ def tune(
             database=out / "records.db",
             progress=progress,
         )
-    with status("lowering and building", shown=not as_json):
-        building.save(tuned, out)
-        building.build(tuned).save(out / "module.so")
     info = tuned_info(tuned) | {"out": str(out), "settings": _settings(timing, strategy, trials, seed)}
-    (out / "result.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    try:
+        with status("lowering and building", shown=not as_json):
+            building.save(tuned, out)
+            building.build(tuned).save(out / "module.so")
+        (out / "result.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        where = f"--out {out}: {error.filename or ''}"
+        raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
     _show(info, as_json)
     if not as_json:
         _console().print(f"wrote {out}/: records.db, module.so, mappings.json, traces/, device.yaml, result.json")

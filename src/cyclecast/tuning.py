@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -132,7 +132,7 @@ class _Job:
         self.database.add(number, records)
 
         def tell(modules: list[Any]) -> None:
-            mappings = [read(module, self.device) for module in modules]
+            mappings = [replace(read(module, self.device), workload=self.member.workload) for module in modules]
             batch = [Record(mapping, self.model.time(mapping, self.device)) for mapping in mappings]
             self.database.add(number, batch)
             records.extend(batch)

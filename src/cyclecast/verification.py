@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -28,14 +29,17 @@ def verify(
     values = _read(inputs, model, shapes or {}) if inputs else _random(model, shapes or {}, seed)
     expected = _reference(model, values)
     actual = _in_fresh_process(module, values)
+    have, want = ([np.shape(output) for output in outputs] for outputs in (actual, expected.values()))
+    if have != want:
+        raise ModelError(str(module), f"outputs of shapes {have}", f"{model} has {want}", "the folder of this network")
     return {
         "inputs": str(inputs) if inputs else f"random values, seed {seed}",
         "outputs": [
             {
                 "name": name,
                 "cosine": cosine(reference, computed),
-                "maximum_error": float(np.abs(reference - computed).max(initial=0.0)),
-                "largest": float(np.abs(reference).max(initial=0.0)),
+                "maximum_error": float(np.abs(_real(reference) - _real(computed)).max(initial=0.0)),
+                "largest": float(np.abs(_real(reference)).max(initial=0.0)),
             }
             for (name, reference), computed in zip(expected.items(), actual, strict=True)
         ],
@@ -44,9 +48,13 @@ def verify(
 
 def cosine(left: Any, right: Any) -> float:
     """The cosine of the angle between two arrays seen as vectors; 1 where both are zero."""
-    a, b = left.ravel().astype("float64"), right.ravel().astype("float64")
+    a, b = _real(left).ravel(), _real(right).ravel()
     length = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / length if length else float(np.array_equal(a, b))
+
+
+def _real(values: Any) -> Any:
+    return np.asarray(values).astype("float64")
 
 
 def _random(model: Path, shapes: Shapes, seed: int) -> dict[str, Any]:
@@ -59,24 +67,31 @@ def _random(model: Path, shapes: Shapes, seed: int) -> dict[str, Any]:
 def _read(inputs: Path, model: Path, shapes: Shapes) -> dict[str, Any]:
     try:
         with inputs.open("rb") as file, ZipFile(file):
-            values = dict(np.load(file))
-    except (OSError, ValueError, BadZipFile) as error:
+            values = {name: np.asarray(value) for name, value in np.load(file).items()}
+    except (OSError, ValueError, BadZipFile, zlib.error) as error:
         raise ModelError(str(inputs), "it cannot be read as .npz", str(error), "numpy.savez") from error
     wanted = input_shapes(model, {name: value.shape for name, value in values.items()} | dict(shapes))
     for name, (shape, kind) in wanted.items():
         if name not in values or values[name].shape != shape:
             have = f"shape {values[name].shape}" if name in values else "no such array"
             raise ModelError(f"{inputs}: '{name}'", have, f"the network wants shape {shape}", "numpy.savez")
-        values[name] = values[name].astype(kind)
+        try:
+            values[name] = values[name].astype(kind)
+        except ValueError as error:
+            raise ModelError(f"{inputs}: '{name}'", f"{values[name].dtype}", f"the network wants {kind}") from error
     return {name: values[name] for name in wanted}
 
 
 def _reference(model: Path, values: dict[str, Any]) -> dict[str, Any]:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, values), strict=True))
+    try:
+        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, values), strict=True))
+    except Exception as error:  # onnxruntime's errors have no common class
+        reason = str(error).splitlines()[0]
+        raise ModelError(str(model), "onnxruntime does not run it", reason, "--inputs with values that fit") from error
 
 
 def _in_fresh_process(module: Path, values: dict[str, Any]) -> list[Any]:
@@ -84,7 +99,7 @@ def _in_fresh_process(module: Path, values: dict[str, Any]) -> list[Any]:
         raise ModelError(str(module), "there is no such file", lever="cyclecast tune MODEL --out FOLDER first")
     with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder:
         given, computed = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
-        np.savez(given, **values)
+        np.savez(given, *values.values())
         done = subprocess.run(
             [sys.executable, "-c", RUN, str(module), str(given), str(computed)], capture_output=True, text=True
         )

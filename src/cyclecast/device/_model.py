@@ -166,6 +166,8 @@ class Device(_Part):
         for position, name in enumerate(names):
             if name in names[:position]:
                 raise DeviceError(f"levels.{position}.name", f"'{name}' again", "level names differ", "another name")
+            if name == "time":
+                raise DeviceError(f"levels.{position}.name", "'time'", "schedules call their steps so", "another name")
         if self.slices > self.array.cols:
             raise DeviceError(
                 "array.cell_bits",

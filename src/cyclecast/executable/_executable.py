@@ -47,8 +47,12 @@ class Executable:
         folder = Path(path).parent
         if not folder.is_dir():
             raise OptionError(f"saving {path}", "there is no such folder", lever=f"mkdir -p {folder}")
-        with without_native_chatter():
-            self._compiled.export_library(str(path))
+        try:
+            with without_native_chatter():
+                self._compiled.export_library(str(path))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise OptionError(f"saving {path}", "it cannot be linked", reason, "another path") from error
 
 
 LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")

@@ -37,7 +37,10 @@ def decided_schedule(function: Any, device: Device, mapping: Mapping) -> Any:
     block = schedule.get_sblock(_only_contraction(function).block)
     for rule in (Im2col(), Bind(device)):
         (schedule,) = rule.apply(schedule, block)
-    return with_decisions(as_module(function), schedule.trace, _on_offer(mapping, device))
+    decided = with_decisions(as_module(function), schedule.trace, _on_offer(mapping, device))
+    if read(decided.mod, device) != mapping:
+        raise ScheduleError(mapping.workload.name, f"mapping {mapping}", "its factors are not on offer in this space")
+    return decided
 
 
 def with_decisions(original: IRModule, trace: Any, decisions: Mapped[str, int]) -> Any:

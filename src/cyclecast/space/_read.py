@@ -54,6 +54,11 @@ def _decided_block(function: Any) -> Any | None:
             found.append(block)
 
     tvm_ffi.structural_walk(function.body, [(SBlock, visit)], order="pre")
+    if len(found) > 1:
+        names = ", ".join(str(block.name_hint) for block in found)
+        raise ScheduleError(
+            "module", f"{len(found)} marked blocks in one function ({names})", "one is timed", "a function for each"
+        )
     return found[0] if found else None
 
 

@@ -78,7 +78,8 @@ def partial_sum_bits(mapping: Mapping) -> int:
 
 def input_bytes(mapping: Mapping, level: int) -> int:
     """Bytes into one instance of the level: each pass, every input vector that its arrays need, once (A5)."""
-    values = _inside(mapping, level, "group") * _inside(mapping, level, "row") * mapping.word_lines
+    values = min(_inside(mapping, level, "row") * mapping.word_lines, mapping.workload.reduction)
+    values *= min(_inside(mapping, level, "group"), mapping.workload.groups)
     return ceil_div(mapping.passes * _vectors(mapping, level) * values * mapping.workload.input_bits, 8)
 
 
@@ -87,7 +88,8 @@ def output_bytes(mapping: Mapping, level: int) -> int:
 
     They leave as wide as a partial sum; where row tiles also follow in time, each later pass reads them back first.
     """
-    values = _inside(mapping, level, "group") * _inside(mapping, level, "column") * mapping.filters
+    values = min(_inside(mapping, level, "column") * mapping.filters, mapping.workload.filters)
+    values *= min(_inside(mapping, level, "group"), mapping.workload.groups)
     vectors = mapping.temporal.group * mapping.temporal.column * _vectors(mapping, level)
     moves = 2 * mapping.temporal.row - 1
     return ceil_div(vectors * values * moves * partial_sum_bits(mapping), 8)
