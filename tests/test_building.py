@@ -61,6 +61,13 @@ def test_saved_mappings_and_traces_say_the_same(tuned: Tuned, tmp_path: Path) ->
         assert read(replay(text, tuned.network.program[kernel]), TINY) == entry.mapping
 
 
+def test_traces_of_another_network_go(tuned: Tuned, tmp_path: Path) -> None:
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "stale.json").write_text("[]", encoding="utf-8")
+    save(tuned, tmp_path)
+    assert {path.stem for path in (tmp_path / "traces").iterdir()} == {e.member.kernel for e in tuned.workloads}
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '[[], "x"]', "[[[]], []]"])
 def test_a_trace_that_is_none(text: str, tuned: Tuned) -> None:
     with pytest.raises(ScheduleError, match="trace"):

@@ -211,19 +211,42 @@ def test_a_mistake_leaves_the_records_alone(tuned: Path, model: Path) -> None:
 
 
 @pytest.mark.tvm
-@pytest.mark.parametrize("strategy", ["evolution:population=0", "evolution:random_share=2", "random:seed=1"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "evolution:population=0",
+        "evolution:random_share=2",
+        f"evolution:population={10**20}",
+        "random:seed=1",
+    ],
+)
 def test_strategies_out_of_range(strategy: str, model: Path, tmp_path: Path) -> None:
     result = run("tune", model, "--out", tmp_path / "out", "--strategy", strategy)
     assert (result.exit_code, result.stderr.count("error:")) == (2, 1)
 
 
 @pytest.mark.tvm
+@pytest.mark.parametrize("blocked", ["mappings.json", "module.so", "result.json"])
+def test_what_cannot_be_written(blocked: str, model: Path, tmp_path: Path) -> None:
+    (tmp_path / blocked).mkdir()
+    result = run("tune", model, "--out", tmp_path, *QUICK)
+    assert (result.exit_code, result.stderr.count("error:")) == (2, 1)
+    assert blocked in result.stderr.replace("\n", "")
+
+
+@pytest.mark.tvm
+@pytest.mark.parametrize("option", ["--shape=input=99999999999999999999,3,16,16", "--seed=99999999999999999999"])
+def test_huge_numbers(option: str, model: Path, tmp_path: Path) -> None:
+    assert run("tune", model, "--out", tmp_path, *QUICK, option).exit_code == 2
+
+
+@pytest.mark.tvm
 def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
     model = networks.tiny_cnn(tmp_path / "we[ir]d näme.onnx")
-    out = tmp_path / "o [bold] ü"
+    out = tmp_path / "o [bold] :x: ü"
     printed = run("tune", model, "--out", out, *QUICK).stdout
     assert "we[ir]d näme on ISAAC-CE" in printed
-    assert "o [bold] ü/: records.db" in printed.replace("\n", "")
+    assert "o [bold] :x: ü/: records.db" in printed.replace("\n", "")
     assert run("verify", out, model).exit_code == 0
 
 

@@ -214,3 +214,9 @@ def test_schema_accepts_the_library(name: str) -> None:
 def test_positional_typos_in_python_are_refused() -> None:
     with pytest.raises(ValidationError, match="Extra inputs"):
         Level(name="pe", count=1, bandwith="1 B/s")  # type: ignore[call-arg]
+
+
+def test_no_level_is_called_time() -> None:
+    """Lowered loops are named LEVEL.AXIS and time.AXIS."""
+    with pytest.raises(DeviceError, match="'time', schedules call their steps so"):
+        TINY.vary("levels.pe.name", "time")

@@ -23,6 +23,8 @@ def run(name: str) -> str:
 
 def test_first_steps_find_better_mappings_and_read_text_both_ways_up() -> None:
     printed = run("01_first.py")
+    guess, best = (float(number) for number in re.findall(r"([\d.]+) us", printed)[:2])
+    assert best < guess
     assert "upside down: False, the network says False" in printed
     assert "upside down: True, the network says True" in printed
 

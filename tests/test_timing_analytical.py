@@ -12,7 +12,7 @@ from cyclecast.decisions import grant, requests
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
 from cyclecast.timing import Analytical, Poster, Timing
-from cyclecast.timing._analytical import matrix_vector_time, slot_time
+from cyclecast.timing._analytical import input_bytes, matrix_vector_time, output_bytes, slot_time
 from cyclecast.units import Bandwidth, Frequency, Time
 from cyclecast.workload import Axis, Kind, Workload
 from strategies import decisions, devices, mappings, matrix_vector, unlimited, workloads
@@ -306,3 +306,12 @@ def test_one_pixel_more_is_never_faster(data: st.DataObject) -> None:
     another = replace(workload, axes=(*workload.axes, Axis("more", 2, Kind.PIXEL)))
     asked = data.draw(decisions(device))
     assert total(grant(another, device, asked), device) >= total(grant(workload, device, asked), device)
+
+
+def test_padding_is_no_traffic() -> None:
+    """129 values in 9 row tiles of 16, 33 filters in 9 column tiles of 4, on one PE that holds them all."""
+    device = TINY.vary_all({"levels.cu.count": 9, "levels.array.count": 9, "array.rows": 16, "array.active_rows": 16})
+    device = device.vary("array.cols", 16)
+    mapping = grant(matrix_vector(129, 33, pixels=100), device, {"word_lines": 16, "filters": 4, "array.pixel": 1})
+    assert input_bytes(mapping, 0) <= 100 * 129
+    assert output_bytes(mapping, 0) <= -(-100 * 33 * (8 + 8 + 8) // 8)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 import networks
 from cyclecast.errors import ModelError
@@ -73,3 +75,31 @@ def test_a_program_that_does_not_load(folder: Path) -> None:
 )
 def test_cosine(left: list[int], right: list[int], expected: float) -> None:
     assert cosine(np.array(left), np.array(right)) == pytest.approx(expected)
+
+
+def identity_network(path: Path, kind: int, name: str = "input") -> Path:
+    """A network that hands its input on, of any type and name."""
+    values = [helper.make_tensor_value_info(value, kind, [2]) for value in (name, "output")]
+    graph = helper.make_graph([helper.make_node("Identity", [name], ["output"])], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "name"), [(onnx.TensorProto.BOOL, "input"), (onnx.TensorProto.FLOAT, "file")])
+def test_outputs_of_other_types_and_inputs_of_any_name(kind: int, name: str, tmp_path: Path) -> None:
+    path = identity_network(tmp_path / "same.onnx", kind, name)
+    build_program(load(path).program).save(tmp_path / "same.so")
+    assert verify(tmp_path / "same.so", path)["outputs"][0]["maximum_error"] == 0
+
+
+def test_the_program_of_another_network(folder: Path) -> None:
+    graph = networks.Graph()
+    other = graph.save(folder / "flat.onnx", [1, 3, 16, 16], graph.node("Flatten", "input"), [1, 768])
+    with pytest.raises(ModelError, match=r"outputs of shapes \[\(1, 10\)\], .* has \[\(1, 768\)\]"):
+        verify(folder / "module.so", other)
+
+
+def test_values_that_are_no_numbers(folder: Path) -> None:
+    np.savez(folder / "words.npz", input=np.full((1, 3, 16, 16), "x"))
+    with pytest.raises(ModelError, match="the network wants float32"):
+        verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "words.npz")

@@ -1,6 +1,7 @@
 """The command line: one verb for each public function. The only file that prints.
 
-Every verb takes `--json` and then prints one JSON object to standard output and nothing else there (`docs/json.md`).
+Every verb takes `--json` (`device schema` prints JSON anyway) and then prints one JSON object to standard output and
+nothing else there (`docs/json.md`).
 A mistake of the user's ends in one message and exit code 2, never in a traceback.
 """
 
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, OptionError
@@ -59,8 +61,8 @@ def _reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
                 fields = {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
                 _print_json({"error": {"kind": type(error).__name__, **fields}})
             else:
-                console = Console(stderr=True, soft_wrap=True, highlight=False)
-                console.print(f"[bold red]error:[/] {_escaped(str(error))}")
+                console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+                console.print(Text.assemble(("error:", "bold red"), f" {error}"))
             raise typer.Exit(2) from None
 
     return wrapped
@@ -111,7 +113,9 @@ def tune(
         raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
     _show(info, as_json)
     if not as_json:
-        _console().print(f"wrote {out}/: records.db, module.so, mappings.json, traces/, device.yaml, result.json")
+        _console().print(
+            f"wrote {out}/: records.db, module.so, mappings.json, traces/, device.yaml, result.json", soft_wrap=True
+        )
 
 
 @app.command()
@@ -196,7 +200,7 @@ def device_show(
     device: Annotated[str, typer.Argument(help="A library name, or a path to a device file.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Print a device, every default filled in."""
+    """Print a device as its file says it; with --json, every default filled in."""
     loaded = Device.load(device)
     if as_json:
         _print_json(loaded.model_dump(mode="json"))
@@ -268,12 +272,12 @@ def _print_json(value: dict[str, Any]) -> None:
 
 def _console() -> Console:
     """For results: names of files and networks are printed as they are, brackets too."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=WIDTH_WITHOUT_TERMINAL)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+    console = Console(highlight=False, markup=False, emoji=False)
+    return (
+        console
+        if console.is_terminal
+        else Console(highlight=False, markup=False, emoji=False, width=WIDTH_WITHOUT_TERMINAL)
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ Decisions = Mapped[str, int]
 WORD_LINES = "word_lines"
 FILTERS = "filters"
 MOST_SIZES = 12
-"""Tile sizes on offer per axis: enough for every balanced cut into up to this many more tiles."""
+"""Tile sizes on offer per axis: the largest of the balanced cuts and of the powers of two."""
 EVERY_FACTOR_UP_TO = 12
 """Beyond this, factors on offer are those that cut the level evenly."""
 
@@ -35,7 +35,7 @@ def decision_name(level: str, axis: TileAxis) -> str:
 def choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
     """The values on offer for every decision, ascending, never empty; in the order in which `grant` uses them.
 
-    Decisions with one value only are part of it. Raises `FitError` when not even one weight fits an array.
+    Decisions with one value only are part of it. Raises `FitError` when the bits differ from the device's.
     """
     require_bits(workload, device)
     offers = {
@@ -116,8 +116,6 @@ def _capped(decisions: Decisions, name: str, bound: int) -> int:
 
 def _sizes(extent: int, bound: int) -> tuple[int, ...]:
     """Tile sizes that cut the extent evenly into the fewest tiles, one more, two more ..., and the powers of two."""
-    if bound < 1:
-        raise FitError("a tile", f"a size of {extent}", "not one value fits an array", "more columns or bits per cell")
     fewest = ceil_div(extent, bound)
     balanced = {min(bound, extent)} | {ceil_div(extent, fewest + more) for more in range(MOST_SIZES)}
     powers = {1 << power for power in range(min(bound, extent).bit_length())}

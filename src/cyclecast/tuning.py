@@ -23,6 +23,9 @@ from cyclecast.tvm import space
 from cyclecast.units import Time
 from cyclecast.workload import Member, Network
 
+MOST = 2**31 - 1
+"""Trials, and seeds: what MetaSchedule counts with."""
+
 
 @dataclass(frozen=True, slots=True)
 class TunedWorkload:
@@ -92,8 +95,8 @@ def tune(
     URL; by default it lives in memory), and a search that it has the answer of is not repeated. The default mapping
     always takes part, so no result is worse than `estimate`'s. Raises `FitError` where a workload does not fit.
     """
-    if trials < 1 or seed < 0:
-        raise OptionError("tune", f"{trials} trials with seed {seed}", "at least 1 trial and a seed of at least 0")
+    if not 1 <= trials <= MOST or not 0 <= seed <= MOST:
+        raise OptionError("tune", f"{trials} trials with seed {seed}", f"1 to {MOST} trials, and a seed up to that")
     model, chosen = timing_model(timing), search_strategy(strategy)
     defaults = [_default(member, device, model) for member in network.members]
     workloads = []

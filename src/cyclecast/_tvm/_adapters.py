@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from tvm.ir.utils import derived_object
@@ -22,10 +22,6 @@ _FAILED = 1e10
 """The time that MetaSchedule records for a candidate that failed; seconds."""
 _SHORTEST = 1e-15
 """A model may answer no time at all, which has no inverse; seconds."""
-
-
-class Answer(Protocol):
-    """What a plain runner answers for one candidate: a timing with a total, or a failure with a reason."""
 
 
 def taken_from_shelf(path: str) -> Any:

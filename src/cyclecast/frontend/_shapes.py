@@ -64,12 +64,12 @@ def _checked(shape: Sequence[int], name: str, source: Path) -> list[int]:
         extents = [index(extent) for extent in shape]
     except TypeError:
         extents = []
-    if any(extent < 1 for extent in extents) or len(extents) != len(shape):
+    if any(not 1 <= extent <= LARGEST_TENSOR for extent in extents) or len(extents) != len(shape):
         given = ",".join(str(extent) for extent in shape)
         raise ModelError(
             _where(source, name),
             f"a shape of {given}",
-            "extents are integers of at least 1",
+            "extents are integers from 1 to 2^31",
             f"--shape {name}=1,3,224,224",
         )
     return extents

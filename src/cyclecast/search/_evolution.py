@@ -7,6 +7,9 @@ from typing import Any
 
 from cyclecast.errors import OptionError
 
+MOST = 1_000_000
+"""Candidates of a generation, and generations; more would not end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evolution:
@@ -18,11 +21,12 @@ class Evolution:
     """The share of timed candidates that are drawn at random instead."""
 
     def __post_init__(self) -> None:
-        if self.population < 1 or self.generations < 1 or not 0 <= self.random_share <= 1:
+        counts = (self.population, self.generations)
+        if not all(1 <= count <= MOST for count in counts) or not 0 <= self.random_share <= 1:
             raise OptionError(
                 "evolution",
                 f"population={self.population}, generations={self.generations}, random_share={self.random_share}",
-                "the first two are at least 1, the last is from 0 to 1",
+                f"the first two are from 1 to {MOST}, the last from 0 to 1",
                 "evolution:population=256",
             )
 
