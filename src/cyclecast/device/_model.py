@@ -82,7 +82,7 @@ class Write(_Part):
     arrays: Count
     """Arrays programmed at the same time, on the whole device; more than it has means all."""
     during_inference: StrictBool = True
-    """Whether arrays may be programmed while a network runs; if not, the weights of each workload must fit the device at once."""
+    """Whether arrays may be programmed while a network runs; if not, each workload's weights must fit the device."""
 
 
 class Array(_Part):
