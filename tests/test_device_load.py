@@ -63,7 +63,7 @@ def test_yaml_round_trip(device: Device) -> None:
         ("adc_bits: 4", "<<: {adc_bits: 4}", "22: a merge key <<, .*; try writing the fields out"),
         ("adc_bits: 4", "\tadc_bits: 4", "22: not YAML, found character .*"),
         ("adc_bits: 4", "adc_bits: [4", "23: not YAML, expected ',' or ']'.*"),
-        ("  adc_bits: 4\n", "", "16: array.adc_bits: missing, Resolution of the ADC; try adding 'adc_bits:'"),
+        ("  adc_bits: 4\n", "", "16: array.adc_bits: missing, Resolution of the ADC; .* or digital: true"),
         ("active_rows: 8", "active_rows: 9", "19: array.active_rows: 9, the array has 8 rows; try active_rows: 8"),
         ("read: 10 ns", "read: 10", "27: array.read: a value without a unit .*; try '100 ns'"),
         ("name: cu", "name: pe", "12: levels.1.name: 'pe' again, level names differ; try another name"),

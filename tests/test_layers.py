@@ -15,10 +15,10 @@ SOURCE = Path(__file__).parents[1] / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 ROWS = [
-    {"errors", "plugins", "units"},
+    {"errors", "exact", "plugins", "units"},
     {"device"},
     {"decisions", "mapping", "workload"},
-    {"area", "energy", "timing"},
+    {"area", "energy", "timing", "work"},
     {"placement"},
     {"simulator"},
     {"_tvm", "database", "executable", "frontend", "runner", "search", "space"},

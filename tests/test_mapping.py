@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError
+from cyclecast.exact import ceil_div
 from cyclecast.mapping import (
     TILE_AXES,
     Factors,
     LevelFactors,
     Mapping,
     TileAxis,
-    ceil_div,
     mapping_from_json,
     require_fit,
 )
@@ -153,7 +153,7 @@ def test_from_json_checks_the_laws() -> None:
         ),
         (
             mapping(filters=3, temporal=Factors(group=3, row=3, column=2, pixel=9)),
-            "small on tiny: 3 filters per array, 8 columns hold 2 of 4 slices each; try a smaller column tile",
+            "small on tiny: 3 filters per array, 8 columns hold 2 of 4 columns each; try a smaller column tile",
         ),
         (
             mapping(cu=Factors(row=3), temporal=Factors(group=3, row=1, column=3, pixel=9)),

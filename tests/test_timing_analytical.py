@@ -12,8 +12,9 @@ from cyclecast.decisions import grant, requests
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
 from cyclecast.timing import Analytical, Poster, Timing
-from cyclecast.timing._analytical import input_bytes, matrix_vector_time, output_bytes, slot_time
+from cyclecast.timing._analytical import SIDE_BY_SIDE
 from cyclecast.units import Bandwidth, Frequency, Time
+from cyclecast.work import input_bytes, output_bytes, product_time, slot_time, steps
 from cyclecast.workload import Axis, Kind, Workload
 from strategies import decisions, devices, mappings, matrix_vector, unlimited, workloads
 
@@ -54,6 +55,9 @@ def test_every_phase_by_hand() -> None:
         # out of one PE: (3 groups x 2 column passes x 5 steps) x 4 sums x (1 write + 2 for the second row pass)
         # x (8 + 8 + 5) bits = 945 bytes
         "output": ("945 ns", True),
+        # no shared port, and partial sums merge for free
+        "port": ("0 fs", True),
+        "merge": ("0 fs", True),
         # 12 passes x 6 cycles
         "fill": ("720 ns", False),
     }
@@ -75,22 +79,24 @@ def test_every_phase_by_hand() -> None:
 )
 def test_slot(overlap: bool, adcs: int, columns: int, expected: str) -> None:
     device = TINY.vary_all({"array.adc_overlap": overlap, "array.adcs": adcs})
-    assert slot_time(columns, device) == Time.parse(expected)
+    assert slot_time(columns, device, steps(device)[0]) == Time.parse(expected).femtoseconds
 
 
 def test_a_slot_of_isaac_is_exactly_its_read() -> None:
-    assert slot_time(128, ISAAC16) == Time.parse("100 ns")  # 128 conversions at 1.28 GS/s
+    assert (
+        slot_time(128, ISAAC16, steps(ISAAC16)[0]) == Time.parse("100 ns").femtoseconds
+    )  # 128 conversions at 1.28 GS/s
 
 
 @pytest.mark.parametrize(
     ("active_rows", "dac_bits", "word_lines", "slots"), [(8, 1, 8, 8), (4, 1, 8, 16), (3, 1, 8, 24), (4, 3, 4, 3)]
 )
-def test_matrix_vector_time_counts_input_steps_and_row_phases(
+def test_product_time_counts_input_steps_and_row_phases(
     active_rows: int, dac_bits: int, word_lines: int, slots: int
 ) -> None:
     device = TINY.vary_all({"array.active_rows": active_rows, "array.dac_bits": dac_bits})
     mapping = grant(matrix_vector(8, 2), device, {"word_lines": word_lines})
-    assert matrix_vector_time(mapping, device) == slots * Time.parse("10 ns")
+    assert Time(product_time(mapping, device)) == slots * Time.parse("10 ns")
 
 
 @given(st.integers(min_value=1, max_value=1000))
@@ -103,13 +109,13 @@ def test_one_array_of_isaac_takes_16_n_plus_6_cycles(pixels: int) -> None:
 @given(mappings())
 def test_the_longest_of_compute_input_and_output_hides_the_others(drawn: tuple[Mapping, Device]) -> None:
     timing = Analytical().time(*drawn)
-    assert [phase.name for phase in timing.phases] == ["write", "compute", "input", "output", "fill"]
-    beside = timing.phases[1:4]
+    assert [phase.name for phase in timing.phases] == ["write", *SIDE_BY_SIDE, "fill"]
+    beside = timing.phases[1:-1]
     visible = [phase for phase in beside if not phase.hidden]
     assert len(visible) == 1
     assert visible[0].time == max(phase.time for phase in beside)
     assert not timing.phases[0].hidden
-    assert not timing.phases[4].hidden
+    assert not timing.phases[-1].hidden
 
 
 @given(mappings())
@@ -123,7 +129,7 @@ def test_resident_weights_cost_nothing_to_write(drawn: tuple[Mapping, Device]) -
 def test_no_work_is_faster_than_all_arrays_together(drawn: tuple[Mapping, Device]) -> None:
     mapping, device = drawn
     compute = phase(Analytical().time(mapping, device), "compute")
-    work = mapping.weight_tiles * mapping.workload.pixels * matrix_vector_time(mapping, device)
+    work = mapping.weight_tiles * mapping.workload.pixels * Time(product_time(mapping, device))
     assert work <= device.arrays * compute
 
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping as Mapped
 
 from cyclecast.device import Device
 from cyclecast.errors import FitError
-from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping, TileAxis, ceil_div, require_fit
+from cyclecast.exact import ceil_div
+from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping, TileAxis, require_fit
 from cyclecast.workload import Workload
 
 Decisions = Mapped[str, int]
@@ -39,7 +40,7 @@ def choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
     """
     require_bits(workload, device)
     offers = {
-        WORD_LINES: _sizes(workload.reduction, device.array.rows),
+        WORD_LINES: _sizes(workload.reduction, device.word_lines_per_array),
         FILTERS: _sizes(workload.filters, device.filters_per_array),
     }
     most: dict[TileAxis, int] = {
@@ -56,7 +57,7 @@ def choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
 
 def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
     """The mapping that the device makes of the decisions; a missing decision asks for as much as there is."""
-    word_lines = _capped(decisions, WORD_LINES, min(workload.reduction, device.array.rows))
+    word_lines = _capped(decisions, WORD_LINES, min(workload.reduction, device.word_lines_per_array))
     filters = _capped(decisions, FILTERS, min(workload.filters, device.filters_per_array))
     left: dict[TileAxis, int] = {
         "group": workload.groups,

@@ -1,8 +1,8 @@
-"""Power, peak rate and energy: component power x the time that its instances are busy.
+"""Power, peak rate and energy: events x energy per event, and power x the time that instances are in use.
 
 The assumptions A15 ... are those of `docs/assumptions.md`. The power of a component is what it draws at full load; for
-ISAAC it is Table I of Shafiee et al., ISCA 2016, doi:10.1109/ISCA.2016.12. Rates and energies at full load
-follow from the time of one slot as the analytical timing model has it.
+ISAAC it is Table I of Shafiee et al., ISCA 2016, doi:10.1109/ISCA.2016.12. The energy of one event is stated by the
+device file, or is that power over the events in a second at full load.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-from cyclecast.device import Breakdown, Component, Device, Share
-from cyclecast.device._breakdown import all_instances, breakdown, inside, shares
-from cyclecast.mapping import Mapping, ceil_div, require_fit
+from cyclecast.device import Breakdown, Component, Device, Event, Share
+from cyclecast.device._breakdown import all_instances, breakdown, inside, listed, shares
+from cyclecast.mapping import Factors, LevelFactors, Mapping, require_fit
 from cyclecast.timing import Timing
-from cyclecast.timing._analytical import slot_time
 from cyclecast.units import Energy, Power, Time
+from cyclecast.work import Events, events, product_time
+from cyclecast.workload import Axis, Kind, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,9 @@ def instance_power(device: Device, level: str) -> Breakdown[Power]:
 
 
 def peak(device: Device) -> Peak:
-    """Every array full and busy: arrays x rows x filters in input steps x row phases x slot (A16)."""
-    row_phases = ceil_div(device.array.rows, device.array.active_rows)
-    slot = slot_time(device.filters_per_array * device.slices, device)
-    macs = device.arrays * device.array.rows * device.filters_per_array
-    return Peak(macs, device.input_steps * row_phases * slot)
+    """Every array full and busy: arrays x word lines x filters in the time of one product (A16)."""
+    macs = device.arrays * device.word_lines_per_array * device.filters_per_array
+    return Peak(macs, _full_array(device).time)
 
 
 def energy_per_mac(device: Device) -> Breakdown[Energy]:
@@ -64,29 +63,44 @@ def energy_per_mac(device: Device) -> Breakdown[Energy]:
 
 
 def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy]:
-    """The energy of a workload so mapped and timed: dynamic and static (A17, A18).
+    """The energy of a workload so mapped and timed (A17, A18).
 
-    * A component of a level: power x instances in use / sharers x busy time. An instance is in use if one of its arrays
-      is; it is busy for the timing's phase `compute`, or throughout where the timing model has no such phase.
-    * A component of the device itself: power x total time.
+    * A component with an event: events of its level x energy of one event. Where the timing counts no events (the
+      poster's), as if it had none.
+    * Another component of a level: power x instances in use / sharers x time without writing. An instance is in use if
+      one of its arrays is.
+    * Another component of the device itself: power x total time.
 
-    A mapping that uses every array for the whole time so takes `power(device)` x time. A mapping that does not fit the
-    device raises `FitError`.
+    A mapping that uses every array for the whole time so takes `power(device)` x time, but for what moves bytes. A
+    mapping that does not fit the device raises `FitError`.
     """
     require_fit(mapping, device)
-    busy = busy_time(timing)
-    return breakdown(
-        tuple(
-            Share(share.level, share.component, share.amount.energy(busy if share.level else timing.total))
-            for share in shares(device, instances_in_use(mapping), _power)
-        ),
-        Energy(0),
-    )
+    used, busy = instances_in_use(mapping), busy_time(timing)
+    found = []
+    for level, component in listed(device):
+        if component.event is not None and timing.events is not None:
+            count = _count(timing.events, component.event, level)
+            amount = Energy(-(-event_energy(component, level, device) * count // 1))
+        else:
+            drawn = component.power.scaled(Fraction(used[level], component.per))
+            amount = drawn.energy(busy if level else timing.total)
+        found.append(Share(level, component.name, amount))
+    return breakdown(tuple(found), Energy(0))
+
+
+def event_energy(component: Component, level: str, device: Device) -> Fraction:
+    """The energy of one event of a component at that level [aJ]: as stated, or its share of the power at full load."""
+    if component.energy is not None:
+        return Fraction(component.energy.attojoules)
+    full = _full_array(device)
+    arrays = inside(device, level)[device.levels[-1].name] if level else device.arrays
+    events = arrays * getattr(full, f"{component.event}s")
+    return Fraction(component.power.picowatts * full.time.femtoseconds * component.per, 10**9 * events)
 
 
 def busy_time(timing: Timing) -> Time:
-    """How long the arrays in use work: the phase `compute`, hidden or not; the total where there is none."""
-    return next((phase.time for phase in timing.phases if phase.name == "compute"), timing.total)
+    """From the first input to the last result, without the writing of weights."""
+    return sum((phase.time for phase in timing.phases if not phase.hidden and phase.name != "write"), Time(0))
 
 
 def instances_in_use(mapping: Mapping) -> dict[str, int]:
@@ -95,6 +109,47 @@ def instances_in_use(mapping: Mapping) -> dict[str, int]:
         entry.level: prod(outer.factors.product for outer in mapping.levels[: position + 1])
         for position, entry in enumerate(mapping.levels)
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _FullArray:
+    """One matrix-vector product that fills an array."""
+
+    time: Time
+    conversions: int
+    row_drives: int
+    cell_reads: int
+    products: int = 1
+
+
+def _full_array(device: Device) -> _FullArray:
+    filters = device.filters_per_array
+    axes = (
+        Axis("reduction", device.word_lines_per_array, Kind.REDUCTION),
+        Axis("filter", filters, Kind.FILTER),
+    )
+    workload = Workload("full array", axes, device.bits.activation, device.bits.weight)
+    alone = tuple(LevelFactors(level.name, Factors()) for level in device.levels)
+    mapping = Mapping(workload, device.word_lines_per_array, filters, alone, Factors())
+    found = events(mapping, device)
+    return _FullArray(Time(product_time(mapping, device)), found.conversions, found.row_drives, found.cell_reads)
+
+
+def _count(found: Events, event: Event, level: str) -> int:
+    """How many of the events there are; bytes are those of the component's own level."""
+    moved = next(entry for entry in found.moved if entry.level == level)
+    counts: dict[Event, int] = {
+        Event.PRODUCT: found.products,
+        Event.CONVERSION: found.conversions,
+        Event.ROW_DRIVE: found.row_drives,
+        Event.CELL_READ: found.cell_reads,
+        Event.CELL_WRITE: found.cell_writes,
+        Event.INPUT_BYTE: moved.inputs,
+        Event.OUTPUT_BYTE: moved.outputs,
+        Event.PORT_BYTE: moved.inputs + moved.outputs,
+        Event.MERGE_BYTE: moved.merged,
+    }
+    return counts[event]
 
 
 def _power(component: Component) -> Power:

@@ -19,8 +19,8 @@ from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.timing import Analytical, Poster, number_of_batches, total_cycles
-from cyclecast.timing._analytical import slot_time
 from cyclecast.units import Time
+from cyclecast.work import slot_time, steps
 from cyclecast.workload import Axis, Kind, Workload
 from strategies import unlimited
 
@@ -184,7 +184,7 @@ def test_isaac_as_published() -> None:
     assert ISAAC16.input_steps == 16
     assert ISAAC16.array.lossless_adc_bits == 8  # with flipped columns
     assert ISAAC16.vary("array.adc_saves_bit", False).array.lossless_adc_bits == 9
-    assert slot_time(ISAAC16.array.cols, ISAAC16) == Time.parse("100 ns")
+    assert slot_time(ISAAC16.array.cols, ISAAC16, steps(ISAAC16)[0]) == Time.parse("100 ns").femtoseconds
 
 
 def test_isaac_at_its_peak_is_within_1_percent() -> None:

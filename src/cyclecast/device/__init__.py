@@ -2,7 +2,19 @@
 
 from cyclecast.device._breakdown import Breakdown, Share
 from cyclecast.device._load import library, load
-from cyclecast.device._model import Array, Bits, Component, Device, Level, Pipeline, Write
+from cyclecast.device._model import Device
+from cyclecast.device._parts import (
+    Array,
+    Bits,
+    Component,
+    Encoding,
+    Event,
+    Host,
+    Inputs,
+    Level,
+    Pipeline,
+    Write,
+)
 
 __all__ = [
     "Array",
@@ -10,6 +22,10 @@ __all__ = [
     "Breakdown",
     "Component",
     "Device",
+    "Encoding",
+    "Event",
+    "Host",
+    "Inputs",
     "Level",
     "Pipeline",
     "Share",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import Generic, TypeVar
 
 from cyclecast.device._explain import suggest
-from cyclecast.device._model import Component, Device
+from cyclecast.device._model import Device
+from cyclecast.device._parts import Component
 from cyclecast.errors import OptionError
 from cyclecast.units import Additive
 
@@ -77,12 +78,17 @@ def inside(device: Device, level: str) -> dict[str, int]:
     }
 
 
+def listed(device: Device) -> Iterator[tuple[str, Component]]:
+    """Every group of components with the level that it is listed at; "" for the device itself."""
+    for level, components in [("", device.components), *((level.name, level.components) for level in device.levels)]:
+        for component in components:
+            yield level, component
+
+
 def shares(device: Device, instances: Mapping[str, int], amount: Callable[[Component], Q]) -> tuple[Share[Q], ...]:
     """What the components of so many instances take: group total x instances / sharers, rounded up for each."""
-    listed = [("", device.components), *((level.name, level.components) for level in device.levels)]
     return tuple(
         Share(level, component.name, amount(component).scaled(Fraction(instances[level], component.per)))
-        for level, components in listed
-        for component in components
+        for level, component in listed(device)
         if level in instances
     )

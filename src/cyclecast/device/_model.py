@@ -9,138 +9,15 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from cyclecast.device._explain import explain, suggest
+from cyclecast.device._parts import Array, Bits, Component, Encoding, Host, Inputs, Level, Part, Pipeline
 from cyclecast.errors import DeviceError
-from cyclecast.units import Area, Bandwidth, Frequency, Power, Time
-
-MOST = 1_000_000
-"""The largest count; a typo beyond it is refused instead of scheduled for."""
-
-Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
-Width = Annotated[int, Field(strict=True, ge=1, le=32)]
-Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+from cyclecast.units import Bandwidth
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Bits(_Part):
-    """The widths of the values that the device multiplies."""
-
-    activation: Width = 8
-    """Bits of an input value."""
-    weight: Width = 8
-    """Bits of a weight."""
-
-
-class Component(_Part):
-    """A group of equal parts that draw power and take area, such as the ADCs of a CU."""
-
-    name: Identifier
-    """What breakdowns call it."""
-    count: Count = 1
-    """Parts in the group; for the reader, as power and area are those of the whole group."""
-    power: Power
-    """Drawn by the whole group at full load."""
-    area: Area
-    """Taken by the whole group."""
-    per: Count = 1
-    """Instances that share the group, each counted with its share: 4 for a router of four PEs."""
-
-
-class Level(_Part):
-    """A tier of the device, such as its PEs."""
-
-    name: Identifier
-    """What mappings and reports call it."""
-    count: Count
-    """Instances inside one instance of the level above; of the outermost level, inside the device."""
-    input_bandwidth: Bandwidth | None = None
-    """Bytes of input that one instance can take per second; none means that this never limits."""
-    output_bandwidth: Bandwidth | None = None
-    """Bytes of output that one instance can hand on per second; none means that this never limits."""
-    components: tuple[Component, ...] = ()
-    """What one instance is made of besides the levels inside it; none means no power and no area."""
-
-
-class Write(_Part):
-    """How cells are programmed."""
-
-    pulse: Time
-    """The length of one programming pulse."""
-    verify: Time
-    """The read that checks a pulse; "0 fs" without one."""
-    pulses: Count
-    """Pulses, each with its check, that a cell takes."""
-    rows: Count
-    """Word lines of an array programmed at the same time; more than the array has means all."""
-    cols: Count
-    """Bit lines of an array programmed at the same time; more than the array has means all."""
-    arrays: Count
-    """Arrays programmed at the same time, on the whole device; more than it has means all."""
-    during_inference: StrictBool = True
-    """Whether arrays may be programmed while a network runs; if not, each workload's weights must fit the device."""
-
-
-class Array(_Part):
-    """A grid of cells with its converters: digital in, digital out."""
-
-    rows: Count
-    """Word lines; each takes one input."""
-    cols: Count
-    """Bit lines; each gives one sum."""
-    active_rows: Count = Field(default_factory=lambda fields: fields["rows"])
-    """Word lines read at once; all of them if not said."""
-    cell_bits: Width
-    """Bits of a weight that one cell holds: the width of a bit slice."""
-    dac_bits: Width
-    """Bits of an input that one input step applies."""
-    adc_bits: Width
-    """Resolution of the ADC."""
-    adc_saves_bit: StrictBool = False
-    """Whether weights are encoded so that the largest sum is halved (ISAAC's flipped columns)."""
-    adc_rate: Frequency
-    """Conversions per second of one ADC."""
-    adcs: Count
-    """ADCs that share the bit lines of one array."""
-    adc_overlap: StrictBool
-    """Whether the sums of one input step are converted during the read of the next."""
-    read: Time
-    """From an input step to its held sums: one cycle."""
-    write: Write
-    """How its cells are programmed."""
-
-    @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
-        if self.active_rows > self.rows:
-            raise DeviceError(
-                "active_rows", f"{self.active_rows}", f"the array has {self.rows} rows", f"active_rows: {self.rows}"
-            )
-        if self.adcs > self.cols:
-            raise DeviceError("adcs", f"{self.adcs}", f"the array has {self.cols} cols", f"adcs: {self.cols}")
-        if self.read == Time(0):
-            raise DeviceError("read", f"{self.read}", "a read takes time", "'100 ns'")
-        return self
-
-    @property
-    def lossless_adc_bits(self) -> int:
-        """The resolution that loses nothing of a sum (Shafiee et al., ISCA 2016, section V)."""
-        summands = (self.active_rows - 1).bit_length()
-        both = self.dac_bits > 1 and self.cell_bits > 1
-        return max(1, summands + self.dac_bits + self.cell_bits - (not both) - self.adc_saves_bit)
-
-
-class Pipeline(_Part):
-    """What happens around the arrays."""
-
-    fill: Annotated[int, Field(strict=True, ge=0, le=MOST)]
-    """Cycles outside the arrays from the first input to the first result; a cycle is one read of an array."""
-
-
-class Device(_Part):
+class Device(Part):
     """A compute-in-memory device that need not exist."""
 
     format: Annotated[int, Field(strict=True, ge=1, le=1)]
@@ -157,6 +34,12 @@ class Device(_Part):
     """What an instance of the last level is made of."""
     pipeline: Pipeline
     """What an input and its result pass outside the arrays."""
+    input_bandwidth: Bandwidth | None = None
+    """Bytes of input that the whole device can take per second; none means that this never limits."""
+    output_bandwidth: Bandwidth | None = None
+    """Bytes of output that the whole device can hand on per second; none means that this never limits."""
+    host: Host = Host()
+    """What computes the operators that arrays do not: 8 operations a nanosecond and 12.8 GB/s, if not said."""
     components: tuple[Component, ...] = ()
     """What the device has besides its levels, such as links; none means no power and no area."""
 
@@ -168,10 +51,10 @@ class Device(_Part):
                 raise DeviceError(f"levels.{position}.name", f"'{name}' again", "level names differ", "another name")
             if name == "time":
                 raise DeviceError(f"levels.{position}.name", "'time'", "schedules call their steps so", "another name")
-        if self.slices > self.array.cols:
+        if self.columns_per_weight > self.array.cols:
             raise DeviceError(
                 "array.cell_bits",
-                f"a {self.bits.weight}-bit weight needs {self.slices} columns",
+                f"a {self.bits.weight}-bit weight needs {self.columns_per_weight} columns",
                 f"the array has {self.array.cols} cols",
                 "more cell_bits or more cols",
             )
@@ -182,18 +65,37 @@ class Device(_Part):
 
     @property
     def slices(self) -> int:
-        """Bit slices, and so columns, of one weight."""
-        return -(-self.bits.weight // self.array.cell_bits)
+        """Bit slices of one weight; a differential encoding slices the magnitude, which is one bit shorter."""
+        bits = self.bits.weight if self.array.encoding is Encoding.OFFSET else max(1, self.bits.weight - 1)
+        return -(-bits // self.array.cell_bits)
+
+    @property
+    def columns_per_weight(self) -> int:
+        """Columns of one weight."""
+        return self.slices * (2 if self.array.encoding is Encoding.DIFFERENTIAL_COLUMNS else 1)
+
+    @property
+    def step_bits(self) -> tuple[int, ...]:
+        """Bits that each input step of one activation applies; the last step takes what is left."""
+        bits, width = self.bits.activation, self.array.dac_bits
+        if self.array.inputs is Inputs.SIGN_MAGNITUDE:
+            bits = max(1, bits - 1)
+        return tuple(min(width, bits - applied) for applied in range(0, bits, width))
 
     @property
     def input_steps(self) -> int:
         """Input steps of one activation."""
-        return -(-self.bits.activation // self.array.dac_bits)
+        return len(self.step_bits)
+
+    @property
+    def word_lines_per_array(self) -> int:
+        """Reduction values one above the other in one array."""
+        return self.array.rows // self.array.rows_per_weight
 
     @property
     def filters_per_array(self) -> int:
         """Filters side by side in one array."""
-        return self.array.cols // self.slices
+        return self.array.cols // self.columns_per_weight
 
     @property
     def arrays(self) -> int:

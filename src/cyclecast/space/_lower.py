@@ -146,7 +146,7 @@ def _fuse_by_kind(kinds: Sequence[Kind | None], extents: Sequence[int], order: S
 
 def _pad(schedule: Schedule, block: Any, mapping: Mapping) -> None:
     def covered(axis: Any, tile: int) -> int:
-        return mapping.spatial(axis) * mapping.temporal.along(axis) * tile
+        return int(mapping.spatial(axis) * mapping.temporal.along(axis) * tile)
 
     schedule.pad_einsum(
         block,

@@ -12,7 +12,7 @@ from uuid import uuid4
 from cyclecast import plugins
 from cyclecast.errors import OptionError
 from cyclecast.timing._analytical import Analytical
-from cyclecast.timing._base import Phase, Timing, TimingModel, timing_from_json
+from cyclecast.timing._base import Phase, Timing, TimingModel, Timings, timing_from_json
 from cyclecast.timing._fixed import Fixed
 from cyclecast.timing._poster import Poster, number_of_batches, total_cycles
 
@@ -23,6 +23,7 @@ __all__ = [
     "Poster",
     "Timing",
     "TimingModel",
+    "Timings",
     "identity",
     "number_of_batches",
     "timing_from_json",

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cyclecast.device import Device
+from cyclecast.exact import Whole, ceil_div
 from cyclecast.mapping import Mapping
 from cyclecast.units import Time
+from cyclecast.work import Events, events_from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Timing:
     phases: tuple[Phase, ...]
     cycle: Time
     """The device's cycle: one read of an array."""
+    events: Events | None = None
+    """What the device does meanwhile; none where the timing model does not say."""
 
     @property
     def total(self) -> Time:
@@ -35,7 +39,7 @@ class Timing:
     @property
     def cycles(self) -> int:
         """The total in device cycles, rounded up."""
-        return -(-self.total.femtoseconds // self.cycle.femtoseconds)
+        return int(ceil_div(self.total.femtoseconds, self.cycle.femtoseconds))
 
     @property
     def bound(self) -> str:
@@ -52,13 +56,31 @@ class Timing:
             "phases": [
                 {"name": phase.name, "fs": phase.time.femtoseconds, "hidden": phase.hidden} for phase in self.phases
             ],
+            "events": self.events.to_json() if self.events else None,
         }
 
 
 def timing_from_json(value: dict[str, Any]) -> Timing:
     """Rebuild a timing from `Timing.to_json`."""
     phases = tuple(Phase(phase["name"], Time(phase["fs"]), phase["hidden"]) for phase in value["phases"])
-    return Timing(phases, Time(value["cycle_fs"]))
+    counted = value.get("events")
+    return Timing(phases, Time(value["cycle_fs"]), events_from_json(counted) if counted else None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timings:
+    """The answers for many mappings, as arrays: element i of each is that of mapping i."""
+
+    phases: dict[str, Whole]
+    """The time of each phase [fs], hidden or not."""
+    total: Whole
+    """The total time [fs]."""
+    cycle: Time
+
+    @property
+    def cycles(self) -> Whole:
+        """The totals in device cycles, rounded up."""
+        return ceil_div(self.total, self.cycle.femtoseconds)
 
 
 class TimingModel(Protocol):
