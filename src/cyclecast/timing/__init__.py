@@ -10,20 +10,26 @@ from typing import cast
 from uuid import uuid4
 
 from cyclecast import plugins
+from cyclecast.device import Device
 from cyclecast.errors import OptionError
+from cyclecast.mapping import Mapping
 from cyclecast.timing._analytical import Analytical
-from cyclecast.timing._base import Phase, Timing, TimingModel, Timings, timing_from_json
+from cyclecast.timing._base import Bounds, Phase, Timing, TimingModel, Timings, timing_from_json
+from cyclecast.timing._bound import bounds
 from cyclecast.timing._fixed import Fixed
 from cyclecast.timing._poster import Poster, number_of_batches, total_cycles
 
 __all__ = [
     "Analytical",
+    "Bounds",
     "Fixed",
     "Phase",
     "Poster",
     "Timing",
     "TimingModel",
     "Timings",
+    "bounds",
+    "bounds_of",
     "identity",
     "number_of_batches",
     "timing_from_json",
@@ -45,6 +51,12 @@ def timing_model(spec: str | TimingModel) -> TimingModel:
     if not callable(getattr(spec, "time", None)):
         raise OptionError("timing", f"{spec!r}", "a timing model has time(mapping, device)", "a name or such an object")
     return spec
+
+
+def bounds_of(model: TimingModel, mapping: Mapping, device: Device) -> Bounds:
+    """Between what the model's answer has to lie: as the model says, or `bounds` for one that says nothing."""
+    own = getattr(model, "bounds", bounds)
+    return cast(Bounds, own(mapping, device))
 
 
 def identity(model: TimingModel) -> str:

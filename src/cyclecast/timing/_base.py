@@ -83,8 +83,23 @@ class Timings:
         return ceil_div(self.total, self.cycle.femtoseconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Between what a time has to lie: lower <= time <= upper."""
+
+    lower: Time
+    """What no mapping of the workload beats on the device."""
+    lower_by: str
+    """What takes that long: `work`, a port such as `pe input`, or `write`."""
+    upper: Time
+    """The mapping with everything one after another."""
+
+
 class TimingModel(Protocol):
-    """Predicts time from a mapping: pure, positive, and never shorter for more work."""
+    """Predicts time from a mapping: pure, positive, and never shorter for more work.
+
+    One that knows less than the whole device may say `bounds(mapping, device) -> Bounds` of its own.
+    """
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """The timing of this mapping on this device."""

@@ -16,7 +16,8 @@ from math import ceil
 
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
-from cyclecast.timing._base import Phase, Timing
+from cyclecast.timing._base import Bounds, Phase, Timing
+from cyclecast.workload import Workload
 
 
 def number_of_batches(
@@ -58,23 +59,35 @@ class Poster:
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """One batch after another on one PE; the innermost two levels are its CUs and their arrays."""
+        units, arrays = [1, *(level.count for level in device.levels)][-2:]
+        compute = _cycles(mapping.workload, device, mapping.word_lines, mapping.filters, arrays, units)
+        cycle = device.array.read
+        return Timing((Phase("compute", compute * cycle), Phase("fill", device.pipeline.fill * cycle)), cycle)
+
+    def bounds(self, mapping: Mapping, device: Device) -> Bounds:
+        """Of one PE without ports (A10): the largest tiles on all its arrays, and its tiles on one array in turn."""
         workload = mapping.workload
         units, arrays = [1, *(level.count for level in device.levels)][-2:]
-        batches = number_of_batches(
-            kernel_area=1,
-            input_channels=workload.reduction,
-            output_channels=workload.groups * workload.filters,
-            width=workload.pixels,
-            height=1,
-            images=1,
-            used_word_lines=mapping.word_lines,
-            filters_per_array=mapping.filters,
-            arrays_per_unit=arrays,
-            units=units,
-        )
-        fill = device.pipeline.fill
-        cycles = total_cycles(
-            batches=batches, feature_map_bits=device.bits.activation, dac_bits=device.array.dac_bits, fill=fill
-        )
-        cycle = device.array.read
-        return Timing((Phase("compute", (cycles - fill) * cycle), Phase("fill", fill * cycle)), cycle)
+        most = min(workload.reduction, device.word_lines_per_array), min(workload.filters, device.filters_per_array)
+        least = _cycles(workload, device, *most, arrays, units) + device.pipeline.fill
+        tiles = workload.groups * mapping.tiles("row") * mapping.tiles("column")
+        serial = tiles * workload.pixels * device.input_steps + device.pipeline.fill
+        return Bounds(least * device.array.read, "work", serial * device.array.read)
+
+
+def _cycles(workload: Workload, device: Device, word_lines: int, filters: int, arrays: int, units: int) -> int:
+    """The cycles of all batches, without the fill."""
+    batches = number_of_batches(
+        kernel_area=1,
+        input_channels=workload.reduction,
+        output_channels=workload.groups * workload.filters,
+        width=workload.pixels,
+        height=1,
+        images=1,
+        used_word_lines=word_lines,
+        filters_per_array=filters,
+        arrays_per_unit=arrays,
+        units=units,
+    )
+    bits = sum(device.step_bits)
+    return total_cycles(batches=batches, feature_map_bits=bits, dac_bits=device.array.dac_bits, fill=0)

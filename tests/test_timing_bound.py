@@ -1,0 +1,136 @@
+"""Every estimate lies between its bounds, and the lower one is the workload's and the device's alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.decisions import default_mapping, grant
+from cyclecast.device import Device
+from cyclecast.mapping import Mapping
+from cyclecast.timing import BUILT_IN, Bounds, Fixed, Poster, Timing, bounds, bounds_of, timing_model
+from cyclecast.units import Bandwidth, Time
+from cyclecast.workload import Axis, Kind
+from strategies import decisions, devices, mappings, matrix_vector, unlimited, workloads
+
+TINY = Device.load("tiny")
+ISAAC = Device.load("isaac")
+WHOLE = [name for name in sorted(BUILT_IN) if name in ("analytical", "event")]
+"""The models that know the whole device."""
+
+
+@pytest.mark.parametrize("name", [*WHOLE, "poster"])
+@given(drawn=mappings())
+def test_every_time_lies_between_its_bounds(name: str, drawn: tuple[Mapping, Device]) -> None:
+    mapping, device = drawn
+    model = timing_model(name)
+    found = bounds_of(model, mapping, device)
+    assert found.lower <= model.time(mapping, device).total <= found.upper
+
+
+@given(st.data())
+def test_the_lower_bound_does_not_depend_on_the_mapping(data: st.DataObject) -> None:
+    device = data.draw(devices())
+    workload = data.draw(workloads(bits=device.bits))
+    one, other = (grant(workload, device, data.draw(decisions(device))) for _ in range(2))
+    for find in (bounds, Poster().bounds):
+        assert find(one, device).lower == find(other, device).lower
+        assert find(one, device).lower_by == find(other, device).lower_by
+
+
+@given(mappings(), st.data())
+def test_a_better_device_never_has_a_higher_lower_bound(drawn: tuple[Mapping, Device], data: st.DataObject) -> None:
+    mapping, device = drawn
+    level = data.draw(st.sampled_from(device.levels))
+    array, write = device.array, device.array.write
+    better: dict[str, object] = {
+        f"levels.{level.name}.count": level.count + data.draw(st.integers(1, 5)),
+        "array.read": Time(max(1, array.read.femtoseconds // 2)),
+        "array.active_rows": array.rows,
+        "array.active_cols": array.cols,
+        "array.skips_unused": True,
+        "array.write.arrays": write.arrays + 1,
+        "array.write.pulses": max(1, write.pulses - 1),
+        "pipeline.fill": max(device.pipeline.before, device.pipeline.fill - 1),
+    }
+    if not array.digital:
+        better |= {"array.adcs": min(array.adcs + 1, array.cols), "array.adc_overlap": True}
+    if level.output_bandwidth:
+        better[f"levels.{level.name}.output_bandwidth"] = Bandwidth(2 * level.output_bandwidth.bytes_per_second)
+    field = data.draw(st.sampled_from(sorted(better)))
+    assert bounds(mapping, device.vary(field, better[field])).lower <= bounds(mapping, device).lower
+
+
+@given(mappings())
+def test_one_more_pixel_never_lowers_a_bound(drawn: tuple[Mapping, Device]) -> None:
+    mapping, device = drawn
+    workload = mapping.workload
+    more = grant(replace(workload, axes=(*workload.axes, Axis("more", 2, Kind.PIXEL))), device, {})
+    assert bounds(more, device).lower >= bounds(mapping, device).lower
+    assert Poster().bounds(more, device).lower >= Poster().bounds(mapping, device).lower
+
+
+def test_arrays_by_hand() -> None:
+    """8 x 2 weights fill an array of tiny; 80 pixels on 8 arrays are 10 products of 8 steps, and 6 cycles."""
+    found = bounds(default_mapping(matrix_vector(8, 2, pixels=80), TINY), TINY)
+    assert (found.lower, found.lower_by) == (Time.parse("860 ns"), "work")
+
+
+def test_bytes_by_hand() -> None:
+    """A byte in takes a nanosecond on two ports: 80 x 8 bytes for 80 pixels, at a cycle that is a thousandth."""
+    quick = TINY.vary_all({"array.read": "10 ps", "array.adc_rate": "1 THz"})
+    found = bounds(default_mapping(matrix_vector(8, 2, pixels=80), quick), quick)
+    # out: 80 x 2 sums of 8 + 8 + 3 bits are 380 bytes
+    assert (found.lower, found.lower_by) == (Time.parse("320 ns"), "pe input")
+    shared = quick.vary("levels.pe.shared_port", True)
+    both = bounds(default_mapping(matrix_vector(8, 2, pixels=80), shared), shared)
+    assert (both.lower, both.lower_by) == (Time.parse("510 ns"), "pe port")
+
+
+def test_writing_by_hand() -> None:
+    """8 arrays hold 128 weights; 256 are written, 8 x 8 cells in 8 turns of 2 x 20 ns, two arrays at once."""
+    found = bounds(default_mapping(matrix_vector(64, 4), TINY), TINY)
+    # 16 arrays, each 8 x 40 ns, in 8 turns
+    assert (found.lower, found.lower_by) == (Time.parse("2.56 us"), "write")
+
+
+def test_conversions_limit_where_adcs_are_slow() -> None:
+    slow = TINY.vary("array.adc_rate", "100 MS/s")  # 8 columns in 80 ns
+    found = bounds(default_mapping(matrix_vector(8, 2, pixels=8), slow), slow)
+    assert found.lower == Time.parse("700 ns")  # 8 steps of 80 ns, and 6 cycles
+    apart = slow.vary("array.adc_overlap", False)
+    assert bounds(default_mapping(matrix_vector(8, 2, pixels=8), apart), apart).lower == Time.parse("780 ns")
+
+
+def test_a_group_meets_only_its_own_cells() -> None:
+    """64 groups of 9 x 1: a read of 128 x 128 cells never has more than 9 useful ones on each of the 128 lines."""
+    free = unlimited(ISAAC)
+    mapping = default_mapping(matrix_vector(9, 1, pixels=16128, groups=64), free)
+    # 9 x 4 x 64 = 2304 cells for each pixel, 512 at most in a read
+    assert bounds(mapping, free).lower == (5 * 8 + 6) * ISAAC.array.read
+
+
+def test_everything_one_after_another_by_hand() -> None:
+    found = bounds(grant(matrix_vector(8, 2), TINY, {}), TINY)
+    # 8 steps of 10 + 8 ns, 6 cycles, 8 bytes into one PE and back and forth with 2 sums of 19 bits in 5 bytes
+    assert found.upper == Time.parse("222 ns")
+
+
+@dataclass(frozen=True)
+class Own:
+    """A model that says its bounds."""
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        return Timing((), device.array.read)
+
+    def bounds(self, mapping: Mapping, device: Device) -> Bounds:
+        return Bounds(Time(1), "me", Time(2))
+
+
+def test_a_model_may_have_bounds_of_its_own() -> None:
+    mapping = grant(matrix_vector(8, 2), TINY, {})
+    assert bounds_of(Own(), mapping, TINY) == Bounds(Time(1), "me", Time(2))
+    assert bounds_of(Fixed(1), mapping, TINY) == bounds(mapping, TINY)
