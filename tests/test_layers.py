@@ -18,7 +18,7 @@ ROWS = [
     {"errors", "exact", "plugins", "units"},
     {"device"},
     {"decisions", "mapping", "workload"},
-    {"area", "energy", "timing", "work"},
+    {"area", "energy", "sensitivity", "timing", "work"},
     {"placement"},
     {"simulator"},
     {"_tvm", "database", "executable", "frontend", "runner", "search", "space"},

@@ -120,11 +120,12 @@ def _steps_of(step: Step, reads: int, turns: int, device: Device) -> int:
     """So many reads and turns, spread over all arrays [fs]: whole ones of the busiest array, or their average."""
     array = device.array
     turn = Fraction(step.conversion_steps * 10**18, array.adc_rate.millihertz)
-    busiest, converting = ceil_div(reads, device.arrays), ceil_div(turns, device.arrays) * turn
+    busiest: int = ceil_div(reads, device.arrays)
+    converting: Fraction = ceil_div(turns, device.arrays) * turn
     if array.adc_overlap:
-        return int(ceil(max(busiest * step.read, converting)))
+        return max(busiest * step.read, ceil(converting))
     average = (reads * step.read + turns * turn) / device.arrays
-    return int(ceil(max(busiest * (step.read + turn), converting, average)))
+    return max(ceil(busiest * (step.read + turn)), ceil(converting), ceil(average))
 
 
 def _bandwidth(workload: Workload, sum_bits: int, device: Device) -> Iterator[tuple[str, int]]:
