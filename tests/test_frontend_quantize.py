@@ -23,6 +23,7 @@ from cyclecast.executable import build_program
 from cyclecast.frontend import load
 from cyclecast.frontend._quantize import quantize_weights
 from cyclecast.verification import cosine
+from cyclecast.workload import HostOperator
 from kernels import Kernel
 from text_direction import INPUT, SHAPE, line_of_text, model_file
 
@@ -258,3 +259,49 @@ class TestValues:
                 expected = reference(model_file(), {INPUT: line})
                 assert scores.argmax() == expected.argmax() == int(upside_down)
                 assert cosine(scores, expected) > 0.99
+
+
+class TestHost:
+    """Operations and bytes of what stays on the host."""
+
+    def host(self, kind: str, data: list[int], folder: Path, *more: Any, **attributes: Any) -> HostOperator:
+        graph = networks.Graph()
+        constants = [graph.constant(np.asarray(value)) for value in more]
+        path = graph.save(folder / "one.onnx", data, graph.node(kind, "input", *constants, **attributes), None)
+        (operator,) = load(path).host
+        return operator
+
+    @pytest.mark.parametrize(
+        ("kind", "attributes", "name", "operations", "moved"),
+        [
+            ("Relu", {}, "relu", 96, 2 * 96 * 4),
+            ("Exp", {}, "exp", 16 * 96, 2 * 96 * 4),
+            ("Softmax", {"axis": -1}, "softmax", 20 * 96, 2 * 96 * 4),
+            ("Flatten", {}, "reshape", 0, 0),
+            ("Transpose", {"perm": [0, 1, 3, 2]}, "permute_dims", 0, 2 * 96 * 4),
+            ("GlobalAveragePool", {}, "mean", 96, (96 + 6) * 4),
+            ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}, "max_pool2d", 4 * 24, (96 + 24) * 4),
+        ],
+    )
+    def test_by_hand(
+        self, kind: str, attributes: dict[str, Any], name: str, operations: int, moved: int, tmp_path: Path
+    ) -> None:
+        found = self.host(kind, [1, 6, 4, 4], tmp_path, **attributes)
+        assert found == HostOperator(name, 1, operations, moved)
+
+    def test_constants_are_loaded(self, tmp_path: Path) -> None:
+        assert self.host("Add", [2, 3, 4], tmp_path, np.ones((3, 1), "float32")) == HostOperator("add", 1, 24, 51 * 4)
+
+    def test_products_are_two_operations_for_each_multiply_accumulate(self, tmp_path: Path) -> None:
+        weight = np.ones((2, 3, 2, 2), "float32")
+        found = self.host("ConvTranspose", [1, 2, 4, 4], tmp_path, weight)
+        assert (found.operations, found.bytes) == (2 * 32 * 12, (32 + 24 + 75) * 4)
+        network = load(networks.attention_block(tmp_path / "attention.onnx"))
+        products = next(operator for operator in network.host if operator.name == "matmul")
+        assert products.operations == 2 * (16 * 32 * 16) * 2
+
+    def test_nothing_but_views_is_free(self, tmp_path: Path) -> None:
+        for path in (networks.tiny_cnn(tmp_path / "a.onnx"), networks.attention_block(tmp_path / "b.onnx")):
+            network = load(path)
+            assert {operator.name for operator in network.host if not operator.bytes} <= {"reshape"}
+            assert 0.8 < network.coverage < 1

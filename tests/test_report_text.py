@@ -63,7 +63,7 @@ def tuned() -> Tuned:
     network = Network(
         "net",
         (Member(large, 2, "large"), Member(small, 1, "small")),
-        (HostOperator("softmax", 4), HostOperator("relu", 3)),
+        (HostOperator("softmax", 4, 8000, 3200), HostOperator("relu", 3, 0, 0)),
         program=None,
     )
     return Tuned(network, TINY, (entry(large, 2, True), entry(small, 1, False)))

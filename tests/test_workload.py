@@ -5,8 +5,10 @@ from math import prod
 import pytest
 from hypothesis import given
 
+from cyclecast.device import Host
 from cyclecast.errors import MappingError
-from cyclecast.workload import Axis, Kind, Member, Network, Workload
+from cyclecast.units import Time
+from cyclecast.workload import Axis, HostOperator, Kind, Member, Network, Workload, host_time
 from strategies import workloads
 
 # A 3x3 convolution of 2 groups, 8 -> 6 channels per group, on 5 x 7 pixels and 3 images.
@@ -96,3 +98,17 @@ def test_a_network_counts_its_workloads() -> None:
 
 def test_a_network_does_not_compare_its_program() -> None:
     assert Network("n", (), (), program=1) == Network("n", (), (), program=2)
+
+
+@pytest.mark.parametrize(
+    ("operations", "moved", "expected"), [(8, 0, "1 ns"), (0, 128, "10 ns"), (800, 128, "100 ns"), (0, 0, "0 fs")]
+)
+def test_the_roofline_of_the_host(operations: int, moved: int, expected: str) -> None:
+    host = Host()  # 8 operations in a nanosecond, 12.8 bytes
+    assert host_time(HostOperator("add", 3, operations, moved), host) == Time.parse(expected)
+
+
+def test_coverage_is_the_share_of_operations_on_arrays() -> None:
+    host = (HostOperator("add", 1, 6, 24), HostOperator("reshape", 1, 0, 0))
+    assert Network("n", (Member(DOT, 1, "a"),), host, program=None).coverage == 18 / 24
+    assert Network("n", (), (), program=None).coverage == 0

@@ -11,7 +11,9 @@ from enum import StrEnum
 from math import prod
 from typing import Any
 
+from cyclecast.device import Host
 from cyclecast.errors import MappingError
+from cyclecast.units import Time
 
 
 class Kind(StrEnum):
@@ -100,10 +102,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class HostOperator:
-    """Operators of one kind that stay on the host."""
+    """Operators of one kind that stay on the host, and what all of them together ask of it."""
 
     name: str
     count: int
+    operations: int
+    """Elementary operations; 0 of what only moves values, such as a transposition."""
+    bytes: int
+    """Loaded and stored; 0 of what moves nothing, such as a change of shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +128,15 @@ class Network:
     def macs(self) -> int:
         """Multiply-accumulate operations of all scheduled workloads, counts included."""
         return sum(member.count * member.workload.macs for member in self.members)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the network's operations that its workloads do, two for each multiply-accumulate; 0 to 1."""
+        scheduled = 2 * self.macs
+        everything = scheduled + sum(operator.operations for operator in self.host)
+        return scheduled / everything if everything else 0.0
+
+
+def host_time(operator: HostOperator, host: Host) -> Time:
+    """The roofline of the host: the longer of operations / rate and bytes / bandwidth (A13, A33)."""
+    return max(host.operations.time(operator.operations), host.bandwidth.time(operator.bytes))

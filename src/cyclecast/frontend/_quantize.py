@@ -24,6 +24,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from cyclecast._tvm._block import workload_of
 from cyclecast.frontend._fold import constants_of
+from cyclecast.frontend._host import host_operators
 from cyclecast.workload import HostOperator, Member, Workload
 
 OPAQUE = 8
@@ -63,7 +64,7 @@ def quantize(program: IRModule, bits: Bits) -> tuple[IRModule, tuple[Member, ...
     kernels = Kernels()
     rewriter = _Quantizer(program, constants, bits, kernels)
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
-    host = _host_operators(main, constants)
+    host = host_operators(main, constants, lambda call: _is_kernel(call, constants))
     whole = _fuse_host(rewriter.builder_.get())
     members = tuple(
         Member(_workload(whole[kernel], name, bits), kernels.counts[kernel], kernel)
@@ -74,21 +75,6 @@ def quantize(program: IRModule, bits: Bits) -> tuple[IRModule, tuple[Member, ...
 
 def _workload(function: Any, name: str, bits: Bits) -> Workload:
     return replace(workload_of(function, name), input_bits=bits.activation, weight_bits=bits.weight)
-
-
-def _host_operators(function: Any, constants: Mapping[Any, Any]) -> tuple[HostOperator, ...]:
-    """The float operators of the imported network that have not become kernels, by name."""
-    found: Counter[str] = Counter()
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            call = binding.value
-            if binding.var in constants or not isinstance(call, relax.Call) or not isinstance(call.op, Op):
-                continue
-            if call.op.name == "relax.call_tir":
-                found[call.args[0].name_hint.rstrip("0123456789")] += 1
-            elif not _is_kernel(call, constants):
-                found[call.op.name.removeprefix("relax.").removeprefix("nn.")] += 1
-    return tuple(HostOperator(name, count) for name, count in sorted(found.items()))
 
 
 def _is_kernel(call: Any, constants: Mapping[Any, Any]) -> bool:
