@@ -47,8 +47,26 @@ def test_flipped_columns_save_one_adc_bit(saves: bool, expected: int) -> None:
 
 @given(arrays())
 def test_lossless_adc_holds_the_largest_sum(array: Array) -> None:
-    largest = array.active_rows * (2**array.dac_bits - 1) * (2**array.cell_bits - 1)
-    assert largest < 2 ** (array.lossless_adc_bits + array.adc_saves_bit)
+    bits = array.lossless_adc_bits - array.signed_sums
+    assert array.largest_sum < 2**bits
+    assert array.largest_sum >= 2 ** (bits - 1) or array.lossless_adc_bits == 1
+
+
+@pytest.mark.parametrize("rows", [2, 16, 128])
+@pytest.mark.parametrize("dac_bits", [1, 2, 4])
+@pytest.mark.parametrize("cell_bits", [1, 2, 4])
+def test_lossless_adc_as_in_isaac(rows: int, dac_bits: int, cell_bits: int) -> None:
+    # Shafiee et al., section V: log2(rows) + v + w, one less where v or w is 1.
+    array = ISAAC.vary_all(
+        {
+            "array.active_rows": rows,
+            "array.dac_bits": dac_bits,
+            "array.cell_bits": cell_bits,
+            "array.adc_saves_bit": False,
+        }
+    ).array
+    formula = rows.bit_length() - 1 + dac_bits + cell_bits - (dac_bits == 1 or cell_bits == 1)
+    assert array.lossless_adc_bits == formula
 
 
 def test_all_rows_are_active_unless_said() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.device import Device
+from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.errors import BehaviourError
-from cyclecast.simulator import Array, State
-from strategies import devices
+from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.simulator import Array, Chip, State
+from cyclecast.work import events
+from strategies import devices, mappings
 
 TINY = Device.load("tiny")  # 8 rows, 2 filters, 8-bit values
 
@@ -27,25 +30,41 @@ def written(device: Device, weights: Any) -> Array:
     return array
 
 
+def with_adc_bits(device: Device, bits: int) -> Device:
+    """The device with such converters, if it has any."""
+    return device if device.array.digital else device.vary("array.adc_bits", max(1, bits))
+
+
 def lossless(device: Device) -> Device:
-    return device.vary("array.adc_bits", device.array.lossless_adc_bits)
+    return with_adc_bits(device, device.array.lossless_adc_bits)
 
 
-def values(bits: int) -> st.SearchStrategy[int]:
-    """Any value of that many bits, the extremes more often."""
-    least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+def limits(device: Device) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The least and the largest weight, and the least and the largest input."""
+    found = []
+    for bits, magnitude in (
+        (device.bits.weight, device.array.encoding is not Encoding.OFFSET),
+        (device.bits.activation, device.array.inputs is Inputs.SIGN_MAGNITUDE),
+    ):
+        most = (1 << (bits - 1)) - 1
+        found.append((-most if magnitude and bits > 1 else -most - 1, most))
+    return found[0], found[1]
+
+
+def values(least: int, most: int) -> st.SearchStrategy[int]:
+    """Any value between the two, the extremes more often."""
     return st.sampled_from([least, most, 0]) | st.integers(least, most)
 
 
 @st.composite
 def operands(draw: st.DrawFn, device: Device) -> tuple[Any, Any]:
     """Weights that fit the array and inputs that fit the weights: all alike in every column, or drawn one by one."""
-    lines = draw(st.integers(1, device.array.rows))
+    lines = draw(st.integers(1, device.word_lines_per_array))
     filters = draw(st.integers(1, min(device.filters_per_array, 4)))
     seed = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     drawn = []
-    for bits, shape in ((device.bits.weight, (lines, filters)), (device.bits.activation, (lines,))):
-        chosen = draw(st.lists(values(bits), min_size=1, max_size=4))
+    for (least, most), shape in zip(limits(device), ((lines, filters), (lines,)), strict=True):
+        chosen = draw(st.lists(values(least, most), min_size=1, max_size=4))
         drawn.append(seed.choice(integers([chosen])[0], size=shape))
     return drawn[0], drawn[1]
 
@@ -58,26 +77,86 @@ def test_products_are_exact_with_lossless_converters(data: st.DataObject) -> Non
 
 
 @pytest.mark.parametrize("saves", [False, True])
-@pytest.mark.parametrize("dac_bits", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("cell_bits", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("active_rows", [1, 3, 8])
-def test_every_device_keeps_the_extremes(active_rows: int, cell_bits: int, dac_bits: int, saves: bool) -> None:
-    changes: dict[str, object] = {
-        "array.active_rows": active_rows,
-        "array.cell_bits": cell_bits,
-        "array.dac_bits": dac_bits,
-        "array.adc_saves_bit": saves,
-    }
-    device = lossless(TINY.vary_all({**changes, "array.adc_bits": 32}))
-    extremes = [-128, 127, -1, 0]
-    for weight in extremes:
-        for first in extremes:
-            for value in extremes:
-                # Different weights in the first rows: no row phase may rely on the others for its sum to be small.
-                weights = integers([[weight]] * 4 + [[first]] * 4)
-                inputs = integers([value] * 8)
-                expected = 4 * value * (weight + first)
-                assert written(device, weights).multiply(inputs).tolist() == [expected]
+@pytest.mark.parametrize("dac_bits", [1, 2, 3, 8])
+@pytest.mark.parametrize("cell_bits", [1, 2, 3, 8])
+@pytest.mark.parametrize("active_rows", [2, 3, 8])
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("inputs", Inputs)
+def test_every_device_keeps_the_extremes(
+    inputs: Inputs, encoding: Encoding, active_rows: int, cell_bits: int, dac_bits: int, saves: bool
+) -> None:
+    device = lossless(
+        TINY.vary_all(
+            {
+                "array.cols": 16,
+                "array.active_rows": active_rows,
+                "array.cell_bits": cell_bits,
+                "array.dac_bits": dac_bits,
+                "array.adc_saves_bit": saves,
+                "array.inputs": inputs.value,
+                "array.encoding": encoding.value,
+            }
+        )
+    )
+    half = device.word_lines_per_array // 2
+    (least_weight, _), (least, _) = limits(device)
+    for weight, first, value in product([least_weight, 127, -1, 0], [least_weight, 127, 0], [least, 127, -1]):
+        # Different weights in the first rows: no row phase may rely on the others for its sum to be small.
+        weights = integers(*[[weight]] * half, *[[first]] * half)
+        expected = half * value * (weight + first)
+        assert written(device, weights).multiply(integers([value] * 2 * half)).tolist() == [expected]
+
+
+@pytest.mark.parametrize("saves", [False, True])
+@pytest.mark.parametrize("dac_bits", [1, 2, 3])
+@pytest.mark.parametrize("cell_bits", [1, 2])
+@pytest.mark.parametrize("active_rows", [4, 5])
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("inputs", Inputs)
+def test_one_bit_less_than_lossless_loses_something(
+    inputs: Inputs, encoding: Encoding, active_rows: int, cell_bits: int, dac_bits: int, saves: bool
+) -> None:
+    device = TINY.vary_all(
+        {
+            "bits.activation": dac_bits + (inputs is Inputs.SIGN_MAGNITUDE),
+            "bits.weight": cell_bits + (encoding is not Encoding.OFFSET),
+            "array.rows": 10,
+            "array.cols": 10**5,
+            "array.active_rows": active_rows,
+            "array.cell_bits": cell_bits,
+            "array.dac_bits": dac_bits,
+            "array.adc_saves_bit": saves,
+            "array.inputs": inputs.value,
+            "array.encoding": encoding.value,
+        }
+    )
+    (least_weight, most_weight), (least, most) = limits(device)
+    weights = integers(*product(range(least_weight, most_weight + 1), repeat=active_rows)).T  # a filter for each
+    exact = written(lossless(device), weights)
+    fewer = written(with_adc_bits(device, device.array.lossless_adc_bits - 1), weights)
+    lost = False
+    for value in (least, most, -1):
+        operand = integers([value] * active_rows)
+        assert (exact.multiply(operand) == operand @ weights).all()
+        lost = lost or bool((fewer.multiply(operand) != operand @ weights).any())
+    assert lost
+
+
+@given(st.data())
+def test_a_digital_array_never_saturates(data: st.DataObject) -> None:
+    said = data.draw(devices()).to_json()
+    said["array"] = {name: value for name, value in said["array"].items() if not name.startswith("adc")}
+    device = Device.from_json(said | {"array": said["array"] | {"digital": True}})
+    weights, inputs = data.draw(operands(device))
+    assert (written(device, weights).multiply(inputs) == inputs @ weights).all()
+
+
+@given(st.data())
+def test_columns_read_at_once_change_no_value(data: st.DataObject) -> None:
+    device = data.draw(devices())
+    other = device.vary("array.active_cols", data.draw(st.integers(1, device.array.cols)))
+    weights, inputs = data.draw(operands(device))
+    assert (written(device, weights).multiply(inputs) == written(other, weights).multiply(inputs)).all()
 
 
 @given(st.data())
@@ -110,10 +189,9 @@ def test_too_few_adc_bits_saturate_the_column() -> None:
 @given(st.data())
 def test_too_few_adc_bits_change_nothing_while_sums_are_small(data: st.DataObject) -> None:
     device = lossless(data.draw(devices()))
-    fewer = device.vary("array.adc_bits", data.draw(st.integers(1, device.array.lossless_adc_bits)))
+    fewer = with_adc_bits(device, data.draw(st.integers(1, device.array.lossless_adc_bits)))
     weights, inputs = data.draw(operands(device))
-    most = fewer.array.active_rows * (2**fewer.array.dac_bits - 1) * (2**fewer.array.cell_bits - 1)
-    if most < 2**fewer.array.adc_bits:
+    if fewer.array.largest_sum < 2 ** (fewer.array.adc_bits - fewer.array.signed_sums):
         assert (written(fewer, weights).multiply(inputs) == inputs @ weights).all()
 
 
@@ -122,7 +200,53 @@ def test_more_adc_bits_than_lossless_change_nothing(data: st.DataObject) -> None
     device = lossless(data.draw(devices()))
     weights, inputs = data.draw(operands(device))
     expected = written(device, weights).multiply(inputs)
-    assert (written(device.vary("array.adc_bits", 32), weights).multiply(inputs) == expected).all()
+    assert (written(with_adc_bits(device, 32), weights).multiply(inputs) == expected).all()
+
+
+def test_a_pair_of_word_lines_subtracts_before_the_converter() -> None:
+    # 7 + 7 + 7 - 7: the bit line sums up to 14, where two columns give 21 and 7.
+    rows = TINY.vary_all({"array.encoding": "differential_rows", "array.cell_bits": 3, "array.adc_saves_bit": False})
+    columns = rows.vary_all({"array.encoding": "differential_columns", "array.cols": 16})
+    weights, inputs = integers([7], [7], [7], [-7]), integers([1] * 4)
+    assert written(rows.vary("array.adc_bits", 5), weights).multiply(inputs).tolist() == [14]
+    assert written(columns.vary("array.adc_bits", 4), weights).multiply(inputs).tolist() == [15 - 7]
+    assert written(rows.vary("array.adc_bits", 3), weights).multiply(inputs).tolist() == [3]  # one bit is the sign
+    assert written(columns.vary("array.adc_bits", 3), weights).multiply(inputs).tolist() == [7 - 7]
+
+
+def test_the_most_negative_value_has_no_magnitude() -> None:
+    inputs = written(TINY.vary("array.inputs", "sign_magnitude"), integers([[1]] * 8))
+    with pytest.raises(BehaviourError, match="inputs from -128 to -128, 8 bits of sign and magnitude hold -127 to 127"):
+        inputs.multiply(integers([-128] * 8))
+    assert inputs.multiply(integers([-127] * 8)).tolist() == [8 * -127]
+    with pytest.raises(BehaviourError, match="weights from -128 to 1, 8 bits of sign and magnitude hold -127 to 127"):
+        Array(TINY.vary("array.encoding", "differential_rows")).write(integers([[-128], [1]]))
+
+
+@given(mappings())
+def test_the_arrays_are_read_as_often_as_the_events_say(drawn: tuple[Mapping, Device]) -> None:
+    mapping, device = drawn[0], lossless(drawn[1])
+    workload = mapping.workload
+    rng = np.random.default_rng(0)
+    (least_weight, most_weight), (least, most) = limits(device)
+    shape = (workload.groups, workload.reduction, workload.filters)
+    pixels = min(workload.pixels, 3)
+    weights = rng.integers(least_weight, most_weight + 1, shape)
+    inputs = rng.integers(least, most + 1, (pixels, workload.groups, workload.reduction))
+    results, chip = np.zeros((pixels, workload.groups, workload.filters), dtype=np.int64), Chip(device)
+    for address, (tile, row, column) in enumerate(product(*(range(mapping.tiles(axis)) for axis in TILE_AXES[:3]))):
+        groups = range(workload.groups)[tile * mapping.packed : (tile + 1) * mapping.packed]
+        rows = range(workload.reduction)[row * mapping.word_lines : (row + 1) * mapping.word_lines]
+        filters = range(workload.filters)[column * mapping.filters : (column + 1) * mapping.filters]
+        stored = np.zeros((len(groups), len(rows), len(groups), len(filters)), dtype=np.int64)
+        for place, group in enumerate(groups):  # each on the diagonal
+            stored[place, :, place] = weights[group][np.ix_(rows, filters)]
+        chip.program(address, stored.reshape(len(groups) * len(rows), -1))
+        for pixel in range(pixels):
+            found = chip.multiply(address, inputs[pixel][np.ix_(groups, rows)].reshape(-1))
+            results[pixel][np.ix_(groups, filters)] += found.reshape(len(groups), -1)
+    assert (results == np.einsum("pgk,gkf->pgf", inputs, weights)).all()
+    assert chip.activations * workload.pixels == events(mapping, device).products * pixels
 
 
 def test_an_array_starts_ready_to_write() -> None:

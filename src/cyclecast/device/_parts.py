@@ -225,16 +225,31 @@ class Array(Part):
         return 2 if self.encoding is Encoding.DIFFERENTIAL_ROWS else 1
 
     @property
-    def lossless_adc_bits(self) -> int:
-        """The resolution that loses nothing of a sum (Shafiee et al., ISCA 2016, section V).
+    def signed_sums(self) -> bool:
+        """Whether the sum of a bit line can be negative, so that its converter has a sign."""
+        return self.inputs is Inputs.SIGN_MAGNITUDE or self.encoding is Encoding.DIFFERENTIAL_ROWS
 
-        Of a differential encoding only one of two cells adds up, so that half the word lines, or a half of the range
-        that has no sign, says the most that a sum can be.
+    @property
+    def flips_columns(self) -> bool:
+        """Whether columns are stored flipped to save a bit; a sum over differential rows would only change its sign."""
+        return self.adc_saves_bit and self.encoding is not Encoding.DIFFERENTIAL_ROWS
+
+    @property
+    def largest_sum(self) -> int:
+        """The most that one bit line can add up in one read, whatever its sign.
+
+        Of a pair of word lines only one adds up; a flipped column holds at most half of what its cells can.
         """
-        summands = (-(-self.active_rows // self.rows_per_weight) - 1).bit_length()
-        both = self.dac_bits > 1 and self.cell_bits > 1
-        signed = self.encoding is Encoding.DIFFERENTIAL_ROWS
-        return max(1, summands + self.dac_bits + self.cell_bits - (not both) - self.adc_saves_bit + signed)
+        cells = -(-self.active_rows // self.rows_per_weight) * ((1 << self.cell_bits) - 1)
+        return (cells // 2 if self.flips_columns else cells) * ((1 << self.dac_bits) - 1)
+
+    @property
+    def lossless_adc_bits(self) -> int:
+        """The least resolution that tells all sums apart, a sign included.
+
+        For as many active rows as a power of two this is the formula of Shafiee et al., ISCA 2016, section V.
+        """
+        return max(1, self.largest_sum.bit_length() + self.signed_sums)
 
 
 class Pipeline(Part):

@@ -1,23 +1,31 @@
-"""The behaviour model of one memristor array: states, bit-serial inputs, sliced weights, converters.
+"""The behaviour model of one array: states, encoded weights, input steps, converters.
 
 An array is either write-only or read-only (the WO and RO of the poster's figure, read as two phases of an array;
 its wording is not explained by any source): weights are programmed in the state WRITE, products are taken in the
 state READ. Anything else is a `BehaviourError`.
 
-The arithmetic is ISAAC's (Shafiee et al., ISCA 2016, section V): weights are stored with an offset of half their
-range, `cell_bits` in each of several neighbouring columns; inputs arrive as two's complement, `dac_bits` per input
-step, the highest bit counting negatively (wider DACs take inputs with an offset, too, which keeps the number of steps);
-a further column sums the inputs, from which offset and flips are corrected.
+Weights are stored `cell_bits` in each of several neighbouring columns, in one of three encodings:
+
+* with an offset of half their range (Shafiee et al., ISAAC, ISCA 2016, section V); a further column sums the inputs,
+  from which offset and flips are corrected;
+* their magnitude in the positive or the negative one of two columns, converted apart;
+* their magnitude in one of a pair of word lines driven with opposite signs, so that the bit line itself subtracts
+  (Wan et al., NeuRRAM, Nature 2022).
+
+Inputs arrive `dac_bits` per step, as two's complement, the highest bit counting negatively (wider DACs take inputs
+with an offset, too, which keeps the number of steps), or as a magnitude whose sign is the polarity of the drive. A sign
+and a magnitude have no room for the most negative value. How many bit lines are read at once changes no value.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclecast.device import Device
+from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.errors import BehaviourError
 
 Integers = NDArray[np.int64]
@@ -57,81 +65,116 @@ class Array:
         """Program integer weights, word lines x filters; only in the state WRITE."""
         if self.state is not State.WRITE:
             raise BehaviourError(self.name, "a write", "the array is in the state read", "to_write() first")
-        array, bits = self.device.array, self.device.bits.weight
-        lines, filters = weights.shape
-        if lines > array.rows or filters > self.device.filters_per_array:
+        array, lines = self.device.array, self.device.word_lines_per_array
+        if weights.shape[0] > lines or weights.shape[1] > self.device.filters_per_array:
             raise BehaviourError(
                 self.name,
-                f"{lines} x {filters} weights",
-                f"the array holds {array.rows} x {self.device.filters_per_array}",
+                f"{weights.shape[0]} x {weights.shape[1]} weights",
+                f"the array holds {lines} x {self.device.filters_per_array}",
                 "smaller tiles",
             )
-        self._require_range("weights", weights, bits)
-        offset = weights.astype(np.int64) + (1 << (bits - 1))
-        shifts = np.arange(self.device.slices) * array.cell_bits
-        cells = (offset[:, :, None] >> shifts) & self._cell_most
+        self._require_range("weights", weights, self.device.bits.weight, array.encoding is not Encoding.OFFSET)
+        cells = self._cells(weights.astype(np.int64))
         self._phases = [
-            self._encoded(cells[first : first + array.active_rows]) for first in range(0, lines, array.active_rows)
+            self._stored(cells[first : first + array.active_rows]) for first in range(0, len(cells), array.active_rows)
         ]
         self._weight_sums = weights.astype(np.int64).sum(axis=0)
 
     def multiply(self, inputs: Integers) -> Integers:
-        """The product of one input vector (one value per word line) with the weights; only in the state READ.
+        """The product of one input vector (one value per row of weights) with the weights; only in the state READ.
 
-        Exact while the converters can tell all sums apart (`Array.lossless_adc_bits`); beyond that, sums saturate.
+        Exact while the converters can tell all sums apart (`Array.lossless_adc_bits`), and where there are none;
+        beyond that, sums saturate.
         """
         if self.state is not State.READ:
             raise BehaviourError(self.name, "a read", "the array is in the state write", "to_read() first")
-        lines = sum(len(cells) for cells, _ in self._phases)
+        array, bits = self.device.array, self.device.bits.activation
+        lines = sum(len(cells) for cells, _ in self._phases) // array.rows_per_weight
         if inputs.shape != (lines,):
             raise BehaviourError(self.name, f"an input of shape {inputs.shape}", f"there are {lines} word lines")
-        bits = self.device.bits.activation
-        self._require_range("inputs", inputs, bits)
+        self._require_range("inputs", inputs, bits, array.inputs is Inputs.SIGN_MAGNITUDE)
         self.activations += 1
-        offset = 0 if self.device.array.dac_bits == 1 else 1 << (bits - 1)
+        offset = 1 << (bits - 1) if array.inputs is Inputs.TWOS_COMPLEMENT and array.dac_bits > 1 else 0
         total = -offset * self._weight_sums
-        slice_weights = 1 << (np.arange(self.device.slices) * self.device.array.cell_bits)
-        for step_weight, pulses in self._input_steps(inputs.astype(np.int64) + offset, bits):
-            sums, count = self._sums(pulses)
-            total += step_weight * (sums @ slice_weights - (count << (self.device.bits.weight - 1)))
+        for step_weight, pulses in self._input_steps(inputs.astype(np.int64) + offset):
+            total += step_weight * (self._sums(pulses) @ self._column_weights - pulses.sum() * self._weight_offset)
         return total
 
-    def _input_steps(self, inputs: Integers, bits: int) -> list[tuple[int, Integers]]:
-        """What each step counts for, and the values that the DACs drive."""
-        width = self.device.array.dac_bits
-        places = range(0, bits, width)
-        steps = [(1 << place, (inputs >> place) & ((1 << width) - 1)) for place in places]
-        if width == 1:
-            steps[-1] = (-steps[-1][0], steps[-1][1])
-        return steps
+    @property
+    def _weight_offset(self) -> int:
+        return 1 << (self.device.bits.weight - 1) if self.device.array.encoding is Encoding.OFFSET else 0
 
-    def _sums(self, pulses: Integers) -> tuple[Integers, int]:
-        """What the converters make of each column, flips undone, and the sum of the inputs (the unit column)."""
-        total, first = np.zeros(self._phases[0][1].shape, dtype=np.int64), 0
-        for cells, flipped in self._phases:
-            active = pulses[first : first + len(cells)]
-            first += len(cells)
-            column = np.minimum(np.tensordot(active, cells, axes=1), (1 << self.device.array.adc_bits) - 1)
-            total += column + flipped * (self._cell_most * active.sum() - 2 * column)
-        return total, int(pulses.sum())
+    @property
+    def _column_weights(self) -> Integers:
+        """What each of the columns of a weight counts for."""
+        slices = 1 << (np.arange(self.device.slices) * self.device.array.cell_bits)
+        pairs = self.device.array.encoding is Encoding.DIFFERENTIAL_COLUMNS
+        return np.concatenate((slices, -slices)) if pairs else slices
 
-    def _encoded(self, cells: Integers) -> tuple[Integers, Integers]:
+    def _cells(self, weights: Integers) -> Integers:
+        """What the cells hold: word lines x filters x columns of a weight."""
+        encoding = self.device.array.encoding
+        if encoding is Encoding.OFFSET:
+            return self._sliced(weights + self._weight_offset)
+        positive, negative = self._sliced(np.maximum(weights, 0)), self._sliced(np.maximum(-weights, 0))
+        if encoding is Encoding.DIFFERENTIAL_COLUMNS:
+            return np.concatenate((positive, negative), axis=2)
+        return np.stack((positive, negative), axis=1).reshape(-1, *positive.shape[1:])
+
+    def _sliced(self, values: Integers) -> Integers:
+        return (values[:, :, None] >> (np.arange(self.device.slices) * self.device.array.cell_bits)) & self._cell_most
+
+    def _stored(self, cells: Integers) -> tuple[Integers, Integers]:
         """The cells of one row phase as they are stored; a flipped column sums up to at most half of its range."""
         flipped = cells.sum(axis=0) * 2 > len(cells) * self._cell_most
-        if not self.device.array.adc_saves_bit:
+        if not self.device.array.flips_columns:
             flipped = np.zeros_like(flipped)
         return np.where(flipped, self._cell_most - cells, cells), flipped.astype(np.int64)
+
+    def _input_steps(self, inputs: Integers) -> Iterator[tuple[int, Integers]]:
+        """What each step counts for, and what the DACs drive; a negative value drives with the other polarity."""
+        array, place = self.device.array, 0
+        signed = array.inputs is Inputs.SIGN_MAGNITUDE
+        for bits in self.device.step_bits:
+            values = ((np.abs(inputs) if signed else inputs) >> place) & ((1 << bits) - 1)
+            highest = place + bits == self.device.bits.activation and array.dac_bits == 1
+            yield (-1 if highest and not signed else 1) << place, np.sign(inputs) * values if signed else values
+            place += bits
+
+    def _sums(self, pulses: Integers) -> Integers:
+        """What the converters make of each column, flips undone."""
+        lines = pulses
+        if self.device.array.encoding is Encoding.DIFFERENTIAL_ROWS:
+            lines = np.stack((pulses, -pulses), axis=1).reshape(-1)
+        total, first = np.zeros(self._phases[0][1].shape, dtype=np.int64), 0
+        for cells, flipped in self._phases:
+            active = lines[first : first + len(cells)]
+            first += len(cells)
+            column = self._converted(np.tensordot(active, cells, axes=1))
+            total += column + flipped * (self._cell_most * active.sum() - 2 * column)
+        return total
+
+    def _converted(self, sums: Integers) -> Integers:
+        """The sums as the converters tell them; a digital array has none."""
+        array = self.device.array
+        if array.digital:
+            return sums
+        if array.signed_sums:
+            return np.clip(sums, -(1 << (array.adc_bits - 1)), (1 << (array.adc_bits - 1)) - 1)
+        return np.minimum(sums, (1 << array.adc_bits) - 1)
 
     @property
     def _cell_most(self) -> int:
         return (1 << self.device.array.cell_bits) - 1
 
-    def _require_range(self, what: str, values: Integers, bits: int) -> None:
+    def _require_range(self, what: str, values: Integers, bits: int, magnitudes: bool) -> None:
         least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+        if magnitudes and bits > 1:
+            least = -most
         if values.size and (values.min() < least or values.max() > most):
             raise BehaviourError(
                 self.name,
                 f"{what} from {values.min()} to {values.max()}",
-                f"{bits} bits hold {least} to {most}",
+                f"{bits} bits {'of sign and magnitude ' if magnitudes else ''}hold {least} to {most}",
                 "values quantised to the device's bits",
             )
