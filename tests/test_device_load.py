@@ -23,7 +23,8 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def test_library_names() -> None:
-    assert library() == Device.library() == ("hermes64", "isaac", "isaac16", "puma", "tiny")
+    names = ("hermes64", "isaac", "isaac16", "isaac_ou", "jia2020", "neurram", "puma", "tiny", "yan2022")
+    assert library() == Device.library() == names
 
 
 @pytest.mark.parametrize("name", library())
@@ -127,7 +128,7 @@ def test_no_damaged_device_raises_anything_else(data: st.DataObject) -> None:
 
 
 def test_an_unknown_name_lists_the_library() -> None:
-    listed = "hermes64, isaac, isaac16, puma, tiny"
+    listed = "hermes64, isaac, isaac16, isaac_ou, jia2020, neurram, puma, tiny, yan2022"
     expected = f"^device 'isac': no such device in the library, there are {listed}; try 'isaac', or './isac'"
     with pytest.raises(DeviceError, match=expected):
         load("isac")
