@@ -54,6 +54,26 @@ class TestDevice:
         assert as_json("device", "check", "isaac")["arrays"] == 168 * 12 * 8
         assert as_json("device", "check", "isaac")["exact"] is True
 
+    def test_check_says_what_the_device_can_do(self) -> None:
+        isaac = as_json("device", "check", "isaac16")
+        assert isaac["peak_tops"] == pytest.approx(16128 * 128 * 16 * 2 / 1.6e-6 / 1e12)
+        assert isaac["watts"] == pytest.approx(65.8, abs=0.1)  # Table I of the paper
+        assert isaac["square_millimetres"] == pytest.approx(85.4, abs=0.1)
+        assert isaac["tops_per_watt"] == isaac["peak_tops"] / isaac["watts"]
+        assert "peak 41.29 TOPS, 0.6274 TOPS/W, 65.81 W, 85.42 mm2" in run("device", "check", "isaac16").stdout
+        tiny = as_json("device", "check", "tiny")
+        assert [tiny[name] for name in ("watts", "tops_per_watt", "square_millimetres")] == [None] * 3
+        assert "power and area are not stated" in run("device", "check", "tiny").stdout
+
+    def test_check_knows_digital_arrays(self, tmp_path: Path) -> None:
+        said = Device.load("tiny").to_json()
+        said["array"] = {name: value for name, value in said["array"].items() if not name.startswith("adc")}
+        said["array"]["digital"] = True
+        path = tmp_path / "digital.yaml"
+        path.write_text(Device.from_json(said).to_yaml(), encoding="utf-8")
+        assert as_json("device", "check", path)["adc_bits"] is None
+        assert "digital sums (exact)" in run("device", "check", path).stdout
+
     def test_check_warns_of_lossy_converters(self, tmp_path: Path) -> None:
         path = tmp_path / "lossy.yaml"
         path.write_text(Device.load("isaac").vary("array.adc_bits", 6).to_yaml(), encoding="utf-8")
@@ -91,6 +111,27 @@ class TestTune:
         result = json.loads((tuned / "result.json").read_text(encoding="utf-8"))
         assert result["total"]["fs"] == sum(w["count"] * w["timing"]["total_fs"] for w in result["workloads"])
         assert result["total"]["macs"] == sum(w["count"] * w["macs"] for w in result["workloads"])
+
+    def test_totals_say_what_the_host_takes(self, tuned: Path) -> None:
+        result = json.loads((tuned / "result.json").read_text(encoding="utf-8"))
+        total = result["total"]
+        assert total["host_fs"] == sum(operator["fs"] for operator in result["host"]) > 0
+        assert total["with_host_fs"] == total["fs"] + total["host_fs"]
+        assert {operator["name"] for operator in result["host"] if operator["fs"] == 0} <= {"reshape"}
+        assert 0 < total["coverage"] < 1
+
+    @pytest.mark.parametrize("timing", ["analytical", "poster"])
+    def test_every_time_lies_between_its_bounds(self, timing: str, model: Path) -> None:
+        for workload in as_json("estimate", model, "--timing", timing)["workloads"]:
+            why = workload["why"]
+            assert why["lower_fs"] <= workload["timing"]["total_fs"] <= why["upper_fs"]
+            assert why["warning"] is None
+            assert (why["energy"] is None) == (timing == "poster")
+
+    def test_estimate_explains(self, model: Path) -> None:
+        printed = run("estimate", model).stdout
+        for text in ("helps most", "x work", "hyper_transport", "on the host", "by its roofline", "of all operations"):
+            assert text in printed
 
     def test_verify_agrees_with_onnxruntime(self, tuned: Path, model: Path) -> None:
         (output,) = as_json("verify", tuned, model)["outputs"]

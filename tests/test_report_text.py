@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("tvm")
@@ -8,10 +10,12 @@ from rich.console import Console
 
 from cyclecast.decisions import grant
 from cyclecast.device import Device
-from cyclecast.report import mapping_text, short_time, tuned_info, tuned_table
-from cyclecast.timing import Analytical
+from cyclecast.energy import energy
+from cyclecast.report import mapping_text, short_energy, short_time, tuned_info, tuned_table
+from cyclecast.sensitivity import sensitivity
+from cyclecast.timing import Analytical, Fixed, Poster, bounds
 from cyclecast.tuning import Tuned, TunedWorkload
-from cyclecast.units import Time
+from cyclecast.units import Energy, Time
 from cyclecast.workload import HostOperator, Member, Network, Workload
 from strategies import matrix_vector
 
@@ -66,22 +70,78 @@ def tuned() -> Tuned:
         (HostOperator("softmax", 4, 8000, 3200), HostOperator("relu", 3, 0, 0)),
         program=None,
     )
-    return Tuned(network, TINY, (entry(large, 2, True), entry(small, 1, False)))
+    return Tuned(network, TINY, (entry(large, 2, True), entry(small, 1, False)), Analytical())
 
 
 def test_the_information_counts_every_occurrence() -> None:
     result = tuned()
     info = tuned_info(result)
     first, second = (entry.timing for entry in result.workloads)
+    arrays, host = (2 * first.total + second.total).femtoseconds, Time.parse("1 us").femtoseconds
     assert info["total"] == {
         "macs": 2 * 900 + 16,
         "cycles": 2 * first.cycles + second.cycles,
-        "fs": (2 * first.total + second.total).femtoseconds,
+        "fs": arrays,
+        "host_fs": host,  # 8000 operations at 8 a nanosecond
+        "with_host_fs": arrays + host,
+        "coverage": 2 * 1816 / (2 * 1816 + 8000),
+        "energy_aj": None,  # tiny states no components
         "reused": 1,
     }
     assert [workload["count"] for workload in info["workloads"]] == [2, 1]
     assert [workload["arrays"] for workload in info["workloads"]] == [8, 1]
     assert info["device"]["digest"] == TINY.digest
+
+
+def test_every_workload_is_explained() -> None:
+    result = tuned()
+    why = tuned_info(result)["workloads"][0]["why"]
+    entry = result.workloads[0]
+    limits = bounds(entry.mapping, TINY)
+    assert sum(phase["share"] for phase in why["phases"] if not phase["hidden"]) == pytest.approx(1)
+    assert (why["lower_fs"], why["lower_by"]) == (limits.lower.femtoseconds, limits.lower_by)
+    assert why["upper_fs"] == limits.upper.femtoseconds
+    assert why["above_lower"] == entry.timing.total / limits.lower
+    assert (why["warning"], why["energy"]) == (None, None)
+    gains = sensitivity(entry.mapping, TINY, Analytical())
+    assert [gain["field"] for gain in why["gains"]] == [gain.field for gain in gains]
+    assert why["gains"][0]["saved"] == gains[0].saved / entry.timing.total
+
+
+def test_energy_where_the_device_has_components_and_the_model_counts() -> None:
+    """ISAAC's links draw 10.4 W from the first input to the last result; the poster knows one PE of them all."""
+    isaac = Device.load("isaac")
+    workload = matrix_vector(128, 32, pixels=10)
+    mapping = grant(workload, isaac, {})
+    network = Network("net", (Member(workload, 3, "small"),), (), program=None)
+    for model in (Analytical(), Poster()):
+        timing = model.time(mapping, isaac)
+        entry = TunedWorkload(network.members[0], mapping, timing, 1, False)
+        info = tuned_info(Tuned(network, isaac, (entry,), model))
+        found = info["workloads"][0]["why"]["energy"]
+        assert (found is None) == isinstance(model, Poster)
+        if found:
+            spent = energy(mapping, isaac, timing)
+            assert found["aj"] == spent.total.attojoules == sum(part["aj"] for part in found["components"])
+            assert found["components"][0]["name"] == "hyper_transport"
+            assert info["total"]["energy_aj"] == 3 * found["aj"]
+            assert "hyper_transport" in text_of(info)
+
+
+def test_a_time_that_cannot_be_is_pointed_out() -> None:
+    result = tuned()
+    entry = result.workloads[0]
+    for model, text in ((Fixed(1), "below what its"), (Fixed(10**9), "above that of everything one after another")):
+        wrong = replace(entry, timing=model.time(entry.mapping, TINY))
+        shown = text_of(tuned_info(Tuned(result.network, TINY, (wrong,), model)))
+        assert f"warning: small: the time is {text}" in shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"), [("0 aJ", "0 aJ"), ("12.3456 uJ", "12.35 uJ"), ("999.99 nJ", "1 uJ"), ("2 J", "2 J")]
+)
+def test_short_energy(amount: str, expected: str) -> None:
+    assert short_energy(Energy.parse(amount)) == expected
 
 
 def text_of(info: dict[str, object]) -> str:
@@ -98,8 +158,11 @@ def test_the_table_shows_what_the_information_says() -> None:
         shown = [workload["name"], workload["mapping"]["text"], f"{workload['timing']['cycles']:,}"]
         assert [value for value in shown if value not in text] == []
     assert "net on tiny" in text
+    for row in ("write ", "x work", "array.dac_bits 1 -> 2: -", "softmax"):
+        assert row in text
     assert f"total: {info['total']['cycles']:,} cycles" in text
-    assert "in 3 operators (2 distinct); 7 operators stay on the host, untimed, 1 of 2 workloads reused" in text
+    assert "in 3 operators (2 distinct), 31.2% of all operations, 1 of 2 workloads reused" in text
+    assert "with 7 operators on the host: 1 us by its roofline, 9.38 us one after another" in text
 
 
 def test_the_table_says_nothing_of_reuse_where_there_is_none() -> None:

@@ -169,29 +169,13 @@ def device_check(
     as_json: JsonOption = False,
 ) -> None:
     """Check a device file, and say what follows from it."""
-    loaded = Device.load(device)
-    array = loaded.array
-    lossless = array.adc_bits >= array.lossless_adc_bits
-    info = {
-        "name": loaded.name,
-        "digest": loaded.digest,
-        "arrays": loaded.arrays,
-        "slices": loaded.slices,
-        "input_steps": loaded.input_steps,
-        "filters_per_array": loaded.filters_per_array,
-        "adc_bits": array.adc_bits,
-        "lossless_adc_bits": array.lossless_adc_bits,
-        "exact": lossless,
-    }
+    from cyclecast.report import device_info, device_text
+
+    info = device_info(Device.load(device))
     if as_json:
         _print_json(info)
-        return
-    exact = "sums are exact" if lossless else f"sums saturate, exact ones need {array.lossless_adc_bits} bits"
-    _console().print(
-        f"{loaded.name} is fine: {loaded.arrays:,} arrays, {loaded.slices} slices a weight, {loaded.filters_per_array} "
-        f"filters an array, {loaded.input_steps} input steps, {array.adc_bits}-bit ADCs ({exact})",
-        highlight=False,
-    )
+    else:
+        _console().print(device_text(info), soft_wrap=True)
 
 
 @device_app.command("show")

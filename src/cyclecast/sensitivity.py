@@ -43,6 +43,8 @@ class Gain:
     """As in `Device.vary`."""
     before: str
     after: str
+    change: str
+    """For a reader: "-10 %", or the values before and after."""
     time: Time
     """Of the same mapping on the better device."""
     saved: Time
@@ -59,7 +61,9 @@ def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[G
             continue  # more than the device can have, or nothing that it has
         time = model.time(mapping, better).total
         if time.femtoseconds < now:
-            found.append(Gain(field, _text(before), _text(after), time, Time(now - time.femtoseconds)))
+            found.append(
+                Gain(field, _text(before), _text(after), _change(before, after), time, Time(now - time.femtoseconds))
+            )
     return tuple(sorted(found, key=lambda gain: (gain.time, gain.field)))
 
 
@@ -115,6 +119,12 @@ def _better(field: str, value: Any) -> Any:
 
 def _tenth_more(amount: int) -> int:
     return max(amount + 1, amount * 11 // 10)
+
+
+def _change(before: Any, after: Any) -> str:
+    if isinstance(before, Time):
+        return "-10 %"
+    return "+10 %" if isinstance(before, Frequency | Bandwidth) else f"{_text(before)} -> {_text(after)}"
 
 
 def _text(value: Any) -> str:

@@ -47,6 +47,8 @@ class Tuned:
     network: Network
     device: Device
     workloads: tuple[TunedWorkload, ...]
+    model: TimingModel
+    """The clock of the search."""
 
     @property
     def total(self) -> Time:
@@ -75,7 +77,7 @@ def estimate(network: Network, device: Device, *, timing: str | TimingModel = "a
     for member in network.members:
         record = _default(member, device, model)
         workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False))
-    return Tuned(network, device, tuple(workloads))
+    return Tuned(network, device, tuple(workloads), model)
 
 
 def tune(
@@ -104,7 +106,7 @@ def tune(
         for position, (member, default) in enumerate(zip(network.members, defaults, strict=True)):
             job = _Job(position, member, device, model, chosen, trials, seed, records, progress)
             workloads.append(job.run(network.program[member.kernel], default))
-    return Tuned(network, device, tuple(workloads))
+    return Tuned(network, device, tuple(workloads), model)
 
 
 @dataclass(frozen=True, slots=True)

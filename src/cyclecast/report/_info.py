@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.report._why import Why, host_info
 
 if TYPE_CHECKING:
     from cyclecast.tuning import Tuned, TunedWorkload
@@ -16,18 +17,33 @@ MARKS = {"group": "g", "row": "r", "column": "c", "pixel": "p"}
 
 def tuned_info(tuned: Tuned) -> dict[str, Any]:
     """Everything about a tuned or estimated network; documented in `docs/json.md`."""
+    workloads = [_workload_info(entry, tuned) for entry in tuned.workloads]
+    host = host_info(tuned.network, tuned.device)
+    on_host = sum(operator["fs"] for operator in host)
     return {
         "network": tuned.network.name,
         "device": {"name": tuned.device.name, "digest": tuned.device.digest},
-        "workloads": [_workload_info(entry, tuned) for entry in tuned.workloads],
-        "host": [asdict(operator) for operator in tuned.network.host],
+        "workloads": workloads,
+        "host": host,
         "total": {
             "macs": tuned.network.macs,
             "cycles": sum(entry.member.count * entry.timing.cycles for entry in tuned.workloads),
             "fs": tuned.total.femtoseconds,
+            "host_fs": on_host,
+            "with_host_fs": tuned.total.femtoseconds + on_host,
+            "coverage": tuned.network.coverage,
+            "energy_aj": _energy(workloads),
             "reused": sum(entry.reused for entry in tuned.workloads),
         },
     }
+
+
+def _energy(workloads: list[dict[str, Any]]) -> int | None:
+    """Of all occurrences, or nothing where it is not known of one."""
+    spent = [(workload["count"], workload["why"]["energy"]) for workload in workloads]
+    if not spent or any(energy is None for _, energy in spent):
+        return None
+    return sum(int(count * energy["aj"]) for count, energy in spent)
 
 
 def _workload_info(entry: TunedWorkload, tuned: Tuned) -> dict[str, Any]:
@@ -51,6 +67,7 @@ def _workload_info(entry: TunedWorkload, tuned: Tuned) -> dict[str, Any]:
             "temporal": asdict(entry.mapping.temporal),
         },
         "timing": entry.timing.to_json(),
+        "why": Why(entry.mapping, tuned.device, tuned.model, entry.timing).info(),
         "arrays": entry.mapping.arrays,
         "array_utilisation": entry.mapping.utilisation(tuned.device),
         "candidates": entry.candidates,

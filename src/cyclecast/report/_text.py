@@ -8,11 +8,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cyclecast.units import Time
+from cyclecast.units import Energy, Time
 
 LEGEND = (
     "mapping: word lines x filters of an array | LEVEL with g groups, r row tiles, c column tiles, p replicas side by "
     "side | time with passes (g, r, c) and steps (p)"
+)
+
+WHY_LEGEND = (
+    "phases: shares of the time, in brackets the longest that is hidden | least: how many times what no mapping beats, "
+    "and what takes that long |\nhelps most: the same mapping with one field of the device a tenth better, or by a step"
 )
 
 
@@ -37,7 +42,70 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
             timing["bound"],
             f"{workload['array_utilisation']:.1%}",
         )
-    return Group(table, Text(LEGEND, style="dim"), Text(_totals(info)))
+    legend, why_legend = (Text(text, style="dim") for text in (LEGEND, WHY_LEGEND))
+    host = (host_table(info),) if info["host"] else ()
+    return Group(table, legend, why_table(info), why_legend, *host, Text(_warnings(info) + _totals(info)))
+
+
+def why_table(info: dict[str, Any]) -> Table:
+    """What makes up each time, how far it is from the least, what would help, and what it costs."""
+    table = Table(title="why", title_justify="left")
+    spent = any(workload["why"]["energy"] for workload in info["workloads"])
+    for column in ("workload", "phases, %", "least", "helps most"):
+        table.add_column(column, overflow="fold")
+    if spent:
+        table.add_column("energy", justify="right")
+        table.add_column("most of it")
+    for workload in info["workloads"]:
+        why = workload["why"]
+        row = (workload["name"], _phases(why["phases"]), _least(why), _gain(why["gains"]))
+        table.add_row(*row, *(_energy(why["energy"]) if spent else ()))
+    return table
+
+
+def host_table(info: dict[str, Any]) -> Table:
+    """What stays on the host, the longest first."""
+    table = Table(title="on the host", title_justify="left")
+    table.add_column("operator")
+    for column in ("count", "operations", "bytes", "time", "share"):
+        table.add_column(column, justify="right")
+    for operator in sorted(info["host"], key=lambda operator: (-operator["fs"], operator["name"])):
+        numbers = (operator["count"], operator["operations"], operator["bytes"])
+        cells = [f"{number:,}" for number in numbers]
+        table.add_row(operator["name"], *cells, short_time(Time(operator["fs"])), f"{operator['share']:.1%}")
+    return table
+
+
+def _phases(phases: list[dict[str, Any]]) -> str:
+    """Shares of the total, from half a percent on."""
+    shown = [phase for phase in phases if phase["share"] >= 0.005]
+    visible = ", ".join(f"{phase['name']} {100 * phase['share']:.0f}" for phase in shown if not phase["hidden"])
+    hidden = max((phase for phase in shown if phase["hidden"]), key=lambda phase: phase["share"], default=None)
+    return f"{visible} ({hidden['name']} {100 * hidden['share']:.0f})" if hidden else visible
+
+
+def _least(why: dict[str, Any]) -> str:
+    above = why["above_lower"]
+    return f"{float(f'{above:.3g}'):,g}x {why['lower_by']}" if above is not None else ""
+
+
+def _gain(gains: list[dict[str, Any]]) -> str:
+    if not gains:
+        return "nothing"
+    best = gains[0]
+    saved = 100 * best["saved"]
+    return f"{best['field']} {best['change']}: -{saved:.{0 if saved >= 9.95 else 1}f} %"
+
+
+def _energy(energy: dict[str, Any] | None) -> tuple[str, str]:
+    if not energy:
+        return "", ""
+    return short_energy(Energy(energy["aj"])), energy["components"][0]["name"]
+
+
+def _warnings(info: dict[str, Any]) -> str:
+    found = [(workload["name"], workload["why"]["warning"]) for workload in info["workloads"]]
+    return "".join(f"warning: {name}: {text}\n" for name, text in found if text)
 
 
 def _totals(info: dict[str, Any]) -> str:
@@ -45,15 +113,29 @@ def _totals(info: dict[str, Any]) -> str:
     host = sum(operator["count"] for operator in info["host"])
     count = sum(workload["count"] for workload in info["workloads"])
     reused = f", {total['reused']} of {len(info['workloads'])} workloads reused" if total["reused"] else ""
+    energy = f", {short_energy(Energy(total['energy_aj']))}" if total["energy_aj"] is not None else ""
+    arrays, on_host, together = (short_time(Time(total[name])) for name in ("fs", "host_fs", "with_host_fs"))
     return (
-        f"total: {total['cycles']:,} cycles, {short_time(Time(total['fs']))} for {total['macs'] / 1e6:,.1f} MMAC in "
-        f"{count} operators ({len(info['workloads'])} distinct); {host} operators stay on the host, untimed{reused}"
+        f"total: {total['cycles']:,} cycles, {arrays}{energy} for {total['macs'] / 1e6:,.1f} MMAC in {count} operators "
+        f"({len(info['workloads'])} distinct), {total['coverage']:.1%} of all operations{reused}\n"
+        f"with {host} operators on the host: {on_host} by its roofline, {together} one after another"
+    )
+
+
+def short_energy(energy: Energy) -> str:
+    """Four digits and a unit."""
+    return _short(
+        energy.attojoules, (("J", 10**18), ("mJ", 10**15), ("uJ", 10**12), ("nJ", 10**9), ("pJ", 10**6)), energy
     )
 
 
 def short_time(time: Time) -> str:
     """Four digits and a unit."""
-    for unit, size in (("s", 10**15), ("ms", 10**12), ("us", 10**9), ("ns", 10**6)):
-        if time.femtoseconds >= size * 0.99995:  # what rounds to 1 of the unit
-            return f"{float(f'{time.femtoseconds / size:.4g}'):,g} {unit}"
-    return str(time)
+    return _short(time.femtoseconds, (("s", 10**15), ("ms", 10**12), ("us", 10**9), ("ns", 10**6)), time)
+
+
+def _short(amount: int, units: tuple[tuple[str, int], ...], exact: Time | Energy) -> str:
+    for unit, size in units:
+        if amount >= size * 0.99995:  # what rounds to 1 of the unit
+            return f"{float(f'{amount / size:.4g}'):,g} {unit}"
+    return str(exact)

@@ -1,0 +1,99 @@
+"""Why a workload takes as long as it does: phases, bounds, energy, and the field of the device that would help most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cyclecast.device import Device
+from cyclecast.energy import energy
+from cyclecast.mapping import Mapping
+from cyclecast.sensitivity import Gain, sensitivity
+from cyclecast.timing import Bounds, Timing, TimingModel, bounds_of
+from cyclecast.units import Time
+from cyclecast.workload import Network, host_time
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What explains one timing."""
+
+    mapping: Mapping
+    device: Device
+    model: TimingModel
+    timing: Timing
+
+    def info(self) -> dict[str, Any]:
+        """Plain values; documented in `docs/json.md`."""
+        total, bounds = self.timing.total, bounds_of(self.model, self.mapping, self.device)
+        return {
+            "phases": [
+                {"name": phase.name, "share": share(phase.time, total), "hidden": phase.hidden}
+                for phase in self.timing.phases
+            ],
+            "lower_fs": bounds.lower.femtoseconds,
+            "lower_by": bounds.lower_by,
+            "upper_fs": bounds.upper.femtoseconds,
+            "above_lower": total / bounds.lower if bounds.lower > Time(0) else None,
+            "warning": warning(total, bounds),
+            "energy": self._energy(),
+            "gains": [_gain(gain, total) for gain in sensitivity(self.mapping, self.device, self.model)],
+        }
+
+    def _energy(self) -> dict[str, Any] | None:
+        """Nothing where the device states no components, or the timing does not count what spends energy (A17)."""
+        if self.timing.events is None:
+            return None
+        found = energy(self.mapping, self.device, self.timing)
+        if not found.shares:
+            return None
+        return {
+            "aj": found.total.attojoules,
+            "components": [
+                {"level": part.level, "name": part.component, "aj": part.amount.attojoules}
+                for part in sorted(found.shares, key=lambda part: -part.amount.attojoules)
+            ],
+        }
+
+
+def warning(total: Time, bounds: Bounds) -> str | None:
+    """What is wrong with a time that its bounds exclude."""
+    if total < bounds.lower:
+        return f"the time is below what its {bounds.lower_by} takes at least, {bounds.lower}"
+    if total > bounds.upper:
+        return f"the time is above that of everything one after another, {bounds.upper}"
+    return None
+
+
+def host_info(network: Network, device: Device) -> list[dict[str, Any]]:
+    """What stays on the host, with the roofline time of each kind of operator."""
+    times = [host_time(operator, device.host) for operator in network.host]
+    whole = sum(times, Time(0))
+    return [
+        {
+            "name": operator.name,
+            "count": operator.count,
+            "operations": operator.operations,
+            "bytes": operator.bytes,
+            "fs": time.femtoseconds,
+            "share": share(time, whole),
+        }
+        for operator, time in zip(network.host, times, strict=True)
+    ]
+
+
+def share(part: Time, whole: Time) -> float:
+    """How much of the whole a part is; 0 of nothing."""
+    return part / whole if whole > Time(0) else 0.0
+
+
+def _gain(gain: Gain, total: Time) -> dict[str, Any]:
+    return {
+        "field": gain.field,
+        "before": gain.before,
+        "after": gain.after,
+        "change": gain.change,
+        "fs": gain.time.femtoseconds,
+        "saved_fs": gain.saved.femtoseconds,
+        "saved": share(gain.saved, total),
+    }
