@@ -112,13 +112,13 @@ def _totals(info: dict[str, Any]) -> str:
     total = info["total"]
     host = sum(operator["count"] for operator in info["host"])
     count = sum(workload["count"] for workload in info["workloads"])
-    reused = f", {total['reused']} of {len(info['workloads'])} workloads reused" if total["reused"] else ""
+    reused = f"\n{total['reused']} of {len(info['workloads'])} workloads reused" if total["reused"] else ""
     energy = f", {short_energy(Energy(total['energy_aj']))}" if total["energy_aj"] is not None else ""
     arrays, on_host, together = (short_time(Time(total[name])) for name in ("fs", "host_fs", "with_host_fs"))
     return (
         f"total: {total['cycles']:,} cycles, {arrays}{energy} for {total['macs'] / 1e6:,.1f} MMAC in {count} operators "
-        f"({len(info['workloads'])} distinct), {total['coverage']:.1%} of all operations{reused}\n"
-        f"with {host} operators on the host: {on_host} by its roofline, {together} one after another"
+        f"({len(info['workloads'])} distinct), {total['coverage']:.1%} of all operations\n"
+        f"with {host} operators on the host: {on_host} by its roofline, {together} one after another{reused}"
     )
 
 
