@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from cyclecast.decisions import FILTERS, WORD_LINES, Decisions, decision_name, grant
-from cyclecast.device import Array, Bits, Component, Device, Level, Pipeline, Write
+from cyclecast.device import Array, Bits, Component, Device, Encoding, Event, Inputs, Level, Pipeline, Write
 from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
 from cyclecast.workload import Axis, Kind, Workload
@@ -21,6 +21,7 @@ energies = st.builds(Energy, st.just(0) | AMOUNTS)
 areas = st.builds(Area, st.just(0) | AMOUNTS)
 
 device_times = st.builds(Time, st.integers(min_value=1, max_value=10**9))
+port_limits = st.none() | st.builds(Bandwidth, st.integers(min_value=10**6, max_value=10**12))
 identifiers = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True)
 
 
@@ -30,29 +31,37 @@ def components(draw: st.DrawFn) -> tuple[Component, ...]:
     names = draw(st.lists(identifiers, max_size=3, unique=True))
     counts = st.integers(min_value=1, max_value=8)
     amounts = st.integers(min_value=0, max_value=10**13)
-    return tuple(
-        Component(
-            name=name,
-            count=draw(counts),
-            power=Power(draw(amounts)),
-            area=Area(draw(amounts)),
-            per=draw(counts),
+    found = []
+    for name in names:
+        event = draw(st.none() | st.sampled_from(Event))
+        stated = event is not None and (not event.has_peak or draw(st.booleans()))
+        found.append(
+            Component(
+                name=name,
+                count=draw(counts),
+                power=Power(draw(amounts)),
+                area=Area(draw(amounts)),
+                per=draw(counts),
+                event=event,
+                energy=Energy(draw(amounts)) if stated else None,
+            )
         )
-        for name in names
-    )
+    return tuple(found)
 
 
 @st.composite
 def levels(draw: st.DrawFn) -> tuple[Level, ...]:
     """One to four levels with different names."""
     names = draw(st.lists(identifiers, min_size=1, max_size=4, unique=True))
-    limits = st.none() | st.builds(Bandwidth, st.integers(min_value=10**6, max_value=10**12))
     return tuple(
         Level(
             name=name,
             count=draw(st.integers(min_value=1, max_value=6)),
-            input_bandwidth=draw(limits),
-            output_bandwidth=draw(limits),
+            input_bandwidth=draw(port_limits),
+            output_bandwidth=draw(port_limits),
+            shared_port=draw(st.booleans()),
+            merge_bandwidth=draw(port_limits),
+            merge_hop=Time(draw(st.sampled_from([0, 0, 7, 10**6]))),
             components=draw(components()),
         )
         for name in names
@@ -63,29 +72,42 @@ def levels(draw: st.DrawFn) -> tuple[Level, ...]:
 def arrays(draw: st.DrawFn, weight_bits: int = 8) -> Array:
     """An array with room for at least one weight."""
     cell_bits = draw(st.integers(min_value=1, max_value=4))
-    rows = draw(st.integers(min_value=1, max_value=256))
-    cols = draw(st.integers(min_value=-(-weight_bits // cell_bits), max_value=256))
-    return Array(
-        rows=rows,
-        cols=cols,
-        active_rows=draw(st.integers(min_value=1, max_value=rows)),
-        cell_bits=cell_bits,
-        dac_bits=draw(st.integers(min_value=1, max_value=4)),
-        adc_bits=draw(st.integers(min_value=1, max_value=12)),
-        adc_saves_bit=draw(st.booleans()),
-        adc_rate=Frequency(draw(st.integers(min_value=10**9, max_value=10**13))),
-        adcs=draw(st.integers(min_value=1, max_value=cols)),
-        adc_overlap=draw(st.booleans()),
-        read=draw(device_times),
-        write=Write(
-            pulse=draw(device_times),
-            verify=draw(device_times),
-            pulses=draw(st.integers(min_value=1, max_value=10)),
-            rows=draw(st.integers(min_value=1, max_value=rows)),
-            cols=draw(st.integers(min_value=1, max_value=cols)),
-            arrays=draw(st.integers(min_value=1, max_value=8)),
-        ),
+    encoding = draw(st.sampled_from(Encoding))
+    pair = 2 if encoding is Encoding.DIFFERENTIAL_ROWS else 1
+    columns = -(-weight_bits // cell_bits) * (2 if encoding is Encoding.DIFFERENTIAL_COLUMNS else 1)
+    rows = draw(st.integers(min_value=pair, max_value=256))
+    cols = draw(st.integers(min_value=columns, max_value=256))
+    everything = st.booleans()
+    said: dict[str, object] = {
+        "active_rows": rows if draw(everything) else draw(st.integers(min_value=pair, max_value=rows)),
+        "active_cols": cols if draw(everything) else draw(st.integers(min_value=1, max_value=cols)),
+        "skips_unused": draw(st.booleans()),
+        "encoding": encoding,
+        "dac_bits": draw(st.integers(min_value=1, max_value=4)),
+        "inputs": draw(st.sampled_from(Inputs)),
+        "input_pulse": draw(st.just(Time(0)) | device_times),
+        "read": draw(device_times),
+        "digital": draw(st.integers(min_value=0, max_value=3)) == 3,
+    }
+    if not said["digital"]:
+        said |= {
+            "adc_bits": draw(st.integers(min_value=1, max_value=12)),
+            "adc_saves_bit": draw(st.booleans()),
+            "adc_rate": Frequency(draw(st.integers(min_value=10**9, max_value=10**13))),
+            "adcs": draw(st.integers(min_value=1, max_value=cols)),
+            "adc_overlap": draw(st.booleans()),
+            "adc_bit_serial": draw(st.booleans()),
+            "adc_residue": draw(st.booleans()),
+        }
+    write = Write(
+        pulse=draw(device_times),
+        verify=draw(device_times),
+        pulses=draw(st.integers(min_value=1, max_value=10)),
+        rows=draw(st.integers(min_value=1, max_value=rows)),
+        cols=draw(st.integers(min_value=1, max_value=cols)),
+        arrays=draw(st.integers(min_value=1, max_value=8)),
     )
+    return Array.model_validate({"rows": rows, "cols": cols, "cell_bits": cell_bits, "write": write} | said)
 
 
 @st.composite
@@ -102,6 +124,8 @@ def devices(draw: st.DrawFn) -> Device:
         levels=draw(levels()),
         array=draw(arrays(weight_bits=bits.weight)),
         pipeline=Pipeline(fill=draw(st.integers(min_value=0, max_value=20))),
+        input_bandwidth=draw(port_limits),
+        output_bandwidth=draw(port_limits),
         components=draw(components()),
     )
 
@@ -141,14 +165,13 @@ def mappings(draw: st.DrawFn, device: Device | None = None) -> tuple[Mapping, De
 
 
 def unlimited(device: Device) -> Device:
-    """The device with weights that are written for free, and no limit on inputs and outputs."""
-    free: dict[str, object] = {"array.write.pulse": "0 fs", "array.write.verify": "0 fs"}
-    ports = {
-        f"levels.{level.name}.{port}": None
-        for level in device.levels
-        for port in ("input_bandwidth", "output_bandwidth")
-    }
-    return device.vary_all(free | ports)
+    """The device with weights that are written for free, and no limit on inputs, outputs and partial sums."""
+    said: dict[str, object] = {"array.write.pulse": "0 fs", "array.write.verify": "0 fs"}
+    for port in ("input_bandwidth", "output_bandwidth"):
+        said |= {port: None} | {f"levels.{level.name}.{port}": None for level in device.levels}
+    for level in device.levels:
+        said |= {f"levels.{level.name}.merge_bandwidth": None, f"levels.{level.name}.merge_hop": "0 fs"}
+    return device.vary_all(said)
 
 
 def matrix_vector(reduction: int, filters: int, pixels: int = 1, groups: int = 1, bits: int = 8) -> Workload:

@@ -5,7 +5,7 @@ from itertools import product
 from math import ceil, prod
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cyclecast.decisions import grant, requests
@@ -162,17 +162,19 @@ def test_both_agree_where_nothing_is_left_over(data: st.DataObject) -> None:
     drawn = data.draw(devices())
     counts: dict[str, object] = {
         "array.active_rows": drawn.array.rows,
-        "array.adcs": drawn.array.cols,
-        "array.adc_rate": "1000 THz",
-        "array.adc_overlap": True,
+        "array.active_cols": drawn.array.cols,
+        "array.input_pulse": "0 fs",
     }
+    if not drawn.array.digital:
+        counts |= {"array.adcs": drawn.array.cols, "array.adc_rate": "1000 THz", "array.adc_overlap": True}
+        counts |= {"array.adc_bit_serial": False, "array.read": "1 ns"}
     said = unlimited(drawn).vary_all(counts).to_json()
     said["levels"] = [{"name": "cu", "count": cu.product}, {"name": "array", "count": array.product}]
     device = Device.from_json(said)
     tiles = {axis: array.along(axis) * cu.along(axis) for axis in TILE_AXES}
     workload = replace(
         matrix_vector(
-            device.array.rows * tiles["row"],
+            device.word_lines_per_array * tiles["row"],
             device.filters_per_array * tiles["column"],
             tiles["pixel"] * data.draw(st.integers(min_value=1, max_value=4)),
             tiles["group"],
@@ -253,12 +255,16 @@ def test_half_the_replicas_are_never_faster(data: st.DataObject) -> None:
 @given(mappings(), st.sampled_from([1, 2, 4, 5, 10]), st.sampled_from([1, 50, 1000]))
 def test_reads_and_conversions_scale_computation(drawn: tuple[Mapping, Device], factor: int, period: int) -> None:
     mapping, device = drawn
-    before = device.vary("array.adc_rate", Frequency(10**18 // period))  # a whole number of femtoseconds
     slower: dict[str, object] = {
-        "array.adc_rate": Frequency(10**18 // (period * factor)),
         "array.read": factor * device.array.read,
+        "array.input_pulse": factor * device.array.input_pulse,
+        **{f"levels.{level.name}.merge_hop": factor * level.merge_hop for level in device.levels},
     }
-    after = device.vary_all(slower)
+    before = device
+    if not device.array.digital:
+        before = device.vary("array.adc_rate", Frequency(10**18 // period))  # a whole number of femtoseconds
+        slower["array.adc_rate"] = Frequency(10**18 // (period * factor))
+    after = before.vary_all(slower)
     for name in ("compute", "fill"):
         short, long = (phase(Analytical().time(mapping, where), name) for where in (before, after))
         assert long == factor * short
@@ -269,6 +275,7 @@ def more(device: Device, field: str) -> Device:
     array = device.array
     if field.endswith("bandwidth"):
         ports = {f"levels.{level.name}.{field}": getattr(level, field) for level in device.levels}
+        ports[field] = getattr(device, field, None)
         doubled = {name: Bandwidth(2 * port.bytes_per_second) for name, port in ports.items() if port is not None}
         return device.vary_all(doubled)
     better: dict[str, object] = {
@@ -278,6 +285,8 @@ def more(device: Device, field: str) -> Device:
         "adcs": min(array.adcs + 1, array.cols),
         "dac_bits": array.dac_bits + 1,
         "read": Time(max(1, array.read.femtoseconds // 2)),
+        "input_pulse": Time(array.input_pulse.femtoseconds // 2),
+        "skips_unused": True,
         "write.arrays": array.write.arrays + 1,
         "write.pulse": Time(array.write.pulse.femtoseconds // 2),
     }
@@ -296,12 +305,17 @@ def more(device: Device, field: str) -> Device:
         "write.arrays",
         "write.pulse",
         "input_bandwidth",
+        "input_pulse",
+        "merge_bandwidth",
         "output_bandwidth",
+        "skips_unused",
     ],
 )
 @given(drawn=mappings())
 def test_a_better_device_is_never_slower(field: str, drawn: tuple[Mapping, Device]) -> None:
     mapping, device = drawn
+    assume(not (device.array.digital and field.startswith("adc")))
+    assume(not (device.array.input_pulse > Time(0) and field == "dac_bits"))  # twice the bits are more pulses
     assert total(mapping, more(device, field)) <= total(mapping, device)
 
 
