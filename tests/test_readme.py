@@ -12,28 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pages import blocks, check_output, commands
 from text_direction import INPUT, line_of_text, model_file
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LEFT_OUT = "..."
-
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def commands() -> list[tuple[str, list[str]]]:
-    """Every command line, and the lines of output that the page shows for it."""
-    found: list[tuple[str, list[str]]] = []
-    for line in "\n".join(blocks("console")).splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        elif line.strip() and line != LEFT_OUT:
-            found[-1][1].append(line.rstrip())
-    return found
+COMMANDS = commands("\n".join(block for language, block in blocks(README) if language == "console"))
 
 
 def without_last_digits(line: str) -> str:
@@ -54,38 +41,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_two_commands_exist() -> None:
-    make = [command for command, _ in commands() if command.startswith("make ")]
+    make = [command for command, _ in COMMANDS if command.startswith("make ")]
     assert make == ["make demo", "make test"]
     for command in make:
         assert subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True).returncode == 0
 
 
 def test_the_demo_runs_the_commands_of_the_page() -> None:
-    shown = [command for command, _ in commands() if "demo-out" in command]
+    shown = [command for command, _ in COMMANDS if "demo-out" in command]
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "demo.py")], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert [line[2:] for line in done.stdout.splitlines() if line.startswith("$ ")] == shown
     printed = [without_last_digits(line) for line in done.stdout.splitlines()]
-    for line in [line for command, lines in commands() if "demo-out" in command for line in lines]:
+    for line in [line for command, lines in COMMANDS if "demo-out" in command for line in lines]:
         assert without_last_digits(line) in printed
 
 
 @pytest.mark.parametrize(
     ("command", "shown"),
-    [pair for pair in commands() if pair[0].startswith("cyclecast ") and "demo-out" not in pair[0]],
+    [pair for pair in COMMANDS if pair[0].startswith("cyclecast ") and "demo-out" not in pair[0]],
 )
 def test_a_command_prints_what_the_page_says(command: str, shown: list[str], folder: Path) -> None:
-    arguments = [sys.executable, "-m", "cyclecast.cli", *shlex.split(command)[1:]]
-    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True)
-    printed = (done.stdout + done.stderr).splitlines()
-    assert [line for line in shown if line not in [text.rstrip() for text in printed]] == []
-    assert done.returncode == (2 if any(line.startswith("error:") for line in shown) else 0)
+    check_output(command, shown, folder)
 
 
 def test_the_python_block_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    (block,) = blocks("python")
+    (block,) = [block for language, block in blocks(README) if language == "python"]
     values = {"image": line_of_text(upside_down=True)}
     exec(block, values)
     assert values["scores"].argmax() == 1

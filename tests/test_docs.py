@@ -1,0 +1,37 @@
+"""Every block of the how-to pages does what the page says: files are written, commands run, Python runs, in order."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cyclecast.device import Device
+from pages import blocks, check_output, commands
+from text_direction import model_file
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+pytestmark = [pytest.mark.tvm, pytest.mark.slow]
+
+
+def test_a_device_from_a_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's blocks of YAML, one after another, are the file that its commands read."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(model_file(), tmp_path / "text_direction.onnx")
+    written, values, used = "", dict[str, Any](), set[str]()
+    for language, block in blocks((DOCS / "howto-device.md").read_text(encoding="utf-8")):
+        used.add(language)
+        match language:
+            case "yaml":
+                written += block
+                (tmp_path / "chip.yaml").write_text(written, encoding="utf-8")
+            case "console":
+                for command, shown in commands(block):
+                    check_output(command, shown, tmp_path)
+            case "python":
+                exec(block, values)
+    assert used == {"yaml", "console", "python"}
+    assert Device.load("chip.yaml") == Device.load("neurram")
