@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from cyclecast.decisions import FILTERS, WORD_LINES, Decisions, decision_name, grant
 from cyclecast.device import Array, Bits, Component, Device, Encoding, Event, Inputs, Level, Pipeline, Write
+from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
 from cyclecast.workload import Axis, Kind, Workload
@@ -162,6 +165,16 @@ def mappings(draw: st.DrawFn, device: Device | None = None) -> tuple[Mapping, De
     chosen = device or draw(devices())
     workload = draw(workloads(bits=chosen.bits))
     return grant(workload, chosen, draw(decisions(chosen))), chosen
+
+
+@st.composite
+def packed_mappings(draw: st.DrawFn) -> tuple[Mapping, Device]:
+    """As `mappings`, with groups that share an array where there is room."""
+    mapping, device = draw(mappings())
+    room = min(device.word_lines_per_array // mapping.word_lines, device.filters_per_array // mapping.filters)
+    packed = draw(st.integers(min_value=1, max_value=min(room, mapping.workload.groups)))
+    steps = ceil_div(ceil_div(mapping.workload.groups, packed), mapping.spatial("group"))
+    return replace(mapping, packed=packed, temporal=replace(mapping.temporal, group=steps)), device
 
 
 def unlimited(device: Device) -> Device:

@@ -169,3 +169,60 @@ def test_the_arrays_in_use_are_the_mapping_s(both: tuple[Mapping, Device]) -> No
     in_use = instances_in_use(mapping)
     assert in_use[device.levels[-1].name] == mapping.arrays
     assert all(in_use[level.name] <= prod(outer.count for outer in device.levels) for level in device.levels)
+
+
+def with_events(event: str, energy: str | None) -> Device:
+    """TWO with ADCs that spend their energy on an event."""
+    said = TWO.to_json()
+    said["levels"][1]["components"][0] |= {"event": event} | ({"energy": energy} if energy else {})
+    return Device.from_json(said)
+
+
+@pytest.mark.parametrize(
+    ("event", "energy_of_one", "expected"),
+    [
+        # two row tiles of 8 x 2 on arrays of 8 x 8, three pixels, 8 input steps
+        ("conversion", "1 pJ", 3 * 8 * 2 * 8),
+        ("row_drive", "1 pJ", 3 * 8 * 2 * 8),
+        ("cell_read", "1 pJ", 3 * 8 * 2 * 64),
+        ("product", "1 pJ", 3 * 2),
+        ("cell_write", "1 pJ", 0),
+        ("input_byte", "1 pJ", 3 * 16),
+        ("output_byte", "1 pJ", 3 * 2 * 2 * 20 // 8),  # two sums of 2 filters with 8 + 8 + 4 bits
+        ("port_byte", "1 pJ", 3 * 16 + 3 * 2 * 2 * 20 // 8),
+        ("merge_byte", "1 pJ", 0),  # they merge at the level above
+        # 2 mW while an array is full: 64 conversions (8 steps, 8 columns) in 80 ns
+        ("conversion", None, 3 * 8 * 2 * 8 * 2.5),
+        ("product", None, 3 * 2 * 160),
+    ],
+)
+def test_events_by_hand(event: str, energy_of_one: str | None, expected: float) -> None:
+    device = with_events(event, energy_of_one)
+    axes = (Axis("pixel", 3, Kind.PIXEL), Axis("reduction", 16, Kind.REDUCTION), Axis("filter", 2, Kind.FILTER))
+    mapping = grant(Workload("two", axes), device, {"pe.row": 2, "pe.pixel": 1, "array.row": 1, "array.pixel": 1})
+    found = energy(mapping, device, Analytical().time(mapping, device))
+    assert found.of("adc").joules * 1e12 == pytest.approx(expected)
+
+
+def test_sums_merge_at_the_level_above() -> None:
+    said = with_events("merge_byte", "1 pJ").to_json()
+    said["levels"][0]["components"] = said["levels"][1].pop("components")
+    device = Device.from_json(said)
+    axes = (Axis("pixel", 3, Kind.PIXEL), Axis("reduction", 16, Kind.REDUCTION), Axis("filter", 2, Kind.FILTER))
+    mapping = grant(Workload("two", axes), device, {"pe.row": 2, "pe.pixel": 1, "array.row": 1, "array.pixel": 1})
+    assert energy(mapping, device, Analytical().time(mapping, device)).of("adc") == Energy.parse("15 pJ")
+
+
+@given(mappings())
+def test_events_cost_what_they_cost_whatever_the_time(both: tuple[Mapping, Device]) -> None:
+    mapping, device = both
+    timing = Analytical().time(mapping, device)
+    slower = Timing((*timing.phases, Phase("pause", Time.parse("1 s"))), timing.cycle, timing.events)
+    whole = zip(
+        energy(mapping, device, timing).shares,
+        energy(mapping, device, slower).shares,
+        listed(device),
+        strict=True,
+    )
+    for before, after, (_, component) in whole:
+        assert before.amount == after.amount if component.event else before.amount <= after.amount

@@ -34,7 +34,7 @@ def test_the_power_of_two_that_is_enough(number: int) -> None:
 @pytest.mark.parametrize("dtype", [np.int64, object])
 @given(pairs=st.lists(st.tuples(WHOLE, POSITIVE), min_size=1, max_size=9))
 def test_arrays_are_treated_element_by_element(dtype: type, pairs: list[tuple[int, int]]) -> None:
-    one, other = (np.array(column, dtype=dtype) for column in zip(*pairs, strict=True))
+    one, other = np.array(pairs, dtype=dtype).T
     for function in (ceil_div, smaller, larger, lambda a, b: in_steps(a, 390625, 4), lambda a, b: ceil_log2(b)):
         assert list(function(one, other)) == [function(*pair) for pair in pairs]
         assert function(one, other).dtype == dtype

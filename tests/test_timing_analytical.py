@@ -16,7 +16,7 @@ from cyclecast.timing._analytical import SIDE_BY_SIDE
 from cyclecast.units import Bandwidth, Frequency, Time
 from cyclecast.work import input_bytes, output_bytes, product_time, slot_time, steps
 from cyclecast.workload import Axis, Kind, Workload
-from strategies import decisions, devices, mappings, matrix_vector, unlimited, workloads
+from strategies import decisions, devices, mappings, matrix_vector, packed_mappings, unlimited, workloads
 
 ISAAC16 = Device.load("isaac16")
 TINY = Device.load("tiny")
@@ -106,7 +106,7 @@ def test_one_array_of_isaac_takes_16_n_plus_6_cycles(pixels: int) -> None:
     assert Analytical().time(mapping, ISAAC16).cycles == 16 * pixels + 6
 
 
-@given(mappings())
+@given(packed_mappings())
 def test_the_longest_of_compute_input_and_output_hides_the_others(drawn: tuple[Mapping, Device]) -> None:
     timing = Analytical().time(*drawn)
     assert [phase.name for phase in timing.phases] == ["write", *SIDE_BY_SIDE, "fill"]
@@ -125,7 +125,7 @@ def test_resident_weights_cost_nothing_to_write(drawn: tuple[Mapping, Device]) -
     assert (write == Time(0)) == (mapping.passes == 1)
 
 
-@given(mappings())
+@given(packed_mappings())
 def test_no_work_is_faster_than_all_arrays_together(drawn: tuple[Mapping, Device]) -> None:
     mapping, device = drawn
     compute = phase(Analytical().time(mapping, device), "compute")
@@ -335,3 +335,39 @@ def test_padding_is_no_traffic() -> None:
     mapping = grant(matrix_vector(129, 33, pixels=100), device, {"word_lines": 16, "filters": 4, "array.pixel": 1})
     assert input_bytes(mapping, 0) <= 100 * 129
     assert output_bytes(mapping, 0) <= -(-100 * 33 * (8 + 8 + 8) // 8)
+
+
+@given(st.data())
+def test_two_batches_never_take_less_than_one_of_both(data: st.DataObject) -> None:
+    """Resident weights: cycles of N1 + N2 images are at most those of N1 and of N2 together."""
+    device = data.draw(devices())
+    workload = data.draw(workloads(bits=device.bits, largest=9))
+    asked = data.draw(decisions(device))
+    images = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+
+    def batch(number: int) -> Mapping:
+        images = Axis("images", number, Kind.PIXEL)
+        return grant(replace(workload, axes=(*workload.axes, images)), device, asked)
+
+    one, other, both = (batch(number) for number in (*images, sum(images)))
+    assume(both.passes == 1 and one.replicas == other.replicas == both.replicas)
+    assert phase(Analytical().time(both, device), "compute") <= sum(
+        (phase(Analytical().time(part, device), "compute") for part in (one, other)), Time(0)
+    )
+
+
+def test_packed_groups_take_fewer_passes() -> None:
+    """Depthwise, 32 channels of a 3x3 kernel on one array of ISAAC: 14 lie side by side (14 x 9 rows, 16 filters)."""
+    device = unlimited(ISAAC16.vary_all({f"levels.{level.name}.count": 1 for level in ISAAC16.levels}))
+    alone = tuple(LevelFactors(level.name, Factors()) for level in device.levels)
+    workload = matrix_vector(9, 1, pixels=100, groups=32, bits=16)
+    apart = Mapping(workload, 9, 1, alone, Factors(group=32, pixel=100))
+    packed = Mapping(workload, 9, 1, alone, Factors(group=3, pixel=100), packed=14)
+    assert Analytical().time(apart, device).cycles == 32 * (1600 + 6)
+    assert Analytical().time(packed, device).cycles == 3 * (1600 + 6)
+
+
+def test_a_shared_port_takes_turns() -> None:
+    shared = TINY.vary("levels.pe.shared_port", True)
+    timing = Analytical().time(SPREAD, shared)
+    assert phase(timing, "port") == Time.parse("1905 ns")  # 960 in, 945 out

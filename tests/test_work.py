@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cyclecast.decisions import grant
 from cyclecast.device import Device, Encoding
-from cyclecast.mapping import Factors, LevelFactors, Mapping, Mappings
+from cyclecast.mapping import Factors, LevelFactors, Mapping, Mappings, TileAxis
 from cyclecast.units import Time
 from cyclecast.work import (
     events,
@@ -79,8 +79,8 @@ def test_bytes_are_those_of_every_instance_and_pass(drawn: tuple[Mapping, Device
     workload = mapping.workload
     per_pixel = workload.groups * workload.pixels
     for level, moved in enumerate(events(mapping, device).moved, -1):
-        inside = {axis: mapping.inside(level, axis) for axis in ("row", "column")}
-        instances = {axis: ceil(mapping.tiles(axis) / inside[axis]) for axis in inside}  # over all passes
+        axes: tuple[TileAxis, TileAxis] = ("row", "column")
+        instances = {axis: ceil(mapping.tiles(axis) / mapping.inside(level, axis)) for axis in axes}  # over all passes
         at_once = min(instances["row"], prod(entry.factors.row for entry in mapping.levels[: level + 1]))
         inputs = per_pixel * instances["column"] * workload.reduction * workload.input_bits
         sums = per_pixel * workload.filters * partial_sum_bits(mapping)
