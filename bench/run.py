@@ -53,6 +53,7 @@ def candidates() -> dict[str, dict[str, float]]:
     from cyclecast._tvm._search import search
     from cyclecast.decisions import default_mapping
     from cyclecast.frontend import load
+    from cyclecast.mapping import Mappings
     from cyclecast.runner import TimingRunner
     from cyclecast.search import Evolution, Random
     from cyclecast.space import as_module, decided_schedule, lowered, read
@@ -85,8 +86,16 @@ def candidates() -> dict[str, dict[str, float]]:
 
         return run
 
+    many = Mappings.of(_random_mappings(member.workload, device, 16_000))
+
+    def times() -> int:
+        for _ in range(20):
+            model.times(many.copy(), device)
+        return 20 * len(many)
+
     stages: dict[str, Callable[[], int]] = {
-        "timing model alone": lambda: _repeat(lambda: model.time(mapping, device), 2000),
+        "timing model alone, 16,000 mappings at once": times,
+        "timing model alone, one by one": lambda: _repeat(lambda: model.time(mapping, device), 2000),
         "read decided + model": lambda: _repeat(lambda: model.time(read(decided, device), device), 1000),
         "read lowered + model": lambda: _repeat(lambda: model.time(read(materialised, device), device), 500),
         "MetaSchedule, random, decisions only": searching(space, Random(), 640),
@@ -96,6 +105,15 @@ def candidates() -> dict[str, dict[str, float]]:
     rates = {name: _rate(stage) for name, stage in stages.items()}
     base = rates["MetaSchedule, random, decisions only"]
     return {name: {"per second": rate, "ratio": rate / base} for name, rate in rates.items()}
+
+
+def _random_mappings(workload: Any, device: Any, number: int) -> list[Any]:
+    import random
+
+    from cyclecast.decisions import choices, grant
+
+    rng, offers = random.Random(0), choices(workload, device)
+    return [grant(workload, device, {name: rng.choice(offer) for name, offer in offers.items()}) for _ in range(number)]
 
 
 def _repeat(step: Callable[[], object], times: int) -> int:
