@@ -296,6 +296,9 @@ class TestHost:
         weight = np.ones((2, 3, 2, 2), "float32")
         found = self.host("ConvTranspose", [1, 2, 4, 4], tmp_path, weight)
         assert (found.operations, found.bytes) == (2 * 32 * 12, (32 + 24 + 75) * 4)
+        matrix = np.ones((4, 7), "float32")
+        found = self.host("Einsum", [2, 3, 4], tmp_path, matrix, equation="bij,jk->bik")
+        assert (found.operations, found.bytes) == (2 * 2 * 3 * 4 * 7, (24 + 28 + 42) * 4)
         network = load(networks.attention_block(tmp_path / "attention.onnx"))
         products = next(operator for operator in network.host if operator.name == "matmul")
         assert products.operations == 2 * (16 * 32 * 16) * 2

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import prod
+from math import isqrt, prod
 from typing import Any
 
 from tvm import DataType, relax
@@ -84,19 +84,26 @@ def name_of(call: Any) -> str:
 
 
 def operations(call: Any) -> int:
-    """Elementary operations of one call."""
+    """Elementary operations of one call.
+
+    In an einsum every index is in two of three tensors at least, so that the square of its products is no more than
+    the product of their sizes, and equal to it where no index is in all three.
+    """
     name, largest = name_of(call), _largest(call)
-    if name == "matmul":
-        return 2 * _elements(call.ty, call) * _last_extent(call.args[0])
-    if name.startswith("conv") and len(call.args) > 1:
-        return 2 * _products(name, call)
-    if name == "attention" or name.startswith("attention_"):
-        return 4 * _elements(call.args[0].ty, call) * int(call.args[1].ty.shape[1])  # queries x keys, scores x values
+    if name == "einsum":
+        return 2 * max(largest, isqrt(prod(_elements(part, call) for part in (*_operands(call), *_results(call)))))
     if name in SORTS:
         return largest * max(1, (largest - 1).bit_length())
-    if "pool" in name and not name.startswith("adaptive"):
-        window = prod(int(extent) for extent in getattr(call.attrs, "pool_size", ()))
-        return _elements(call.ty, call) * window
+    if call.attrs is None:  # a function of the program
+        return PER_ELEMENT.get(name, 1) * largest
+    if name == "matmul":
+        return 2 * _elements(call.ty, call) * _last_extent(call.args[0])
+    if name.startswith("conv"):
+        return 2 * _products(name, call)
+    if name.startswith("attention"):
+        return 4 * _elements(call.args[0].ty, call) * int(call.args[1].ty.shape[1])  # queries x keys, scores x values
+    if hasattr(call.attrs, "pool_size"):
+        return _elements(call.ty, call) * prod(int(extent) for extent in call.attrs.pool_size)
     return PER_ELEMENT.get(name, 1) * largest
 
 
