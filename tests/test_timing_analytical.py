@@ -78,7 +78,7 @@ def test_every_phase_by_hand() -> None:
     ],
 )
 def test_slot(overlap: bool, adcs: int, columns: int, expected: str) -> None:
-    device = TINY.vary_all({"array.adc_overlap": overlap, "array.adcs": adcs})
+    device = TINY.vary_all({"array.cols": 32, "array.adc_overlap": overlap, "array.adcs": adcs})
     assert slot_time(columns, device, steps(device)[0]) == Time.parse(expected).femtoseconds
 
 

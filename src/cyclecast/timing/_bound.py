@@ -96,7 +96,7 @@ def _reads(workload: Workload, device: Device) -> tuple[int, int]:
     products = workload.pixels * ceil_div(cells, _most_cells(workload, device, array.rows, array.cols))
     columns = column_phases(array.cols, device)
     reads = device.arrays * ceil_div(products, device.arrays) * row_phases(array.rows, device) * columns
-    return reads, reads * ceil_div(ceil_div(array.cols, columns), array.adcs)
+    return reads, reads * ceil_div(array.active_cols, array.adcs)
 
 
 def _most_cells(workload: Workload, device: Device, rows: int, columns: int) -> int:
