@@ -151,6 +151,26 @@ def test_a_digital_array_never_saturates(data: st.DataObject) -> None:
     assert (written(device, weights).multiply(inputs) == inputs @ weights).all()
 
 
+def test_a_digital_array_adds_up_more_than_32_bits() -> None:
+    said = TINY.to_json() | {"bits": {"activation": 16, "weight": 16}}
+    said["array"] = {name: value for name, value in said["array"].items() if not name.startswith("adc")}
+    said["array"] |= {"digital": True, "cell_bits": 16, "dac_bits": 16}
+    array = written(Device.from_json(said), integers([[32767]] * 8))
+    assert array.device.array.largest_sum > 2**32
+    assert array.multiply(integers([32767] * 8)).tolist() == [8 * 32767**2]
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("inputs", Inputs)
+def test_one_bit_holds_minus_one_and_zero(inputs: Inputs, encoding: Encoding) -> None:
+    changes = {"array.inputs": inputs.value, "array.encoding": encoding.value}
+    device = lossless(TINY.vary_all({"bits.activation": 1, "bits.weight": 1, **changes}))
+    for weight, value in product([-1, 0], repeat=2):
+        assert written(device, integers([[weight]] * 4)).multiply(integers([value] * 4)).tolist() == [
+            4 * weight * value
+        ]
+
+
 @given(st.data())
 def test_columns_read_at_once_change_no_value(data: st.DataObject) -> None:
     device = data.draw(devices())
