@@ -72,7 +72,7 @@ def test_offers_hold_the_bounds_and_every_small_factor(data: st.DataObject) -> N
     device = data.draw(devices())
     workload = data.draw(workloads(bits=device.bits))
     offers = choices(workload, device)
-    assert offers["word_lines"][-1] == min(workload.reduction, device.array.rows)
+    assert offers["word_lines"][-1] == min(workload.reduction, device.word_lines_per_array)
     assert offers["filters"][-1] == min(workload.filters, device.filters_per_array)
     for level in device.levels:  # at most 6 instances: every number of replicas is on offer
         most = min(level.count, workload.pixels)
@@ -99,7 +99,7 @@ def test_the_default_mapping_is_legal_and_full(data: st.DataObject) -> None:
     workload = data.draw(workloads(bits=device.bits))
     mapping = default_mapping(workload, device)
     require_fit(mapping, device)
-    assert mapping.word_lines == min(workload.reduction, device.array.rows)
+    assert mapping.word_lines == min(workload.reduction, device.word_lines_per_array)
     assert mapping.filters == min(workload.filters, device.filters_per_array)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from cyclecast.device import Device
@@ -48,10 +49,17 @@ class Gain:
     time: Time
     """Of the same mapping on the better device."""
     saved: Time
+    weight: Fraction
+    """How much of what is saved counts: a tenth over the relative change, as a count may have to double."""
+
+    @property
+    def saved_by_a_tenth(self) -> Fraction:
+        """What the gain comes to for a tenth of the field [fs], so that large and small steps compare."""
+        return self.saved.femtoseconds * self.weight
 
 
 def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[Gain, ...]:
-    """The fields that would save time on this mapping, the one that saves most first; equal ones by name (A32)."""
+    """The fields that would save time on this mapping, most for each tenth first; equal ones by name (A32)."""
     now = model.time(mapping, device).total.femtoseconds
     found = []
     for field, before, after in improvements(device):
@@ -61,10 +69,9 @@ def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[G
             continue  # more than the device can have, or nothing that it has
         time = model.time(mapping, better).total
         if time.femtoseconds < now:
-            found.append(
-                Gain(field, _text(before), _text(after), _change(before, after), time, Time(now - time.femtoseconds))
-            )
-    return tuple(sorted(found, key=lambda gain: (gain.time, gain.field)))
+            saved, weight = Time(now - time.femtoseconds), Fraction(1, 10) / _relative(before, after)
+            found.append(Gain(field, _text(before), _text(after), _change(before, after), time, saved, weight))
+    return tuple(sorted(found, key=lambda gain: (-gain.saved_by_a_tenth, gain.field)))
 
 
 def improvements(device: Device) -> Iterator[tuple[str, Any, Any]]:
@@ -119,6 +126,21 @@ def _better(field: str, value: Any) -> Any:
 
 def _tenth_more(amount: int) -> int:
     return max(amount + 1, amount * 11 // 10)
+
+
+def _relative(before: Any, after: Any) -> Fraction:
+    """The size of a change, as a share of the value before; a switch counts like a doubling."""
+    match before, after:
+        case bool(), _:
+            return Fraction(1)
+        case Time(femtoseconds=one), Time(femtoseconds=other):
+            return Fraction(one - other, one)
+        case Frequency(millihertz=one), Frequency(millihertz=other):
+            return Fraction(other - one, one)
+        case Bandwidth(bytes_per_second=one), Bandwidth(bytes_per_second=other):
+            return Fraction(other - one, one)
+        case _:
+            return Fraction(abs(after - before), before)
 
 
 def _change(before: Any, after: Any) -> str:

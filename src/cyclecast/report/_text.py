@@ -17,7 +17,7 @@ LEGEND = (
 
 WHY_LEGEND = (
     "phases: shares of the time, in brackets the longest that is hidden | least: how many times what no mapping beats, "
-    "and what takes that long |\nhelps most: the same mapping with one field of the device a tenth better, or by a step"
+    "and what takes that long |\nhelps most: what the same mapping saves with that field of the device a tenth better; larger steps are shown, and count with their tenth"
 )
 
 
@@ -94,7 +94,8 @@ def _gain(gains: list[dict[str, Any]]) -> str:
         return "nothing"
     best = gains[0]
     saved = 100 * best["saved"]
-    return f"{best['field']} {best['change']}: -{saved:.{0 if saved >= 9.95 else 1}f} %"
+    step = "" if best["change"].endswith("%") else f" {best['change']}"
+    return f"{best['field']}{step}: -{saved:.{0 if saved >= 9.95 else 1}f} %"
 
 
 def _energy(energy: dict[str, Any] | None) -> tuple[str, str]:
