@@ -17,7 +17,8 @@ LEGEND = (
 
 WHY_LEGEND = (
     "phases: shares of the time, in brackets the longest that is hidden | least: how many times what no mapping beats, "
-    "and what takes that long |\nhelps most: what the same mapping saves with that field of the device a tenth better; larger steps are shown, and count with their tenth"
+    "and what takes that long |\nhelps most: what the same mapping saves with that field of the device a tenth better; "
+    "larger steps are shown, and count with their tenth"
 )
 
 
