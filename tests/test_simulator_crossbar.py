@@ -241,6 +241,15 @@ def test_the_most_negative_value_has_no_magnitude() -> None:
     assert inputs.multiply(integers([-127] * 8)).tolist() == [8 * -127]
     with pytest.raises(BehaviourError, match="weights from -128 to 1, 8 bits of sign and magnitude hold -127 to 127"):
         Array(TINY.vary("array.encoding", "differential_rows")).write(integers([[-128], [1]]))
+    two_bits = TINY.vary_all({"bits.weight": 2, "array.encoding": "differential_columns"})
+    with pytest.raises(BehaviourError, match="weights from -2 to 1, 2 bits of sign and magnitude hold -1 to 1"):
+        Array(two_bits).write(integers([[-2], [1]]))
+
+
+def test_a_pair_of_word_lines_holds_one_row_of_weights() -> None:
+    array = Array(TINY.vary("array.encoding", "differential_rows"))
+    with pytest.raises(BehaviourError, match="5 x 1 weights, the array holds 4 x 2; try smaller tiles"):
+        array.write(integers([[1]] * 5))
 
 
 @given(mappings())
