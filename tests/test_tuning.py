@@ -10,17 +10,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cyclecast.database import Database
+from cyclecast.decisions import choices, grant
 from cyclecast.device import Device
 from cyclecast.errors import BehaviourError, DatabaseError, FitError, OptionError
-from cyclecast.mapping import Mapping, require_fit
+from cyclecast.mapping import Mapping, Mappings, require_fit
 from cyclecast.space import as_module, lowered_function, read
-from cyclecast.timing import Phase, Timing
+from cyclecast.timing import Analytical, Phase, Timing
 from cyclecast.tuning import Progress, Tuned, estimate, kernel_hash, tune
 from cyclecast.workload import Network
 from kernels import Window, batch_matmul, conv, dense, network
@@ -116,6 +118,17 @@ def test_no_result_is_worse_than_the_estimate(device: Device, timing: str, strat
         assert not found.reused
         require_fit(found.mapping, device)
     assert after.total <= before.total
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_no_result_beats_the_best_of_all_decisions(strategy: str) -> None:
+    """6,144 combinations or more of each workload, which mean some hundred mappings, timed at once."""
+    for entry in tune(small(), TINY, trials=64, strategy=strategy).workloads:
+        offers = choices(entry.member.workload, TINY)
+        combinations = (dict(zip(offers, values, strict=True)) for values in product(*offers.values()))
+        every = Mappings.of(list({grant(entry.member.workload, TINY, asked) for asked in combinations}))
+        best = int(Analytical().times(every, TINY).total.min())
+        assert best <= entry.timing.total.femtoseconds <= 1.25 * best
 
 
 def test_counts_are_in_the_total() -> None:
@@ -262,6 +275,7 @@ def test_an_interrupted_tuning_is_completed_by_the_next(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import sys
+from cyclecast.decisions import choices, grant
 from cyclecast.device import Device
 from kernels import conv, network
 from test_tuning import tune
