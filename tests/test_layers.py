@@ -18,7 +18,7 @@ ROWS = [
     {"errors", "exact", "plugins", "units"},
     {"device"},
     {"decisions", "mapping", "workload"},
-    {"area", "energy", "sensitivity", "timing", "work"},
+    {"area", "energy", "sensitivity", "stages", "timing", "work"},
     {"placement"},
     {"simulator"},
     {"_tvm", "database", "executable", "frontend", "runner", "search", "space"},

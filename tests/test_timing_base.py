@@ -118,7 +118,7 @@ def test_an_object_without_time_is_refused() -> None:
 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(
-        OptionError, match=r"^timing 'postr': no such timing model, there are analytical, fixed, poster$"
+        OptionError, match=r"^timing 'postr': no such timing model, there are analytical, event, fixed, poster$"
     ):
         timing_model("postr")
 

@@ -16,15 +16,19 @@ from cyclecast.mapping import Mapping
 from cyclecast.timing._analytical import Analytical
 from cyclecast.timing._base import Bounds, Phase, Timing, TimingModel, Timings, timing_from_json
 from cyclecast.timing._bound import bounds
+from cyclecast.timing._event import EventDriven, Simulation, Span
 from cyclecast.timing._fixed import Fixed
 from cyclecast.timing._poster import Poster, number_of_batches, total_cycles
 
 __all__ = [
     "Analytical",
     "Bounds",
+    "EventDriven",
     "Fixed",
     "Phase",
     "Poster",
+    "Simulation",
+    "Span",
     "Timing",
     "TimingModel",
     "Timings",
@@ -39,6 +43,7 @@ __all__ = [
 
 BUILT_IN: dict[str, Callable[[], type]] = {
     "analytical": lambda: Analytical,
+    "event": lambda: EventDriven,
     "fixed": lambda: Fixed,
     "poster": lambda: Poster,
 }
