@@ -264,8 +264,9 @@ class _Pass:
         most = self._most()
         period = max(between(half, last), Fraction(most))
         ripple = max(abs(ends[last] - (last - token) * period - ends[token]) for token in range(half, last))
-        turns = period if any(port.endswith(" port") for port in self.ports) else 0  # their order may yet change
-        return period, ceil(abs(third - fourth) * left + ripple + turns) + self._uneven()
+        takes_turns = any(port.endswith(" port") for port in self.ports)  # in an order that may yet change
+        unsteady = period if ripple or takes_turns else 0
+        return period, ceil(abs(third - fourth) * left + ripple + unsteady) + self._uneven()
 
     def _most(self) -> int:
         """The longest occupation of a resource for one step."""
