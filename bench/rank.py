@@ -1,7 +1,8 @@
 """Measure whether the analytical model (L1) ranks mappings as the event simulation (L2) does.
 
-`make bench` runs this and writes bench/out/rank.json: for each of ten layers, Kendall's tau-b of 200 random legal mappings
-on ISAAC, and how many of L2's best 3 % are among L1's best 3 %. The seed is fixed.
+`make bench` runs this and writes bench/out/rank.json: for each of ten layers, Kendall's tau-b of 200 random legal
+mappings on ISAAC, and how many of L2's best 3 % are among L1's best 3 %. The seed is fixed; `docs/fidelity.md` states
+the result.
 """
 
 from __future__ import annotations

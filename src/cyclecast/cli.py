@@ -37,7 +37,9 @@ WIDTH_WITHOUT_TERMINAL = 150
 
 ModelArgument = Annotated[Path, typer.Argument(help="The network: an ONNX file.", show_default=False)]
 DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
-TimingOption = Annotated[str, typer.Option("--timing", help="The timing model: poster, analytical, or a plug-in's.")]
+TimingOption = Annotated[
+    str, typer.Option("--timing", help="The timing model: poster, analytical, event, or a plug-in's.")
+]
 ShapeOption = Annotated[
     list[str] | None, typer.Option("--shape", help="Fix an input's shape: name=1,3,224,224. Repeatable.")
 ]
