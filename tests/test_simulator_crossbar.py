@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cyclecast.decisions import grant
 from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.errors import BehaviourError
-from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.mapping import TILE_AXES
 from cyclecast.simulator import Array, Chip, State
 from cyclecast.work import events
-from strategies import devices, mappings
+from strategies import decisions, devices, workloads
 
 TINY = Device.load("tiny")  # 8 rows, 2 filters, 8-bit values
 
@@ -252,10 +253,11 @@ def test_a_pair_of_word_lines_holds_one_row_of_weights() -> None:
         array.write(integers([[1]] * 5))
 
 
-@given(mappings())
-def test_the_arrays_are_read_as_often_as_the_events_say(drawn: tuple[Mapping, Device]) -> None:
-    mapping, device = drawn[0], lossless(drawn[1])
-    workload = mapping.workload
+@given(st.data())
+def test_the_arrays_are_read_as_often_as_the_events_say(data: st.DataObject) -> None:
+    device = lossless(data.draw(devices()))
+    workload = data.draw(workloads(bits=device.bits, largest=3))
+    mapping = grant(workload, device, data.draw(decisions(device)))
     rng = np.random.default_rng(0)
     (least_weight, most_weight), (least, most) = limits(device)
     shape = (workload.groups, workload.reduction, workload.filters)

@@ -326,5 +326,5 @@ def census(m: Mapping, device: Device) -> Events:
 
 def _tiles(extent: int, size: int, places: int) -> list[tuple[int, int]]:
     """The sizes of tiles in so many places, and how many there are of each; places without a tile do nothing."""
-    sizes = Counter(min(size, extent - begin) for begin in range(0, min(extent, places * size), size))
-    return list(sizes.items())
+    full, rest = divmod(min(extent, places * size), size)
+    return [(size, full), (rest, 1)] if rest else [(size, full)]
