@@ -34,7 +34,7 @@ check: setup ## format, lint, types and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow and not tvm"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not tvm"
 
 bench: setup ## measure how fast cyclecast itself is; results in bench/out
 	$(BIN)/python bench/run.py

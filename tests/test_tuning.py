@@ -274,11 +274,12 @@ def test_an_interrupted_tuning_is_completed_by_the_next(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
 from cyclecast.decisions import choices, grant
 from cyclecast.device import Device
 from kernels import conv, network
 from test_tuning import tune
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us without
 large = network(conv(size=(28, 28), channels=64, filters=64, kernel=(3, 3)))
 tune(large, Device.load("isaac"), trials=100_000, strategy=sys.argv[2], database=sys.argv[1],
      progress=lambda step: print(step.timed, flush=True))

@@ -116,8 +116,10 @@ def column_phases(columns: Whole, device: Device) -> Whole:
 
 
 def conversion_time(columns: Whole, device: Device, step: Step) -> Whole:
-    """What the ADCs of an array need for the columns of one full phase, which they share [fs]."""
+    """What the ADCs of an array need for the columns of one full phase, which they share; none if digital [fs]."""
     array = device.array
+    if array.digital:
+        return 0
     phase = smaller(columns, array.active_cols) if array.skips_unused else array.active_cols
     return in_steps(ceil_div(phase, array.adcs) * step.conversion_steps, 10**18, array.adc_rate.millihertz)
 

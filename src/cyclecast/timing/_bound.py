@@ -119,7 +119,7 @@ def _wide(device: Device) -> int:
 def _steps_of(step: Step, reads: int, turns: int, device: Device) -> int:
     """So many reads and turns, spread over all arrays [fs]: whole ones of the busiest array, or their average."""
     array = device.array
-    turn = Fraction(step.conversion_steps * 10**18, array.adc_rate.millihertz)
+    turn = Fraction(0 if array.digital else step.conversion_steps * 10**18, array.adc_rate.millihertz)
     busiest: int = ceil_div(reads, device.arrays)
     converting: Fraction = ceil_div(turns, device.arrays) * turn
     if array.adc_overlap:
