@@ -283,11 +283,11 @@ class _Pass:
         return max(self.plan.work, *occupied.values())
 
     def _uneven(self) -> int:
-        """What replicas that run out of pixels save in the tokens left out, at most."""
+        """What replicas that run out of pixels save in the tokens left out, at most; the last one at every stage."""
         saved: Counter[str] = Counter()
         for stage in self.nodes:
             saved[stage.resource] += self.plan.steps * stage.full - stage.busy
-        return max(saved.values())
+        return max(saved.values()) + sum(stage.full - stage.rest for stage in self.nodes)
 
 
 def _spread(found: Counter[str], time: int, weights: Counter[str]) -> None:
