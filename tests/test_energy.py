@@ -127,6 +127,18 @@ def test_at_full_load_energy_is_power_times_time(device: Device, time: Time) -> 
 
 
 @given(devices())
+def test_at_full_load_derived_events_take_their_power(device: Device) -> None:
+    """Also where several instances share a group of components."""
+    mapping = everything(device)
+    timing = Analytical().time(mapping, device)
+    found = zip(energy(mapping, device, timing).shares, power(device).shares, listed(device), strict=True)
+    for share, full, (_, component) in found:
+        if component.event is not None and component.energy is None:
+            whole = full.amount.energy(peak(device).time).attojoules
+            assert whole - 1 - peak(device).time.femtoseconds // 10**9 <= share.amount.attojoules <= whole + 1
+
+
+@given(devices())
 def test_the_peak_is_a_mapping_that_uses_everything(device: Device) -> None:
     mapping = everything(device)
     assert peak(device).macs == mapping.workload.macs

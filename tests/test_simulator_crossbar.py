@@ -57,6 +57,20 @@ def values(least: int, most: int) -> st.SearchStrategy[int]:
     return st.sampled_from([least, most, 0]) | st.integers(least, most)
 
 
+def arithmetic(
+    inputs: Inputs, encoding: Encoding, active_rows: int, cell_bits: int, dac_bits: int, saves: bool
+) -> dict[str, object]:
+    """Fields of a device that decide what its arrays add up."""
+    return {
+        "array.active_rows": active_rows,
+        "array.cell_bits": cell_bits,
+        "array.dac_bits": dac_bits,
+        "array.adc_saves_bit": saves,
+        "array.inputs": inputs.value,
+        "array.encoding": encoding.value,
+    }
+
+
 @st.composite
 def operands(draw: st.DrawFn, device: Device) -> tuple[Any, Any]:
     """Weights that fit the array and inputs that fit the weights: all alike in every column, or drawn one by one."""
@@ -87,17 +101,7 @@ def test_every_device_keeps_the_extremes(
     inputs: Inputs, encoding: Encoding, active_rows: int, cell_bits: int, dac_bits: int, saves: bool
 ) -> None:
     device = lossless(
-        TINY.vary_all(
-            {
-                "array.cols": 16,
-                "array.active_rows": active_rows,
-                "array.cell_bits": cell_bits,
-                "array.dac_bits": dac_bits,
-                "array.adc_saves_bit": saves,
-                "array.inputs": inputs.value,
-                "array.encoding": encoding.value,
-            }
-        )
+        TINY.vary_all({"array.cols": 16, **arithmetic(inputs, encoding, active_rows, cell_bits, dac_bits, saves)})
     )
     half = device.word_lines_per_array // 2
     (least_weight, _), (least, _) = limits(device)
@@ -123,12 +127,7 @@ def test_one_bit_less_than_lossless_loses_something(
             "bits.weight": cell_bits + (encoding is not Encoding.OFFSET),
             "array.rows": 10,
             "array.cols": 10**5,
-            "array.active_rows": active_rows,
-            "array.cell_bits": cell_bits,
-            "array.dac_bits": dac_bits,
-            "array.adc_saves_bit": saves,
-            "array.inputs": inputs.value,
-            "array.encoding": encoding.value,
+            **arithmetic(inputs, encoding, active_rows, cell_bits, dac_bits, saves),
         }
     )
     (least_weight, most_weight), (least, most) = limits(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -179,3 +180,11 @@ def test_an_index_that_cannot_be_simplified_is_an_error() -> None:
     kernel = depthwise(size=(5, 5), channels=1, multiplier=2, kernel=2, window=Window(2, 0, 2))
     with pytest.raises(ScheduleError, match="DepthwiseConv2d: an index that varies with too many iterators"):
         lowered_function(kernel.function, default_mapping(kernel.workload, TINY))
+
+
+def test_packed_groups_are_timed_but_not_lowered() -> None:
+    kernel = depthwise(size=(3, 3), channels=4, multiplier=1, kernel=1)
+    mapping = default_mapping(kernel.workload, DEVICES["single"])
+    steps = replace(mapping.temporal, group=2)
+    with pytest.raises(ScheduleError, match="2 groups in an array, no sketch packs groups; try packed=1"):
+        lowered_function(kernel.function, replace(mapping, packed=2, temporal=steps))

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -138,3 +141,26 @@ def test_equal_models_have_equal_identities() -> None:
 def test_a_model_whose_state_is_not_seen_equals_no_other() -> None:
     """Records of such a model must never answer for another instance."""
     assert identity(NoDataclass()) != identity(NoDataclass())
+
+
+def test_a_helper_of_another_file_is_part_of_a_model(tmp_path: Path) -> None:
+    """Records must not outlive a formula that the model only calls."""
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "model.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from mine.formula import cycles\n"
+        "@dataclass\n"
+        "class Mine:\n"
+        "    def time(self, mapping, device):\n"
+        "        return cycles(mapping)\n"
+    )
+
+    def asked(formula: str) -> str:
+        (package / "formula.py").write_text(f"def cycles(mapping):\n    return {formula}\n")
+        program = "from cyclecast.timing import identity; from mine.model import Mine; print(identity(Mine()))"
+        command = [sys.executable, "-B", "-c", program]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+
+    assert asked("1") == asked("1") != asked("2 + mapping.passes")

@@ -46,7 +46,7 @@ def instance_power(device: Device, level: str) -> Breakdown[Power]:
 def peak(device: Device) -> Peak:
     """Every array full and busy: arrays x word lines x filters in the time of one product (A16)."""
     macs = device.arrays * device.word_lines_per_array * device.filters_per_array
-    return Peak(macs, _full_array(device).time)
+    return Peak(macs, Time(product_time(_full_array(device), device)))
 
 
 def energy_per_mac(device: Device) -> Breakdown[Energy]:
@@ -89,13 +89,17 @@ def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy
 
 
 def event_energy(component: Component, level: str, device: Device) -> Fraction:
-    """The energy of one event of a component at that level [aJ]: as stated, or its share of the power at full load."""
+    """The energy of one event of a component at that level that has one [aJ].
+
+    As stated, or the power of the group over the events in a second at full load, in all instances that share it.
+    """
     if component.energy is not None:
         return Fraction(component.energy.attojoules)
     full = _full_array(device)
     arrays = inside(device, level)[device.levels[-1].name] if level else device.arrays
-    events = arrays * getattr(full, f"{component.event}s")
-    return Fraction(component.power.picowatts * full.time.femtoseconds * component.per, 10**9 * events)
+    assert component.event is not None
+    count = component.per * arrays * _count(events(full, device), component.event, level)
+    return Fraction(component.power.picowatts * product_time(full, device), 10**9 * count)
 
 
 def busy_time(timing: Timing) -> Time:
@@ -111,28 +115,13 @@ def instances_in_use(mapping: Mapping) -> dict[str, int]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _FullArray:
+def _full_array(device: Device) -> Mapping:
     """One matrix-vector product that fills an array."""
-
-    time: Time
-    conversions: int
-    row_drives: int
-    cell_reads: int
-    products: int = 1
-
-
-def _full_array(device: Device) -> _FullArray:
-    filters = device.filters_per_array
-    axes = (
-        Axis("reduction", device.word_lines_per_array, Kind.REDUCTION),
-        Axis("filter", filters, Kind.FILTER),
-    )
+    rows, filters = device.word_lines_per_array, device.filters_per_array
+    axes = (Axis("reduction", rows, Kind.REDUCTION), Axis("filter", filters, Kind.FILTER))
     workload = Workload("full array", axes, device.bits.activation, device.bits.weight)
     alone = tuple(LevelFactors(level.name, Factors()) for level in device.levels)
-    mapping = Mapping(workload, device.word_lines_per_array, filters, alone, Factors())
-    found = events(mapping, device)
-    return _FullArray(Time(product_time(mapping, device)), found.conversions, found.row_drives, found.cell_reads)
+    return Mapping(workload, rows, filters, alone, Factors())
 
 
 def _count(found: Events, event: Event, level: str) -> int:

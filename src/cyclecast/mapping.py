@@ -268,10 +268,6 @@ class Mappings(_Tiled):
             int(self.packed[position]),
         )
 
-    def copy(self) -> Mappings:
-        """The same numbers, with nothing kept of what followed from them."""
-        return self._each(lambda numbers: numbers)
-
     def unlimited(self) -> Mappings:
         """The same as Python integers, which never overflow: exact where 64 bits are too few, and slow."""
         return self._each(lambda numbers: numbers.astype(object))

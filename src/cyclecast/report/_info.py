@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cyclecast.mapping import TILE_AXES, Mapping
-from cyclecast.report._why import Why, host_info
+from cyclecast.report._why import host_info, why_info
 
 if TYPE_CHECKING:
     from cyclecast.tuning import Tuned, TunedWorkload
@@ -67,7 +67,7 @@ def _workload_info(entry: TunedWorkload, tuned: Tuned) -> dict[str, Any]:
             "temporal": asdict(entry.mapping.temporal),
         },
         "timing": entry.timing.to_json(),
-        "why": Why(entry.mapping, tuned.device, tuned.model, entry.timing).info(),
+        "why": why_info(entry.mapping, tuned.device, tuned.model, entry.timing),
         "arrays": entry.mapping.arrays,
         "array_utilisation": entry.mapping.utilisation(tuned.device),
         "candidates": entry.candidates,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from cyclecast.device import Device
@@ -14,46 +13,37 @@ from cyclecast.units import Time
 from cyclecast.workload import Network, host_time
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
-    """What explains one timing."""
+def why_info(mapping: Mapping, device: Device, model: TimingModel, timing: Timing) -> dict[str, Any]:
+    """What explains one timing; documented in `docs/json.md`."""
+    total, bounds = timing.total, bounds_of(model, mapping, device)
+    return {
+        "phases": [
+            {"name": phase.name, "share": share(phase.time, total), "hidden": phase.hidden} for phase in timing.phases
+        ],
+        "lower_fs": bounds.lower.femtoseconds,
+        "lower_by": bounds.lower_by,
+        "upper_fs": bounds.upper.femtoseconds,
+        "above_lower": total / bounds.lower if bounds.lower > Time(0) else None,
+        "warning": warning(total, bounds),
+        "energy": _energy(mapping, device, timing),
+        "gains": [_gain(gain, total) for gain in sensitivity(mapping, device, model)],
+    }
 
-    mapping: Mapping
-    device: Device
-    model: TimingModel
-    timing: Timing
 
-    def info(self) -> dict[str, Any]:
-        """Plain values; documented in `docs/json.md`."""
-        total, bounds = self.timing.total, bounds_of(self.model, self.mapping, self.device)
-        return {
-            "phases": [
-                {"name": phase.name, "share": share(phase.time, total), "hidden": phase.hidden}
-                for phase in self.timing.phases
-            ],
-            "lower_fs": bounds.lower.femtoseconds,
-            "lower_by": bounds.lower_by,
-            "upper_fs": bounds.upper.femtoseconds,
-            "above_lower": total / bounds.lower if bounds.lower > Time(0) else None,
-            "warning": warning(total, bounds),
-            "energy": self._energy(),
-            "gains": [_gain(gain, total) for gain in sensitivity(self.mapping, self.device, self.model)],
-        }
-
-    def _energy(self) -> dict[str, Any] | None:
-        """Nothing where the device states no components, or the timing does not count what spends energy (A17)."""
-        if self.timing.events is None:
-            return None
-        found = energy(self.mapping, self.device, self.timing)
-        if not found.shares:
-            return None
-        return {
-            "aj": found.total.attojoules,
-            "components": [
-                {"level": part.level, "name": part.component, "aj": part.amount.attojoules}
-                for part in sorted(found.shares, key=lambda part: -part.amount.attojoules)
-            ],
-        }
+def _energy(mapping: Mapping, device: Device, timing: Timing) -> dict[str, Any] | None:
+    """Nothing where the device states no components, or the timing does not count what spends energy (A17)."""
+    if timing.events is None:
+        return None
+    found = energy(mapping, device, timing)
+    if not found.shares:
+        return None
+    return {
+        "aj": found.total.attojoules,
+        "components": [
+            {"level": part.level, "name": part.component, "aj": part.amount.attojoules}
+            for part in sorted(found.shares, key=lambda part: -part.amount.attojoules)
+        ],
+    }
 
 
 def warning(total: Time, bounds: Bounds) -> str | None:

@@ -55,6 +55,9 @@ BLOCK_ORDER = (Kind.GROUP, Kind.PIXEL, Kind.FILTER, Kind.REDUCTION)
 
 def lower(schedule: Schedule, contraction: Contraction, mapping: Mapping, implementation: Implementation) -> None:
     """Turn the contraction's block into the nest above, in place."""
+    if mapping.packed > 1:
+        name = mapping.workload.name
+        raise ScheduleError(name, f"{mapping.packed} groups in an array", "no sketch packs groups", "packed=1")
     block = schedule.get_sblock(contraction.block)
     types = _to_matrix_form(schedule, block, contraction)
     result = schedule.get_consumers(block)[0]

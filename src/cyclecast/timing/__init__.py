@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import is_dataclass
+from functools import cache
 from hashlib import sha256
 from typing import cast
 from uuid import uuid4
@@ -65,15 +67,29 @@ def bounds_of(model: TimingModel, mapping: Mapping, device: Device) -> Bounds:
 
 
 def identity(model: TimingModel) -> str:
-    """What makes two timing models answer alike, for records: class, fields, and the text of the class.
+    """What makes two timing models answer alike, for records: class, fields, and the text of all that the class uses.
 
-    A model that is no dataclass, or whose text cannot be read, is equal to no other: its records are never reused.
-    What its base classes and helper functions say is not looked at.
+    That is its module, and those of its package whose names stand in it, and so on. A model that is no dataclass, or
+    whose text cannot be read, is equal to no other: its records are never reused.
     """
     kind = type(model)
-    try:
-        text = inspect.getsource(kind) if is_dataclass(model) else uuid4().hex
-    except (OSError, TypeError):
-        text = uuid4().hex
+    text = (_text(kind) if is_dataclass(model) else None) or uuid4().hex
     options = repr(model) if is_dataclass(model) else kind.__qualname__
     return f"{kind.__module__}.{options}#{sha256(text.encode()).hexdigest()[:12]}"
+
+
+@cache
+def _text(kind: type) -> str | None:
+    package, waiting, found = kind.__module__.partition(".")[0], [kind.__module__], dict[str, str]()
+    while waiting:
+        name = waiting.pop()
+        if name in found or name.partition(".")[0] != package or name not in sys.modules:
+            continue
+        try:
+            found[name] = inspect.getsource(sys.modules[name])
+        except (OSError, TypeError):
+            return None
+        for value in vars(sys.modules[name]).values():
+            used = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
+            waiting += [used] if isinstance(used, str) else []
+    return "".join(found[name] for name in sorted(found))

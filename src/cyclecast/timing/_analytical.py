@@ -42,7 +42,7 @@ class Analytical:
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """The timing of the mapping, with its events.
 
-        Phases: `write`, `compute`, `input`, `output`, `port` (only where a level's port is shared), `merge` and `fill`.
+        Phases: `write`, `compute`, `input`, `output`, `port` (inputs and outputs of a shared one), `merge` and `fill`.
         """
         times = phases(mapping, device)
         longest = max((name for name in times if name in SIDE_BY_SIDE), key=times.__getitem__)

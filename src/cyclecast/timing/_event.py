@@ -47,14 +47,17 @@ class Simulation:
     """What was simulated, and the timing that follows from it."""
 
     timing: Timing
-    stalls: dict[str, Time]
-    """How long the arrays of the critical lane wait, by cause, over all passes."""
     error: Time
     """By how much the total may differ from that of a simulation of every token; 0 where every one was simulated."""
     sampled: bool
     """Whether tokens were left out."""
     timeline: tuple[Span, ...]
     """The simulated tokens of the first pass, in the order of their ends."""
+
+    @property
+    def stalls(self) -> dict[str, Time]:
+        """How long the arrays of the critical lane wait, by cause, over all passes."""
+        return {phase.name: phase.time for phase in self.timing.phases if phase.name in WAITS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,6 @@ class EventDriven:
         )
         return Simulation(
             timing,
-            {name: Time(total[name]) for name in WAITS},
             Time(error),
             mapping.temporal.pixel > self.window,
             tuple(Span(resource, what, Time(begin), Time(end)) for resource, what, begin, end in timeline),
