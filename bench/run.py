@@ -54,7 +54,7 @@ def candidates() -> dict[str, dict[str, float]]:
     from cyclecast._tvm._search import search
     from cyclecast.decisions import default_mapping
     from cyclecast.frontend import load
-    from cyclecast.mapping import Mappings
+    from cyclecast.mappings import Mappings
     from cyclecast.runner import TimingRunner
     from cyclecast.search import Evolution, Random
     from cyclecast.space import as_module, decided_schedule, lowered, read

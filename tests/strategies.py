@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import strategies as st
 
-from cyclecast.decisions import FILTERS, WORD_LINES, Decisions, decision_name, grant
+from cyclecast.decisions import (
+    FILTERS,
+    INPUT_STATIONARY,
+    PACKED,
+    WORD_LINES,
+    Decisions,
+    decision_name,
+    grant,
+    window_name,
+)
 from cyclecast.device import Array, Bits, Component, Device, Encoding, Event, Inputs, Level, Pipeline, Write
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
-from cyclecast.workload import Axis, Kind, Workload
+from cyclecast.workload import Axis, Kind, Slide, Workload
 
 AMOUNTS = st.integers(min_value=1, max_value=10**30)
 
@@ -140,11 +146,18 @@ def workloads(draw: st.DrawFn, bits: Bits | None = None, largest: int = 40) -> W
     extents = st.integers(min_value=1, max_value=largest)
     axes = tuple(Axis(f"{kind.value}{position}", draw(extents), kind) for position, kind in enumerate(kinds))
     widths = st.integers(min_value=1, max_value=32)
+    pairs = [[axis for axis in axes if axis.kind is kind] for kind in (Kind.PIXEL, Kind.REDUCTION)]
+    steps = st.integers(min_value=1, max_value=3)
+    slides = (
+        Slide(pixel.name, kernel.name, pixel.extent, kernel.extent, draw(steps), draw(steps))
+        for pixel, kernel in zip(*pairs, strict=False)
+    )
     return Workload(
         name=draw(st.text(max_size=8)),
         axes=axes,
         input_bits=bits.activation if bits else draw(widths),
         weight_bits=bits.weight if bits else draw(widths),
+        slides=tuple(slide for slide in slides if slide.shares),
     )
 
 
@@ -153,28 +166,31 @@ def decision_names(device: Device) -> list[str]:
     return [WORD_LINES, FILTERS, *(decision_name(level.name, axis) for level in device.levels for axis in TILE_AXES)]
 
 
-def decisions(device: Device) -> st.SearchStrategy[Decisions]:
-    """Any integers for any of the decisions, sensible or not."""
+def decisions(device: Device, workload: Workload | None = None) -> st.SearchStrategy[Decisions]:
+    """Any integers for any of the decisions, sensible or not; those of other sketches too if a workload is given."""
     values = st.integers(min_value=1, max_value=12) | st.integers(min_value=-(10**6), max_value=10**6)
-    return st.dictionaries(st.sampled_from(decision_names(device)), values)
+    found = st.dictionaries(st.sampled_from(decision_names(device)), values)
+    if workload is None:
+        return found
+    small = st.integers(min_value=0, max_value=6)
+    more = {name: small for name in (PACKED, INPUT_STATIONARY, *map(window_name, workload.slides))}
+    return st.builds(lambda one, other: one | other, found, st.fixed_dictionaries({}, optional=more))
 
 
 @st.composite
 def mappings(draw: st.DrawFn, device: Device | None = None) -> tuple[Mapping, Device]:
-    """What a device, random or given, grants to random decisions; and the device."""
+    """What a device, random or given, grants to random decisions of the im2col sketch; and the device."""
     chosen = device or draw(devices())
     workload = draw(workloads(bits=chosen.bits))
     return grant(workload, chosen, draw(decisions(chosen))), chosen
 
 
 @st.composite
-def packed_mappings(draw: st.DrawFn) -> tuple[Mapping, Device]:
-    """As `mappings`, with groups that share an array where there is room."""
-    mapping, device = draw(mappings())
-    room = min(device.word_lines_per_array // mapping.word_lines, device.filters_per_array // mapping.filters)
-    packed = draw(st.integers(min_value=1, max_value=min(room, mapping.workload.groups)))
-    steps = ceil_div(ceil_div(mapping.workload.groups, packed), mapping.spatial("group"))
-    return replace(mapping, packed=packed, temporal=replace(mapping.temporal, group=steps)), device
+def sketched_mappings(draw: st.DrawFn, device: Device | None = None) -> tuple[Mapping, Device]:
+    """As `mappings`, of any sketch: with windows, packed groups, stationary inputs where they are possible."""
+    chosen = device or draw(devices())
+    workload = draw(workloads(bits=chosen.bits))
+    return grant(workload, chosen, draw(decisions(chosen, workload))), chosen
 
 
 def unlimited(device: Device) -> Device:

@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROWS = [
     {"errors", "exact", "plugins", "units"},
     {"device"},
-    {"decisions", "mapping", "workload"},
+    {"decisions", "mapping", "mappings", "workload"},
     {"area", "energy", "sensitivity", "stages", "timing", "work"},
     {"placement"},
     {"simulator"},

@@ -16,7 +16,7 @@ from cyclecast.timing._analytical import SIDE_BY_SIDE
 from cyclecast.units import Bandwidth, Frequency, Time
 from cyclecast.work import input_bytes, output_bytes, product_time, slot_time, steps
 from cyclecast.workload import Axis, Kind, Workload
-from strategies import decisions, devices, mappings, matrix_vector, packed_mappings, unlimited, workloads
+from strategies import decisions, devices, mappings, matrix_vector, sketched_mappings, unlimited, workloads
 
 ISAAC16 = Device.load("isaac16")
 TINY = Device.load("tiny")
@@ -106,7 +106,7 @@ def test_one_array_of_isaac_takes_16_n_plus_6_cycles(pixels: int) -> None:
     assert Analytical().time(mapping, ISAAC16).cycles == 16 * pixels + 6
 
 
-@given(packed_mappings())
+@given(sketched_mappings())
 def test_the_longest_of_compute_input_and_output_hides_the_others(drawn: tuple[Mapping, Device]) -> None:
     timing = Analytical().time(*drawn)
     assert [phase.name for phase in timing.phases] == ["write", *SIDE_BY_SIDE, "fill"]
@@ -125,11 +125,11 @@ def test_resident_weights_cost_nothing_to_write(drawn: tuple[Mapping, Device]) -
     assert (write == Time(0)) == (mapping.passes == 1)
 
 
-@given(packed_mappings())
+@given(sketched_mappings())
 def test_no_work_is_faster_than_all_arrays_together(drawn: tuple[Mapping, Device]) -> None:
     mapping, device = drawn
     compute = phase(Analytical().time(mapping, device), "compute")
-    work = mapping.weight_tiles * mapping.workload.pixels * Time(product_time(mapping, device))
+    work = mapping.weight_tiles * mapping.vectors * Time(product_time(mapping, device))
     assert work <= device.arrays * compute
 
 

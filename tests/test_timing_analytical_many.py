@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.errors import MappingError
-from cyclecast.mapping import Mapping, Mappings
+from cyclecast.mapping import Mapping
+from cyclecast.mappings import Mappings
 from cyclecast.timing import Analytical
-from strategies import decisions, matrix_vector, packed_mappings
+from strategies import decisions, matrix_vector, sketched_mappings
 
 TINY = Device.load("tiny")
 
 
-@given(packed_mappings(), st.data())
+@given(sketched_mappings(), st.data())
 def test_many_mappings_are_each_timed_as_alone(drawn: tuple[Mapping, Device], data: st.DataObject) -> None:
     one, device = drawn
-    asked = data.draw(st.lists(decisions(device), max_size=4))
+    asked = data.draw(st.lists(decisions(device, one.workload), max_size=4))
     few = [one, *(grant(one.workload, device, each) for each in asked)]
     many = Mappings.of(few)
     assert [many[position] for position in range(len(many))] == few

@@ -14,7 +14,7 @@ from cyclecast.exact import ceil_div
 from cyclecast.mapping import Factors, LevelFactors, Mapping
 from cyclecast.timing import Analytical
 from cyclecast.workload import Axis, Kind, Workload
-from strategies import packed_mappings
+from strategies import sketched_mappings
 
 
 def spread(workload: Workload, word_lines: int, filters: int, packed: int, levels: tuple[LevelFactors, ...]) -> Mapping:
@@ -31,7 +31,7 @@ def spread(workload: Workload, word_lines: int, filters: int, packed: int, level
 
 
 @pytest.mark.parametrize("kind", Kind)
-@given(drawn=packed_mappings(), more=st.integers(min_value=1, max_value=5))
+@given(drawn=sketched_mappings(), more=st.integers(min_value=1, max_value=5))
 def test_more_work_in_the_same_place_is_never_faster(kind: Kind, drawn: tuple[Mapping, Device], more: int) -> None:
     mapping, device = drawn
     extents = {each: mapping.workload.extent(each) for each in Kind}
@@ -48,7 +48,7 @@ def test_more_work_in_the_same_place_is_never_faster(kind: Kind, drawn: tuple[Ma
 
 
 @pytest.mark.parametrize("width", ["activation", "weight"])
-@given(drawn=packed_mappings(), more=st.integers(min_value=1, max_value=3))
+@given(drawn=sketched_mappings(), more=st.integers(min_value=1, max_value=3))
 def test_more_bits_are_never_faster(width: str, drawn: tuple[Mapping, Device], more: int) -> None:
     mapping, device = drawn
     bits = {"activation": device.bits.activation, "weight": device.bits.weight}

@@ -20,7 +20,8 @@ from cyclecast.database import Database
 from cyclecast.decisions import choices, grant
 from cyclecast.device import Device
 from cyclecast.errors import BehaviourError, DatabaseError, FitError, OptionError
-from cyclecast.mapping import Mapping, Mappings, require_fit
+from cyclecast.mapping import Mapping, require_fit
+from cyclecast.mappings import Mappings
 from cyclecast.space import as_module, lowered_function, read
 from cyclecast.timing import Analytical, Phase, Timing
 from cyclecast.tuning import Progress, Tuned, estimate, kernel_hash, tune

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cyclecast.decisions import grant
 from cyclecast.device import Device, Encoding
-from cyclecast.mapping import Factors, LevelFactors, Mapping, Mappings, TileAxis
+from cyclecast.mapping import Factors, LevelFactors, Mapping, TileAxis
+from cyclecast.mappings import Mappings
 from cyclecast.units import Time
 from cyclecast.work import (
     events,
@@ -28,7 +29,7 @@ from cyclecast.work import (
     write_time,
 )
 from cyclecast.workload import Axis, Kind, Workload
-from strategies import decisions, devices, mappings, matrix_vector, workloads
+from strategies import decisions, devices, matrix_vector, sketched_mappings, workloads
 
 TINY = Device.load("tiny")
 ALONE = tuple(LevelFactors(level.name, Factors()) for level in TINY.levels)
@@ -46,52 +47,57 @@ def phases(used: int, most: int, at_once: int, device: Device) -> int:
 @given(devices(), st.data())
 def test_events_are_those_of_every_tile_and_pixel(device: Device, data: st.DataObject) -> None:
     workload = data.draw(workloads(bits=device.bits, largest=4))
-    mapping = grant(workload, device, data.draw(decisions(device)))
+    mapping = grant(workload, device, data.draw(decisions(device, workload)))
     array = device.array
     counted: Counter[str] = Counter()
     tiles = product(
         cut(workload.groups, mapping.packed),
-        cut(workload.reduction, mapping.word_lines),
-        cut(workload.filters, mapping.filters),
+        cut(mapping.values, mapping.word_lines),
+        cut(mapping.results, mapping.filters),
     )
     for groups, values, filters in tiles:
         rows = groups * values * array.rows_per_weight
         columns = groups * filters * device.columns_per_weight
         row_phases = phases(rows, array.rows, array.active_rows, device)
         column_phases = phases(columns, array.cols, array.active_cols, device)
-        counted["macs"] += groups * values * filters
         counted["products"] += 1
         counted["conversions"] += row_phases * (columns if array.skips_unused else array.cols) * device.input_steps
         counted["row_drives"] += rows * column_phases * device.input_steps
         counted["cell_reads"] += rows * columns * device.input_steps
-        counted["cells"] += values * filters * groups * array.rows_per_weight * device.columns_per_weight
     found = events(mapping, device)
-    for name in ("macs", "products", "conversions", "row_drives", "cell_reads"):
-        assert getattr(found, name) == counted[name] * workload.pixels, name
-    assert found.cells == counted["cells"] * mapping.replicas
-    assert found.cell_writes == (found.cells if mapping.passes > 1 else 0)
+    for name in ("products", "conversions", "row_drives", "cell_reads"):
+        assert getattr(found, name) == counted[name] * mapping.vectors, name
+    cells = workload.weights * array.rows_per_weight * device.columns_per_weight
+    assert found.macs == workload.macs
+    assert found.cells == cells * mapping.replicas * prod(mapping.window)
+    assert found.cell_writes == (found.cells * mapping.turns if mapping.passes > 1 else 0)
 
 
-@given(mappings())
+@given(sketched_mappings())
 def test_bytes_are_those_of_every_instance_and_pass(drawn: tuple[Mapping, Device]) -> None:
     """Tiles fill the instances of a level one after another, and then the next pass."""
     mapping, device = drawn
     workload = mapping.workload
-    per_pixel = workload.groups * workload.pixels
     for level, moved in enumerate(events(mapping, device).moved, -1):
         axes: tuple[TileAxis, TileAxis] = ("row", "column")
         instances = {axis: ceil(mapping.tiles(axis) / mapping.inside(level, axis)) for axis in axes}  # over all passes
-        at_once = min(instances["row"], prod(entry.factors.row for entry in mapping.levels[: level + 1]))
-        inputs = per_pixel * instances["column"] * workload.reduction * workload.input_bits
-        sums = per_pixel * workload.filters * partial_sum_bits(mapping)
+        at_once = {
+            axis: min(instances[axis], prod(entry.factors.along(axis) for entry in mapping.levels[: level + 1]))
+            for axis in axes
+        }
+        copies = at_once["column"] if mapping.input_stationary else instances["column"]
+        read_back = 0 if mapping.input_stationary else instances["row"] - at_once["row"]
+        inputs = mapping.vectors * workload.groups * copies * mapping.values * workload.input_bits
+        sums = workload.groups * workload.pixels * workload.filters * partial_sum_bits(mapping)
+        left = at_once["row"] if mapping.input_stationary else instances["row"]
         assert moved.inputs == ceil(inputs / 8)
-        assert moved.outputs == ceil(sums * (instances["row"] + instances["row"] - at_once) / 8)
+        assert moved.outputs == ceil(sums * (left + read_back) / 8)
         if level >= 0:
             outside = ceil(mapping.tiles("row") / mapping.inside(level - 1, "row"))
             assert moved.merged == ceil(sums * (instances["row"] - outside) / 8)
 
 
-@given(mappings())
+@given(sketched_mappings())
 def test_a_level_moves_at_most_as_much_as_its_busiest_instance_times_all(drawn: tuple[Mapping, Device]) -> None:
     mapping, device = drawn
     for level, moved in enumerate(events(mapping, device).moved, -1):
@@ -108,7 +114,7 @@ def test_a_resident_workload_holds_every_weight_once() -> None:
     assert found.cell_writes == 0
 
 
-@given(mappings())
+@given(sketched_mappings())
 def test_events_survive_json(drawn: tuple[Mapping, Device]) -> None:
     found = events(*drawn)
     assert events_from_json(found.to_json()) == found
@@ -116,8 +122,8 @@ def test_events_survive_json(drawn: tuple[Mapping, Device]) -> None:
 
 @given(devices(), st.data())
 def test_many_at_once_are_each_as_alone(device: Device, data: st.DataObject) -> None:
-    one, _ = data.draw(mappings(device))
-    asked = data.draw(st.lists(decisions(device), max_size=3))
+    one, _ = data.draw(sketched_mappings(device))
+    asked = data.draw(st.lists(decisions(device, one.workload), max_size=3))
     few = [one, *(grant(one.workload, device, each) for each in asked)]
     found = events(Mappings.of(few).unlimited(), device)
     for position, mapping in enumerate(few):

@@ -4,7 +4,7 @@ A decision about a level is a *request*: so many row tiles, column tiles, groups
 What is granted is capped by the tiles that are left and by the instances of the level that are left, level by level
 from the arrays outwards and axis by axis in the order group, row, column, pixel. So every combination of decisions
 is legal, and every mapping that leaves no granted instance without a tile is reached by asking for exactly its
-factors (`requests`).
+factors (`requests`). Windows, packing and stationary inputs are granted where they are asked for and possible.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ from collections.abc import Mapping as Mapped
 from cyclecast.device import Device
 from cyclecast.errors import FitError
 from cyclecast.exact import ceil_div
-from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping, TileAxis, require_fit
-from cyclecast.workload import Workload
+from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, TileAxis, require_fit
+from cyclecast.workload import Slide, Workload
 
 Decisions = Mapped[str, int]
-"""A value by decision name: `word_lines`, `filters`, and `LEVEL.AXIS` for every level and axis."""
+"""A value by decision name: `word_lines`, `filters`, and `LEVEL.AXIS` for every level and axis.
+
+And those that a sketch may add: `window.AXIS` for every slide, `packed`, and `input_stationary` (0 or 1).
+"""
 
 WORD_LINES = "word_lines"
 FILTERS = "filters"
+PACKED = "packed"
+INPUT_STATIONARY = "input_stationary"
 MOST_SIZES = 12
 """Tile sizes on offer per axis: the largest of the balanced cuts and of the powers of two."""
 EVERY_FACTOR_UP_TO = 12
@@ -31,6 +36,11 @@ EVERY_FACTOR_UP_TO = 12
 def decision_name(level: str, axis: TileAxis) -> str:
     """The name of the decision about this axis at this level."""
     return f"{level}.{axis}"
+
+
+def window_name(slide: Slide) -> str:
+    """The name of the decision about the window along this slide."""
+    return f"window.{slide.pixel}"
 
 
 def choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
@@ -56,14 +66,21 @@ def choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
 
 
 def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
-    """The mapping that the device makes of the decisions; a missing decision asks for as much as there is."""
-    word_lines = _capped(decisions, WORD_LINES, min(workload.reduction, device.word_lines_per_array))
-    filters = _capped(decisions, FILTERS, min(workload.filters, device.filters_per_array))
+    """The mapping that the device makes of the decisions.
+
+    A missing size or factor asks for as much as there is; a missing window, packing or order for none.
+    """
+    window = _window(workload, decisions)
+    form = Form(workload, window)
+    word_lines = _capped(decisions, WORD_LINES, min(form.values, device.word_lines_per_array))
+    filters = _capped(decisions, FILTERS, min(form.results, device.filters_per_array))
+    diagonal = min(device.word_lines_per_array // word_lines, device.filters_per_array // filters)
+    packed = _capped({PACKED: 1} | dict(decisions), PACKED, min(workload.groups, diagonal))
     left: dict[TileAxis, int] = {
-        "group": workload.groups,
-        "row": ceil_div(workload.reduction, word_lines),
-        "column": ceil_div(workload.filters, filters),
-        "pixel": workload.pixels,
+        "group": ceil_div(workload.groups, packed),
+        "row": ceil_div(form.values, word_lines),
+        "column": ceil_div(form.results, filters),
+        "pixel": form.vectors,
     }
     levels: list[LevelFactors] = []
     for level in reversed(device.levels):
@@ -74,7 +91,9 @@ def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
             room //= granted[axis]
             left[axis] = ceil_div(left[axis], granted[axis])
         levels.insert(0, LevelFactors(level.name, Factors(**granted)))
-    return Mapping(workload, word_lines, filters, tuple(levels), Factors(**left))
+    several = left["group"] * left["row"] * left["column"] > 1 < left["pixel"]
+    stationary = several and decisions.get(INPUT_STATIONARY, 0) > 0
+    return Mapping(workload, word_lines, filters, tuple(levels), Factors(**left), packed, window, stationary)
 
 
 def requests(mapping: Mapping) -> dict[str, int]:
@@ -82,6 +101,11 @@ def requests(mapping: Mapping) -> dict[str, int]:
     asked = {WORD_LINES: mapping.word_lines, FILTERS: mapping.filters}
     for entry in reversed(mapping.levels):
         asked |= {decision_name(entry.level, axis): entry.factors.along(axis) for axis in TILE_AXES}
+    asked |= {window_name(slide): size for slide, size in zip(mapping.workload.slides, mapping.window, strict=False)}
+    if mapping.packed > 1:
+        asked[PACKED] = mapping.packed
+    if mapping.input_stationary:
+        asked[INPUT_STATIONARY] = 1
     return asked
 
 
@@ -109,6 +133,15 @@ def require_bits(workload: Workload, device: Device) -> None:
                 f"the device takes {want} bits",
                 f"bits.{what}: {have} in the device file, or load the network with {what}_bits={want}",
             )
+
+
+def _window(workload: Workload, decisions: Decisions) -> tuple[int, ...]:
+    sizes = [
+        _capped({window_name(slide): 1} | dict(decisions), window_name(slide), slide.outputs)
+        for slide in workload.slides
+    ]
+    legal = tuple(size if size in slide.windows else 1 for size, slide in zip(sizes, workload.slides, strict=True))
+    return legal if max(legal, default=1) > 1 else ()
 
 
 def _capped(decisions: Decisions, name: str, bound: int) -> int:

@@ -7,27 +7,32 @@ filters into *column tiles* of `filters`; one group's row tile and column tile t
   (along the pixel axis these are replicas: other copies of the same weights);
 * a *temporal* factor says how many follow one another: passes over weights, steps over pixels.
 
-Factors need not divide the extents; the last tile, pass or step may be partly empty. Groups that are small can share an
-array: `packed` of them lie on its diagonal, each with word lines and columns of its own.
+Factors need not divide the extents; the last tile, pass or step may be partly empty. Three things change the matrix
+that is cut, or its turn:
 
-`Mapping` is one schedule, `Mappings` are many of one workload as arrays of numbers, for searches that look at millions.
+* a *window* of neighbouring outputs is computed from one input vector: a filter is duplicated, shifted, for each of
+  them (Rhe et al., VW-SDK, DATE 2022, arXiv:2112.11282);
+* groups that are small share an array: `packed` of them lie on its diagonal, with word lines and columns of their own;
+* an *input-stationary* order of passes writes all weights for every step along the pixels, instead of bringing all
+  inputs and taking all results for every pass.
+
+`Mapping` is one schedule; `Mappings` in `mappings.py` are many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from collections.abc import Mapping as Mapped
-from dataclasses import asdict, dataclass, field
-from functools import cached_property, reduce
+from dataclasses import asdict, dataclass
+from functools import reduce
+from math import prod
 from operator import mul
-from typing import Any, Literal, Self, get_args
-
-import numpy as np
+from typing import Any, Literal, get_args
 
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError
 from cyclecast.exact import Whole, ceil_div
-from cyclecast.workload import Axis, Kind, Workload
+from cyclecast.workload import Axis, Kind, Slide, Workload
 
 TileAxis = Literal["group", "row", "column", "pixel"]
 """The axes of the matrix-vector form, as factors count them."""
@@ -35,7 +40,7 @@ TileAxis = Literal["group", "row", "column", "pixel"]
 TILE_AXES: tuple[TileAxis, ...] = get_args(TileAxis)
 
 
-class _Factors:
+class AnyFactors:
     """What follows from a factor for each axis, numbers or arrays of them."""
 
     __slots__ = ()
@@ -51,7 +56,7 @@ class _Factors:
 
 
 @dataclass(frozen=True, slots=True)
-class Factors(_Factors):
+class Factors(AnyFactors):
     """A factor for each axis, at one level or in time."""
 
     group: int = 1
@@ -73,28 +78,71 @@ class LevelFactors:
     factors: Factors
 
 
-class _Tiled:
-    """What follows from tile sizes and factors, for one mapping or many: numbers, or arrays of them."""
+class Windowed:
+    """The matrix-vector form that a window gives, for one mapping or many."""
 
     __slots__ = ()
     workload: Workload
+    window: Any
+
+    @property
+    def outputs(self) -> Whole:
+        """Outputs of a filter that one input vector gives: those of its window."""
+        return _product(self.window)
+
+    @property
+    def values(self) -> Whole:
+        """Values of one input vector of a group: those that the outputs of its window meet."""
+        beside = self.workload.reduction // prod(slide.taps for slide in self.workload.slides)
+        return beside * _product(slide.elements(window) for slide, window in self._along_slides())
+
+    @property
+    def results(self) -> Whole:
+        """Results of one input vector for a group: its filters', for every output of a window."""
+        return self.workload.filters * self.outputs
+
+    @property
+    def vectors(self) -> Whole:
+        """Input vectors of a group: its pixels, or windows of them, the last of which may be partly empty."""
+        beside = self.workload.pixels // prod(slide.outputs for slide in self.workload.slides)
+        return beside * _product(ceil_div(slide.outputs, window) for slide, window in self._along_slides())
+
+    def _along_slides(self) -> Iterable[tuple[Slide, Whole]]:
+        """Each slide with its window; () stands for windows of one output."""
+        slides = self.workload.slides
+        return zip(slides, self.window or (1,) * len(slides), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Windowed):
+    """The matrix-vector form of a workload with a window: what there is to cut into tiles."""
+
+    workload: Workload
+    window: tuple[int, ...] = ()
+
+
+class Tiled(Windowed):
+    """What follows from tile sizes and factors, for one mapping or many: numbers, or arrays of them."""
+
+    __slots__ = ()
     word_lines: Whole
     filters: Whole
     packed: Whole
+    input_stationary: Whole
     levels: Any
     temporal: Any
 
     def tiles(self, axis: TileAxis) -> Whole:
-        """How many tiles the axis has; a tile is one pixel along the pixel axis, and `packed` groups along theirs."""
+        """How many tiles the axis has: input vectors along the pixel axis, `packed` groups each along theirs."""
         match axis:
             case "group":
                 return ceil_div(self.workload.groups, self.packed)
             case "row":
-                return ceil_div(self.workload.reduction, self.word_lines)
+                return ceil_div(self.values, self.word_lines)
             case "column":
-                return ceil_div(self.workload.filters, self.filters)
+                return ceil_div(self.results, self.filters)
             case _:
-                return self.workload.pixels
+                return self.vectors
 
     def spatial(self, axis: TileAxis) -> Whole:
         """How many tiles of the axis are worked on side by side, over all levels."""
@@ -124,9 +172,14 @@ class _Tiled:
         """How often the arrays are written until every weight has had its turn; 1 means resident weights."""
         return self.temporal.group * self.temporal.row * self.temporal.column
 
+    @property
+    def turns(self) -> Whole:
+        """How often every pass takes its turn: once, or for every step along the pixels if inputs are stationary."""
+        return 1 + self.input_stationary * (self.temporal.pixel - 1)
+
 
 @dataclass(frozen=True, slots=True)
-class Mapping(_Tiled):
+class Mapping(Tiled):
     """Where and when each part of a workload is computed.
 
     Laws, checked on construction (`MappingError`): tiles are no larger than their axis; along every axis, spatial
@@ -144,11 +197,16 @@ class Mapping(_Tiled):
     """Passes over groups, row tiles and column tiles; steps over pixels."""
     packed: int = 1
     """Groups that share an array, on its diagonal: each takes `word_lines` rows and `filters` columns of its own."""
+    window: tuple[int, ...] = ()
+    """Outputs that one input vector gives, along every slide of the workload; () where that is one everywhere."""
+    input_stationary: bool = False
+    """Whether all passes follow each other for every step along the pixels; only where there are several of both."""
 
     def __post_init__(self) -> None:
+        self._require_window()
         for what, size, extent in (
-            ("word_lines", self.word_lines, self.workload.reduction),
-            ("filters", self.filters, self.workload.filters),
+            ("word_lines", self.word_lines, self.values),
+            ("filters", self.filters, self.results),
             ("packed", self.packed, self.workload.groups),
         ):
             if not 1 <= size <= extent:
@@ -161,6 +219,19 @@ class Mapping(_Tiled):
                     f"{self.temporal.along(axis)} temporal steps of {spatial} side by side",
                     f"{tiles} tiles take exactly {ceil_div(tiles, spatial)}",
                 )
+
+        if self.input_stationary and (self.passes == 1 or self.temporal.pixel == 1):
+            what = f"{self.passes} passes of {self.temporal.pixel} steps, input-stationary"
+            raise MappingError(f"mapping of {self.workload.name}", what, "an order of passes takes several of both")
+
+    def _require_window(self) -> None:
+        slides = self.workload.slides
+        each = zip(self.window, slides, strict=False)
+        fits = len(self.window) == len(slides) and all(size == 1 or size in slide.windows for size, slide in each)
+        if self.window and not (fits and self.outputs > 1):
+            possible = ", ".join(f"{slide.pixel}: {(1, *slide.windows)}" for slide in slides) or "none"
+            what = f"a window of {self.window} outputs"
+            raise MappingError(f"mapping of {self.workload.name}", what, f"possible along its slides are {possible}")
 
     def at(self, level: str) -> Factors:
         """The factors at the named level."""
@@ -179,126 +250,6 @@ class Mapping(_Tiled):
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class ManyFactors(_Factors):
-    """A factor for each axis of every mapping: arrays of equal length."""
-
-    group: Whole
-    row: Whole
-    column: Whole
-    pixel: Whole
-
-
-@dataclass(frozen=True, slots=True)
-class ManyLevelFactors:
-    """The spatial factors of every mapping at the named level."""
-
-    level: str
-    factors: ManyFactors
-
-
-@dataclass(frozen=True, eq=False)
-class Mappings(_Tiled):
-    """Many mappings of one workload, as arrays: element i of each is mapping i.
-
-    The laws of `Mapping` hold for every one of them; they are checked when one is taken out.
-    """
-
-    workload: Workload
-    word_lines: Whole
-    filters: Whole
-    levels: tuple[ManyLevelFactors, ...]
-    temporal: ManyFactors
-    packed: Whole
-    _inside: dict[tuple[int, TileAxis], Whole] = field(default_factory=dict, init=False, repr=False)
-
-    def inside(self, level: int, axis: TileAxis) -> Whole:
-        """As for one mapping; kept, because many formulas ask for the same products."""
-        if level + 1 == len(self.levels):
-            return 1
-        if (level, axis) not in self._inside:
-            self._inside[level, axis] = self.levels[level + 1].factors.along(axis) * self.inside(level + 1, axis)
-        return self._inside[level, axis]
-
-    @cached_property
-    def arrays(self) -> Whole:
-        """Arrays in use at one time, replicas included."""
-        return self.spatial("group") * self.spatial("row") * self.spatial("column") * self.spatial("pixel")
-
-    @cached_property
-    def passes(self) -> Whole:
-        """How often the arrays are written until every weight has had its turn; 1 means resident weights."""
-        return self.temporal.group * self.temporal.row * self.temporal.column
-
-    @classmethod
-    def of(cls, mappings: Sequence[Mapping]) -> Self:
-        """The same mappings as arrays; there is at least one, and all are of one workload on one device."""
-        first = mappings[0]
-        if any(mapping.workload != first.workload for mapping in mappings):
-            raise MappingError("mappings", "several workloads", "arrays hold mappings of one")
-
-        def factors(found: Sequence[Factors]) -> ManyFactors:
-            return ManyFactors(*(np.array([entry.along(axis) for entry in found]) for axis in TILE_AXES))
-
-        return cls(
-            first.workload,
-            np.array([mapping.word_lines for mapping in mappings]),
-            np.array([mapping.filters for mapping in mappings]),
-            tuple(
-                ManyLevelFactors(entry.level, factors([mapping.levels[position].factors for mapping in mappings]))
-                for position, entry in enumerate(first.levels)
-            ),
-            factors([mapping.temporal for mapping in mappings]),
-            np.array([mapping.packed for mapping in mappings]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.word_lines)
-
-    def __getitem__(self, position: int) -> Mapping:
-        def factors(many: ManyFactors) -> Factors:
-            return Factors(*(int(many.along(axis)[position]) for axis in TILE_AXES))
-
-        return Mapping(
-            self.workload,
-            int(self.word_lines[position]),
-            int(self.filters[position]),
-            tuple(LevelFactors(entry.level, factors(entry.factors)) for entry in self.levels),
-            factors(self.temporal),
-            int(self.packed[position]),
-        )
-
-    def unlimited(self) -> Mappings:
-        """The same as Python integers, which never overflow: exact where 64 bits are too few, and slow."""
-        return self._each(lambda numbers: numbers.astype(object))
-
-    def largest(self) -> Mappings:
-        """One element, no mapping itself: the largest of every number, and of those that follow, as Python integers."""
-        found = self._each(_largest)
-        for axis in TILE_AXES:
-            for level in range(-1, len(self.levels) - 1):
-                found._inside[level, axis] = _largest(self.inside(level, axis))
-        vars(found).update(arrays=_largest(self.arrays), passes=_largest(self.passes))
-        return found
-
-    def _each(self, change: Callable[[Whole], Whole]) -> Mappings:
-        def factors(many: ManyFactors) -> ManyFactors:
-            return ManyFactors(*(change(many.along(axis)) for axis in TILE_AXES))
-
-        return Mappings(
-            self.workload,
-            change(self.word_lines),
-            change(self.filters),
-            tuple(ManyLevelFactors(entry.level, factors(entry.factors)) for entry in self.levels),
-            factors(self.temporal),
-            change(self.packed),
-        )
-
-
-def _largest(numbers: Whole) -> Whole:
-    return np.array([int(numbers.max())], dtype=object)
-
-
 def _product(numbers: Any) -> Whole:
     return reduce(mul, numbers, 1)
 
@@ -308,12 +259,20 @@ def mapping_from_json(value: Mapped[str, Any]) -> Mapping:
     workload = value["workload"]
     axes = tuple(Axis(axis["name"], axis["extent"], Kind(axis["kind"])) for axis in workload["axes"])
     return Mapping(
-        workload=Workload(workload["name"], axes, workload["input_bits"], workload["weight_bits"]),
+        workload=Workload(
+            workload["name"],
+            axes,
+            workload["input_bits"],
+            workload["weight_bits"],
+            tuple(Slide(**slide) for slide in workload.get("slides", ())),
+        ),
         word_lines=value["word_lines"],
         filters=value["filters"],
         levels=tuple(LevelFactors(entry["level"], Factors(**entry["factors"])) for entry in value["levels"]),
         temporal=Factors(**value["temporal"]),
         packed=value.get("packed", 1),
+        window=tuple(value.get("window", ())),
+        input_stationary=value.get("input_stationary", False),
     )
 
 

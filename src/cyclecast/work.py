@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 from cyclecast.device import Device
 from cyclecast.exact import Whole, ceil_div, ceil_log2, in_steps, larger, smaller
-from cyclecast.mapping import Mapping, Mappings
+from cyclecast.mapping import Mapping
+from cyclecast.mappings import Mappings
 from cyclecast.units import Bandwidth
+from cyclecast.workload import Workload
 
 AnyMapping = Mapping | Mappings
 
@@ -99,6 +102,26 @@ def used_columns(m: AnyMapping, device: Device) -> Whole:
     return m.packed * m.filters * device.columns_per_weight
 
 
+def high(device: Device) -> int:
+    """Word lines of an array that can hold weights."""
+    return device.word_lines_per_array * device.array.rows_per_weight
+
+
+def most_cells(workload: Workload, device: Device, rows: int, columns: int) -> int:
+    """How many cells with weights that meet can lie on so many word lines and bit lines of an array.
+
+    A bit line holds one output of a filter, a word line feeds no more results than its value takes part in.
+    """
+    tall, wide = min(rows, high(device)), min(columns, device.filters_per_array * device.columns_per_weight)
+    fed = workload.filters * prod(ceil_div(slide.taps, slide.step) for slide in workload.slides)
+    return int(
+        min(
+            tall * min(wide, fed * device.columns_per_weight),
+            wide * min(tall, workload.reduction * device.array.rows_per_weight),
+        )
+    )
+
+
 def row_phases(rows: Whole, device: Device) -> Whole:
     """Groups of word lines read one after another: ceil(rows / active rows)."""
     array = device.array
@@ -176,33 +199,43 @@ def port_time(bandwidth: Bandwidth, moved: Whole) -> Whole:
 
 def vectors(m: AnyMapping, level: int) -> Whole:
     """Input vectors that the busiest instance of the level sees in one pass; replicas without a pixel move nothing."""
-    return smaller(m.temporal.pixel * m.inside(level, "pixel"), m.workload.pixels)
+    return smaller(m.temporal.pixel * m.inside(level, "pixel"), m.vectors)
 
 
 def input_bits_per_vector(m: AnyMapping, level: int) -> Whole:
     """Bits of the inputs that one instance of the level needs for one step along the pixels, once (A5)."""
-    values = smaller(m.inside(level, "row") * m.word_lines, m.workload.reduction)
+    values = smaller(m.inside(level, "row") * m.word_lines, m.values)
     return values * smaller(m.inside(level, "group") * m.packed, m.workload.groups) * m.workload.input_bits
 
 
 def sums_per_vector(m: AnyMapping, level: int) -> Whole:
     """Partial sums that leave one instance of the level for each vector, row tiles inside it added up (A6)."""
-    values = smaller(m.inside(level, "column") * m.filters, m.workload.filters)
+    values = smaller(m.inside(level, "column") * m.filters, m.results)
     return values * smaller(m.inside(level, "group") * m.packed, m.workload.groups)
 
 
 def input_bytes(m: AnyMapping, level: int) -> Whole:
-    """Bytes into the busiest instance of the level: each pass, every input vector that its arrays need, once (A5)."""
-    return ceil_div(m.passes * vectors(m, level) * input_bits_per_vector(m, level), 8)
+    """Bytes into the busiest instance of the level: each pass, every input vector that its arrays need, once (A5).
+
+    Stationary inputs stay for all column tiles that follow (A34).
+    """
+    again = m.temporal.group * m.temporal.row * _unless_stationary(m, m.temporal.column)
+    return ceil_div(again * vectors(m, level) * input_bits_per_vector(m, level), 8)
 
 
 def output_bytes(m: AnyMapping, level: int) -> Whole:
     """Bytes out of the busiest instance of the level: sums over all the row tiles inside it (A6).
 
-    They leave as wide as a partial sum; where row tiles also follow in time, each later pass reads them back first.
+    They leave as wide as a partial sum; where row tiles also follow in time, each later pass reads them back first,
+    unless inputs are stationary: then they leave when they are complete (A34).
     """
-    moves = m.temporal.group * m.temporal.column * (2 * m.temporal.row - 1)
+    moves = m.temporal.group * m.temporal.column * _unless_stationary(m, 2 * m.temporal.row - 1)
     return ceil_div(moves * vectors(m, level) * sums_per_vector(m, level) * partial_sum_bits(m), 8)
+
+
+def _unless_stationary(m: AnyMapping, times: Whole) -> Whole:
+    """So many times where weights are stationary, once where inputs are."""
+    return times - m.input_stationary * (times - 1)
 
 
 def merge_bytes(m: AnyMapping, level: int) -> Whole:
@@ -214,33 +247,33 @@ def merge_bytes(m: AnyMapping, level: int) -> Whole:
 def events(m: AnyMapping, device: Device) -> Events:
     """All counts, exact: the last tile of an axis counts with what it holds."""
     workload, array = m.workload, device.array
-    activations = workload.pixels * device.input_steps
+    activations = m.vectors * device.input_steps
     column_turns = phased_columns = 0
     for groups, copies in _parts(workload.groups, m.packed):
-        for filters, times in _parts(workload.filters, m.filters):
+        for filters, times in _parts(m.results, m.filters):
             columns = groups * filters * device.columns_per_weight
             column_turns = column_turns + copies * times * groups * column_phases(columns, device)
-        columns = groups * workload.filters * device.columns_per_weight
+        columns = groups * m.results * device.columns_per_weight
         columns = columns if array.skips_unused else m.tiles("column") * array.cols
-        for values, times in _parts(workload.reduction, m.word_lines):
+        for values, times in _parts(m.values, m.word_lines):
             rows = groups * values * array.rows_per_weight
             phased_columns = phased_columns + copies * times * row_phases(rows, device) * columns
-    cells = workload.weights * array.rows_per_weight * device.columns_per_weight
+    cells = workload.weights * m.outputs * array.rows_per_weight * device.columns_per_weight
     block = sum(copies * groups * groups for groups, copies in _parts(workload.groups, m.packed))
-    matrix = workload.reduction * workload.filters * array.rows_per_weight * device.columns_per_weight
+    matrix = m.values * m.results * array.rows_per_weight * device.columns_per_weight
     return Events(
         macs=workload.macs,
-        products=workload.pixels * m.weight_tiles,
+        products=m.vectors * m.weight_tiles,
         conversions=activations * phased_columns,
-        row_drives=activations * workload.reduction * array.rows_per_weight * column_turns,
+        row_drives=activations * m.values * array.rows_per_weight * column_turns,
         cell_reads=activations * matrix * block,
         cells=cells * m.replicas,
-        cell_writes=cells * m.replicas * smaller(m.passes - 1, 1),
+        cell_writes=cells * m.replicas * m.turns * smaller(m.passes - 1, 1),
         moved=tuple(_moved(m, device, level) for level in range(-1, len(device.levels))),
     )
 
 
-def _parts(extent: int, size: Whole) -> Iterable[tuple[Whole, Whole]]:
+def _parts(extent: Whole, size: Whole) -> Iterable[tuple[Whole, Whole]]:
     """An axis cut into tiles: the size of the full ones and how many there are, and the last one."""
     full = ceil_div(extent, size) - 1
     return (size, full), (extent - full * size, full * 0 + 1)
@@ -248,15 +281,19 @@ def _parts(extent: int, size: Whole) -> Iterable[tuple[Whole, Whole]]:
 
 def _moved(m: AnyMapping, device: Device, level: int) -> Moved:
     workload = m.workload
-    per_pixel = workload.pixels * workload.groups
-    copies = ceil_div(m.tiles("column"), m.inside(level, "column"))
+    columns = ceil_div(m.tiles("column"), m.inside(level, "column"))
+    columns_at_once = smaller(columns, ceil_div(m.spatial("column"), m.inside(level, "column")))
+    copies = columns - m.input_stationary * (columns - columns_at_once)
     sums = ceil_div(m.tiles("row"), m.inside(level, "row"))
     side_by_side = smaller(sums, ceil_div(m.spatial("row"), m.inside(level, "row")))
-    outputs = per_pixel * workload.filters * partial_sum_bits(m)
+    inputs = m.vectors * workload.groups * m.values * workload.input_bits
+    outputs = workload.pixels * workload.groups * workload.filters * partial_sum_bits(m)
+    moves = 2 * sums - side_by_side
+    moves = moves - m.input_stationary * (moves - side_by_side)
     merged = sums - ceil_div(m.tiles("row"), m.inside(level - 1, "row")) if level >= 0 else sums * 0
     return Moved(
         device.levels[level].name if level >= 0 else "",
-        ceil_div(per_pixel * workload.reduction * workload.input_bits * copies, 8),
-        ceil_div(outputs * (2 * sums - side_by_side), 8),
+        ceil_div(inputs * copies, 8),
+        ceil_div(outputs * moves, 8),
         ceil_div(outputs * merged, 8),
     )

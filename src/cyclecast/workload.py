@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 from cyclecast.device import Host
 from cyclecast.errors import MappingError
+from cyclecast.exact import Whole, larger
 from cyclecast.units import Time
 
 
@@ -43,15 +44,66 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
+class Slide:
+    """A kernel that slides over an input dimension: output i and tap j meet its element `stride` i + `dilation` j.
+
+    Outputs next to each other share elements, and so can be computed from one input vector: a *window* of them, as in
+    shifted and duplicated kernels (Zhang et al., TCAD 2020; Rhe et al., VW-SDK, DATE 2022, arXiv:2112.11282).
+    """
+
+    pixel: str
+    """The axis of the outputs."""
+    kernel: str
+    """The axis of the taps."""
+    outputs: int
+    taps: int
+    stride: int = 1
+    dilation: int = 1
+
+    @property
+    def step(self) -> int:
+        """The stride, in units of the elements that are met at all."""
+        return self.stride // gcd(self.stride, self.dilation)
+
+    @property
+    def gap(self) -> int:
+        """The dilation, in the same units."""
+        return self.dilation // gcd(self.stride, self.dilation)
+
+    @property
+    def shares(self) -> bool:
+        """Whether some outputs share elements, and a window of them has no holes."""
+        return self.taps > self.step and self.outputs > self.gap and 1 in (self.step, self.gap)
+
+    @property
+    def windows(self) -> range:
+        """The windows of more than one output that share elements."""
+        return range(self.gap + 1, self.outputs + 1) if self.shares else range(0)
+
+    def elements(self, window: Whole) -> Whole:
+        """The input elements that a window of so many outputs meets."""
+        return window * self.taps - larger(window - self.gap, 0) * max(0, self.taps - self.step)
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
-    """One operator instance to schedule. Equal axes and bits make equal workloads, whatever the name."""
+    """One operator instance to schedule. Equal axes, slides and bits make equal workloads, whatever the name."""
 
     name: str = field(compare=False)
     axes: tuple[Axis, ...]
     input_bits: int = 8
     weight_bits: int = 8
+    slides: tuple[Slide, ...] = ()
+    """Pairs of a pixel axis and a reduction axis whose outputs share inputs; each axis is in one of them at most."""
 
     def __post_init__(self) -> None:
+        named = {(axis.name, axis.kind): axis.extent for axis in self.axes}
+        for slide in self.slides:
+            ends = ((slide.pixel, Kind.PIXEL, slide.outputs), (slide.kernel, Kind.REDUCTION, slide.taps))
+            if any(named.get((name, kind)) != extent for name, kind, extent in ends) or not slide.shares:
+                raise MappingError(
+                    f"workload {self.name}", f"{slide}", "it slides along a pixel and a reduction axis, sharing inputs"
+                )
         for bits in (self.input_bits, self.weight_bits):
             if not 1 <= bits <= 32:
                 raise MappingError(f"workload {self.name}", f"{bits}-bit values", "1 to 32 bits are possible")
@@ -79,6 +131,13 @@ class Workload:
     def reduction(self) -> int:
         """Values of one input vector."""
         return self.extent(Kind.REDUCTION)
+
+    @property
+    def inputs(self) -> int:
+        """Input values, each counted once however many outputs it meets."""
+        met = prod(slide.elements(slide.outputs) for slide in self.slides)
+        beside = self.pixels // prod(slide.outputs for slide in self.slides)
+        return int(self.groups * beside * met * self.reduction // prod(slide.taps for slide in self.slides))
 
     @property
     def macs(self) -> int:

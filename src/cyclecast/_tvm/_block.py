@@ -14,9 +14,10 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 from tvm.ir.prim.expr import FloorDiv
 from tvm.s_tir.stmt import SBlock
+from tvm.sym.pattern import detect_linear_equation
 
 from cyclecast.errors import ScheduleError
-from cyclecast.workload import Axis, Kind, Workload
+from cyclecast.workload import Axis, Kind, Slide, Workload
 
 KIND_BY_OPERANDS = {
     (True, True, True): Kind.GROUP,
@@ -62,7 +63,7 @@ def contraction_of(block: Any, name: str) -> Contraction | None:
     splits: list[Split] = []
     axes: list[Axis] = []
     for position, iterator in enumerate(block.iter_vars):
-        extent, label = int(iterator.dom.extent), str(iterator.var.name).removeprefix("v_")
+        extent, label = int(iterator.dom.extent), _label(iterator.var)
         inside = tuple(any(iterator.var in variables for variables in operand) for operand in used)
         kind = _unit_kind(iterator) if extent == 1 else KIND_BY_OPERANDS.get((inside[0], inside[1], inside[2]))
         if kind is None:
@@ -75,8 +76,33 @@ def contraction_of(block: Any, name: str) -> Contraction | None:
         else:
             axes.append(Axis(label, extent, kind))
         kinds.append(kind)
-    workload = Workload(name, tuple(axes), input_bits=bits[0], weight_bits=bits[1])
+    slides = _slides(block, kinds, data.indices)
+    workload = Workload(name, tuple(axes), input_bits=bits[0], weight_bits=bits[1], slides=slides)
     return Contraction(str(block.name_hint), tuple(kinds), tuple(splits), workload)
+
+
+def _slides(block: Any, kinds: list[Kind], indices: tuple[Any, ...]) -> tuple[Slide, ...]:
+    """The indices of the input that are a pixel times a stride plus a tap times a dilation, if outputs share inputs."""
+    roles = dict(zip((iterator.var for iterator in block.iter_vars), kinds, strict=True))
+    iterators = {iterator.var: iterator for iterator in block.iter_vars}
+    used = [_variables(index) for index in indices]
+    slides = []
+    for index, variables in zip(indices, used, strict=True):
+        pair = sorted(variables, key=lambda variable: roles.get(variable, Kind.GROUP) is not Kind.PIXEL)
+        if [roles.get(variable) for variable in pair] != [Kind.PIXEL, Kind.REDUCTION]:
+            continue
+        factors = detect_linear_equation(index, pair)
+        alone = all(sum(variable in others for others in used) == 1 for variable in pair)
+        if alone and len(factors) and all(isinstance(f, tirx.IntImm) for f in factors) and int(factors[2]) == 0:
+            (outputs, taps), names = (int(iterators[v].dom.extent) for v in pair), [_label(v) for v in pair]
+            stride, dilation = int(factors[0]), int(factors[1])
+            slide = Slide(*names, outputs, taps, stride, dilation) if stride > 0 < dilation else None
+            slides += [slide] if slide and slide.shares else []
+    return tuple(slides)
+
+
+def _label(variable: Any) -> str:
+    return str(variable.name).removeprefix("v_")
 
 
 def contractions_in(function: Any, name: str) -> list[Contraction]:

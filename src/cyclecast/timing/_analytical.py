@@ -14,7 +14,8 @@ import numpy as np
 
 from cyclecast.device import Device, Level
 from cyclecast.exact import Whole, larger, reduced
-from cyclecast.mapping import Mapping, Mappings
+from cyclecast.mapping import Mapping
+from cyclecast.mappings import Mappings
 from cyclecast.timing._base import Phase, Timing, Timings
 from cyclecast.units import Time
 from cyclecast.work import (
@@ -78,13 +79,13 @@ def phases(m: AnyMapping, device: Device) -> dict[str, Whole]:
             merges.append(port_time(port.merge_bandwidth, merge_bytes(m, level)))
     fill = device.pipeline.fill * device.array.read.femtoseconds
     return {
-        "write": m.passes * write_time(m, device),
+        "write": m.turns * m.passes * write_time(m, device),
         "compute": m.passes * m.temporal.pixel * product_time(m, device),
         "input": _longest(inputs),
         "output": _longest(outputs),
         "port": _longest(shared),
         "merge": _longest(merges),
-        "fill": m.passes * (fill + merge_latency(m, device)),
+        "fill": m.turns * m.passes * (fill + merge_latency(m, device)),
     }
 
 

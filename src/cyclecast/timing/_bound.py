@@ -22,8 +22,10 @@ from cyclecast.work import (
     array_write_time,
     column_phases,
     conversion_time,
+    high,
     input_bits_per_vector,
     merge_latency,
+    most_cells,
     partial_sum_bits,
     port_time,
     row_phases,
@@ -84,36 +86,20 @@ def _reads(workload: Workload, device: Device) -> tuple[int, int]:
     """The fewest reads for one input step of all pixels, and the fewest turns of the ADCs, in all arrays together.
 
     A bit line adds up no more cells than its group has, and a word line feeds no more. An array that skips nothing
-    takes all its phases for whatever is in it.
+    takes all its phases for whatever is in it. Where windows are possible, a read may serve several pixels.
     """
     array = device.array
     cells = workload.weights * array.rows_per_weight * device.columns_per_weight
+    vectors, pixels = (1, workload.pixels) if workload.slides else (workload.pixels, 1)
     if array.skips_unused:
-        most = _most_cells(workload, device, array.active_rows, array.active_cols)
-        rows = min(array.active_rows, _high(device), workload.reduction * array.rows_per_weight)
-        reads = workload.pixels * ceil_div(cells, most)
-        return reads, max(reads, workload.pixels * ceil_div(ceil_div(cells, rows), array.adcs))
-    products = workload.pixels * ceil_div(cells, _most_cells(workload, device, array.rows, array.cols))
+        most = most_cells(workload, device, array.active_rows, array.active_cols)
+        rows = min(array.active_rows, high(device), workload.reduction * array.rows_per_weight)
+        reads = vectors * ceil_div(pixels * cells, most)
+        return reads, max(reads, vectors * ceil_div(ceil_div(pixels * cells, rows), array.adcs))
+    products = vectors * ceil_div(pixels * cells, most_cells(workload, device, array.rows, array.cols))
     columns = column_phases(array.cols, device)
     reads = device.arrays * ceil_div(products, device.arrays) * row_phases(array.rows, device) * columns
     return reads, reads * ceil_div(array.active_cols, array.adcs)
-
-
-def _most_cells(workload: Workload, device: Device, rows: int, columns: int) -> int:
-    """How many cells with weights that meet can lie on so many word lines and bit lines of an array."""
-    high, wide = min(rows, _high(device)), min(columns, _wide(device))
-    return min(
-        high * min(wide, workload.filters * device.columns_per_weight),
-        wide * min(high, workload.reduction * device.array.rows_per_weight),
-    )
-
-
-def _high(device: Device) -> int:
-    return device.word_lines_per_array * device.array.rows_per_weight
-
-
-def _wide(device: Device) -> int:
-    return device.filters_per_array * device.columns_per_weight
 
 
 def _steps_of(step: Step, reads: int, turns: int, device: Device) -> int:
@@ -130,7 +116,7 @@ def _steps_of(step: Step, reads: int, turns: int, device: Device) -> int:
 
 def _bandwidth(workload: Workload, sum_bits: int, device: Device) -> Iterator[tuple[str, int]]:
     """Every input byte in and every result byte out once, spread over all ports of a level [fs]."""
-    inputs = workload.pixels * workload.groups * workload.reduction * workload.input_bits
+    inputs = workload.inputs * workload.input_bits
     results = workload.pixels * workload.groups * workload.filters * sum_bits
     instances = 1
     yield "device input", _through(device.input_bandwidth, inputs, instances)
@@ -153,7 +139,7 @@ def _writing(workload: Workload, device: Device) -> int:
     """Programming every cell once, where no mapping holds all weights at a time; else nothing [fs]."""
     array, write = device.array, device.array.write
     cells = workload.weights * array.rows_per_weight * device.columns_per_weight
-    if cells <= device.arrays * _most_cells(workload, device, array.rows, array.cols):
+    if cells <= device.arrays * most_cells(workload, device, array.rows, array.cols):
         return 0
     at_once = min(write.rows, array.rows) * min(write.cols, array.cols) * min(write.arrays, device.arrays)
     return int(ceil_div(cells, at_once)) * write.pulses * (write.pulse.femtoseconds + write.verify.femtoseconds)

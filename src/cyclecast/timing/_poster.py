@@ -17,7 +17,7 @@ from math import ceil
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.timing._base import Bounds, Phase, Timing
-from cyclecast.workload import Workload
+from cyclecast.work import most_cells
 
 
 def number_of_batches(
@@ -59,33 +59,33 @@ class Poster:
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """One batch after another on one PE; the innermost two levels are its CUs and their arrays."""
-        units, arrays = [1, *(level.count for level in device.levels)][-2:]
-        compute = _cycles(mapping.workload, device, mapping.word_lines, mapping.filters, arrays, units)
+        work = mapping.vectors * mapping.workload.groups * mapping.values * mapping.results
+        compute = _cycles(work, mapping.packed * mapping.word_lines * mapping.filters, device)
         cycle = device.array.read
         return Timing((Phase("compute", compute * cycle), Phase("fill", device.pipeline.fill * cycle)), cycle)
 
     def bounds(self, mapping: Mapping, device: Device) -> Bounds:
         """Of one PE without ports (A10): the largest tiles on all its arrays, and its tiles on one array in turn."""
         workload = mapping.workload
-        units, arrays = [1, *(level.count for level in device.levels)][-2:]
-        most = min(workload.reduction, device.word_lines_per_array), min(workload.filters, device.filters_per_array)
-        least = _cycles(workload, device, *most, arrays, units) + device.pipeline.fill
-        tiles = workload.groups * mapping.tiles("row") * mapping.tiles("column")
-        serial = tiles * workload.pixels * device.input_steps + device.pipeline.fill
+        cells = device.array.rows_per_weight * device.columns_per_weight
+        most = most_cells(workload, device, device.array.rows, device.array.cols)
+        least = _cycles(workload.macs * cells, most, device) + device.pipeline.fill
+        serial = mapping.weight_tiles * mapping.vectors * device.input_steps + device.pipeline.fill
         return Bounds(least * device.array.read, "work", serial * device.array.read)
 
 
-def _cycles(workload: Workload, device: Device, word_lines: int, filters: int, arrays: int, units: int) -> int:
-    """The cycles of all batches, without the fill."""
+def _cycles(work: int, tile: int, device: Device) -> int:
+    """The cycles of all batches, without the fill: so many multiplications, that many at once in an array."""
+    units, arrays = [1, *(level.count for level in device.levels)][-2:]
     batches = number_of_batches(
         kernel_area=1,
-        input_channels=workload.reduction,
-        output_channels=workload.groups * workload.filters,
-        width=workload.pixels,
+        input_channels=work,
+        output_channels=1,
+        width=1,
         height=1,
         images=1,
-        used_word_lines=word_lines,
-        filters_per_array=filters,
+        used_word_lines=tile,
+        filters_per_array=1,
         arrays_per_unit=arrays,
         units=units,
     )

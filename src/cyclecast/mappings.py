@@ -1,0 +1,148 @@
+"""Many mappings of one workload as arrays of numbers, for searches that look at millions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from cyclecast.errors import MappingError
+from cyclecast.exact import Whole
+from cyclecast.mapping import TILE_AXES, AnyFactors, Factors, LevelFactors, Mapping, TileAxis, Tiled
+from cyclecast.workload import Workload
+
+
+def _kept(formula: Any) -> Any:
+    """The same formula, computed once."""
+    return cached_property(formula.fget)
+
+
+@dataclass(frozen=True, slots=True)
+class ManyFactors(AnyFactors):
+    """A factor for each axis of every mapping: arrays of equal length."""
+
+    group: Whole
+    row: Whole
+    column: Whole
+    pixel: Whole
+
+
+@dataclass(frozen=True, slots=True)
+class ManyLevelFactors:
+    """The spatial factors of every mapping at the named level."""
+
+    level: str
+    factors: ManyFactors
+
+
+@dataclass(frozen=True, eq=False)
+class Mappings(Tiled):
+    """Many mappings of one workload, as arrays: element i of each is mapping i.
+
+    The laws of `Mapping` hold for every one of them; they are checked when one is taken out.
+    """
+
+    workload: Workload
+    word_lines: Whole
+    filters: Whole
+    levels: tuple[ManyLevelFactors, ...]
+    temporal: ManyFactors
+    packed: Whole
+    window: tuple[Whole, ...]
+    """Along every slide of the workload."""
+    input_stationary: Whole
+    """0 or 1."""
+    _inside: dict[tuple[int, TileAxis], Whole] = field(default_factory=dict, init=False, repr=False)
+
+    vectors = _kept(Tiled.vectors)
+    arrays = _kept(Tiled.arrays)
+    passes = _kept(Tiled.passes)
+
+    def inside(self, level: int, axis: TileAxis) -> Whole:
+        """As for one mapping; kept, because many formulas ask for the same products."""
+        if level + 1 == len(self.levels):
+            return 1
+        if (level, axis) not in self._inside:
+            self._inside[level, axis] = self.levels[level + 1].factors.along(axis) * self.inside(level + 1, axis)
+        return self._inside[level, axis]
+
+    @classmethod
+    def of(cls, mappings: Sequence[Mapping]) -> Self:
+        """The same mappings as arrays; there is at least one, and all are of one workload on one device."""
+        first = mappings[0]
+        if any(mapping.workload != first.workload for mapping in mappings):
+            raise MappingError("mappings", "several workloads", "arrays hold mappings of one")
+
+        def factors(found: Sequence[Factors]) -> ManyFactors:
+            return ManyFactors(*(np.array([entry.along(axis) for entry in found]) for axis in TILE_AXES))
+
+        return cls(
+            first.workload,
+            np.array([mapping.word_lines for mapping in mappings]),
+            np.array([mapping.filters for mapping in mappings]),
+            tuple(
+                ManyLevelFactors(entry.level, factors([mapping.levels[position].factors for mapping in mappings]))
+                for position, entry in enumerate(first.levels)
+            ),
+            factors([mapping.temporal for mapping in mappings]),
+            np.array([mapping.packed for mapping in mappings]),
+            tuple(
+                np.array([mapping.window[slide] if mapping.window else 1 for mapping in mappings])
+                for slide in range(len(first.workload.slides))
+            ),
+            np.array([int(mapping.input_stationary) for mapping in mappings]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.word_lines)
+
+    def __getitem__(self, position: int) -> Mapping:
+        def factors(many: ManyFactors) -> Factors:
+            return Factors(*(int(many.along(axis)[position]) for axis in TILE_AXES))
+
+        window = tuple(int(sizes[position]) for sizes in self.window)
+        return Mapping(
+            self.workload,
+            int(self.word_lines[position]),
+            int(self.filters[position]),
+            tuple(LevelFactors(entry.level, factors(entry.factors)) for entry in self.levels),
+            factors(self.temporal),
+            int(self.packed[position]),
+            window if max(window, default=1) > 1 else (),
+            bool(self.input_stationary[position]),
+        )
+
+    def unlimited(self) -> Mappings:
+        """The same as Python integers, which never overflow: exact where 64 bits are too few, and slow."""
+        return self._each(lambda numbers: numbers.astype(object))
+
+    def largest(self) -> Mappings:
+        """One element, no mapping itself: the largest of every number, and of those that follow, as Python integers."""
+        found = self._each(_largest)
+        for axis in TILE_AXES:
+            for level in range(-1, len(self.levels) - 1):
+                found._inside[level, axis] = _largest(self.inside(level, axis))
+        vars(found).update({name: _largest(getattr(self, name)) for name in ("vectors", "arrays", "passes")})
+        return found
+
+    def _each(self, change: Callable[[Whole], Whole]) -> Mappings:
+        def factors(many: ManyFactors) -> ManyFactors:
+            return ManyFactors(*(change(many.along(axis)) for axis in TILE_AXES))
+
+        return Mappings(
+            self.workload,
+            change(self.word_lines),
+            change(self.filters),
+            tuple(ManyLevelFactors(entry.level, factors(entry.factors)) for entry in self.levels),
+            factors(self.temporal),
+            change(self.packed),
+            tuple(change(sizes) for sizes in self.window),
+            change(self.input_stationary),
+        )
+
+
+def _largest(numbers: Whole) -> Whole:
+    return np.array([int(np.max(numbers))], dtype=object)
