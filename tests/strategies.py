@@ -78,14 +78,14 @@ def levels(draw: st.DrawFn) -> tuple[Level, ...]:
 
 
 @st.composite
-def arrays(draw: st.DrawFn, weight_bits: int = 8) -> Array:
+def arrays(draw: st.DrawFn, weight_bits: int = 8, largest: int = 256) -> Array:
     """An array with room for at least one weight."""
     cell_bits = draw(st.integers(min_value=1, max_value=4))
     encoding = draw(st.sampled_from(Encoding))
     pair = 2 if encoding is Encoding.DIFFERENTIAL_ROWS else 1
     columns = -(-weight_bits // cell_bits) * (2 if encoding is Encoding.DIFFERENTIAL_COLUMNS else 1)
-    rows = draw(st.integers(min_value=pair, max_value=256))
-    cols = draw(st.integers(min_value=columns, max_value=256))
+    rows = draw(st.integers(min_value=pair, max_value=max(pair, largest)))
+    cols = draw(st.integers(min_value=columns, max_value=max(columns, largest)))
     everything = st.booleans()
     said: dict[str, object] = {
         "active_rows": rows if draw(everything) else draw(st.integers(min_value=pair, max_value=rows)),

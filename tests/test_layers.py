@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROWS = [
     {"errors", "exact", "plugins", "units"},
     {"device"},
-    {"decisions", "mapping", "mappings", "workload"},
+    {"decisions", "enumeration", "mapping", "mappings", "workload"},
     {"area", "energy", "sensitivity", "stages", "timing", "work"},
     {"placement"},
     {"simulator"},

@@ -69,6 +69,10 @@ class Mappings(Tiled):
             self._inside[level, axis] = self.levels[level + 1].factors.along(axis) * self.inside(level + 1, axis)
         return self._inside[level, axis]
 
+    def use(self, arrays: Whole) -> None:
+        """Say how many arrays are in use: for bounds, which say nothing about the levels they are in."""
+        vars(self)["arrays"] = arrays
+
     @classmethod
     def of(cls, mappings: Sequence[Mapping]) -> Self:
         """The same mappings as arrays; there is at least one, and all are of one workload on one device."""

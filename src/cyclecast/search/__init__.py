@@ -8,9 +8,10 @@ from typing import cast
 from cyclecast import plugins
 from cyclecast.search._base import Strategy
 from cyclecast.search._evolution import Evolution
+from cyclecast.search._exhaustive import Exhaustive
 from cyclecast.search._random import Random
 
-__all__ = ["Evolution", "Random", "Strategy", "search_strategy"]
+__all__ = ["Evolution", "Exhaustive", "Random", "Strategy", "search_strategy"]
 
 BUILT_IN: dict[str, Callable[[], type]] = {"evolution": lambda: Evolution, "random": lambda: Random}
 

@@ -54,9 +54,14 @@ class Certificate:
     """No legal mapping is shorter."""
 
     @property
-    def gap(self) -> float:
-        """By which share the best time is above the lower bound; 0 where it is proven to be the least."""
-        return self.best / self.lower - 1 if self.lower.femtoseconds else 0.0
+    def gap(self) -> float | None:
+        """By which share the best time is above the lower bound: 0 where it is proven to be the least.
+
+        None where nothing but a lower bound of 0 is known.
+        """
+        if self.best == self.lower:
+            return 0.0
+        return self.best / self.lower - 1 if self.lower.femtoseconds else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,178 @@
+"""The space of mappings, laid out for those who look at all of it.
+
+A *tiling* is what is cut: window, packed groups, word lines and filters of a tile. Around it stand factors: so many
+tiles side by side at every level. Of equal tilings (as many tiles along every axis) only the smallest is listed, and of
+equal factors (as many turns) only the smallest: whoever works on less at a time is never slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from math import prod
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from cyclecast.device import Device
+from cyclecast.exact import ceil_div
+from cyclecast.mapping import TILE_AXES, Form
+from cyclecast.workload import Workload
+
+Numbers = Any
+"""A NumPy array of int64."""
+
+
+def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
+    """The windows of which one channel and one filter fit in an array; () first, which is im2col."""
+    found = []
+    for window in product(*((1, *slide.windows) for slide in workload.slides)):
+        met = prod(slide.elements(size) for slide, size in zip(workload.slides, window, strict=True))
+        taps = prod(slide.taps for slide in workload.slides)
+        fits = met <= device.word_lines_per_array and prod(window) <= device.filters_per_array
+        if prod(window) > 1 and fits and taps <= met:
+            found.append(window)
+    return [(), *found]
+
+
+@dataclass(frozen=True, slots=True)
+class Tilings:
+    """Tilings as arrays: element i of each is tiling i."""
+
+    window: tuple[Numbers, ...]
+    """Along every slide of the workload."""
+    packed: Numbers
+    word_lines: Numbers
+    filters: Numbers
+    tiles: tuple[Numbers, ...]
+    """How many there are along every axis, in the order of `TILE_AXES`."""
+
+    @classmethod
+    def of(cls, columns: Sequence[Numbers]) -> Self:
+        """From all the fields in their order."""
+        slides = len(columns) - 3 - len(TILE_AXES)
+        packed, word_lines, filters, *tiles = columns[slides:]
+        return cls(tuple(columns[:slides]), packed, word_lines, filters, tuple(tiles))
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, chosen: Numbers) -> Tilings:
+        """Those at these places."""
+        return Tilings(
+            tuple(sizes[chosen] for sizes in self.window),
+            self.packed[chosen],
+            self.word_lines[chosen],
+            self.filters[chosen],
+            tuple(count[chosen] for count in self.tiles),
+        )
+
+
+def forms(workload: Workload, device: Device) -> Tilings:
+    """Every window with every number of packed groups, as a tiling that no other of the same form is below.
+
+    Its tiles are the smallest that could be, and as few as with the largest.
+    """
+    found = []
+    tall, wide = device.word_lines_per_array, device.filters_per_array
+    for window in windows(workload, device):
+        form = Form(workload, window)
+        for packed in smallest_sizes(workload.groups, min(workload.groups, tall, wide)):
+            rows = ceil_div(form.values, min(form.values, tall // int(packed)))
+            columns = ceil_div(form.results, min(form.results, wide // int(packed)))
+            tiles = ceil_div(workload.groups, int(packed)), rows, columns, form.vectors
+            found.append((*(window or (1,) * len(workload.slides)), packed, 1, 1, *tiles))
+    return Tilings.of(list(np.array(found, np.int64).T))
+
+
+def tilings(workload: Workload, device: Device, form: Tilings) -> Tilings:
+    """Every tiling of one form, the smallest of its kind."""
+    packed = int(form.packed[0])
+    window = tuple(int(size[0]) for size in form.window)
+    shape = Form(workload, window)
+    lines = smallest_sizes(shape.values, min(shape.values, device.word_lines_per_array // packed))
+    filters = smallest_sizes(shape.results, min(shape.results, device.filters_per_array // packed))
+    pairs = np.array(np.meshgrid(lines, filters, indexing="ij"), np.int64).reshape(2, -1)
+    same = [np.full_like(pairs[0], number) for number in (*window, packed, form.tiles[0][0], shape.vectors)]
+    cut = ceil_div(shape.values, pairs[0]), ceil_div(shape.results, pairs[1])
+    return Tilings.of([*same[:-2], *pairs, same[-2], *cut, same[-1]])
+
+
+def smallest_sizes(extent: int, most: int) -> Numbers:
+    """For every number of tiles that sizes up to the most give, the smallest size that gives it; largest first."""
+    counts = np.unique(ceil_div(extent, np.arange(1, most + 1, dtype=np.int64)))
+    return np.unique(ceil_div(extent, counts))[::-1]
+
+
+class Inner(NamedTuple):
+    """Every way to use the levels inside the outermost: arrays, element i of each is way i."""
+
+    factors: tuple[tuple[Numbers, ...], ...]
+    """For every inner level, outermost first, the factor of every axis."""
+    inside: tuple[Numbers, ...]
+    """Their products over the levels, for every axis."""
+
+
+def inner_size(device: Device) -> int:
+    """How many ways there are to use the inner levels."""
+    return prod(len(combinations(level.count)) for level in device.levels[1:])
+
+
+def inner(device: Device, tiles: tuple[int, ...]) -> Inner:
+    """The ways for so many tiles, factors without a tile left out."""
+    factors: tuple[tuple[Numbers, ...], ...] = ()
+    left = tuple(np.array([count], np.int64) for count in tiles)
+    for level in reversed(device.levels[1:]):
+        table = combinations(level.count)
+        table = table[(table <= np.array([int(count.max()) for count in left])).all(axis=1)]
+        before, now = (numbers.ravel() for numbers in np.indices((len(left[0]), len(table))))
+        taken = table[now].T
+        able = np.logical_and.reduce([is_least(taken[axis], left[axis][before]) for axis in range(len(TILE_AXES))])
+        before, taken = before[able], taken[:, able]
+        left = tuple(ceil_div(left[axis][before], taken[axis]) for axis in range(len(TILE_AXES)))
+        factors = (tuple(taken), *(tuple(numbers[before] for numbers in level) for level in factors))
+    ones = (np.ones(len(left[0]), np.int64),) * len(TILE_AXES)
+    inside = tuple(np.multiply.reduce([ones[axis], *(level[axis] for level in factors)]) for axis in range(len(ones)))
+    return Inner(factors, inside)
+
+
+def is_least(factor: Numbers, tiles: Numbers) -> Numbers:
+    """Whether a smaller factor would leave more tiles."""
+    return (factor == 1) | (ceil_div(tiles, np.maximum(factor - 1, 1)) > ceil_div(tiles, factor))
+
+
+@cache
+def combinations(count: int) -> Numbers:
+    """Every factor for each axis whose product is at most so many: one row each."""
+    found = [
+        (group, row, column, pixel)
+        for group in range(1, count + 1)
+        for row in range(1, count // group + 1)
+        for column in range(1, count // (group * row) + 1)
+        for pixel in range(1, count // (group * row * column) + 1)
+    ]
+    return np.array(found, np.int64).reshape(-1, len(TILE_AXES))
+
+
+def sketches(workload: Workload, device: Device) -> tuple[tuple[str, int, int], ...]:
+    """For every set of rules: its name, its combinations of decisions, and how many of them the device can hold.
+
+    A decision is any tile size up to an array, any factor up to the instances of a level, for every axis and level.
+    """
+    orders = 2 if device.array.write.during_inference else 1
+    tall, wide = device.word_lines_per_array, device.filters_per_array
+    factors = prod(level.count ** len(TILE_AXES) for level in device.levels)
+    held = prod(len(combinations(level.count)) for level in device.levels)
+    found: dict[str, tuple[int, int]] = {}
+    for window in windows(workload, device):
+        form = Form(workload, window)
+        lines, filters = min(form.values, tall), min(form.results, wide)
+        for packed in range(1, min(workload.groups, tall, wide) + 1):
+            fitting = min(form.values, tall // packed) * min(form.results, wide // packed)
+            for stationary in range(orders):
+                rules = ("im2col", *("windows",) * bool(window), *("pack",) * (packed > 1), *("order",) * stationary)
+                points, legal = found.get("+".join(rules), (0, 0))
+                found["+".join(rules)] = points + lines * filters * factors, legal + fitting * held
+    return tuple((rules, points, legal) for rules, (points, legal) in found.items())

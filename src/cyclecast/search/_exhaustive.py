@@ -1,0 +1,356 @@
+"""Exhaustive search: the best mapping of all, and the proof of it.
+
+Branch and bound in three steps, each over arrays of numbers:
+
+1. every *tiling* (`cyclecast.enumeration`),
+2. every *node*: a tiling, the passes over groups, row tiles and column tiles, and their order;
+3. every *mapping* of a node: the factors of the inner levels, and replicas; the outermost level takes what is left.
+
+A node's lower bound is the time of its busiest array alone: tiles of that size, one after another, in the fewest steps
+that all arrays of the device allow. Nodes are opened in the order of their bounds until none is below the best time
+found. This asks of the timing model that it is never shorter for larger tiles, for more instances at work or for more
+turns, and never shorter than one array's share of the work alone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cyclecast.decisions import default_mapping
+from cyclecast.enumeration import Inner, Numbers, Tilings, forms, inner, is_least, sketches, tilings
+from cyclecast.errors import OptionError
+from cyclecast.exact import ceil_div
+from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
+from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
+from cyclecast.search._base import Certificate, Outcome, Problem, Sketch
+from cyclecast.timing import Timing, Timings
+from cyclecast.units import Time
+from cyclecast.workload import Axis, Kind, Workload
+
+GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
+AT_ONCE = 1 << 16
+"""Mappings in a chunk: what bounds memory."""
+SLOW = 0.001
+"""Seconds a mapping from which on a timing model is too slow for this."""
+MOST_TILINGS = 4096
+"""In a block."""
+MOST_KINDS = 128
+"""Tilings with all their passes in a chunk, twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhaustive:
+    """Every mapping of every sketch, timed or excluded by a bound."""
+
+    most: int = 100_000_000
+    """Mappings to time, at most; the certificate then says how far from the least time the best one can be."""
+    calls: int = 500_000
+    """The same for a model that times one mapping at a time, its bounds included."""
+
+    def __post_init__(self) -> None:
+        for name in ("most", "calls"):
+            if getattr(self, name) < 1:
+                value = f"{name}={getattr(self, name)}"
+                raise OptionError("exhaustive", value, "at least 1 mapping is timed", f"exhaustive:{name}=1000000")
+
+    def declines(self, problem: Problem) -> str:
+        """Why another strategy is needed: the timing model is slow; empty if it is not."""
+        if hasattr(problem.model, "times"):
+            return ""
+        mapping = default_mapping(problem.workload, problem.device)
+        seconds = min(_seconds(partial(problem.model.time, mapping, problem.device)) for _ in range(3))
+        if seconds < SLOW:
+            return ""
+        return f"the timing model takes {1000 * seconds:.2g} ms a mapping, too long to look at all"
+
+    def start(self, problem: Problem) -> ExhaustiveSearch:
+        """Begin with the default mapping."""
+        return ExhaustiveSearch(problem, self)
+
+
+def _seconds(step: Callable[[], object]) -> float:
+    begin = perf_counter()
+    step()
+    return perf_counter() - begin
+
+
+class _Nodes(NamedTuple):
+    """Element i of each array is node i."""
+
+    tiling: Numbers
+    passes: Numbers
+    """Over groups, row tiles and column tiles: three rows."""
+    stationary: Numbers
+    """Whether inputs are: 0 or 1."""
+    steps: Numbers
+    """The fewest along the pixels."""
+    lower: Numbers
+    """No mapping of the node is shorter [fs]."""
+
+    def take(self, chosen: Numbers) -> _Nodes:
+        """Those at these places."""
+        return _Nodes(*(numbers[..., chosen] for numbers in self))
+
+
+class ExhaustiveSearch:
+    """The search at work."""
+
+    def __init__(self, problem: Problem, plan: Exhaustive) -> None:
+        self.problem, self.plan = problem, plan
+        self.floor = _Floor(problem)
+        self.timed, self.complete = 0, False
+        self.times: list[int] = []
+        """The two shortest different times so far [fs]."""
+        self.lower = 0
+        """Of all that is not yet looked at [fs]."""
+        self.batches = self._batches()
+
+    def ask(self, most: int) -> Mappings | Sequence[Mapping]:
+        """The next chunk, of at most 65,536 mappings whatever is asked for less."""
+        if self._spent():
+            return []
+        return next(self.batches, [])
+
+    def _spent(self) -> bool:
+        alone = self.floor.many is None
+        return self.timed >= self.plan.most or (alone and self.timed + self.floor.calls >= self.plan.calls)
+
+    def tell(self, timings: Timings | Sequence[Timing]) -> None:
+        """Times that prune what follows."""
+        if isinstance(timings, Timings):
+            totals = [int(time) for time in np.unique(timings.total)[:2]]
+            self.timed += len(timings.total)
+        else:
+            totals = [timing.total.femtoseconds for timing in timings]
+            self.timed += len(totals)
+        self.times = sorted({*self.times, *totals})[:2]
+
+    def outcome(self) -> Outcome:
+        """The certificate: complete once there is nothing left to ask for."""
+        found = tuple(Sketch(*of) for of in sketches(self.problem.workload, self.problem.device))
+        legal = sum(sketch.legal for sketch in found)
+        best = self.times[0]
+        note = "" if self.complete else f"stopped after {self.timed:,} mappings"
+        return Outcome(
+            "exhaustive",
+            note,
+            found,
+            Certificate(
+                covered=legal if self.complete else min(self.timed, legal),
+                timed=self.timed,
+                best=Time(best),
+                runner_up=Time(self.times[1]) if len(self.times) > 1 else None,
+                lower=Time(best if self.complete else min(best, self.lower)),
+            ),
+        )
+
+    def _batches(self) -> Iterator[Mappings | Sequence[Mapping]]:
+        """Chunks, best nodes first; told times in between make the rest shorter."""
+        workload, device = self.problem.workload, self.problem.device
+        first = default_mapping(workload, device)
+        yield [first]
+        stated = getattr(self.problem.model, "bounds", None)
+        self.lower = stated(first, device).lower.femtoseconds if stated else 0
+        for some, lower in self._by_bound(forms(workload, device)):
+            self.lower = max(self.lower, lower)
+            for place in range(len(some)):
+                for block, _ in self._by_bound(tilings(workload, device, some[place : place + 1])):
+                    yield from self._open(block, self._nodes(block))
+                    if self._spent():
+                        return
+        self.complete = True
+
+    def _by_bound(self, cut: Tilings) -> Iterator[tuple[Tilings, int]]:
+        """Tilings that may be better than the best so far, in blocks that grow, with the least bound of each.
+
+        All their work is as short as if it were spread over all arrays evenly, and all weights had their turn at once.
+        """
+        ones = np.ones(len(cut), np.int64)
+        steps = ceil_div(reduce(np.multiply, cut.tiles), self.problem.device.arrays)
+        lower = self.floor.times(cut, (ones, ones, ones), 0 * ones, steps)
+        order, size = np.argsort(lower, kind="stable"), 16
+        while len(order) and max(self.lower, lower[order[0]]) < self.times[0]:
+            block, order, size = order[:size], order[size:], min(4 * size, MOST_TILINGS)
+            yield cut[block[lower[block] < self.times[0]]], int(lower[block[0]])
+
+    def _open(self, cut: Tilings, nodes: _Nodes) -> Iterator[Mappings]:
+        """The nodes of these tilings, by their bounds."""
+        for place in np.argsort(nodes.lower, kind="stable"):
+            if max(self.lower, nodes.lower[place]) >= self.times[0] or self._spent():
+                return
+            yield from self._mappings(cut, nodes.take(np.array([place])))
+
+    def _nodes(self, cut: Tilings) -> _Nodes:
+        """The nodes of these tilings that may be better than the best so far."""
+        places = np.arange(len(cut))
+        ones = np.ones(len(cut), np.int64)
+        kinds = [_kind(places, [ones] * PIXEL, 0)]
+        if self.problem.device.array.write.during_inference:
+            gains = self._gains_by_passes(cut)
+            kinds += [kind for place in places[gains] for kind in _several_passes(cut, place)]
+        some = (np.hstack(kinds[first : first + MOST_KINDS]) for first in range(0, len(kinds), MOST_KINDS))
+        found = [self._node(cut, *kind) for kind in some]
+        fields = (np.concatenate([nodes[field] for nodes in found], axis=-1) for field in range(len(_Nodes._fields)))
+        return _Nodes(*fields)
+
+    def _node(self, cut: Tilings, places: Numbers, *turns: Numbers) -> _Nodes:
+        """These nodes with their fewest steps and their bounds, as far as both allow them."""
+        *passes, stationary = turns
+        tiles = cut[places].tiles
+        held = _held(cut, _Nodes(places, passes, stationary, places, places))
+        able = held <= self.problem.device.arrays
+        steps = ceil_div(tiles[PIXEL], np.maximum(self.problem.device.arrays // held, 1))
+        steps = np.maximum(steps, 1 + stationary)
+        able &= steps <= tiles[PIXEL]
+        nodes = _Nodes(places, np.stack(passes), stationary, steps, 0 * steps).take(np.flatnonzero(able))
+        lower = self.floor.times(cut[nodes.tiling], nodes.passes, nodes.stationary, nodes.steps, _held(cut, nodes))
+        return nodes._replace(lower=lower).take(np.flatnonzero(lower < self.times[0]))
+
+    def _gains_by_passes(self, cut: Tilings) -> Numbers:
+        """Which tilings may be better with more than one pass: with two, along the axis where that costs least."""
+        ones = np.ones(len(cut), np.int64)
+        gains = np.zeros(len(cut), bool)
+        for axis in range(PIXEL):
+            passes = tuple(ones + (other == axis) for other in range(PIXEL))
+            for stationary in (0 * ones, ones):
+                lower = self.floor.times(cut, passes, stationary, 1 + stationary)
+                gains |= (lower < self.times[0]) & (cut.tiles[axis] > 1)
+        return gains
+
+    def _mappings(self, cut: Tilings, node: _Nodes) -> Iterator[Mappings]:
+        """The mappings of a node: first with as many replicas as there is room for, then with fewer."""
+        one, device = cut[node.tiling], self.problem.device
+        tiles = [int(count[0]) for count in one.tiles]
+        ways = inner(device, tuple(tiles))
+        left = [ceil_div(tiles[axis], ways.inside[axis]) for axis in range(len(tiles))]
+        outer = [ceil_div(left[axis], node.passes[axis]) for axis in range(PIXEL)]
+        exact = [ceil_div(left[axis], outer[axis]) == node.passes[axis] for axis in range(PIXEL)]
+        room = device.levels[0].count // reduce(np.multiply, outer)
+        able = np.flatnonzero(np.logical_and.reduce([*exact, room > 0]))
+        pixels, room = left[PIXEL][able], np.minimum(room[able], left[PIXEL][able])
+        replicas = ceil_div(pixels, ceil_div(pixels, room))
+        tried = np.flatnonzero(ceil_div(pixels, replicas) <= self._most_steps(one, node, tiles[PIXEL]))
+        yield from self._chunks(one, node, ways, able[tried], outer, replicas[tried])
+        fewest = ceil_div(pixels, max(1, self._most_steps(one, node, tiles[PIXEL])))
+        more = np.maximum(replicas - fewest, 0)
+        again = np.repeat(np.arange(len(able)), more)
+        fewer = replicas[again] - 1 - (np.arange(len(again)) - np.repeat(np.cumsum(more) - more, more))
+        kept = np.flatnonzero(is_least(fewer, pixels[again]))
+        yield from self._chunks(one, node, ways, able[again[kept]], outer, fewer[kept])
+
+    def _chunks(
+        self, one: Tilings, node: _Nodes, ways: Inner, rows: Numbers, outer: list[Numbers], replicas: Numbers
+    ) -> Iterator[Mappings]:
+        for first in range(0, len(rows), AT_ONCE):
+            some, pixel = rows[first : first + AT_ONCE], replicas[first : first + AT_ONCE]
+            steps = ceil_div(ceil_div(one.tiles[PIXEL], ways.inside[PIXEL][some]), pixel)
+            if node.stationary[0]:
+                several = np.flatnonzero(steps > 1)
+                some, pixel, steps = some[several], pixel[several], steps[several]
+            if not len(some):
+                continue
+            outermost = _factors((*(factor[some] for factor in outer), pixel))
+            levels = [outermost, *(_factors(factor[some] for factor in level) for level in ways.factors)]
+            ones = np.ones(len(some), np.int64)
+            yield _mappings(self.problem, one, levels, (*node.passes, steps), node.stationary, ones)
+
+    def _most_steps(self, one: Tilings, node: _Nodes, most: int) -> int:
+        """The most steps of which the bound of the node is below the best time so far."""
+
+        def low(steps: int) -> bool:
+            lower = self.floor.times(one, node.passes, node.stationary, np.array([steps]), held)
+            return bool(lower[0] < self.times[0])
+
+        held = _held(one, node._replace(tiling=np.zeros(1, np.int64)))
+
+        return bisect_left(range(1, most + 1), True, key=lambda steps: not low(steps))
+
+
+def _held(cut: Tilings, nodes: _Nodes) -> Numbers:
+    """The arrays that one copy of the weights of a pass takes, at least."""
+    tiles = cut[nodes.tiling].tiles
+    return reduce(np.multiply, (ceil_div(tiles[axis], nodes.passes[axis]) for axis in range(PIXEL)))
+
+
+def _factors(along: Iterable[Numbers]) -> ManyFactors:
+    return ManyFactors(**dict(zip(TILE_AXES, along, strict=True)))
+
+
+def _several_passes(cut: Tilings, place: int) -> Iterator[Numbers]:
+    """All passes of one tiling but the single one, in both orders."""
+    turns = [np.unique(ceil_div(int(count[place]), np.arange(1, int(count[place]) + 1))) for count in cut.tiles[:PIXEL]]
+    passes = [numbers.ravel() for numbers in np.meshgrid(*turns, indexing="ij")]
+    several = np.flatnonzero(reduce(np.multiply, passes) > 1)
+    for stationary in range(2 if int(cut.tiles[PIXEL][place]) > 1 else 1):
+        yield _kind(np.full_like(several, place), [numbers[several] for numbers in passes], stationary)
+
+
+def _kind(places: Numbers, passes: list[Numbers], stationary: int) -> Numbers:
+    """Nodes of one order as rows of an array: tilings, passes, order."""
+    return np.stack([places, *passes, np.full_like(places, stationary)])
+
+
+def _mappings(
+    problem: Problem, cut: Tilings, levels: Sequence[ManyFactors], temporal: Any, stationary: Numbers, ones: Numbers
+) -> Mappings:
+    """Mappings with arrays of the length of `ones`."""
+    names = (level.name for level in problem.device.levels)
+    return Mappings(
+        problem.workload,
+        cut.word_lines * ones,
+        cut.filters * ones,
+        tuple(ManyLevelFactors(name, factors) for name, factors in zip(names, levels, strict=True)),
+        ManyFactors(*(turns * ones for turns in temporal)),
+        cut.packed * ones,
+        tuple(sizes * ones for sizes in cut.window),
+        stationary * ones,
+    )
+
+
+class _Floor:
+    """Lower bounds by the timing model itself: an array alone, with so many turns."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.many = getattr(problem.model, "times", None)
+        self.calls = 0
+        """Of a model that times one mapping at a time."""
+
+    def times(self, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, held: Any = 1) -> Numbers:
+        """For each tiling with its passes and steps along the pixels: no mapping with as many is shorter [fs].
+
+        So many arrays are `held` at a time by one copy of the weights, at least.
+        """
+        if self.many is None:
+            found = [self._alone(cut, place, [int(t[place]) for t in (*passes, steps)]) for place in range(len(cut))]
+            return np.array(found)
+        totals = []
+        for first in range(0, len(cut), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            ones = np.ones(len(steps[some]), np.int64)
+            alone = [ManyFactors(ones, ones, ones, ones)] * len(self.problem.device.levels)
+            turns = [numbers[some] for numbers in (*passes, steps)]
+            relaxed = _mappings(self.problem, cut[some], alone, turns, stationary[some], ones)
+            relaxed.use(held[some] if isinstance(held, np.ndarray) else held * ones)
+            totals.append(self.many(relaxed, self.problem.device).total)
+        return np.concatenate(totals) if totals else np.zeros(0, np.int64)
+
+    def _alone(self, cut: Tilings, place: int, turns: list[int]) -> int:
+        """The time of a workload that is one array's share: full tiles, but the last of several along an axis."""
+        whole = self.problem.workload
+        tile = [int(sizes[place]) for sizes in (cut.packed, cut.word_lines, cut.filters)]
+        extents = [size if count == 1 else size * (count - 1) + 1 for size, count in zip(tile, turns, strict=False)]
+        kinds = zip((Kind.GROUP, Kind.REDUCTION, Kind.FILTER, Kind.PIXEL), (*extents, turns[PIXEL]), strict=True)
+        axes = tuple(Axis(kind.value, extent, kind) for kind, extent in kinds)
+        workload = Workload(whole.name, axes, whole.input_bits, whole.weight_bits)
+        levels = tuple(LevelFactors(level.name, Factors()) for level in self.problem.device.levels)
+        mapping = Mapping(workload, tile[1], tile[2], levels, Factors(*turns), tile[0])
+        self.calls += 1
+        return self.problem.model.time(mapping, self.problem.device).total.femtoseconds
