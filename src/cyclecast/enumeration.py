@@ -87,8 +87,8 @@ def forms(workload: Workload, device: Device) -> Tilings:
     return Tilings.of(list(np.array(found, np.int64).T))
 
 
-def tilings(workload: Workload, device: Device, form: Tilings) -> Tilings:
-    """Every tiling of one form, the smallest of its kind."""
+def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = False) -> Tilings:
+    """Every tiling of one form, the smallest of its kind; `perfect`: those that leave no tile partly empty."""
     packed = int(form.packed[0])
     window = tuple(int(size[0]) for size in form.window)
     shape = Form(workload, window)
@@ -97,7 +97,16 @@ def tilings(workload: Workload, device: Device, form: Tilings) -> Tilings:
     pairs = np.array(np.meshgrid(lines, filters, indexing="ij"), np.int64).reshape(2, -1)
     same = [np.full_like(pairs[0], number) for number in (*window, packed, form.tiles[0][0], shape.vectors)]
     cut = ceil_div(shape.values, pairs[0]), ceil_div(shape.results, pairs[1])
-    return Tilings.of([*same[:-2], *pairs, same[-2], *cut, same[-1]])
+    found = Tilings.of([*same[:-2], *pairs, same[-2], *cut, same[-1]])
+    if not perfect:
+        return found
+    whole = (pairs[0] * cut[0] == shape.values) & (pairs[1] * cut[1] == shape.results)
+    whole &= bool(packed * form.tiles[0][0] == workload.groups and _divide(window, workload))
+    return found[np.flatnonzero(whole)]
+
+
+def _divide(window: tuple[int, ...], workload: Workload) -> bool:
+    return all(slide.outputs % size == 0 for slide, size in zip(workload.slides, window, strict=True))
 
 
 def smallest_sizes(extent: int, most: int) -> Numbers:
@@ -120,8 +129,8 @@ def inner_size(device: Device) -> int:
     return prod(len(combinations(level.count)) for level in device.levels[1:])
 
 
-def inner(device: Device, tiles: tuple[int, ...]) -> Inner:
-    """The ways for so many tiles, factors without a tile left out."""
+def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inner:
+    """The ways for so many tiles, factors without a tile left out; `perfect`: those that divide the tiles."""
     factors: tuple[tuple[Numbers, ...], ...] = ()
     left = tuple(np.array([count], np.int64) for count in tiles)
     for level in reversed(device.levels[1:]):
@@ -129,13 +138,19 @@ def inner(device: Device, tiles: tuple[int, ...]) -> Inner:
         table = table[(table <= np.array([int(count.max()) for count in left])).all(axis=1)]
         before, now = (numbers.ravel() for numbers in np.indices((len(left[0]), len(table))))
         taken = table[now].T
-        able = np.logical_and.reduce([is_least(taken[axis], left[axis][before]) for axis in range(len(TILE_AXES))])
+        allowed = divides if perfect else is_least
+        able = np.logical_and.reduce([allowed(taken[axis], left[axis][before]) for axis in range(len(TILE_AXES))])
         before, taken = before[able], taken[:, able]
         left = tuple(ceil_div(left[axis][before], taken[axis]) for axis in range(len(TILE_AXES)))
         factors = (tuple(taken), *(tuple(numbers[before] for numbers in level) for level in factors))
     ones = (np.ones(len(left[0]), np.int64),) * len(TILE_AXES)
     inside = tuple(np.multiply.reduce([ones[axis], *(level[axis] for level in factors)]) for axis in range(len(ones)))
     return Inner(factors, inside)
+
+
+def divides(factor: Numbers, tiles: Numbers) -> Numbers:
+    """Whether no instance is left without a tile at any time."""
+    return tiles % factor == 0
 
 
 def is_least(factor: Numbers, tiles: Numbers) -> Numbers:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cyclecast.decisions import default_mapping
-from cyclecast.enumeration import Inner, Numbers, Tilings, forms, inner, is_least, sketches, tilings
+from cyclecast.enumeration import Inner, Numbers, Tilings, divides, forms, inner, is_least, sketches, tilings
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
@@ -37,6 +37,8 @@ from cyclecast.workload import Axis, Kind, Workload
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
 AT_ONCE = 1 << 16
 """Mappings in a chunk: what bounds memory."""
+NEVER = 2**200
+"""Longer than any time [fs]."""
 SLOW = 0.001
 """Seconds a mapping from which on a timing model is too slow for this."""
 MOST_TILINGS = 4096
@@ -51,6 +53,10 @@ class Exhaustive:
 
     most: int = 100_000_000
     """Mappings to time, at most; the certificate then says how far from the least time the best one can be."""
+    im2col: bool = False
+    """Only mappings without windows, packed groups and stationary inputs."""
+    perfect: bool = False
+    """Only sizes and factors that divide what they cut, as in mappers that know no others; nothing is then counted."""
     calls: int = 500_000
     """The same for a model that times one mapping at a time, its bounds included."""
 
@@ -118,6 +124,11 @@ class ExhaustiveSearch:
             return []
         return next(self.batches, [])
 
+    @property
+    def best(self) -> int:
+        """The shortest time so far [fs]."""
+        return self.times[0] if self.times else NEVER
+
     def _spent(self) -> bool:
         alone = self.floor.many is None
         return self.timed >= self.plan.most or (alone and self.timed + self.floor.calls >= self.plan.calls)
@@ -135,8 +146,9 @@ class ExhaustiveSearch:
     def outcome(self) -> Outcome:
         """The certificate: complete once there is nothing left to ask for."""
         found = tuple(Sketch(*of) for of in sketches(self.problem.workload, self.problem.device))
+        found = tuple(of for of in found if of.rules == "im2col" or not self.plan.im2col) * (not self.plan.perfect)
         legal = sum(sketch.legal for sketch in found)
-        best = self.times[0]
+        best = self.best
         note = "" if self.complete else f"stopped after {self.timed:,} mappings"
         return Outcome(
             "exhaustive",
@@ -155,13 +167,15 @@ class ExhaustiveSearch:
         """Chunks, best nodes first; told times in between make the rest shorter."""
         workload, device = self.problem.workload, self.problem.device
         first = default_mapping(workload, device)
-        yield [first]
+        if not self.plan.perfect:
+            yield [first]
         stated = getattr(self.problem.model, "bounds", None)
         self.lower = stated(first, device).lower.femtoseconds if stated else 0
-        for some, lower in self._by_bound(forms(workload, device)):
+        known = forms(workload, device)
+        for some, lower in self._by_bound(known[:1] if self.plan.im2col else known):
             self.lower = max(self.lower, lower)
             for place in range(len(some)):
-                for block, _ in self._by_bound(tilings(workload, device, some[place : place + 1])):
+                for block, _ in self._by_bound(tilings(workload, device, some[place : place + 1], self.plan.perfect)):
                     yield from self._open(block, self._nodes(block))
                     if self._spent():
                         return
@@ -176,14 +190,14 @@ class ExhaustiveSearch:
         steps = ceil_div(reduce(np.multiply, cut.tiles), self.problem.device.arrays)
         lower = self.floor.times(cut, (ones, ones, ones), 0 * ones, steps)
         order, size = np.argsort(lower, kind="stable"), 16
-        while len(order) and max(self.lower, lower[order[0]]) < self.times[0]:
+        while len(order) and max(self.lower, lower[order[0]]) < self.best:
             block, order, size = order[:size], order[size:], min(4 * size, MOST_TILINGS)
-            yield cut[block[lower[block] < self.times[0]]], int(lower[block[0]])
+            yield cut[block[lower[block] < self.best]], int(lower[block[0]])
 
     def _open(self, cut: Tilings, nodes: _Nodes) -> Iterator[Mappings]:
         """The nodes of these tilings, by their bounds."""
         for place in np.argsort(nodes.lower, kind="stable"):
-            if max(self.lower, nodes.lower[place]) >= self.times[0] or self._spent():
+            if max(self.lower, nodes.lower[place]) >= self.best or self._spent():
                 return
             yield from self._mappings(cut, nodes.take(np.array([place])))
 
@@ -193,8 +207,9 @@ class ExhaustiveSearch:
         ones = np.ones(len(cut), np.int64)
         kinds = [_kind(places, [ones] * PIXEL, 0)]
         if self.problem.device.array.write.during_inference:
+            orders = 1 if self.plan.im2col else 2
             gains = self._gains_by_passes(cut)
-            kinds += [kind for place in places[gains] for kind in _several_passes(cut, place)]
+            kinds += [kind for place in places[gains] for kind in _several_passes(cut, place, orders)]
         some = (np.hstack(kinds[first : first + MOST_KINDS]) for first in range(0, len(kinds), MOST_KINDS))
         found = [self._node(cut, *kind) for kind in some]
         fields = (np.concatenate([nodes[field] for nodes in found], axis=-1) for field in range(len(_Nodes._fields)))
@@ -211,7 +226,7 @@ class ExhaustiveSearch:
         able &= steps <= tiles[PIXEL]
         nodes = _Nodes(places, np.stack(passes), stationary, steps, 0 * steps).take(np.flatnonzero(able))
         lower = self.floor.times(cut[nodes.tiling], nodes.passes, nodes.stationary, nodes.steps, _held(cut, nodes))
-        return nodes._replace(lower=lower).take(np.flatnonzero(lower < self.times[0]))
+        return nodes._replace(lower=lower).take(np.flatnonzero(lower < self.best))
 
     def _gains_by_passes(self, cut: Tilings) -> Numbers:
         """Which tilings may be better with more than one pass: with two, along the axis where that costs least."""
@@ -221,28 +236,31 @@ class ExhaustiveSearch:
             passes = tuple(ones + (other == axis) for other in range(PIXEL))
             for stationary in (0 * ones, ones):
                 lower = self.floor.times(cut, passes, stationary, 1 + stationary)
-                gains |= (lower < self.times[0]) & (cut.tiles[axis] > 1)
+                gains |= (lower < self.best) & (cut.tiles[axis] > 1)
         return gains
 
     def _mappings(self, cut: Tilings, node: _Nodes) -> Iterator[Mappings]:
         """The mappings of a node: first with as many replicas as there is room for, then with fewer."""
         one, device = cut[node.tiling], self.problem.device
         tiles = [int(count[0]) for count in one.tiles]
-        ways = inner(device, tuple(tiles))
+        allowed = divides if self.plan.perfect else is_least
+        ways = inner(device, tuple(tiles), self.plan.perfect)
         left = [ceil_div(tiles[axis], ways.inside[axis]) for axis in range(len(tiles))]
         outer = [ceil_div(left[axis], node.passes[axis]) for axis in range(PIXEL)]
-        exact = [ceil_div(left[axis], outer[axis]) == node.passes[axis] for axis in range(PIXEL)]
+        exact = [allowed(outer[axis], left[axis]) for axis in range(PIXEL)]
+        exact += [ceil_div(left[axis], outer[axis]) == node.passes[axis] for axis in range(PIXEL)]
         room = device.levels[0].count // reduce(np.multiply, outer)
         able = np.flatnonzero(np.logical_and.reduce([*exact, room > 0]))
         pixels, room = left[PIXEL][able], np.minimum(room[able], left[PIXEL][able])
         replicas = ceil_div(pixels, ceil_div(pixels, room))
-        tried = np.flatnonzero(ceil_div(pixels, replicas) <= self._most_steps(one, node, tiles[PIXEL]))
+        most = self._most_steps(one, node, tiles[PIXEL])
+        tried = np.flatnonzero((ceil_div(pixels, replicas) <= most) & allowed(replicas, pixels))
         yield from self._chunks(one, node, ways, able[tried], outer, replicas[tried])
         fewest = ceil_div(pixels, max(1, self._most_steps(one, node, tiles[PIXEL])))
         more = np.maximum(replicas - fewest, 0)
         again = np.repeat(np.arange(len(able)), more)
         fewer = replicas[again] - 1 - (np.arange(len(again)) - np.repeat(np.cumsum(more) - more, more))
-        kept = np.flatnonzero(is_least(fewer, pixels[again]))
+        kept = np.flatnonzero(allowed(fewer, pixels[again]))
         yield from self._chunks(one, node, ways, able[again[kept]], outer, fewer[kept])
 
     def _chunks(
@@ -266,7 +284,7 @@ class ExhaustiveSearch:
 
         def low(steps: int) -> bool:
             lower = self.floor.times(one, node.passes, node.stationary, np.array([steps]), held)
-            return bool(lower[0] < self.times[0])
+            return bool(lower[0] < self.best)
 
         held = _held(one, node._replace(tiling=np.zeros(1, np.int64)))
 
@@ -283,12 +301,12 @@ def _factors(along: Iterable[Numbers]) -> ManyFactors:
     return ManyFactors(**dict(zip(TILE_AXES, along, strict=True)))
 
 
-def _several_passes(cut: Tilings, place: int) -> Iterator[Numbers]:
-    """All passes of one tiling but the single one, in both orders."""
+def _several_passes(cut: Tilings, place: int, orders: int) -> Iterator[Numbers]:
+    """All passes of one tiling but the single one, weight-stationary and, of two orders, input-stationary."""
     turns = [np.unique(ceil_div(int(count[place]), np.arange(1, int(count[place]) + 1))) for count in cut.tiles[:PIXEL]]
     passes = [numbers.ravel() for numbers in np.meshgrid(*turns, indexing="ij")]
     several = np.flatnonzero(reduce(np.multiply, passes) > 1)
-    for stationary in range(2 if int(cut.tiles[PIXEL][place]) > 1 else 1):
+    for stationary in range(orders if int(cut.tiles[PIXEL][place]) > 1 else 1):
         yield _kind(np.full_like(several, place), [numbers[several] for numbers in passes], stationary)
 
 
@@ -329,7 +347,8 @@ class _Floor:
         So many arrays are `held` at a time by one copy of the weights, at least.
         """
         if self.many is None:
-            found = [self._alone(cut, place, [int(t[place]) for t in (*passes, steps)]) for place in range(len(cut))]
+            turns = np.stack([*passes, steps]).T.tolist()
+            found = [self._alone(cut, place, turns[place], bool(stationary[place])) for place in range(len(cut))]
             return np.array(found)
         totals = []
         for first in range(0, len(cut), AT_ONCE):
@@ -342,7 +361,7 @@ class _Floor:
             totals.append(self.many(relaxed, self.problem.device).total)
         return np.concatenate(totals) if totals else np.zeros(0, np.int64)
 
-    def _alone(self, cut: Tilings, place: int, turns: list[int]) -> int:
+    def _alone(self, cut: Tilings, place: int, turns: list[int], stationary: bool) -> int:
         """The time of a workload that is one array's share: full tiles, but the last of several along an axis."""
         whole = self.problem.workload
         tile = [int(sizes[place]) for sizes in (cut.packed, cut.word_lines, cut.filters)]
@@ -351,6 +370,6 @@ class _Floor:
         axes = tuple(Axis(kind.value, extent, kind) for kind, extent in kinds)
         workload = Workload(whole.name, axes, whole.input_bits, whole.weight_bits)
         levels = tuple(LevelFactors(level.name, Factors()) for level in self.problem.device.levels)
-        mapping = Mapping(workload, tile[1], tile[2], levels, Factors(*turns), tile[0])
+        mapping = Mapping(workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), stationary)
         self.calls += 1
         return self.problem.model.time(mapping, self.problem.device).total.femtoseconds
