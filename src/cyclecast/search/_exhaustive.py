@@ -370,6 +370,8 @@ class _Floor:
         axes = tuple(Axis(kind.value, extent, kind) for kind, extent in kinds)
         workload = Workload(whole.name, axes, whole.input_bits, whole.weight_bits)
         levels = tuple(LevelFactors(level.name, Factors()) for level in self.problem.device.levels)
-        mapping = Mapping(workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), stationary)
+        mapping = Mapping(
+            workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), stationary and turns[PIXEL] > 1
+        )
         self.calls += 1
         return self.problem.model.time(mapping, self.problem.device).total.femtoseconds
