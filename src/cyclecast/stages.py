@@ -103,11 +103,45 @@ class Plan(NamedTuple):
     """Fill of the pipeline and hops of merging [fs]."""
 
 
+class Kind(NamedTuple):
+    """Passes that are alike."""
+
+    inputs: int
+    """How often every input is moved: once, or not at all where it is there already."""
+    sums: int
+    """How often every partial sum is moved: once, twice where it is read back first, or not at all where it stays."""
+    steps: int
+    """Along the pixels."""
+    vectors: int
+    """Input vectors of a group in all steps of all replicas."""
+    times: int
+
+
+def kinds(m: Mapping) -> Iterator[Kind]:
+    """The passes of a mapping, equal ones together, that of the first pass first.
+
+    Weights that stay take all their steps in one pass; every row pass but the first reads partial sums back. Inputs
+    that stay give every step to all its passes: a column pass after the first finds them, sums leave with the last row
+    pass, and replicas that have a pixel fewer do nothing in the last steps (A34).
+    """
+    row, column, pixel = m.temporal.row, m.temporal.column, m.temporal.pixel
+    if not m.input_stationary:
+        moves = [(1, 1, column), (1, 2, column * (row - 1))]
+        blocks = [(pixel, m.vectors, 1)]
+    else:
+        moves = [(1, 0, row - 1), (1, 1, 1), (0, 0, (row - 1) * (column - 1)), (0, 1, column - 1)]
+        at_once, many = divmod(m.vectors, pixel)
+        blocks = [(1, at_once + 1, many), (1, at_once, pixel - many)]
+    for (steps_, vectors, each), (inputs, sums, times) in product(blocks, moves):
+        if each * times:
+            yield Kind(inputs, sums, steps_, vectors, m.temporal.group * each * times)
+
+
 class _Share(NamedTuple):
     """What one instance (of the device, a level, a lane) has to do in a pass."""
 
     values: int
-    filters: int
+    results: int
     groups: int
     vectors: int
     """Along the pixels: every replica has a block of them, one for each step."""
@@ -117,16 +151,16 @@ class _Share(NamedTuple):
         return self.values * self.groups * m.workload.input_bits
 
     def outputs(self, m: Mapping, times: int) -> int:
-        """Bits of so many partial sums for each filter and group (A6)."""
-        return times * self.filters * self.groups * partial_sum_bits(m)
+        """Bits of so many partial sums for each result and group (A6)."""
+        return times * self.results * self.groups * partial_sum_bits(m)
 
-    def within(self, m: Mapping, level: int, at: Factors) -> _Share:
+    def within(self, m: Mapping, level: int, at: Factors, steps: int) -> _Share:
         """The part of it that the instance at this place along every axis has; 0 where others do all."""
         places = (at.row, at.column, at.group, at.pixel)
         return _Share(
             *(
                 max(0, min(size, whole - (place - 1) * size))
-                for size, whole, place in zip(_sizes(m, level), self, places, strict=True)
+                for size, whole, place in zip(_sizes(m, level, steps), self, places, strict=True)
             )
         )
 
@@ -135,18 +169,18 @@ FIRST = Factors()
 """The first place along every axis: places count from 1."""
 
 
-def plan(m: Mapping, device: Device, moved: int) -> Plan:
-    """One pass in which every partial sum is moved so many times: once, or twice where it is read back first."""
-    build = _Builder(m, device, moved)
+def plan(m: Mapping, device: Device, kind: Kind) -> Plan:
+    """One pass of this kind."""
+    build = _Builder(m, device, kind)
     build.everything()
     read, pipeline = device.array.read.femtoseconds, device.pipeline
     return Plan(
         tuple(build.stages),
-        m.temporal.pixel,
+        kind.steps,
         pipeline.before * read,
         (pipeline.fill - pipeline.before) * read,
         read,
-        m.temporal.pixel * product_time(m, device),
+        kind.steps * product_time(m, device),
         pipeline.fill * read + merge_latency(m, device),
     )
 
@@ -176,18 +210,18 @@ def product_of(m: Mapping, device: Device) -> Product:
 class _Builder:
     """Puts the stages of a pass together, upstream first."""
 
-    def __init__(self, m: Mapping, device: Device, moved: int) -> None:
-        workload = m.workload
-        extents = workload.reduction, workload.filters, workload.groups, workload.pixels
-        self.m, self.device, self.moved = m, device, moved
+    def __init__(self, m: Mapping, device: Device, kind: Kind) -> None:
+        everything = _Share(m.values, m.results, m.workload.groups, kind.vectors)
+        self.m, self.device, self.kind = m, device, kind
         self.stages: list[Stage] = []
-        self.whole = _Share(*extents).within(m, -1, FIRST)
-        self.outermost = self.whole.within(m, 0, FIRST)
+        self.whole = self._part(everything, -1, FIRST)
+        self.outermost = self._part(self.whole, 0, FIRST)
 
     def everything(self) -> None:
         """Device in -> outermost in -> lanes -> merged and outermost out -> merged outermost and device out."""
         m, device, slots_ = self.m, self.device, product_of(self.m, self.device)
-        feed = self._add([], "device input", device.input_bandwidth, self.whole, self.whole.inputs(m))
+        bits = self.kind.inputs * self.whole.inputs(m)
+        feed = self._add([], "device input", device.input_bandwidth, self.whole, bits)
         results: dict[Factors, list[Stage]] = {}
         shares: dict[Factors, _Share] = {}
         for shared, lanes in groupby(_places(m), key=lambda at: (at.group, at.row, at.pixel)):
@@ -205,19 +239,22 @@ class _Builder:
             merged = self._merge(sources, 1, f" {number_}", shares[key])
             left += self._port(merged, 0, "output", "", shares[key])
         merged = self._merge(left, 0, "", self.outermost)
-        bits = self.whole.outputs(m, self.moved)
+        bits = self.whole.outputs(m, self.kind.sums)
         self._add(merged, "device output", device.output_bandwidth, self.whole, bits)
 
     def _lane(self, at: Factors) -> _Share:
-        return self.outermost.within(self.m, 1, at) if len(self.m.levels) > 1 else self.outermost
+        return self._part(self.outermost, 1, at) if len(self.m.levels) > 1 else self.outermost
+
+    def _part(self, share: _Share, level: int, at: Factors) -> _Share:
+        return share.within(self.m, level, at, self.kind.steps)
 
     def _through(self, feed: list[Stage], share: _Share, number: str, slots_: Product) -> list[Stage]:
         """One lane: its own ports in, its arrays, its own ports and merges out."""
-        inside = [share] + [share.within(self.m, level, FIRST) for level in range(2, len(self.m.levels))]
+        inside = [share] + [self._part(share, level, FIRST) for level in range(2, len(self.m.levels))]
         levels = list(enumerate(inside, 1)) if len(self.m.levels) > 1 else []
         for level, part in levels:
             feed = self._port(feed, level, "input", number, part)
-        tokens = min(self.m.temporal.pixel, share.vectors)
+        tokens = min(self.kind.steps, share.vectors)
         results = [self._append(Stage(f"arrays{number}", tokens, product=slots_), feed)]
         for level, part in reversed(levels):
             results = self._port(results, level, "output", number, part)
@@ -228,7 +265,7 @@ class _Builder:
     def _port(self, sources: list[Stage], level: int, way: str, number: str, share: _Share) -> list[Stage]:
         port = self.device.levels[level]
         bandwidth = port.input_bandwidth if way == "input" else port.output_bandwidth
-        bits = share.inputs(self.m) if way == "input" else share.outputs(self.m, self.moved)
+        bits = self.kind.inputs * share.inputs(self.m) if way == "input" else share.outputs(self.m, self.kind.sums)
         resource = f"{port.name}{number} {'port' if port.shared_port else way}"
         return self._add(sources, resource, bandwidth, share, bits)
 
@@ -245,10 +282,10 @@ class _Builder:
     def _add(
         self, sources: list[Stage], resource: str, bandwidth: Bandwidth | None, share: _Share, bits: int
     ) -> list[Stage]:
-        """A stage that moves so many bits for every vector of the share, if its bandwidth is limited."""
-        if bandwidth is None:
+        """A stage that moves so many bits for every vector of the share, if any, and if its bandwidth is limited."""
+        if bandwidth is None or not bits:
             return sources
-        tokens = min(self.m.temporal.pixel, share.vectors)
+        tokens = min(self.kind.steps, share.vectors)
         at_once, many = divmod(share.vectors, tokens)
         full, rest = (
             0 if bandwidth is FREE else port_time(bandwidth, ceil_div(count * bits, 8))
@@ -264,13 +301,13 @@ class _Builder:
         return stage
 
 
-def _sizes(m: Mapping, level: int) -> tuple[int, int, int, int]:
-    """Values, filters, groups and vectors that one instance of the level takes in a pass, at most; -1 the device."""
+def _sizes(m: Mapping, level: int, steps: int) -> tuple[int, int, int, int]:
+    """Values, results, groups and vectors that one instance of the level takes in a pass, at most; -1 the device."""
     return (
         m.inside(level, "row") * m.word_lines,
         m.inside(level, "column") * m.filters,
         m.inside(level, "group") * m.packed,
-        m.temporal.pixel * m.inside(level, "pixel"),
+        steps * m.inside(level, "pixel"),
     )
 
 

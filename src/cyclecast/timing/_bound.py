@@ -57,7 +57,7 @@ def work_time(workload: Workload, device: Device) -> int:
 def serial_time(mapping: Mapping, device: Device) -> int:
     """Every array of every step, with all that it moves and merges, after the one before [fs]."""
     turns = mapping.passes * mapping.arrays
-    written = turns * array_write_time(mapping, device) if mapping.passes > 1 else 0
+    written = mapping.turns * turns * array_write_time(mapping, device) if mapping.passes > 1 else 0
     columns = used_columns(mapping, device)
     phases = row_phases(used_rows(mapping, device), device) * column_phases(columns, device)
     product = phases * sum(step.times * (step.read + conversion_time(columns, device, step)) for step in steps(device))

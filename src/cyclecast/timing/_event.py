@@ -21,7 +21,7 @@ from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
-from cyclecast.stages import Plan, Product, Stage, plan
+from cyclecast.stages import Plan, Product, Stage, kinds, plan
 from cyclecast.timing._base import Phase, Timing
 from cyclecast.units import Time
 from cyclecast.work import Events, column_phases, events, row_phases, write_time
@@ -87,19 +87,18 @@ class EventDriven:
     def simulate(self, mapping: Mapping, device: Device) -> Simulation:
         """The timing, and how it came about.
 
-        All passes are alike, save that the first over the row tiles reads no partial sums back; one of each kind is
-        simulated. They follow each other strictly: the next is written when the last result of one has left.
+        Passes differ in what they move only; one of each kind is simulated. They follow each other strictly: the next
+        is written when the last result of one has left.
         """
-        fresh = mapping.temporal.group * mapping.temporal.column
-        kinds = [(1, fresh)] + ([(2, fresh * (mapping.temporal.row - 1))] if mapping.temporal.row > 1 else [])
-        total, error = Counter({"write": mapping.passes * write_time(mapping, device)}), 0
+        written = mapping.turns * mapping.passes * write_time(mapping, device)
+        total, error, sampled = Counter({"write": written}), 0, False
         timeline: list[tuple[str, str, int, int]] = []
-        for moved, times in kinds:
-            found = _Pass(plan(mapping, device, moved), self.window, self.buffers)
+        for kind in kinds(mapping):
+            found = _Pass(plan(mapping, device, kind), self.window, self.buffers)
             found.run()
             phases, doubt = found.phases()
-            total.update({name: times * time for name, time in phases.items()})
-            error += times * doubt
+            total.update({name: kind.times * time for name, time in phases.items()})
+            error, sampled = error + kind.times * doubt, kind.steps > self.window
             timeline = timeline or found.spans
         timing = Timing(
             tuple(Phase(name, Time(total[name])) for name in PHASES), device.array.read, census(mapping, device)
@@ -107,7 +106,7 @@ class EventDriven:
         return Simulation(
             timing,
             Time(error),
-            mapping.temporal.pixel > self.window,
+            sampled,
             tuple(Span(resource, what, Time(begin), Time(end)) for resource, what, begin, end in timeline),
         )
 
@@ -308,22 +307,23 @@ def census(m: Mapping, device: Device) -> Events:
     workload, array = m.workload, device.array
     counted: Counter[str] = Counter()
     group_kinds = _tiles(workload.groups, m.packed, m.temporal.group * m.spatial("group"))
-    row_kinds = _tiles(workload.reduction, m.word_lines, m.temporal.row * m.spatial("row"))
-    column_kinds = _tiles(workload.filters, m.filters, m.temporal.column * m.spatial("column"))
-    for (groups, n), (values, k), (filters, c) in product(group_kinds, row_kinds, column_kinds):
+    row_kinds = _tiles(m.values, m.word_lines, m.temporal.row * m.spatial("row"))
+    column_kinds = _tiles(m.results, m.filters, m.temporal.column * m.spatial("column"))
+    for (groups, n), (values, k), (results, c) in product(group_kinds, row_kinds, column_kinds):
         tiles = n * k * c
-        rows, used = groups * values * array.rows_per_weight, groups * filters * device.columns_per_weight
+        rows, used = groups * values * array.rows_per_weight, groups * results * device.columns_per_weight
         converted = used if array.skips_unused else array.cols
-        reads = tiles * workload.pixels * device.input_steps
-        counted["macs"] += tiles * workload.pixels * groups * values * filters
-        counted["products"] += tiles * workload.pixels
+        reads = tiles * m.vectors * device.input_steps
+        counted["blocks"] += tiles * groups * values * results
+        counted["products"] += tiles * m.vectors
         counted["conversions"] += reads * row_phases(rows, device) * converted
         counted["row_drives"] += reads * column_phases(used, device) * rows
         counted["cell_reads"] += reads * rows * used
-        cells = tiles * groups * values * array.rows_per_weight * filters * device.columns_per_weight * m.replicas
-        counted["cells"] += cells
-        counted["cell_writes"] += cells if m.passes > 1 else 0
-    return Events(**{"cell_writes": 0} | dict(counted), moved=events(m, device).moved)
+    weights = counted.pop("blocks") * workload.reduction // m.values  # a window's filters are zero elsewhere
+    cells = weights * array.rows_per_weight * device.columns_per_weight * m.replicas
+    counted["macs"] = weights * workload.pixels // m.outputs
+    counted["cells"], counted["cell_writes"] = cells, cells * m.turns if m.passes > 1 else 0
+    return Events(**counted, moved=events(m, device).moved)
 
 
 def _tiles(extent: int, size: int, places: int) -> list[tuple[int, int]]:
