@@ -15,7 +15,7 @@ from cyclecast.timing import Analytical, EventDriven, Simulation, timing_model
 from cyclecast.timing._event import PHASES, WAITS, census
 from cyclecast.units import Bandwidth, Frequency, Time
 from cyclecast.work import events, merge_latency, product_time
-from cyclecast.workload import Workload
+from cyclecast.workload import Axis, Kind, Slide, Workload
 from strategies import decisions, devices, matrix_vector, sketched_mappings, unlimited
 
 ISAAC16 = Device.load("isaac16")
@@ -44,9 +44,17 @@ def streams(draw: st.DrawFn) -> tuple[Mapping, Device]:
     """Many steps, and ports about as fast as the arrays, so that everything may limit."""
     device = draw(devices())
     small = st.integers(min_value=1, max_value=60)
-    workload = matrix_vector(draw(small), draw(small), pixels=draw(st.integers(min_value=20, max_value=300)))
-    workload = replace(workload, input_bits=device.bits.activation, weight_bits=device.bits.weight)
-    asked = dict(draw(decisions(device)))
+    pixels, taps = draw(st.integers(min_value=20, max_value=300)), draw(st.integers(min_value=1, max_value=4))
+    plain = matrix_vector(draw(small), draw(small), pixels, groups=draw(st.integers(min_value=1, max_value=3)))
+    slide = Slide("p", "t", pixels, taps, stride=draw(st.integers(min_value=1, max_value=2)))
+    workload = Workload(
+        "stream",
+        (*plain.axes, Axis("t", taps, Kind.REDUCTION)),
+        device.bits.activation,
+        device.bits.weight,
+        (slide,) if slide.shares else (),
+    )
+    asked = dict(draw(decisions(device, workload)))
     asked |= {f"{level.name}.pixel": draw(st.integers(min_value=1, max_value=2)) for level in device.levels}
     mapping = grant(workload, device, asked)
     step, ports = product_time(mapping, device), ("input_bandwidth", "output_bandwidth", "merge_bandwidth")
@@ -239,7 +247,7 @@ class TestSampling:
         sampled = EventDriven(window).simulate(*drawn)
         whole = EventDriven(EVERYTHING).simulate(*drawn)
         assert (whole.sampled, whole.error) == (False, Time(0))
-        assert sampled.sampled == (drawn[0].temporal.pixel > window)
+        assert sampled.sampled == (drawn[0].temporal.pixel > window and not drawn[0].input_stationary)
         assert agree(sampled, whole)
 
     @settings(max_examples=25)
@@ -298,6 +306,51 @@ class TestStalls:
         assert total(mapping, device) < total(mapping, turns)
         names = {span.resource for span in EventDriven().simulate(mapping, turns).timeline}
         assert "pe port" in names
+
+
+class TestStationaryInputs:
+    """4 filters in two column passes of 2, 24 values in three row passes of 8, for 3 steps on one array of `tiny`."""
+
+    ALONE = tuple(LevelFactors(level.name, Factors()) for level in TINY.levels)
+    MAPPING = Mapping(
+        matrix_vector(24, 4, pixels=3), 8, 2, ALONE, Factors(row=3, column=2, pixel=3), input_stationary=True
+    )
+
+    def test_a_pass_moves_what_is_not_there_yet(self) -> None:
+        found = [(kind.inputs, kind.sums, kind.times) for kind in kinds(self.MAPPING)]
+        # of every step: two row passes bring inputs and keep sums, the third ends the sums; then the other filters
+        assert found == [(1, 0, 6), (1, 1, 3), (0, 0, 6), (0, 1, 3)]
+        assert {(kind.steps, kind.vectors) for kind in kinds(self.MAPPING)} == {(1, 1)}
+
+    def test_by_hand(self) -> None:
+        timing = EventDriven().time(self.MAPPING, TINY)
+        shown = {phase.name: phase.time for phase in timing.phases}
+        assert shown["write"] == 18 * Time.parse("320 ns")
+        assert shown["compute"] == 18 * 8 * Time.parse("10 ns")
+        # the inputs of 8 ns hide in the cycle before the first read, as without them
+        assert shown["fill"] == 18 * Time.parse("10 ns")
+        # five cycles; where sums leave, 2 of 8 + 8 + 5 bits take 6 ns more
+        assert shown["drain"] == 18 * Time.parse("50 ns") + 6 * Time.parse("6 ns")
+
+    def test_replicas_without_a_pixel_do_nothing(self) -> None:
+        """Three pixels on two replicas: both have one in the first step, one of them in the second."""
+        two = (LevelFactors("pe", Factors(pixel=2)), *self.ALONE[1:])
+        mapping = replace(self.MAPPING, levels=two, temporal=Factors(row=3, column=2, pixel=2))
+        assert {(kind.steps, kind.vectors) for kind in kinds(mapping)} == {(1, 2), (1, 1)}
+        assert sum(kind.times for kind in kinds(mapping)) == mapping.turns * mapping.passes
+
+    @given(sketched_mappings())
+    def test_every_pass_is_of_some_kind(self, drawn: tuple[Mapping, Device]) -> None:
+        m = drawn[0]
+        found = list(kinds(m))
+        groups, row, column = m.temporal.group, m.temporal.row, m.temporal.column
+        brought = groups * row * (1 if m.input_stationary else column)
+        moved = groups * column * (1 if m.input_stationary else 2 * row - 1)
+        assert sum(kind.times for kind in found) == m.passes * m.turns
+        assert sum(kind.times * kind.steps for kind in found) == m.passes * m.temporal.pixel
+        assert sum(kind.times * kind.vectors for kind in found) == m.passes * m.vectors
+        assert sum(kind.times * kind.inputs * kind.vectors for kind in found) == brought * m.vectors
+        assert sum(kind.times * kind.sums * kind.vectors for kind in found) == moved * m.vectors
 
 
 class TestOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import pytest
 from hypothesis import assume, given
@@ -11,34 +12,43 @@ from hypothesis import strategies as st
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
 from cyclecast.exact import ceil_div
-from cyclecast.mapping import Factors, LevelFactors, Mapping
+from cyclecast.mapping import Factors, Form, Mapping
 from cyclecast.timing import Analytical
 from cyclecast.workload import Axis, Kind, Workload
 from strategies import sketched_mappings
 
 
-def spread(workload: Workload, word_lines: int, filters: int, packed: int, levels: tuple[LevelFactors, ...]) -> Mapping:
-    """These tiles on these instances, in as many steps as it takes."""
-    tiles = {
-        "group": ceil_div(workload.groups, packed),
-        "row": ceil_div(workload.reduction, word_lines),
-        "column": ceil_div(workload.filters, filters),
-        "pixel": workload.pixels,
+def with_more(workload: Workload, kind: Kind, more: int) -> Workload:
+    """So many more of this kind, beside the axes that slide: other outputs share other inputs."""
+    sliding = {name for slide in workload.slides for name in (slide.pixel, slide.kernel)}
+    kept = tuple(axis for axis in workload.axes if axis.name in sliding)
+    beside = {
+        each: prod(axis.extent for axis in workload.axes if axis not in kept and axis.kind is each) for each in Kind
     }
-    for entry in levels:
+    axes = tuple(Axis(each, extent + (more if each is kind else 0), each) for each, extent in beside.items())
+    return replace(workload, axes=(*kept, *axes))
+
+
+def spread(mapping: Mapping, workload: Workload) -> Mapping:
+    """The same tiles of another workload on the same instances, in as many steps as it takes."""
+    form = Form(workload, mapping.window)
+    tiles = {
+        "group": ceil_div(workload.groups, mapping.packed),
+        "row": ceil_div(form.values, mapping.word_lines),
+        "column": ceil_div(form.results, mapping.filters),
+        "pixel": form.vectors,
+    }
+    for entry in mapping.levels:
         tiles = {axis: ceil_div(number, getattr(entry.factors, axis)) for axis, number in tiles.items()}
-    return Mapping(workload, word_lines, filters, levels, Factors(**tiles), packed)
+    return replace(mapping, workload=workload, temporal=Factors(**tiles))
 
 
 @pytest.mark.parametrize("kind", Kind)
 @given(drawn=sketched_mappings(), more=st.integers(min_value=1, max_value=5))
 def test_more_work_in_the_same_place_is_never_faster(kind: Kind, drawn: tuple[Mapping, Device], more: int) -> None:
     mapping, device = drawn
-    extents = {each: mapping.workload.extent(each) for each in Kind}
-    axes = tuple(Axis(each, extent + (more if each is kind else 0), each) for each, extent in extents.items())
-    larger = spread(
-        replace(mapping.workload, axes=axes), mapping.word_lines, mapping.filters, mapping.packed, mapping.levels
-    )
+    assert spread(mapping, with_more(mapping.workload, kind, 0)).temporal == mapping.temporal
+    larger = spread(mapping, with_more(mapping.workload, kind, more))
     before, after = (Analytical().time(each, device) for each in (mapping, larger))
     assert after.total >= before.total
     assert before.events is not None
