@@ -16,8 +16,8 @@ from cyclecast.mapping import Factors, LevelFactors, Mapping
 from cyclecast.timing import Analytical, Fixed, Phase, Poster, Timing
 from cyclecast.units import Energy, Power, Time
 from cyclecast.work import product_time
-from cyclecast.workload import Axis, Kind, Workload
-from strategies import device_times, devices, mappings
+from cyclecast.workload import Axis, Kind, Slide, Workload
+from strategies import device_times, devices, sketched_mappings
 
 ISAAC16 = Device.load("isaac16")
 TINY = Device.load("tiny")
@@ -153,7 +153,7 @@ def test_energy_per_mac_is_that_of_everything(device: Device) -> None:
     assert whole <= full.macs * found.total.attojoules <= whole + 2 * full.macs * len(found.shares)
 
 
-@given(mappings(), st.sampled_from([Analytical(), Poster(), Fixed(3)]))
+@given(sketched_mappings(), st.sampled_from([Analytical(), Poster(), Fixed(3)]))
 def test_no_mapping_takes_more_than_full_load(both: tuple[Mapping, Device], model: Analytical | Poster | Fixed) -> None:
     mapping, device = both
     timing = model.time(mapping, device)
@@ -167,7 +167,7 @@ def test_no_mapping_takes_more_than_full_load(both: tuple[Mapping, Device], mode
             assert level or share.amount == full.amount.energy(timing.total)
 
 
-@given(mappings(), device_times)
+@given(sketched_mappings(), device_times)
 def test_more_time_never_takes_less(both: tuple[Mapping, Device], time: Time) -> None:
     mapping, device = both
     short = Timing((Phase("compute", time),), device.array.read)
@@ -175,7 +175,7 @@ def test_more_time_never_takes_less(both: tuple[Mapping, Device], time: Time) ->
     assert energy(mapping, device, short).total <= energy(mapping, device, long).total
 
 
-@given(mappings())
+@given(sketched_mappings())
 def test_the_arrays_in_use_are_the_mapping_s(both: tuple[Mapping, Device]) -> None:
     mapping, device = both
     in_use = instances_in_use(mapping)
@@ -216,6 +216,42 @@ def test_events_by_hand(event: str, energy_of_one: str | None, expected: float) 
     assert found.of("adc").joules * 1e12 == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("event", "apart", "windowed"),
+    [
+        # 4 outputs of 3 taps and a filter of 4 columns, 8 input steps; two windows of 2 outputs meet 4 values
+        ("product", 4, 2),
+        ("conversion", 4 * 8 * 4, 2 * 8 * 8),
+        ("row_drive", 4 * 8 * 3, 2 * 8 * 4),
+        ("cell_read", 4 * 8 * 3 * 4, 2 * 8 * 4 * 8),  # zeros are read too
+        ("cell_write", 0, 0),
+        ("input_byte", 4 * 3, 2 * 4),
+        ("output_byte", 9, 9),  # 4 sums of 8 + 8 + 2 bits
+    ],
+)
+def test_events_of_windows_by_hand(event: str, apart: float, windowed: float) -> None:
+    device = with_events(event, "1 pJ")
+    axes = (Axis("x", 4, Kind.PIXEL), Axis("t", 3, Kind.REDUCTION))
+    workload = Workload("slid", axes, slides=(Slide("x", "t", 4, 3),))
+    for asked, expected in (({}, apart), ({"window.x": 2}, windowed)):
+        mapping = grant(workload, device, asked)
+        found = energy(mapping, device, Analytical().time(mapping, device))
+        assert found.of("adc").joules * 1e12 == pytest.approx(expected)
+        assert found.total.attojoules == sum(share.amount.attojoules for share in found.shares)
+
+
+def test_weights_written_for_every_step_cost_every_time() -> None:
+    """Three row tiles of 8 x 2 on one array take turns: once each, or for each of 3 pixels; 8 x 8 cells, 1 pJ each."""
+    device = with_events("cell_write", "1 pJ")
+    alone = tuple(LevelFactors(level.name, Factors()) for level in device.levels)
+    axes = (Axis("pixel", 3, Kind.PIXEL), Axis("reduction", 24, Kind.REDUCTION), Axis("filter", 2, Kind.FILTER))
+    workload, temporal = Workload("several", axes), Factors(row=3, pixel=3)
+    for stationary, expected in ((False, 3 * 64), (True, 3 * 3 * 64)):
+        mapping = Mapping(workload, 8, 2, alone, temporal, input_stationary=stationary)
+        found = energy(mapping, device, Analytical().time(mapping, device))
+        assert found.of("adc").joules * 1e12 == pytest.approx(expected)
+
+
 def test_sums_merge_at_the_level_above() -> None:
     said = with_events("merge_byte", "1 pJ").to_json()
     said["levels"][0]["components"] = said["levels"][1].pop("components")
@@ -225,7 +261,7 @@ def test_sums_merge_at_the_level_above() -> None:
     assert energy(mapping, device, Analytical().time(mapping, device)).of("adc") == Energy.parse("15 pJ")
 
 
-@given(mappings())
+@given(sketched_mappings())
 def test_events_cost_what_they_cost_whatever_the_time(both: tuple[Mapping, Device]) -> None:
     mapping, device = both
     timing = Analytical().time(mapping, device)

@@ -4,11 +4,12 @@ from math import prod
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from cyclecast.device import Host
 from cyclecast.errors import MappingError
 from cyclecast.units import Time
-from cyclecast.workload import Axis, HostOperator, Kind, Member, Network, Workload, host_time
+from cyclecast.workload import Axis, HostOperator, Kind, Member, Network, Slide, Workload, host_time
 from strategies import workloads
 
 # A 3x3 convolution of 2 groups, 8 -> 6 channels per group, on 5 x 7 pixels and 3 images.
@@ -26,6 +27,14 @@ CONVOLUTION = Workload(
     ),
 )
 DOT = Workload("dot", (Axis("k", 9, Kind.REDUCTION),))
+SMALL = st.integers(min_value=1, max_value=6)
+slides = st.builds(Slide, st.just("x"), st.just("k"), SMALL, SMALL, SMALL, SMALL)
+"""A kernel that slides over one input dimension, sharing inputs or not."""
+
+
+def met(slide: Slide, outputs: int) -> set[int]:
+    """The elements that the first so many outputs meet."""
+    return {slide.stride * i + slide.dilation * j for i in range(outputs) for j in range(slide.taps)}
 
 
 @pytest.mark.parametrize(
@@ -112,3 +121,74 @@ def test_coverage_is_the_share_of_operations_on_arrays() -> None:
     host = (HostOperator("add", 1, 6, 24), HostOperator("reshape", 1, 0, 0))
     assert Network("n", (Member(DOT, 1, "a"),), host, program=None).coverage == 18 / 24
     assert Network("n", (), (), program=None).coverage == 0
+
+
+@given(slides, SMALL)
+def test_a_window_meets_the_elements_that_its_outputs_meet(slide: Slide, window: int) -> None:
+    assert slide.elements(window) == len(met(slide, window))
+
+
+@given(slides)
+def test_outputs_share_where_some_elements_are_met_twice(slide: Slide) -> None:
+    twice = len(met(slide, slide.outputs)) < slide.outputs * slide.taps
+    assert slide.shares <= twice
+    if 1 in (slide.step, slide.gap):
+        assert slide.shares == twice
+
+
+@given(slides)
+def test_windows_share_elements_and_have_no_holes(slide: Slide) -> None:
+    assert (len(slide.windows) > 0) == slide.shares
+    for window in slide.windows:
+        found = met(slide, window)
+        apart = slide.stride // slide.step
+        assert 1 < window <= slide.outputs
+        assert len(found) < window * slide.taps
+        assert found == set(range(0, max(found) + 1, apart))
+
+
+@given(slides, slides, SMALL, SMALL)
+def test_inputs_are_counted_once(one: Slide, other: Slide, channels: int, images: int) -> None:
+    """A two-dimensional kernel over images of some channels; without sharing every tap of every output has its own."""
+    other = Slide("y", "l", other.outputs, other.taps, other.stride, other.dilation)
+    axes = (
+        Axis("g", 2, Kind.GROUP),
+        Axis("n", images, Kind.PIXEL),
+        Axis("c", channels, Kind.REDUCTION),
+        *(Axis(slide.pixel, slide.outputs, Kind.PIXEL) for slide in (one, other)),
+        *(Axis(slide.kernel, slide.taps, Kind.REDUCTION) for slide in (one, other)),
+    )
+    elements = [
+        len(met(slide, slide.outputs)) if slide.shares else slide.outputs * slide.taps for slide in (one, other)
+    ]
+    shared = tuple(slide for slide in (one, other) if slide.shares)
+    assert Workload("conv", axes, slides=shared).inputs == 2 * images * channels * prod(elements)
+    plain = Workload("conv", axes)
+    assert plain.inputs == plain.groups * plain.pixels * plain.reduction
+
+
+@pytest.mark.parametrize(
+    "slide",
+    [
+        Slide("height", "kernel_height", 6, 3),
+        Slide("height", "kernel_height", 5, 2),
+        Slide("height", "input_channel", 5, 3),
+        Slide("group", "kernel_height", 2, 3),
+        Slide("height", "output_channel", 5, 6),
+        Slide("depth", "kernel_height", 5, 3),
+        Slide("height", "kernel_height", 5, 3, stride=3),
+        Slide("height", "kernel_height", 5, 3, dilation=5),
+        Slide("height", "kernel_height", 5, 3, stride=2, dilation=3),
+    ],
+    ids=["outputs", "taps", "other kernel", "no pixel", "no reduction", "no axis", "stride", "dilation", "holes"],
+)
+def test_a_slide_that_cannot_be_is_refused(slide: Slide) -> None:
+    expected = r"^workload convolution: Slide\(.*\), it slides along a pixel and a reduction axis, sharing inputs$"
+    with pytest.raises(MappingError, match=expected):
+        Workload("convolution", CONVOLUTION.axes, slides=(slide,))
+
+
+def test_slides_make_a_workload_different() -> None:
+    slid = Workload("convolution", CONVOLUTION.axes, slides=(Slide("height", "kernel_height", 5, 3),))
+    assert slid != CONVOLUTION
+    assert slid.macs == CONVOLUTION.macs
