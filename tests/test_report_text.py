@@ -11,12 +11,13 @@ from rich.console import Console
 from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.energy import energy
+from cyclecast.mapping import TILE_AXES
 from cyclecast.report import mapping_text, short_energy, short_time, tuned_info, tuned_table
 from cyclecast.sensitivity import sensitivity
 from cyclecast.timing import Analytical, Fixed, Poster, bounds
 from cyclecast.tuning import Tuned, TunedWorkload
 from cyclecast.units import Energy, Time
-from cyclecast.workload import HostOperator, Member, Network, Workload
+from cyclecast.workload import Axis, HostOperator, Kind, Member, Network, Slide, Workload
 from strategies import matrix_vector
 
 pytestmark = pytest.mark.tvm
@@ -54,6 +55,40 @@ def test_mapping_text(asked: dict[str, int], expected: str) -> None:
 
 def test_a_mapping_without_factors_is_its_tile() -> None:
     assert mapping_text(grant(matrix_vector(8, 2), TINY, {})) == "8x2"
+
+
+# 7 outputs of 3 taps in each of 4 groups: a window of 3 outputs meets 5 values, in 3 results on 2 arrays
+SLID = Workload(
+    "slid",
+    (Axis("g", 4, Kind.GROUP), Axis("x", 7, Kind.PIXEL), Axis("t", 3, Kind.REDUCTION)),
+    slides=(Slide("x", "t", 7, 3),),
+)
+ALONE = dict.fromkeys([f"{level.name}.{axis}" for level in TINY.levels for axis in TILE_AXES], 1)
+
+
+@pytest.mark.parametrize(
+    ("workload", "asked", "expected"),
+    [
+        (SLID, {"window.x": 3}, "3 window | 5x2 | array g2 | cu g2 | pe c2 | time p3"),
+        (SLID, ALONE | {"packed": 2}, "3x1 | 2 packed | time g2 p7"),
+        (SLID, ALONE | {"input_stationary": 1}, "3x1 | time g4 p7 | input-stationary"),
+    ],
+)
+def test_mapping_text_of_other_sketches(workload: Workload, asked: dict[str, int], expected: str) -> None:
+    assert mapping_text(grant(workload, TINY, asked)) == expected
+
+
+def test_a_window_has_a_size_along_every_slide() -> None:
+    axes = tuple(Axis(name, 4, Kind.PIXEL) for name in "yx") + tuple(Axis(name, 3, Kind.REDUCTION) for name in "ab")
+    workload = Workload("conv", axes, slides=(Slide("y", "a", 4, 3), Slide("x", "b", 4, 3)))
+    mapping = grant(workload, TINY, {"window.x": 2})
+    assert mapping_text(mapping).startswith("1x2 window | 8x2 | ")
+    network = Network("net", (Member(workload, 1, "conv"),), (), program=None)
+    entry = TunedWorkload(network.members[0], mapping, Analytical().time(mapping, TINY), 1, False)
+    info = tuned_info(Tuned(network, TINY, (entry,), Analytical()))
+    found = info["workloads"][0]["mapping"]
+    assert (found["window"], found["packed"], found["input_stationary"]) == ({"y": 1, "x": 2}, 1, False)
+    assert "input-stationary: all passes for every step" in text_of(info)
 
 
 def tuned() -> Tuned:

@@ -65,6 +65,9 @@ def _workload_info(entry: TunedWorkload, tuned: Tuned) -> dict[str, Any]:
             "filters": entry.mapping.filters,
             "levels": {level.level: asdict(level.factors) for level in entry.mapping.levels},
             "temporal": asdict(entry.mapping.temporal),
+            "packed": entry.mapping.packed,
+            "window": {slide.pixel: size for slide, size in zip(workload.slides, entry.mapping.window, strict=False)},
+            "input_stationary": entry.mapping.input_stationary,
         },
         "timing": entry.timing.to_json(),
         "why": why_info(entry.mapping, tuned.device, tuned.model, entry.timing),
@@ -76,10 +79,15 @@ def _workload_info(entry: TunedWorkload, tuned: Tuned) -> dict[str, Any]:
 
 
 def mapping_text(mapping: Mapping) -> str:
-    """A mapping in one line: tile, then the spatial factors above 1 from the arrays outwards, then the temporal."""
-    parts = [f"{mapping.word_lines}x{mapping.filters}"]
+    """A mapping in one line: window, tile, packed groups, the factors above 1 from the arrays outwards, the order."""
+    parts = ["x".join(map(str, mapping.window)) + " window"] if mapping.window else []
+    parts.append(f"{mapping.word_lines}x{mapping.filters}")
+    if mapping.packed > 1:
+        parts.append(f"{mapping.packed} packed")
     for name, factors in [*((e.level, e.factors) for e in reversed(mapping.levels)), ("time", mapping.temporal)]:
         above_one = [f"{MARKS[axis]}{factors.along(axis)}" for axis in TILE_AXES if factors.along(axis) > 1]
         if above_one:
             parts.append(f"{name} {' '.join(above_one)}")
+    if mapping.input_stationary:
+        parts.append("input-stationary")
     return " | ".join(parts)

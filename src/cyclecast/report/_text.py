@@ -11,8 +11,10 @@ from rich.text import Text
 from cyclecast.units import Energy, Time
 
 LEGEND = (
-    "mapping: word lines x filters of an array | LEVEL with g groups, r row tiles, c column tiles, p replicas side by "
-    "side | time with passes (g, r, c) and steps (p)"
+    "mapping: window of outputs for each input vector | word lines x filters of an array | groups packed into it |\n"
+    "LEVEL with g groups, r row tiles, c column tiles, p replicas side by side | "
+    "time with passes (g, r, c) and steps (p) |\n"
+    "input-stationary: all passes for every step, else all steps for every pass; what is left out is 1"
 )
 
 WHY_LEGEND = (
