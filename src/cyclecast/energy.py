@@ -7,17 +7,38 @@ device file, or is that power over the events in a second at full load.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping as Mapped
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from math import prod
+
+import numpy as np
 
 from cyclecast.device import Breakdown, Component, Device, Event, Share
 from cyclecast.device._breakdown import all_instances, breakdown, inside, listed, shares
+from cyclecast.exact import Whole, ceil_div, in_steps, larger
 from cyclecast.mapping import Factors, LevelFactors, Mapping, require_fit
-from cyclecast.timing import Timing
+from cyclecast.mappings import Mappings
+from cyclecast.timing import Timing, Timings
 from cyclecast.units import Energy, Power, Time
-from cyclecast.work import Events, events, product_time
+from cyclecast.work import (
+    Events,
+    Moved,
+    column_phases,
+    events,
+    partial_sum_bits,
+    product_time,
+    row_phases,
+    used_columns,
+    used_rows,
+)
 from cyclecast.workload import Axis, Kind, Workload
+
+LARGEST = 2**62
+"""Half of what 64 bits with a sign can hold."""
+PICOWATTS_FEMTOSECONDS = 10**9
+"""In an attojoule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,113 @@ def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy
     return breakdown(tuple(found), Energy(0))
 
 
+def energies(mappings: Mappings, device: Device, timings: Timings) -> Whole:
+    """The total energy of many mappings of one workload [aJ], each as `energy` says of a timing that counts events.
+
+    A phase called `write` is hidden behind no other. That the mappings fit the device is not looked at.
+    """
+    exact = mappings if _counts_fit(mappings, device) else mappings.unlimited()
+    used: dict[str, Whole] = {"": 1}
+    instances: Whole = 1
+    for entry in exact.levels:
+        instances = instances * entry.factors.product
+        used[entry.level] = instances
+    return _totals(events(exact, device), used, device, timings)
+
+
+def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Timings) -> Whole:
+    """What mappings of the same tiles and turns take at least [aJ], if they use so many arrays or more.
+
+    Their timings are no shorter than those given, with and without the phase `write`. Their factors at the levels are
+    left open: all arrays of an instance are taken to share its inputs, and to add up their sums inside it.
+    """
+    exact = relaxed if _counts_fit(relaxed, device) else relaxed.unlimited()
+    instances, moved = 1, [_least_moved(exact, "", device.arrays)]
+    used: dict[str, Whole] = {"": 1}
+    for level in device.levels:
+        instances *= level.count
+        held = device.arrays // instances
+        used[level.name] = ceil_div(arrays, held)
+        moved.append(_least_moved(exact, level.name, held))
+    return _totals(replace(events(exact, device), moved=tuple(moved)), used, device, timings)
+
+
+def _least_moved(m: Mappings, level: str, held: int) -> Moved:
+    """At least so much moves through a level whose instances hold so many arrays."""
+    again = 1 - m.input_stationary
+    columns = again * larger(m.temporal.column, ceil_div(m.tiles("column"), held)) + m.input_stationary
+    sums = again * larger(m.temporal.row, ceil_div(m.tiles("row"), held)) + m.input_stationary
+    workload = m.workload
+    inputs = m.vectors * workload.groups * m.values * workload.input_bits
+    outputs = workload.pixels * workload.groups * workload.filters * partial_sum_bits(m)
+    return Moved(level, ceil_div(inputs * columns, 8), ceil_div(outputs * sums, 8), 0 * sums)
+
+
+def _totals(found: Events, used: Mapped[str, Whole], device: Device, timings: Timings) -> Whole:
+    """The shares of all components, added up [aJ]; in 64 bits where those are enough."""
+    whole, busy = timings.total, timings.total - timings.phases.get("write", 0)
+    amounts = []
+    for level, component in listed(device):
+        if component.event is not None:
+            one = _event_energy(device, level, component)
+            count = _count(found, component.event, level)
+            amounts.append(_in_steps(count, one.numerator, one.denominator))
+        else:
+            drawn = _in_steps(used[level], component.power.picowatts, component.per)
+            amounts.append(_power_times(drawn, busy if level else whole))
+    if sum(_largest(amount) for amount in amounts) >= LARGEST:
+        amounts = [np.asarray(amount).astype(object) for amount in amounts]
+    return sum(amounts, 0 * whole)
+
+
+@lru_cache(maxsize=1024)
+def _event_energy(device: Device, level: str, component: Component) -> Fraction:
+    return event_energy(component, level, device)
+
+
+def _in_steps(count: Whole, numerator: int, denominator: int) -> Whole:
+    """`in_steps` in as many bits as it takes."""
+    ratio = Fraction(numerator, denominator)
+    most = max(ratio.numerator * ratio.denominator, _largest(count) * ratio.numerator // ratio.denominator + 1)
+    fits = most < LARGEST
+    return in_steps(count if fits else np.asarray(count).astype(object), numerator, denominator)
+
+
+def _power_times(drawn: Whole, time: Whole) -> Whole:
+    """Power x time, rounded up once [aJ]. No intermediate value is much larger than the result."""
+    unit = PICOWATTS_FEMTOSECONDS
+    if _largest(drawn) * _largest(time) // unit >= LARGEST // 2:
+        drawn, time = np.asarray(drawn).astype(object), np.asarray(time).astype(object)
+    rest = time % unit
+    return drawn * (time // unit) + drawn // unit * rest + ceil_div(drawn % unit * rest, unit)
+
+
+def _largest(numbers: Whole) -> int:
+    return int(np.max(numbers)) if np.size(numbers) else 0
+
+
+def _counts_fit(m: Mappings, device: Device) -> bool:
+    """Whether no number on the way to the events can exceed 64 bits: all that make them, at their largest."""
+    vectors, values, results = _largest(m.vectors), _largest(m.values), _largest(m.results)
+    group, row, column = (_largest(m.tiles(axis)) for axis in ("group", "row", "column"))
+    packed, workload = _largest(m.packed), m.workload
+    cells = device.array.rows_per_weight * device.columns_per_weight
+    bits = workload.input_bits + workload.weight_bits + partial_sum_bits(m)
+    row_turns = row * _largest(row_phases(used_rows(m, device), device))
+    column_turns = column * _largest(column_phases(used_columns(m, device), device))
+    columns = max(packed * results * device.columns_per_weight, column * device.array.cols)
+    steps = vectors * device.input_steps * group * packed
+    counts = (
+        steps * row_turns * columns,
+        steps * values * device.array.rows_per_weight * column_turns,
+        steps * values * results * cells * packed,
+        workload.weights * results * cells * _largest(m.replicas) * _largest(m.turns),
+        vectors * workload.groups * values * bits * column,
+        workload.pixels * workload.groups * workload.filters * bits * 2 * row,
+    )
+    return 4 * max(counts) < LARGEST
+
+
 def event_energy(component: Component, level: str, device: Device) -> Fraction:
     """The energy of one event of a component at that level that has one [aJ].
 
@@ -124,10 +252,10 @@ def _full_array(device: Device) -> Mapping:
     return Mapping(workload, rows, filters, alone, Factors())
 
 
-def _count(found: Events, event: Event, level: str) -> int:
+def _count(found: Events, event: Event, level: str) -> Whole:
     """How many of the events there are; bytes are those of the component's own level."""
     moved = next(entry for entry in found.moved if entry.level == level)
-    counts: dict[Event, int] = {
+    counts: dict[Event, Whole] = {
         Event.PRODUCT: found.products,
         Event.CONVERSION: found.conversions,
         Event.ROW_DRIVE: found.row_drives,
