@@ -44,6 +44,18 @@ def test_times_beyond_64_bits_are_exact() -> None:
     assert Analytical().times(Mappings.of([mapping]), TINY).total.dtype == np.int64
 
 
+def test_one_order_of_passes_does_not_hide_how_long_another_takes() -> None:
+    """Stationary inputs come in once; the same inputs for every column pass take more than 64 bits of femtoseconds."""
+    device = TINY.vary_all({"levels.pe.input_bandwidth": "1 kB/s", "levels.pe.output_bandwidth": None})
+    device = device.vary_all({"array.write.pulse": "0 fs", "array.write.verify": "0 fs"})
+    workload = matrix_vector(8, 10**6, pixels=1000)
+    asked = {f"{level.name}.{axis}": 1 for level in device.levels for axis in ("column", "pixel")}
+    few = [grant(workload, device, asked | {"input_stationary": order}) for order in (0, 1)]
+    assert [mapping.input_stationary for mapping in few] == [False, True]
+    expected = [Analytical().time(mapping, device).total.femtoseconds for mapping in few]
+    assert list(Analytical().times(Mappings.of(few), device).total) == expected
+
+
 def test_mappings_of_one_workload_only() -> None:
     with pytest.raises(MappingError, match="several workloads"):
         Mappings.of([grant(matrix_vector(8, 2), TINY, {}), grant(matrix_vector(8, 1), TINY, {})])

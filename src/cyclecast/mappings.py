@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -60,6 +60,7 @@ class Mappings(Tiled):
     vectors = _kept(Tiled.vectors)
     arrays = _kept(Tiled.arrays)
     passes = _kept(Tiled.passes)
+    turns = _kept(Tiled.turns)
 
     def inside(self, level: int, axis: TileAxis) -> Whole:
         """As for one mapping; kept, because many formulas ask for the same products."""
@@ -125,11 +126,11 @@ class Mappings(Tiled):
 
     def largest(self) -> Mappings:
         """One element, no mapping itself: the largest of every number, and of those that follow, as Python integers."""
-        found = self._each(_largest)
+        found = replace(self._each(_largest), input_stationary=0)  # which makes less of bytes, and only `turns` more
         for axis in TILE_AXES:
             for level in range(-1, len(self.levels) - 1):
                 found._inside[level, axis] = _largest(self.inside(level, axis))
-        vars(found).update({name: _largest(getattr(self, name)) for name in ("vectors", "arrays", "passes")})
+        vars(found).update({name: _largest(getattr(self, name)) for name in ("vectors", "arrays", "passes", "turns")})
         return found
 
     def _each(self, change: Callable[[Whole], Whole]) -> Mappings:
