@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import default_mapping, grant
+from cyclecast.decisions import WORD_LINES, default_mapping, grant, window_name
 from cyclecast.device import Device
-from cyclecast.mapping import Mapping
+from cyclecast.mapping import Factors, LevelFactors, Mapping
 from cyclecast.timing import BUILT_IN, Bounds, Fixed, Poster, Timing, bounds, bounds_of, timing_model
 from cyclecast.units import Bandwidth, Time
-from cyclecast.workload import Axis, Kind
+from cyclecast.workload import Axis, Kind, Slide, Workload
 from strategies import decisions, devices, matrix_vector, sketched_mappings, unlimited, workloads
 
 TINY = Device.load("tiny")
@@ -39,6 +39,18 @@ def test_the_lower_bound_does_not_depend_on_the_mapping(data: st.DataObject) -> 
     for find in (bounds, Poster().bounds):
         assert find(one, device).lower == find(other, device).lower
         assert find(one, device).lower_by == find(other, device).lower_by
+
+
+@pytest.mark.parametrize("name", [*WHOLE, "poster"])
+@given(data=st.data())
+def test_the_best_of_many_is_no_faster_than_the_lower_bound_of_any(name: str, data: st.DataObject) -> None:
+    model, device = timing_model(name), data.draw(devices())
+    workload = data.draw(workloads(bits=device.bits, largest=12))
+    found = [grant(workload, device, data.draw(decisions(device, workload))) for _ in range(6)]
+    windows = [{window_name(slide): size for slide in workload.slides} for size in range(2, 6)]
+    found += [grant(workload, device, {**window, **size}) for window in windows for size in ({}, {WORD_LINES: 1})]
+    best = min(model.time(mapping, device).total for mapping in found)
+    assert bounds_of(model, grant(workload, device, {}), device).lower <= best
 
 
 @given(sketched_mappings(), st.data())
@@ -77,6 +89,42 @@ def test_arrays_by_hand() -> None:
     """8 x 2 weights fill an array of tiny; 80 pixels on 8 arrays are 10 products of 8 steps, and 6 cycles."""
     found = bounds(default_mapping(matrix_vector(8, 2, pixels=80), TINY), TINY)
     assert (found.lower, found.lower_by) == (Time.parse("860 ns"), "work")
+
+
+def slid(outputs: int, stride: int = 1) -> Workload:
+    """One filter of 3 taps."""
+    axes = (Axis("x", outputs, Kind.PIXEL), Axis("t", 3, Kind.REDUCTION))
+    return Workload("slid", axes, slides=(Slide("x", "t", outputs, 3, stride),))
+
+
+def test_a_read_may_serve_several_pixels_where_windows_are_possible() -> None:
+    """3 x 1 weights of 4 cells; 8 bit lines of 3 cells each are 24 of use at most, those of two outputs."""
+    workload = slid(80)
+    windowed = grant(workload, TINY, {"window.x": 2})
+    found = bounds(default_mapping(workload, TINY), TINY)
+    assert found == replace(bounds(windowed, TINY), upper=found.upper)
+    # 80 x 12 cells in 40 reads, 5 of each array, in 8 steps of 10 ns; and 6 cycles
+    assert (found.lower, found.lower_by) == (Time.parse("460 ns"), "work")
+    assert timing_model("analytical").time(windowed, TINY).total == found.lower
+    apart = replace(workload, slides=())
+    assert bounds(default_mapping(apart, TINY), TINY).lower == Time.parse("860 ns")
+
+
+def test_inputs_that_several_outputs_meet_come_once() -> None:
+    """80 outputs meet 82 elements, 161 with stride 2; a byte in takes a nanosecond on two ports."""
+    quick = TINY.vary_all({"array.read": "10 ps", "array.adc_rate": "1 THz", "levels.pe.output_bandwidth": None})
+    for workload, expected in ((slid(80), "41 ns"), (slid(80, stride=2), "81 ns")):
+        found = bounds(default_mapping(workload, quick), quick)
+        assert (found.lower, found.lower_by) == (Time.parse(expected), "pe input")
+
+
+def test_weights_written_for_every_step_one_after_another_by_hand() -> None:
+    """Three row tiles on one array for 3 pixels: 3 or 9 times 8 word lines of 2 x 20 ns."""
+    alone = tuple(LevelFactors(level.name, Factors()) for level in TINY.levels)
+    mapping = Mapping(matrix_vector(24, 2, pixels=3), 8, 2, alone, Factors(row=3, pixel=3))
+    stationary = replace(mapping, input_stationary=True)
+    more = bounds(stationary, TINY).upper.femtoseconds - bounds(mapping, TINY).upper.femtoseconds
+    assert Time(more) == Time.parse("1.92 us")
 
 
 def test_bytes_by_hand() -> None:
