@@ -10,7 +10,7 @@ from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
 from cyclecast.timing import Timing, TimingModel, Timings
-from cyclecast.units import Time
+from cyclecast.units import Energy, Time
 from cyclecast.workload import Workload
 
 
@@ -65,6 +65,16 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A mapping that none looked at is as good as in time, energy and arrays together, and better in one of them."""
+
+    mapping: Mapping
+    time: Time
+    energy: Energy
+    arrays: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a search can say about its answer."""
 
@@ -74,6 +84,8 @@ class Outcome:
     """Why it was another; empty otherwise."""
     sketches: tuple[Sketch, ...] = ()
     certificate: Certificate | None = None
+    front: tuple[Choice, ...] = ()
+    """Of a search for several goals: what there is to choose from, shortest first, equal values once."""
 
 
 class Search(Protocol):

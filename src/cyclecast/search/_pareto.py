@@ -1,0 +1,426 @@
+"""The front: every mapping that no other beats in latency, energy and arrays in use together.
+
+The space is that of `cyclecast.enumeration`: the smallest of equal tilings and of equal factors. None that it leaves
+out is shorter or takes fewer arrays, but one may take less energy: where fewer word lines (bit lines) are active at
+once than an array has, a larger tile can share the last phase with a smaller rest; and where row tiles follow in time,
+more of them in the first pass than need be are fewer sums to read back. So the front is that of the listed space.
+
+A *node* is a tiling, the passes over groups, row tiles and column tiles, their order, and the steps along the pixels;
+its mappings differ in where the tiles lie. They take at least the time of the busiest array alone, the energy of the
+events that the node already decides, and the arrays of so many copies. A node of which something found is no worse in
+all three is left out. Two rounds look at the rest: a few mappings of every node, filled from the inside outwards, then
+all of them. This asks of the timing model what the exhaustive search asks, also of the time without writing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+
+from cyclecast.decisions import default_mapping
+from cyclecast.energy import energies, energy, least_energies
+from cyclecast.enumeration import Numbers, Tilings, forms, inner, tilings
+from cyclecast.errors import OptionError
+from cyclecast.exact import ceil_div
+from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
+from cyclecast.search._base import Choice, Outcome, Problem
+from cyclecast.timing import Timing, Timings
+from cyclecast.units import Energy, Time
+
+GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
+AT_ONCE = 1 << 16
+"""Mappings or nodes in a chunk: what bounds memory."""
+THRESHOLDS = 512
+"""Times, and numbers of arrays, by which members of the front are looked up."""
+ORDERS = ((ROW, COLUMN, GROUP, PIXEL), (COLUMN, ROW, GROUP, PIXEL), (PIXEL, ROW, COLUMN, GROUP))
+"""In which the axes fill the levels in the first round."""
+RANGES = 12
+"""Of steps, that are looked at together first."""
+KINDS = AT_ONCE // RANGES
+"""Nodes without their steps in a chunk."""
+FINER = 8
+"""Ranges of arrays from one power of two to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pareto:
+    """Latency x energy x arrays: everything that is worth choosing from."""
+
+    most: int = 10_000_000
+    """Mappings and nodes to look at, at most; the front is then of those that were."""
+    calls: int = 20_000
+    """Mappings, for a model that times one at a time."""
+
+    def __post_init__(self) -> None:
+        for name in ("most", "calls"):
+            if getattr(self, name) < 1:
+                value = f"{name}={getattr(self, name)}"
+                raise OptionError("pareto", value, "at least 1 mapping is timed", f"pareto:{name}=1000000")
+
+    def declines(self, problem: Problem) -> str:
+        """Why another strategy is needed: never, as it ends after so many mappings."""
+        return ""
+
+    def start(self, problem: Problem) -> ParetoSearch:
+        """Begin with the default mapping."""
+        return ParetoSearch(problem, self)
+
+
+class Values(NamedTuple):
+    """Element i of each array is of mapping i, or what no mapping of node i is below."""
+
+    time: Numbers
+    energy: Numbers
+    arrays: Numbers
+
+    def take(self, chosen: Numbers) -> Values:
+        """Those at these places."""
+        return Values(*(numbers[chosen] for numbers in self))
+
+
+class Front:
+    """What nothing looked at dominates, as arrays in the order of time, and a table to look it up."""
+
+    def __init__(self) -> None:
+        self.values = Values(*(np.zeros(0, np.int64) for _ in Values._fields))
+        self.rows: Numbers = None
+        """A column for each member: what it is."""
+
+    def add(self, values: Values, rows: Numbers) -> None:
+        """Take in what no member is as good as, and let go of what that dominates."""
+        fresh = np.flatnonzero(~self.covers(values))
+        if not len(fresh):
+            return
+        before = len(self.values.time)
+        both = Values(*(np.concatenate(pair) for pair in zip(self.values, values.take(fresh), strict=True)))
+        kept = np.array(_undominated(both), np.int64)
+        everything = rows[:, fresh] if before == 0 else np.hstack([self.rows, rows[:, fresh]])
+        self.values, self.rows = both.take(kept), everything[:, kept]
+        self._index()
+
+    def covers(self, values: Values) -> Numbers:
+        """Whether some member is no worse in all three. Now and then it misses one, but it never makes one up."""
+        if not len(self.values.time):
+            return np.zeros(len(values.time), bool)
+        time = np.searchsorted(self.times, values.time, side="right")
+        arrays = np.searchsorted(self.arrays, values.arrays, side="right")
+        return np.asarray(self.least[time, arrays] <= values.energy, bool)
+
+    def _index(self) -> None:
+        """The least energy of all members within a time and within a number of arrays, at some thresholds."""
+        time, energy, arrays = self.values
+        self.times, self.arrays = _thresholds(time), _thresholds(arrays)
+        never = int(energy.max()) + 1 if energy.dtype == object else np.iinfo(np.int64).max
+        self.least = np.full((len(self.times) + 1, len(self.arrays) + 1), never, energy.dtype)
+        place = np.searchsorted(self.times, time) + 1, np.searchsorted(self.arrays, arrays) + 1
+        np.minimum.at(self.least, place, energy)
+        self.least = np.minimum.accumulate(np.minimum.accumulate(self.least, axis=0), axis=1)
+
+
+def _thresholds(numbers: Numbers) -> Numbers:
+    """Some of the numbers, the greatest among them."""
+    found = np.unique(numbers)
+    return found[np.unique(np.linspace(0, len(found) - 1, min(len(found), THRESHOLDS)).astype(np.int64))]
+
+
+def _undominated(values: Values) -> list[int]:
+    """The places of those that no other dominates, shortest first; of equal ones the first."""
+    points = list(zip(*(numbers.tolist() for numbers in values), strict=True))
+    energies, arrays, kept = list[int](), list[int](), list[int]()
+    for place in sorted(range(len(points)), key=points.__getitem__):
+        _, energy, held = points[place]
+        at = bisect_right(energies, energy)
+        if at and arrays[at - 1] <= held:
+            continue
+        kept.append(place)
+        first = last = at - 1 if at and energies[at - 1] == energy else at
+        while last < len(arrays) and arrays[last] >= held:
+            last += 1
+        energies[first:last], arrays[first:last] = [energy], [held]
+    return kept
+
+
+class _Nodes(NamedTuple):
+    """Element i of each array is of node i."""
+
+    tiling: Numbers
+    turns: Numbers
+    """Passes over groups, row tiles and column tiles, and steps along the pixels: four rows."""
+    stationary: Numbers
+    """Whether inputs are: 0 or 1."""
+    least: Values
+
+    def take(self, chosen: Numbers) -> _Nodes:
+        """Those at these places."""
+        return _Nodes(self.tiling[chosen], self.turns[:, chosen], self.stationary[chosen], self.least.take(chosen))
+
+
+class ParetoSearch:
+    """The search at work."""
+
+    def __init__(self, problem: Problem, plan: Pareto) -> None:
+        self.problem, self.plan = problem, plan
+        self.many = getattr(problem.model, "times", None)
+        self.front = Front()
+        self.looked = self.timed = 0
+        self.complete = False
+        self.asked: Mappings | None = None
+        self.batches = self._batches()
+
+    def ask(self, most: int) -> Mappings | Sequence[Mapping]:
+        """The next chunk, of at most 65,536 mappings whatever is asked for less."""
+        self.asked = None if self._spent() else next(self.batches, None)
+        if self.asked is None:
+            return []
+        if self.many is None and self.timed + len(self.asked) > self.plan.calls:
+            self.asked = _mappings(self.problem, _rows(self.asked)[:, : self.plan.calls - self.timed])
+        return self.asked
+
+    def _spent(self) -> bool:
+        return self.looked >= self.plan.most or (self.many is None and self.timed >= self.plan.calls)
+
+    def tell(self, timings: Timings | Sequence[Timing]) -> None:
+        """Times, to which come energies and arrays."""
+        assert self.asked is not None
+        many, device = self.asked, self.problem.device
+        if isinstance(timings, Timings):
+            values = Values(timings.total, energies(many, device, timings), many.arrays)
+        else:
+            taken = [energy(many[place], device, timing).total for place, timing in enumerate(timings)]
+            times = [timing.total.femtoseconds for timing in timings]
+            values = Values(_numbers(times), _numbers([amount.attojoules for amount in taken]), many.arrays)
+        self.timed += len(many)
+        self.looked += len(many)
+        self.front.add(values, _rows(many))
+
+    def outcome(self) -> Outcome:
+        """The front of what was looked at, or of everything once there is nothing left to ask for."""
+        found = f"the front of {self.timed:,} mappings that were timed, not of all" if not self.complete else ""
+        return Outcome("pareto", found or "the front of all mappings", front=tuple(self._choices()))
+
+    def _choices(self) -> Iterator[Choice]:
+        if not len(self.front.values.time):
+            return
+        mappings = _mappings(self.problem, self.front.rows)
+        for place, (time, taken, arrays) in enumerate(zip(*self.front.values, strict=True)):
+            yield Choice(mappings[place], Time(int(time)), Energy(int(taken)), int(arrays))
+
+    def _batches(self) -> Iterator[Mappings]:
+        """Chunks: told values in between leave out some of what follows."""
+        default_mapping(self.problem.workload, self.problem.device)  # raises where nothing fits
+        known = forms(self.problem.workload, self.problem.device)
+        for look in (self._some, self._all):
+            found = (
+                rows
+                for place in range(len(known))
+                for cut, nodes in self._nodes(known[place : place + 1])
+                for rows in look(cut, nodes)
+            )
+            for rows in _chunks(found):
+                yield _mappings(self.problem, rows)
+                if self._spent():
+                    return
+        self.complete = True
+
+    def _nodes(self, form: Tilings) -> Iterator[tuple[Tilings, _Nodes]]:
+        """The nodes of a form that the front does not cover, in chunks: first by ranges of steps, then one by one."""
+        workload, device = self.problem.workload, self.problem.device
+        vectors = int(form.tiles[PIXEL][0])
+        steps = _turns(vectors, device.arrays)
+        ranges = np.array_split(steps, min(len(steps), RANGES))
+        first, last = (np.array([some[end] for some in ranges]) for end in (0, -1))
+        sizes = np.array([len(some) for some in ranges])
+        begin = np.cumsum(sizes) - sizes
+        cut = tilings(workload, device, form)
+        for kinds in self._kinds(cut):
+            if self._spent():
+                return
+            kind, part = (places.ravel() for places in np.indices((kinds.shape[1], len(ranges))))
+            some = self._open(cut, kinds[:, kind], first[part], ceil_div(vectors, last[part]))[0]
+            kind, part = kind[some], part[some]
+            again = np.repeat(np.arange(len(kind)), sizes[part])
+            within = np.arange(len(again)) - np.repeat(np.cumsum(sizes[part]) - sizes[part], sizes[part])
+            each = steps[begin[part][again] + within]
+            for place in range(0, len(again), AT_ONCE):
+                few, exactly = kinds[:, kind[again[place : place + AT_ONCE]]], each[place : place + AT_ONCE]
+                some, least = self._open(cut, few, exactly, ceil_div(vectors, exactly))
+                if len(some):
+                    turns = np.vstack([few[1 : 1 + PIXEL, some], exactly[some]])
+                    yield cut, _Nodes(few[0, some], turns, few[-1, some], least)
+
+    def _kinds(self, cut: Tilings) -> Iterator[Numbers]:
+        """Tilings, their passes and orders, as rows of arrays: first all that stay resident."""
+        places, device = np.arange(len(cut)), self.problem.device
+        for first in range(0, len(cut), KINDS):
+            some = places[first : first + KINDS]
+            yield np.stack([some, *(np.ones_like(some),) * PIXEL, np.zeros_like(some)])
+        if not device.array.write.during_inference:
+            return
+        for place in self._promising(cut):
+            turns = [_turns(int(count[place]), device.arrays) for count in cut.tiles[:PIXEL]]
+            turns = [np.union1d(numbers, int(count[place])) for numbers, count in zip(turns, cut.tiles, strict=False)]
+            passes = np.stack([numbers.ravel() for numbers in np.meshgrid(*turns, indexing="ij")])
+            passes = passes[:, passes.prod(axis=0) > 1]
+            for stationary in (0, 1):
+                for first in range(0, passes.shape[1], KINDS):
+                    some = passes[:, first : first + KINDS]
+                    ones = np.ones_like(some[0])
+                    yield np.stack([place * ones, *some, stationary * ones])
+
+    def _promising(self, cut: Tilings) -> Numbers:
+        """Which tilings the front does not cover, however many arrays they use: as if work were spread evenly."""
+        most, places = self.problem.device.arrays, np.arange(len(cut))
+        if self.many is None:
+            return places
+        work = reduce(np.multiply, cut.tiles)
+        for finer in (1, FINER):
+            edges = np.unique((2 ** (np.arange(finer * most.bit_length()) / finer)).astype(np.int64))
+            edges = edges[edges <= most]
+            low, high = edges, np.append(edges[1:] - 1, most)
+            open_ = np.zeros(len(cut), bool)
+            for first in range(0, len(places), max(1, AT_ONCE // len(edges))):
+                some = places[first : first + max(1, AT_ONCE // len(edges))]
+                tiling, part = (numbers.ravel() for numbers in np.meshgrid(some, np.arange(len(edges)), indexing="ij"))
+                ones = np.ones_like(tiling)
+                turns = np.stack([ones, ones, ones, ceil_div(work[tiling], high[part])])
+                least = self._least(cut[tiling], turns, 0 * ones, low[part], ones)
+                open_[tiling[~self.front.covers(least)]] = True
+            places = np.flatnonzero(open_)
+        return places
+
+    def _open(self, cut: Tilings, kinds: Numbers, steps: Numbers, replicas: Numbers) -> tuple[Numbers, Values]:
+        """Those that the device can hold and the front does not cover; so many replicas at least."""
+        tiles, (tiling, *passes, stationary) = cut.tiles, kinds
+        held = reduce(np.multiply, (ceil_div(tiles[axis][tiling], passes[axis]) for axis in range(PIXEL)))
+        arrays = held * replicas
+        able = np.flatnonzero((arrays <= self.problem.device.arrays) & (steps > stationary))
+        turns = np.vstack([np.stack(passes), steps])[:, able]
+        least = self._least(cut[tiling[able]], turns, stationary[able], arrays[able], stationary[able])
+        found = np.flatnonzero(~self.front.covers(least))
+        return able[found], least.take(found)
+
+    def _least(self, cut: Tilings, turns: Numbers, stationary: Numbers, arrays: Numbers, moved_once: Numbers) -> Values:
+        """What no mapping of these turns is below, that uses so many arrays or more; nothing for a plain model."""
+        if self.many is None or not len(cut):
+            return Values(0 * arrays, 0 * arrays, arrays)
+        self.looked += len(cut)
+        device = self.problem.device
+        ones = np.ones((len(TILE_AXES) * len(device.levels), len(cut)), np.int64)
+        relaxed = _mappings(self.problem, np.vstack([_sizes(cut), stationary, turns, ones]))
+        relaxed.use(arrays)
+        timings = self.many(relaxed, device)
+        once = _mappings(self.problem, np.vstack([_sizes(cut), moved_once, turns, ones]))
+        return Values(timings.total, least_energies(once, arrays, device, timings), arrays)
+
+    def _some(self, cut: Tilings, nodes: _Nodes) -> Iterator[Numbers]:
+        """A few mappings of every node."""
+        seen: list[Numbers] = []
+        for order in ORDERS:
+            rows, able = self._filled(cut, nodes, order)
+            for other in seen:
+                able &= (rows != other).any(axis=0)
+            seen.append(rows)
+            yield self._uncovered(nodes, np.flatnonzero(able), rows[:, able])
+
+    def _uncovered(self, nodes: _Nodes, places: Numbers, rows: Numbers) -> Numbers:
+        """Those mappings that the front does not cover, going by the least of their nodes and their own arrays."""
+        arrays = rows[-len(TILE_AXES) * len(self.problem.device.levels) :].prod(axis=0)
+        least = nodes.least.take(places)._replace(arrays=arrays)
+        return rows[:, ~self.front.covers(least)]
+
+    def _filled(self, cut: Tilings, nodes: _Nodes, order: Sequence[int]) -> tuple[Numbers, Numbers]:
+        """A mapping of every node that fills the levels from the inside outwards, where that is one."""
+        left = np.stack([count[nodes.tiling] for count in cut.tiles])
+        levels: list[Numbers] = []
+        for level in reversed(self.problem.device.levels[1:]):
+            factors, room = np.ones_like(left), np.full_like(left[0], level.count)
+            for axis in order:
+                factor = np.minimum(room, ceil_div(left[axis], nodes.turns[axis]))
+                factors[axis] = ceil_div(left[axis], ceil_div(left[axis], factor))
+                room //= factors[axis]
+            left = ceil_div(left, factors)
+            levels.insert(0, factors)
+        outer = ceil_div(left, nodes.turns)
+        able = (ceil_div(left, outer) == nodes.turns).all(axis=0)
+        able &= outer.prod(axis=0) <= self.problem.device.levels[0].count
+        return np.vstack([_sizes(cut[nodes.tiling]), nodes.stationary, nodes.turns, outer, *levels]), able
+
+    def _all(self, cut: Tilings, nodes: _Nodes) -> Iterator[Numbers]:
+        """All mappings of every node but those of the first round."""
+        seen = [self._filled(cut, nodes, order)[0] for order in ORDERS]
+        device, sizes = self.problem.device, _sizes(cut)
+        for tiling in np.unique(nodes.tiling):
+            ways = inner(device, tuple(int(count[tiling]) for count in cut.tiles))
+            inside, factors = np.stack(ways.inside), [row for level in ways.factors for row in level]
+            left = ceil_div(np.array([count[tiling] for count in cut.tiles])[:, None], inside)
+            of_it = np.flatnonzero(nodes.tiling == tiling)
+            at_once = max(1, AT_ONCE // left.shape[1])
+            for first in range(0, len(of_it), at_once):
+                if self._spent():
+                    return
+                some = of_it[first : first + at_once]
+                self.looked += len(some) * left.shape[1]
+                outer = ceil_div(left[:, None, :], nodes.turns[:, some, None])
+                able = (ceil_div(left[:, None, :], outer) == nodes.turns[:, some, None]).all(axis=0)
+                node, way = np.nonzero(able & (outer.prod(axis=0) <= device.levels[0].count))
+                place = some[node]
+                levels = np.stack([*outer[:, node, way], *(row[way] for row in factors)])
+                same = np.repeat(sizes[:, [tiling]], len(place), axis=1)
+                rows = np.vstack([same, nodes.stationary[place], nodes.turns[:, place], levels])
+                fresh = np.logical_and.reduce([(rows != other[:, place]).any(axis=0) for other in seen])
+                yield self._uncovered(nodes, place[fresh], rows[:, fresh])
+
+
+def _turns(tiles: int, most: int) -> Numbers:
+    """How many turns so many tiles can take, for any number of them side by side up to the most."""
+    return np.unique(ceil_div(tiles, np.arange(1, min(tiles, most) + 1, dtype=np.int64)))
+
+
+def _numbers(values: Sequence[int]) -> Numbers:
+    fits = max(values, default=0) < np.iinfo(np.int64).max
+    return np.array(values, np.int64 if fits else object)
+
+
+def _sizes(cut: Tilings) -> Numbers:
+    """The first rows of a mapping's column."""
+    return np.stack([*cut.window, cut.packed, cut.word_lines, cut.filters])
+
+
+def _rows(many: Mappings) -> Numbers:
+    """A column for each mapping: its sizes, its order, its turns, its factors."""
+    factors = [many.temporal, *(entry.factors for entry in many.levels)]
+    along = [entry.along(axis) for entry in factors for axis in TILE_AXES]
+    return np.stack([*many.window, many.packed, many.word_lines, many.filters, many.input_stationary, *along])
+
+
+def _mappings(problem: Problem, rows: Numbers) -> Mappings:
+    """The same as mappings."""
+    slides = len(problem.workload.slides)
+    packed, word_lines, filters, stationary, *along = rows[slides:]
+    temporal, *levels = (ManyFactors(*along[first : first + 4]) for first in range(0, len(along), len(TILE_AXES)))
+    names = (level.name for level in problem.device.levels)
+    named = tuple(ManyLevelFactors(name, factors) for name, factors in zip(names, levels, strict=True))
+    window = tuple(rows[:slides])
+    return Mappings(problem.workload, word_lines, filters, named, temporal, packed, window, stationary)
+
+
+def _chunks(found: Iterator[Numbers]) -> Iterator[Numbers]:
+    """The same columns, as many at a time as belong in a chunk."""
+    held: list[Numbers] = []
+    count = 0
+    for rows in found:
+        held.append(rows)
+        count += rows.shape[1]
+        if count >= AT_ONCE:
+            whole = np.hstack(held)
+            yield from (whole[:, first : first + AT_ONCE] for first in range(0, count - AT_ONCE + 1, AT_ONCE))
+            held = [whole[:, count - count % AT_ONCE :]]
+            count %= AT_ONCE
+    if count:
+        yield np.hstack(held)
