@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.simulator import Chip
-from cyclecast.space import as_module, decided_schedule, lowered, lowered_function
+from cyclecast.space import as_module, decided_schedule, lower_schedule, lowered, lowered_function
 from cyclecast.tvm import lower, running_on
 from kernels import FAMILIES, Kernel, Window, batch_matmul, conv, dense, depthwise
 
@@ -182,9 +181,10 @@ def test_an_index_that_cannot_be_simplified_is_an_error() -> None:
         lowered_function(kernel.function, default_mapping(kernel.workload, TINY))
 
 
-def test_packed_groups_are_timed_but_not_lowered() -> None:
-    kernel = depthwise(size=(3, 3), channels=4, multiplier=1, kernel=1)
-    mapping = default_mapping(kernel.workload, DEVICES["single"])
-    steps = replace(mapping.temporal, group=2)
-    with pytest.raises(ScheduleError, match="2 groups in an array, no sketch packs groups; try packed=1"):
-        lowered_function(kernel.function, replace(mapping, packed=2, temporal=steps))
+@pytest.mark.parametrize("asked", [{"packed": 2}, {"window.i": 2}])
+def test_a_schedule_cannot_write_out_a_matrix_in_place(asked: dict[str, int]) -> None:
+    kernel = depthwise(size=(4, 4), channels=4, multiplier=1, kernel=2)
+    mapping = grant(kernel.workload, TINY, {"word_lines": 4, "filters": 1} | asked)
+    schedule = decided_schedule(kernel.function, TINY, mapping)
+    with pytest.raises(ScheduleError, match="its matrix is written out before"):
+        lower_schedule(schedule, TINY)

@@ -51,14 +51,14 @@ class Contraction:
 
 def contraction_of(block: Any, name: str) -> Contraction | None:
     """The contraction that an `SBlock` computes, or None where it computes something else or not on integers."""
-    operands = _operands(block)
+    operands = operands_of(block)
     if operands is None:
         return None
     data, weight, output = operands
     bits = tuple(INTEGER_BITS.get(str(load.source.dtype)) for load in (data, weight))
     if bits[0] is None or bits[1] is None:
         return None
-    used = [[_variables(index) for index in indices] for indices in (data.indices, weight.indices, output)]
+    used = [[variables_of(index) for index in indices] for indices in (data.indices, weight.indices, output)]
     kinds: list[Kind] = []
     splits: list[Split] = []
     axes: list[Axis] = []
@@ -85,18 +85,19 @@ def _slides(block: Any, kinds: list[Kind], indices: tuple[Any, ...]) -> tuple[Sl
     """The indices of the input that are a pixel times a stride plus a tap times a dilation, if outputs share inputs."""
     roles = dict(zip((iterator.var for iterator in block.iter_vars), kinds, strict=True))
     iterators = {iterator.var: iterator for iterator in block.iter_vars}
-    used = [_variables(index) for index in indices]
+    labels = [_label(variable) for variable in iterators]
+    used = [variables_of(index) for index in indices]
     slides = []
     for index, variables in zip(indices, used, strict=True):
         pair = sorted(variables, key=lambda variable: roles.get(variable, Kind.GROUP) is not Kind.PIXEL)
         if [roles.get(variable) for variable in pair] != [Kind.PIXEL, Kind.REDUCTION]:
             continue
         factors = detect_linear_equation(index, pair)
-        alone = all(sum(variable in others for others in used) == 1 for variable in pair)
+        alone = all(sum(v in others for others in used) == labels.count(_label(v)) == 1 for v in pair)
         if alone and len(factors) and all(isinstance(f, tirx.IntImm) for f in factors) and int(factors[2]) == 0:
             (outputs, taps), names = (int(iterators[v].dom.extent) for v in pair), [_label(v) for v in pair]
             stride, dilation = int(factors[0]), int(factors[1])
-            slide = Slide(*names, outputs, taps, stride, dilation) if stride > 0 < dilation else None
+            slide = Slide(names[0], names[1], outputs, taps, stride, dilation) if stride > 0 < dilation else None
             slides += [slide] if slide and slide.shares else []
     return tuple(slides)
 
@@ -129,7 +130,7 @@ def workload_of(function: Any, name: str) -> Workload:
     return found[0].workload
 
 
-def _operands(block: Any) -> tuple[Any, Any, tuple[Any, ...]] | None:
+def operands_of(block: Any) -> tuple[Any, Any, tuple[Any, ...]] | None:
     """The loads of input and weight and the indices of the output of `output += input * weight`, or None."""
     store = block.body
     if block.init is None or not isinstance(store, tirx.BufferStore) or not isinstance(store.value, tirx.Add):
@@ -147,7 +148,8 @@ def _uncast(value: Any) -> Any:
     return value.value if isinstance(value, tirx.Cast) else value
 
 
-def _variables(expression: Any) -> set[Any]:
+def variables_of(expression: Any) -> set[Any]:
+    """Every variable of an expression."""
     found: set[Any] = set()
     tvm_ffi.structural_walk(expression, [(tirx.Var, found.add)], order="pre")
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cyclecast.space._base import Rule
 from cyclecast.space._generate import (
-    as_module,
     decided_schedule,
     lower_schedule,
     lowered,
@@ -12,6 +11,7 @@ from cyclecast.space._generate import (
     sampled_decisions,
     with_decisions,
 )
+from cyclecast.space._lower import as_module
 from cyclecast.space._marks import PREFIX, SKETCH
 from cyclecast.space._read import decided_contraction, read
 

@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping as Mapped
 from typing import Any
 
 from tvm import tirx
-from tvm.ir import IRModule, load_json, save_json
+from tvm.ir import IRModule
 from tvm.s_tir import Schedule
 
 from cyclecast._tvm._block import contractions_in
-from cyclecast.decisions import choices, requests
+from cyclecast.decisions import requests
 from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.space._intrinsics import Implementation
-from cyclecast.space._lower import lower
-from cyclecast.space._marks import PREFIX
+from cyclecast.space._lower import as_module, lower, lower_form, needs_form
+from cyclecast.space._marks import PREFIX, SKETCH, mark, sketch_of
 from cyclecast.space._read import decided_contraction, only_function, read
-from cyclecast.space.rules import Bind, Im2col
-
-
-def as_module(function: Any) -> IRModule:
-    """A copy of the function as the `main` of a module of its own, as MetaSchedule has it.
-
-    A deep copy: a schedule edits in place what no other module holds, and functions may share their bodies.
-    """
-    module = IRModule({"main": function.with_attr("global_symbol", "main")})
-    return load_json(save_json(module))
 
 
 def decided_schedule(function: Any, device: Device, mapping: Mapping) -> Any:
-    """The schedule, with a replayable trace, whose decisions are granted as this mapping."""
+    """The schedule, with a replayable trace, whose decisions are granted as this mapping: on offer or not."""
     schedule = Schedule(as_module(function))
     block = schedule.get_sblock(_only_contraction(function).block)
-    for rule in (Im2col(), Bind(device)):
-        (schedule,) = rule.apply(schedule, block)
-    decided = with_decisions(as_module(function), schedule.trace, _on_offer(mapping, device))
-    if read(decided.mod, device) != mapping:
-        raise ScheduleError(mapping.workload.name, f"mapping {mapping}", "its factors are not on offer in this space")
-    return decided
+    schedule.annotate(block, SKETCH, sketch_of(mapping))
+    for decision, value in requests(mapping).items():
+        schedule.annotate(block, mark(decision), value)
+    if read(schedule.mod, device) != mapping:
+        raise ScheduleError(mapping.workload.name, f"mapping {mapping}", f"{device.name} grants another one instead")
+    return schedule
 
 
 def with_decisions(original: IRModule, trace: Any, decisions: Mapped[str, int]) -> Any:
@@ -73,28 +62,40 @@ def sampled_decisions(trace: Any) -> dict[str, int]:
 
 def lowered(module: IRModule, device: Device, implementation: Implementation = "native") -> IRModule:
     """Lower the decided function of a module; what is read from the result is what was read before."""
+    contraction = decided_contraction(only_function(module))
+    mapping = read(module, device)
     schedule = Schedule(module)
-    lower_schedule(schedule, device, implementation)
+    _forget_decisions(schedule, contraction)
+    if needs_form(mapping):
+        return lower_form(only_function(schedule.mod), contraction, mapping, implementation)
+    lower(schedule, contraction, mapping, implementation)
     return schedule.mod
 
 
 def lower_schedule(schedule: Any, device: Device, implementation: Implementation = "native") -> None:
-    """Lower a decided schedule in place, its decisions' annotations gone."""
-    function = only_function(schedule.mod)
-    contraction = decided_contraction(function)
+    """Lower a decided schedule in place, its decisions' annotations gone; without windows and packed groups."""
+    contraction = decided_contraction(only_function(schedule.mod))
     mapping = read(schedule.mod, device)
+    _forget_decisions(schedule, contraction)
+    lower(schedule, contraction, mapping, implementation)
+
+
+def _forget_decisions(schedule: Any, contraction: Any) -> None:
     block = schedule.get_sblock(contraction.block)
     for annotation in schedule.get(block).annotations:
         if str(annotation).startswith(PREFIX):
             schedule.unannotate(block, str(annotation))
-    lower(schedule, contraction, mapping, implementation)
 
 
 def lowered_function(function: Any, mapping: Mapping, implementation: Implementation = "native") -> Any:
     """The function with its contraction lowered as the mapping says; attributes kept."""
-    schedule = Schedule(as_module(function))
-    lower(schedule, _only_contraction(function), mapping, implementation)
-    result = schedule.mod["main"]
+    contraction = _only_contraction(function)
+    if needs_form(mapping):
+        result = lower_form(function, contraction, mapping, implementation)["main"]
+    else:
+        schedule = Schedule(as_module(function))
+        lower(schedule, contraction, mapping, implementation)
+        result = schedule.mod["main"]
     return tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs)
 
 
@@ -103,10 +104,3 @@ def _only_contraction(function: Any) -> Any:
     if len(found) != 1:
         raise ScheduleError("function", f"{len(found)} integer contractions", "there must be exactly one")
     return found[0]
-
-
-def _on_offer(mapping: Mapping, device: Device) -> dict[str, int]:
-    """The smallest values on offer that are granted as the mapping."""
-    offers = choices(mapping.workload, device)
-    wanted = requests(mapping)
-    return {name: values[min(bisect_left(values, wanted[name]), len(values) - 1)] for name, values in offers.items()}

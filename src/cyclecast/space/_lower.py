@@ -13,6 +13,9 @@ The nest that comes out, for levels pe / cu / array (every loop carries the anno
                 load the input vector
                 MVM                             one array
 
+With stationary inputs, time.pixel stands outermost instead: every pass takes its turn in each of its steps.
+Windows and packed groups change the matrix that these loops cut: `_form.py` writes it out before.
+
 Tiles that do not divide an extent are padded with zeros: unused word lines and unused columns.
 """
 
@@ -25,11 +28,13 @@ from math import prod
 from typing import Any
 
 from tvm import tirx
+from tvm.ir import IRModule, load_json, save_json
 from tvm.s_tir import Schedule
 
-from cyclecast._tvm._block import Contraction
+from cyclecast._tvm._block import Contraction, operands_of
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
+from cyclecast.space._form import written_out
 from cyclecast.space._intrinsics import (
     ARRAY_SCOPE,
     INPUT_SCOPE,
@@ -45,6 +50,8 @@ LOOP = "cim.loop"
 """Loop annotation: `LEVEL.AXIS` of a spatial loop, `time.AXIS` of a temporal one."""
 WORKLOAD = "cim.workload"
 """Block annotation of the result's write-back: the workload (not a decision), as JSON."""
+FORM = "cim.form"
+"""Another, where a matrix was written out: its window and how many groups an array holds, as JSON."""
 TIME = "time"
 
 INPUT_ORDER = (Kind.GROUP, Kind.PIXEL, Kind.REDUCTION)
@@ -53,34 +60,69 @@ OUTPUT_ORDER = (Kind.GROUP, Kind.PIXEL, Kind.FILTER)
 BLOCK_ORDER = (Kind.GROUP, Kind.PIXEL, Kind.FILTER, Kind.REDUCTION)
 
 
+def as_module(function: Any) -> IRModule:
+    """A copy of the function as the `main` of a module of its own, as MetaSchedule has it.
+
+    A deep copy: a schedule edits in place what no other module holds, and functions may share their bodies.
+    """
+    module = IRModule({"main": function.with_attr("global_symbol", "main")})
+    return load_json(save_json(module))
+
+
 def lower(schedule: Schedule, contraction: Contraction, mapping: Mapping, implementation: Implementation) -> None:
-    """Turn the contraction's block into the nest above, in place."""
-    if mapping.packed > 1:
+    """Turn the contraction's block into the nest above, in place; only where no matrix is to be written out."""
+    if needs_form(mapping):
         name = mapping.workload.name
-        raise ScheduleError(name, f"{mapping.packed} groups in an array", "no sketch packs groups", "packed=1")
+        what = f"a window of {mapping.window or 1} outputs and {mapping.packed} groups in an array"
+        raise ScheduleError(name, what, "its matrix is written out before", "lowered(module, device)")
     block = schedule.get_sblock(contraction.block)
     types = _to_matrix_form(schedule, block, contraction)
     result = schedule.get_consumers(block)[0]
     _pad(schedule, block, mapping)
-    loops = _tile(schedule, block, mapping)
+    written = _lower_matrix(schedule, block, mapping, Tile(mapping.word_lines, mapping.filters, *types), implementation)
+    schedule.reverse_compute_inline(result)
+    schedule.annotate(written, WORKLOAD, json.dumps(asdict(mapping.workload)))
+
+
+def needs_form(mapping: Mapping) -> bool:
+    """Whether the matrix of a mapping must be written out before loops can cut it."""
+    return mapping.packed > 1 or mapping.outputs > 1
+
+
+def lower_form(function: Any, contraction: Contraction, mapping: Mapping, implementation: Implementation) -> Any:
+    """The module of a function whose matrix is written out and then lowered as any other."""
+    schedule = Schedule(as_module(written_out(function, contraction, mapping)))
+    block = schedule.get_sblock(contraction.block)
+    operands: Any = operands_of(schedule.get(block))  # a contraction has them
+    data, weight, _ = operands
+    types = (str(buffer.dtype) for buffer in (data.source, weight.source, schedule.get(block).body.buffer))
+    tile = Tile(mapping.packed * mapping.word_lines, mapping.packed * mapping.filters, *types)
+    written = _lower_matrix(schedule, block, mapping, tile, implementation)
+    schedule.annotate(written, WORKLOAD, json.dumps(asdict(mapping.workload)))
+    schedule.annotate(written, FORM, json.dumps({"packed": mapping.packed, "window": mapping.window}))
+    return schedule.mod
+
+
+def _lower_matrix(schedule: Schedule, block: Any, mapping: Mapping, tile: Tile, implementation: Implementation) -> Any:
+    """Turn a contraction in matrix-vector form, of the extents that the loops cover, into the nest; its write-back."""
+    loops = _tile(schedule, block, mapping, tile)
     written = schedule.cache_write(block, 0, OUTPUT_SCOPE)
     schedule.reverse_compute_at(written, loops[(TIME, "column")], preserve_unit_loops=True)
-    programmed = _program_arrays(schedule, block, loops[(TIME, "row")], mapping)
+    programmed = _program_arrays(schedule, block, loops[(TIME, "row")], mapping, tile)
     loaded = schedule.cache_read(block, 0, INPUT_SCOPE)
-    schedule.compute_at(loaded, loops[(TIME, "pixel")], preserve_unit_loops=True)
+    innermost = [loop for (_, axis), loop in loops.items() if axis != "tile"][-1]
+    schedule.compute_at(loaded, innermost, preserve_unit_loops=True)
     for buffer in (loaded, programmed):
         _inline_all_before(schedule, schedule.get_producers(buffer)[0])
-    schedule.reverse_compute_inline(result)
     schedule.decompose_reduction(block, loops[(TIME, "row")])
     for (level, axis), loop in loops.items():
         if axis != "tile":
             schedule.annotate(loop, LOOP, f"{level}.{axis}")
-    schedule.annotate(written, WORKLOAD, json.dumps(asdict(mapping.workload)))
-    tile = Tile(mapping.word_lines, mapping.filters, *types)
     schedule.tensorize(loops[("filter", "tile")], mvm_intrinsic(tile, implementation))
     if implementation == "behaviour":
         first = schedule.get_loops(programmed)[-2]
         schedule.tensorize(first, program_intrinsic(tile))
+    return written
 
 
 def _to_matrix_form(schedule: Schedule, block: Any, contraction: Contraction) -> tuple[str, str, str]:
@@ -162,8 +204,8 @@ def _pad(schedule: Schedule, block: Any, mapping: Mapping) -> None:
     )
 
 
-def _tile(schedule: Schedule, block: Any, mapping: Mapping) -> dict[tuple[str, str], Any]:
-    """Split and reorder the four loops; the result names each new loop by (level, axis)."""
+def _tile(schedule: Schedule, block: Any, mapping: Mapping, tile: Tile) -> dict[tuple[str, str], Any]:
+    """Split and reorder the four loops; the result names each new loop by (level, axis), outermost first."""
     levels = [entry.level for entry in mapping.levels]
     spatial = {axis: [entry.factors.along(axis) for entry in mapping.levels] for axis in _AXES}
     group, pixel, column, row = schedule.get_loops(block)
@@ -175,12 +217,17 @@ def _tile(schedule: Schedule, block: Any, mapping: Mapping) -> dict[tuple[str, s
     outer = {axis: [(TIME, axis), *((level, axis) for level in levels)] for axis in _AXES}
     time = mapping.temporal
     split(group, [time.group, *spatial["group"]], outer["group"])
-    split(column, [time.column, *spatial["column"], mapping.filters], [*outer["column"], ("filter", "tile")])
-    split(row, [time.row, *spatial["row"], mapping.word_lines], [*outer["row"], ("word line", "tile")])
-    split(pixel, [*spatial["pixel"], time.pixel], [*outer["pixel"][1:], (TIME, "pixel")])
-    order = [(TIME, "group"), (TIME, "column"), (TIME, "row")]
-    order += [(level, axis) for level in levels for axis in _AXES]
-    order += [(TIME, "pixel"), ("filter", "tile"), ("word line", "tile")]
+    split(column, [time.column, *spatial["column"], tile.filters], [*outer["column"], ("filter", "tile")])
+    split(row, [time.row, *spatial["row"], tile.word_lines], [*outer["row"], ("word line", "tile")])
+    if mapping.input_stationary:  # the pixels of one step are neighbours, so that it has an output buffer of its own
+        split(pixel, [time.pixel, *spatial["pixel"]], outer["pixel"])
+    else:
+        split(pixel, [*spatial["pixel"], time.pixel], [*outer["pixel"][1:], (TIME, "pixel")])
+    passes = [(TIME, "group"), (TIME, "column"), (TIME, "row")]
+    side_by_side = [(level, axis) for level in levels for axis in _AXES]
+    steps = [(TIME, "pixel")]
+    order = steps + passes + side_by_side if mapping.input_stationary else passes + side_by_side + steps
+    order += [("filter", "tile"), ("word line", "tile")]
     schedule.reorder(*(loops[name] for name in order))
     return {name: loops[name] for name in order}
 
@@ -188,9 +235,9 @@ def _tile(schedule: Schedule, block: Any, mapping: Mapping) -> dict[tuple[str, s
 _AXES: tuple[Any, ...] = ("group", "column", "row", "pixel")
 
 
-def _program_arrays(schedule: Schedule, block: Any, passes: Any, mapping: Mapping) -> Any:
+def _program_arrays(schedule: Schedule, block: Any, passes: Any, mapping: Mapping, tile: Tile) -> Any:
     """Copy the weights of one pass into the arrays, each a contiguous tile of word lines x filters."""
-    lines, filters = mapping.word_lines, mapping.filters
+    lines, filters = tile.word_lines, tile.filters
     copied = schedule.cache_read(block, 1, ARRAY_SCOPE)
 
     def tiled(*ax: Any) -> list[Any]:

@@ -5,12 +5,23 @@ On the contraction's block, until it is lowered: `cim.sketch` names the sketch, 
 
 from __future__ import annotations
 
+from cyclecast.mapping import Mapping
+
 PREFIX = "cim."
 SKETCH = "cim.sketch"
 IM2COL = "im2col"
-"""The sketch that this package can lower."""
+"""The sketch of every contraction; others add to it, as in `im2col+windows`."""
+WINDOWS = "windows"
+PACK = "pack"
+ORDER = "order"
 
 
 def mark(decision: str) -> str:
     """The annotation that holds a decision."""
     return PREFIX + decision
+
+
+def sketch_of(mapping: Mapping) -> str:
+    """The smallest sketch that has the mapping."""
+    more = ((WINDOWS, mapping.outputs > 1), (PACK, mapping.packed > 1), (ORDER, mapping.input_stationary))
+    return "+".join((IM2COL, *(name for name, there in more if there)))

@@ -24,7 +24,7 @@ from cyclecast.device import Device
 from cyclecast.errors import FitError, ScheduleError
 from cyclecast.mapping import Mapping, mapping_from_json, require_fit
 from cyclecast.space._intrinsics import ARRAY_SCOPE
-from cyclecast.space._lower import LOOP, TIME, WORKLOAD
+from cyclecast.space._lower import FORM, LOOP, TIME, WORKLOAD
 from cyclecast.space._marks import PREFIX, SKETCH
 from cyclecast.workload import Workload
 
@@ -120,20 +120,20 @@ def _contraction(key: _SameBody) -> Contraction | None:
 
 
 def _read_loops(function: Any, device: Device) -> Mapping:
-    factors: dict[str, dict[str, int]] = {}
+    order: dict[str, int] = {}
     tile: tuple[int, int] | None = None
     workload: str | None = None
+    form: dict[str, Any] = {"packed": 1, "window": ()}
     for block, loops in _blocks(function.body, ()):
         if WORKLOAD in block.annotations:
             workload = str(block.annotations[WORKLOAD])
+        if FORM in block.annotations:
+            form = json.loads(str(block.annotations[FORM]))
         arrays = [region for region in block.reads if region.source.scope() == ARRAY_SCOPE]
         if arrays and tile is None:
             extents = [int(part.extent) for part in arrays[0].region]
             tile = (extents[-2], extents[-1])
-            for loop in loops:
-                if LOOP in loop.annotations:
-                    level, axis = str(loop.annotations[LOOP]).split(".")
-                    factors.setdefault(level, {})[axis] = int(loop.extent)
+            order = {str(loop.annotations[LOOP]): int(loop.extent) for loop in loops if LOOP in loop.annotations}
     if tile is None or workload is None:
         raise ScheduleError(
             "module",
@@ -141,18 +141,36 @@ def _read_loops(function: Any, device: Device) -> Mapping:
             "one of the two is read",
             "the space of this device's rules",
         )
-    temporal = factors.pop(TIME, {})
-    mapping = mapping_from_json(
-        {
-            "workload": json.loads(workload),
-            "word_lines": tile[0],
-            "filters": tile[1],
-            "levels": [{"level": level, "factors": along} for level, along in factors.items()],
-            "temporal": temporal,
-        }
-    )
+    if any(size % form["packed"] for size in tile):
+        raise ScheduleError("module", f"a tile of {tile}", f"it has as many rows for each of {form['packed']} groups")
+    mapping = _mapping_of(order, json.loads(workload), tile, form)
     require_fit(mapping, device)
     return mapping
+
+
+def _mapping_of(
+    loops: dict[str, int], workload: dict[str, Any], tile: tuple[int, int], form: dict[str, Any]
+) -> Mapping:
+    """The mapping of bound loops, outermost first, around a tile."""
+    factors: dict[str, dict[str, int]] = {}
+    for name, extent in loops.items():
+        level, axis = name.split(".")
+        factors.setdefault(level, {})[axis] = extent
+    names = list(loops)
+    steps, passes = f"{TIME}.pixel", f"{TIME}.group"
+    temporal = factors.pop(TIME, {})
+    return mapping_from_json(
+        {
+            "workload": workload,
+            "word_lines": tile[0] // form["packed"],
+            "filters": tile[1] // form["packed"],
+            "levels": [{"level": level, "factors": along} for level, along in factors.items()],
+            "temporal": temporal,
+            "packed": form["packed"],
+            "window": form["window"],
+            "input_stationary": {steps, passes} <= loops.keys() and names.index(steps) < names.index(passes),
+        }
+    )
 
 
 def _blocks(statement: Any, loops: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
