@@ -6,11 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import choices, decision_name, default_mapping, grant, requests
+from cyclecast.decisions import (
+    FILTERS,
+    PACK,
+    PACKED,
+    WINDOWS,
+    WORD_LINES,
+    can_pack,
+    choices,
+    decision_name,
+    default_mapping,
+    grant,
+    requests,
+)
 from cyclecast.device import Bits, Device
 from cyclecast.errors import FitError
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping, TileAxis, require_fit
-from cyclecast.workload import Workload
+from cyclecast.workload import Axis, Kind, Slide, Workload
 from strategies import decision_names, decisions, devices, mappings, matrix_vector, workloads
 
 ISAAC = Device.load("isaac")
@@ -77,6 +89,39 @@ def test_offers_hold_the_bounds_and_every_small_factor(data: st.DataObject) -> N
     for level in device.levels:  # at most 6 instances: every number of replicas is on offer
         most = min(level.count, workload.pixels)
         assert offers[decision_name(level.name, "pixel")] == tuple(range(1, most + 1))
+
+
+@given(st.data())
+def test_what_is_opened_offers_windows_and_packs_that_can_be_had(data: st.DataObject) -> None:
+    device = data.draw(devices())
+    workload = data.draw(workloads(bits=device.bits))
+    opened = data.draw(st.sets(st.sampled_from([WINDOWS, PACK])))
+    offers = choices(workload, device, opened)
+    for values in offers.values():
+        assert values[0] >= 1
+        assert all(one < next_ for one, next_ in pairwise(values))
+    least = {name: values[0] for name, values in offers.items()}
+    for name, values in offers.items():
+        for value in values if name == PACKED or name.startswith("window.") else ():
+            granted = requests(grant(workload, device, {**least, name: value}))
+            assert granted.get(name, 1) == value
+    assert (PACKED in offers) == (PACK in opened and can_pack(workload, device))
+    assert any(name.startswith("window.") for name in offers) <= (WINDOWS in opened)
+    require_fit(grant(workload, device, {name: values[-1] for name, values in offers.items()}), device)
+
+
+def test_opened_sizes_cut_windows_evenly_and_leave_room_for_two_groups() -> None:
+    # a 3x3 kernel on 8x8 images: windows of 2 meet 4x3 values, of 3 5x3 and so on
+    slides = (Slide("y", "ky", 6, 3), Slide("x", "kx", 6, 3))
+    axes = (("g", 20, Kind.GROUP), ("y", 6, Kind.PIXEL), ("x", 6, Kind.PIXEL))
+    axes += (("ky", 3, Kind.REDUCTION), ("kx", 3, Kind.REDUCTION), ("f", 2, Kind.FILTER))
+    workload = Workload("slid", tuple(Axis(*axis) for axis in axes), slides=slides)
+    offers = choices(workload, ISAAC, (WINDOWS, PACK))
+    assert offers["window.y"] == offers["window.x"] == (1, 2, 3, 6)
+    assert {9, 12, 15, 16, 20, 24, 25, 40, 64} <= set(offers[WORD_LINES])  # on 128 lines, two of at most 64
+    assert max(offers[FILTERS]) == 16
+    assert offers[PACKED] == (*range(2, 13), 16)
+    assert not {"window.y", "window.x", PACKED} & choices(workload, ISAAC).keys()
 
 
 def test_offers_beyond_12_cut_the_level_evenly_and_hold_the_bound() -> None:

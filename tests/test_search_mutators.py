@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import FILTERS, WORD_LINES, choices, grant
+from cyclecast.decisions import FILTERS, PACK, PACKED, WINDOWS, WORD_LINES, choices, grant
 from cyclecast.device import Device
 from cyclecast.mapping import require_fit
 from cyclecast.search.mutators import Mutator, RebindTiles, Replicate, ResizeTile, change_one
@@ -19,6 +19,8 @@ MUTATORS: list[Mutator] = [RebindTiles(), Replicate(), ResizeTile()]
 OFFERS = {
     WORD_LINES: (1, 2, 4),
     FILTERS: (1, 2),
+    PACKED: (2, 3),
+    "window.x": (1, 3),
     "pe.group": (1, 2),
     "pe.row": (1, 3),
     "pe.column": (1, 2),
@@ -27,7 +29,7 @@ OFFERS = {
 MINE = {
     RebindTiles: {"pe.group", "pe.row", "pe.column"},
     Replicate: {"pe.pixel"},
-    ResizeTile: {WORD_LINES, FILTERS},
+    ResizeTile: {WORD_LINES, FILTERS, PACKED, "window.x"},
 }
 
 seeds = st.integers(min_value=0, max_value=2**32)
@@ -46,7 +48,8 @@ def drawn(offers: Mapping[str, Sequence[int]], rng: Random) -> dict[str, int]:
 @given(data=st.data(), seed=seeds)
 def test_exactly_one_decision_changes_to_another_on_offer(mutator: Mutator, data: st.DataObject, seed: int) -> None:
     device = data.draw(devices())
-    offers = choices(data.draw(workloads(bits=device.bits)), device)
+    opened = data.draw(st.sets(st.sampled_from([WINDOWS, PACK])))
+    offers = choices(data.draw(workloads(bits=device.bits)), device, opened)
     rng = Random(seed)
     before = drawn(offers, rng)
     kept = dict(before)

@@ -29,7 +29,7 @@ from cyclecast.space import (
     read,
     sampled_decisions,
 )
-from cyclecast.space.rules import Bind, Im2col
+from cyclecast.space.rules import Im2col, annotation_rules
 from cyclecast.timing import Analytical
 from kernels import FAMILIES, Kernel, conv, dense
 from strategies import devices
@@ -46,7 +46,7 @@ def sampled(kernel: Kernel, device: Device, seed: int) -> Any:
     schedule = Schedule(as_module(kernel.function), seed=seed)
     (contraction,) = contractions_in(kernel.function, kernel.name)
     block = schedule.get_sblock(contraction.block)
-    for rule in (Im2col(), Bind(device)):
+    for rule in (Im2col(), *annotation_rules(device)):
         (schedule,) = rule.apply(schedule, block)
     return schedule
 

@@ -17,13 +17,15 @@ from tvm.s_tir import meta_schedule as ms
 from tvm.target import Target
 
 from cyclecast._tvm import _adapters
+from cyclecast._tvm._block import contractions_in
 from cyclecast.decisions import choices, default_mapping, grant
 from cyclecast.device import Device
 from cyclecast.runner import Failure, TimingRunner
 from cyclecast.search.mutators import Mutator, RebindTiles, Replicate, ResizeTile
 from cyclecast.space import as_module, decided_schedule, read, sampled_decisions
+from cyclecast.space.rules import Im2col, annotation_rules, sketch_rules
 from cyclecast.timing import Analytical, Fixed, Timing
-from kernels import conv
+from kernels import conv, depthwise
 
 pytestmark = pytest.mark.tvm
 
@@ -138,7 +140,11 @@ class Fresh:
         self.kernel = kernel
         self.device = device
         self.offers = choices(kernel.workload, device)
-        self.first = decided_schedule(kernel.function, device, default_mapping(kernel.workload, device)).trace
+        schedule = Schedule(as_module(kernel.function), seed=1)
+        block = schedule.get_sblock(contractions_in(kernel.function, kernel.name)[0].block)
+        for rule in (Im2col(), *annotation_rules(device)):
+            (schedule,) = rule.apply(schedule, block)
+        self.first = schedule.trace
         self.places = sampled_decisions(self.first)
 
     def decisions(self, trace: Any) -> dict[str, int]:
@@ -191,6 +197,28 @@ def test_a_mutator_looks_anew_at_another_workload() -> None:
         before = fresh.decisions(fresh.first)
         after = fresh.decisions(mutator._inst.apply(fresh.first, 0))
         assert [name for name in before if before[name] != after[name]] in (["word_lines"], ["filters"])
+
+
+def test_a_mutator_tells_designs_of_equal_length_apart() -> None:
+    kernel = depthwise(size=(5, 5), channels=6, multiplier=1, kernel=2)
+    one_array = TINY.vary_all({f"levels.{level}.count": 1 for level in ("pe", "cu", "array")})
+    opened = [Schedule(as_module(kernel.function), seed=1)]
+    for rule in (*sketch_rules(one_array), *annotation_rules(one_array)):
+        opened = [after for one in opened for after in rule.apply(one, one.get_sblock("DepthwiseConv2d"))]
+    traces = [one.trace for one in opened]
+    assert len({len(trace.insts) for trace in traces}) < len(traces) == 8
+    mutator = _adapters._Mutator(ResizeTile(), sampled_decisions)
+    for trace in traces:
+        places = sampled_decisions(trace)
+        before, after = trace.decisions, mutator._inst.apply(trace, 0)
+        if after is None:
+            assert not {"word_lines", "filters", "packed", "window.i", "window.j"} & places.keys()
+            continue
+        changed = [
+            name for name, at in places.items() if int(before[trace.insts[at]]) != int(after.decisions[after.insts[at]])
+        ]
+        assert len(changed) == 1
+        assert changed[0].startswith(("word_lines", "filters", "packed", "window."))
 
 
 def test_clones_share_nothing_but_their_rule() -> None:

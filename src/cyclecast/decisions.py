@@ -9,7 +9,9 @@ factors (`requests`). Windows, packing and stationary inputs are granted where t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Mapping as Mapped
+from itertools import product
 
 from cyclecast.device import Device
 from cyclecast.errors import FitError
@@ -25,8 +27,16 @@ And those that a sketch may add: `window.AXIS` for every slide, `packed`, and `i
 
 WORD_LINES = "word_lines"
 FILTERS = "filters"
+WINDOW = "window."
+"""What the names of decisions about windows begin with."""
 PACKED = "packed"
 INPUT_STATIONARY = "input_stationary"
+WINDOWS = "windows"
+"""The sketch that opens `window.AXIS`."""
+PACK = "pack"
+"""The sketch that opens `packed`."""
+ORDER = "order"
+"""The sketch that decides for `input_stationary`."""
 MOST_SIZES = 12
 """Tile sizes on offer per axis: the largest of the balanced cuts and of the powers of two."""
 EVERY_FACTOR_UP_TO = 12
@@ -40,29 +50,58 @@ def decision_name(level: str, axis: TileAxis) -> str:
 
 def window_name(slide: Slide) -> str:
     """The name of the decision about the window along this slide."""
-    return f"window.{slide.pixel}"
+    return WINDOW + slide.pixel
 
 
-def choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
+def choices(workload: Workload, device: Device, opened: Collection[str] = ()) -> dict[str, tuple[int, ...]]:
     """The values on offer for every decision, ascending, never empty; in the order in which `grant` uses them.
 
-    Decisions with one value only are part of it. Raises `FitError` when the bits differ from the device's.
+    Those of im2col, and those that are `opened` besides: `WINDOWS`, `PACK`. Tile sizes then cut what any window on
+    offer meets and gives, and leave room for two groups on the diagonal of an array. Decisions with one value only are
+    part of it. Raises `FitError` when the bits differ from the device's.
     """
     require_bits(workload, device)
-    offers = {
-        WORD_LINES: _sizes(workload.reduction, device.word_lines_per_array),
-        FILTERS: _sizes(workload.filters, device.filters_per_array),
-    }
+    windows = window_choices(workload, device) if WINDOWS in opened else {}
+    packs = PACK in opened and can_pack(workload, device)
+    sizes = product(*(windows.get(window_name(slide), (1,)) for slide in workload.slides))
+    forms = [Form(workload, window) for window in sizes]
+    room = 2 if packs else 1
+    word_lines = _sizes_of_all({int(form.values) for form in forms}, device.word_lines_per_array // room)
+    filters = _sizes_of_all({int(form.results) for form in forms}, device.filters_per_array // room)
+    offers = {**windows, WORD_LINES: word_lines, FILTERS: filters}
+    if packs:
+        diagonal = min(device.word_lines_per_array // word_lines[0], device.filters_per_array // filters[0])
+        offers[PACKED] = _factors(min(workload.groups, diagonal), diagonal)[1:]
     most: dict[TileAxis, int] = {
         "group": workload.groups,
-        "row": ceil_div(workload.reduction, offers[WORD_LINES][0]),
-        "column": ceil_div(workload.filters, offers[FILTERS][0]),
+        "row": max(ceil_div(int(form.values), word_lines[0]) for form in forms),
+        "column": max(ceil_div(int(form.results), filters[0]) for form in forms),
         "pixel": workload.pixels,
     }
     for level in reversed(device.levels):
         for axis in TILE_AXES:
             offers[decision_name(level.name, axis)] = _factors(min(level.count, most[axis]), level.count)
     return offers
+
+
+def window_choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
+    """The windows on offer along every slide: of one channel and one filter that fit in an array; {} if there are none.
+
+    Of the windows that cover the outputs in as many steps, only the smallest; and of those the smallest few.
+    """
+    offers = {}
+    for slide in workload.slides:
+        even = {ceil_div(slide.outputs, ceil_div(slide.outputs, size)) for size in slide.windows}
+        room = min(device.filters_per_array, slide.outputs)
+        fit = (size for size in even if size in slide.windows and size <= room)
+        small = (size for size in fit if slide.elements(size) <= device.word_lines_per_array)
+        offers[window_name(slide)] = (1, *sorted(small)[: MOST_SIZES - 1])
+    return offers if any(len(sizes) > 1 for sizes in offers.values()) else {}
+
+
+def can_pack(workload: Workload, device: Device) -> bool:
+    """Whether an array has room for two groups on its diagonal."""
+    return workload.groups > 1 and min(device.word_lines_per_array, device.filters_per_array) > 1
 
 
 def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
@@ -155,6 +194,12 @@ def _sizes(extent: int, bound: int) -> tuple[int, ...]:
     powers = {1 << power for power in range(min(bound, extent).bit_length())}
     largest = sorted(balanced | {power for power in powers if power * 4 >= min(bound, extent)})
     return tuple(largest[-MOST_SIZES:])
+
+
+def _sizes_of_all(extents: Collection[int], bound: int) -> tuple[int, ...]:
+    """Tile sizes that cut several extents evenly: of each its largest, fewer of each where there are many extents."""
+    each = MOST_SIZES if len(extents) == 1 else max(2, 2 * MOST_SIZES // len(extents))
+    return tuple(sorted({size for extent in extents for size in _sizes(extent, bound)[-each:]}))
 
 
 def _factors(bound: int, count: int) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from cyclecast.errors import ScheduleError
 from cyclecast.runner import TimingRunner
 from cyclecast.search.mutators import Mutator, RebindTiles, Replicate, ResizeTile
 from cyclecast.space import as_module, decided_contraction, lower_schedule, lowered, read, sampled_decisions
-from cyclecast.space.rules import Bind, Im2col
+from cyclecast.space.rules import Im2col, Order, annotation_rules, sketch_rules
 from cyclecast.timing import TimingModel, timing_model
 
 __all__ = ["builder", "cost_model", "lower", "lowered_space", "read", "runner", "running_on", "space"]
@@ -52,12 +52,16 @@ def cost_model(device: Device, timing: str | TimingModel = "analytical") -> Any:
 
 def space(device: Device) -> Any:
     """A MetaSchedule space of decisions: our sketch and annotation rules, and our mutation rules."""
-    return _adapters.space([Im2col(), Bind(device)], MUTATORS, sampled_decisions)
+    return _adapters.space([*sketch_rules(device), *annotation_rules(device)], MUTATORS, sampled_decisions)
 
 
 def lowered_space(device: Device) -> Any:
-    """The same space, with every candidate lowered to tensorised loops before it is timed."""
-    return _adapters.space([Im2col(), Bind(device)], MUTATORS, sampled_decisions, [partial(_lower_if_any, device)])
+    """The space with every candidate lowered to tensorised loops before it is timed; without windows and packed groups.
+
+    Those two change the computation itself, which no instruction of a trace does: take `space` and `lower` for them.
+    """
+    rules = [Im2col(), Order(device), *annotation_rules(device)]
+    return _adapters.space(rules, MUTATORS, sampled_decisions, [partial(_lower_if_any, device)])
 
 
 def lower(module: IRModule, device: Device) -> IRModule:

@@ -140,19 +140,20 @@ class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
         super().__init__()
         self.rule = rule
         self.sampled = sampled
-        self.looked_up: dict[int, tuple[Mapping[str, int], dict[str, list[int]]]] = {}
+        self.looked_up: dict[tuple[int, str], tuple[Mapping[str, int], dict[str, list[int]]]] = {}
 
     def _initialize_with_tune_context(self, context: Any) -> None:
-        """Traces of one context with equally many instructions have the same ones, so they are looked at once."""
+        """Traces of one context and one sketch have the same instructions, so they are looked at once."""
         self.looked_up = {}
 
     def apply(self, trace: Any, seed: int) -> Any:
         instructions = trace.insts
-        if len(instructions) not in self.looked_up:
+        design = len(instructions), _texts(instructions)
+        if design not in self.looked_up:
             places = self.sampled(trace)
             offers = {name: list(map(int, instructions[at].attrs[0])) for name, at in places.items()}
-            self.looked_up[len(instructions)] = places, offers
-        places, offers = self.looked_up[len(instructions)]
+            self.looked_up[design] = places, offers
+        places, offers = self.looked_up[design]
         made = trace.decisions
         decisions = {name: offers[name][int(made[instructions[at]])] for name, at in places.items()}
         changed = self.rule.apply(decisions, offers, Random(seed))
@@ -166,6 +167,12 @@ class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
 
     def clone(self) -> Any:
         return _Mutator(self.rule, self.sampled)
+
+
+def _texts(instructions: Any) -> str:
+    """The texts that a trace annotates with: its sketch, as it is extended."""
+    inputs = (instruction.inputs[-1] for instruction in instructions if instruction.inputs)
+    return " ".join(value for value in inputs if isinstance(value, str))
 
 
 @derived_object

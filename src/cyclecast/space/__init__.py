@@ -9,7 +9,6 @@ from cyclecast.space._generate import (
     lowered,
     lowered_function,
     sampled_decisions,
-    with_decisions,
 )
 from cyclecast.space._lower import as_module
 from cyclecast.space._marks import PREFIX, SKETCH
@@ -27,5 +26,4 @@ __all__ = [
     "lowered_function",
     "read",
     "sampled_decisions",
-    "with_decisions",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as Mapped
 from typing import Any
 
 from tvm import tirx
@@ -30,19 +29,6 @@ def decided_schedule(function: Any, device: Device, mapping: Mapping) -> Any:
     if read(schedule.mod, device) != mapping:
         raise ScheduleError(mapping.workload.name, f"mapping {mapping}", f"{device.name} grants another one instead")
     return schedule
-
-
-def with_decisions(original: IRModule, trace: Any, decisions: Mapped[str, int]) -> Any:
-    """The trace replayed on the original module with these decisions; `ScheduleError` for a value not on offer."""
-    for name, place in sampled_decisions(trace).items():
-        instruction = trace.insts[place]
-        offers = [int(value) for value in instruction.attrs[0]]
-        if decisions[name] not in offers:
-            raise ScheduleError(name, f"the value {decisions[name]}", f"on offer are {offers}")
-        trace = trace.with_decision(instruction, offers.index(decisions[name]), remove_postproc=True)
-    replayed = Schedule(original)
-    trace.apply_to_schedule(replayed, remove_postproc=True)
-    return replayed
 
 
 def sampled_decisions(trace: Any) -> dict[str, int]:

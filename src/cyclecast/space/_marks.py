@@ -5,15 +5,13 @@ On the contraction's block, until it is lowered: `cim.sketch` names the sketch, 
 
 from __future__ import annotations
 
+from cyclecast.decisions import ORDER, PACK, WINDOWS
 from cyclecast.mapping import Mapping
 
 PREFIX = "cim."
 SKETCH = "cim.sketch"
 IM2COL = "im2col"
 """The sketch of every contraction; others add to it, as in `im2col+windows`."""
-WINDOWS = "windows"
-PACK = "pack"
-ORDER = "order"
 
 
 def mark(decision: str) -> str:

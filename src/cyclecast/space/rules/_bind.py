@@ -1,31 +1,24 @@
-"""Annotation rule: tile sizes and the binding of tiles and replicas to the device's levels, by sampling."""
+"""Annotation rule: the binding of column tiles and groups to the device's levels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from cyclecast._tvm._block import contraction_of
-from cyclecast.decisions import choices
 from cyclecast.device import Device
-from cyclecast.space._marks import SKETCH, mark
-from cyclecast.space._read import on_device
+from cyclecast.space._opening import sample_those_ending
 
 
 @dataclass(frozen=True, slots=True)
-class Bind:
-    """Samples every decision of `cyclecast.decisions` that has a choice, so that the trace replays and mutates."""
+class BindTiles:
+    """Samples how many column tiles and groups every level works on side by side.
+
+    Applies to every marked contraction.
+    """
 
     device: Device
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
-        """One schedule: with each decision an annotation of the marked block, or as it was."""
-        found = schedule.get(block)
-        contraction = contraction_of(found, "block") if SKETCH in found.annotations else None
-        if contraction is not None:
-            offers = choices(on_device(contraction.workload, self.device), self.device)
-            for decision, values in offers.items():
-                if len(values) > 1:
-                    sampled = schedule.sample_categorical(values, [value / sum(values) for value in values])
-                    schedule.annotate(block, mark(decision), sampled)
+        """One schedule: with the column tiles and groups of every level annotated, or as it was."""
+        sample_those_ending(schedule, block, self.device, (".column", ".group"))
         return [schedule]

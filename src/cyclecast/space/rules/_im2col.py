@@ -9,7 +9,10 @@ from cyclecast.space._marks import IM2COL, SKETCH
 
 
 class Im2col:
-    """Marks convolutions of any kind, dense layers and matrix products on integers; lowering does the rest."""
+    """Marks convolutions of any kind, dense layers and matrix products; lowering does the rest.
+
+    Applies to every contraction of integers; all other rules wait for its mark.
+    """
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
         """One schedule: with the block marked, or as it was where the block is no contraction."""
