@@ -17,7 +17,7 @@ import numpy as np
 
 from cyclecast.device import Breakdown, Component, Device, Event, Share
 from cyclecast.device._breakdown import all_instances, breakdown, inside, listed, shares
-from cyclecast.exact import Whole, ceil_div, in_steps, larger
+from cyclecast.exact import Whole, ceil_div, in_steps, larger, smaller
 from cyclecast.mapping import Factors, LevelFactors, Mapping, require_fit
 from cyclecast.mappings import Mappings
 from cyclecast.timing import Timing, Timings
@@ -37,6 +37,8 @@ from cyclecast.workload import Axis, Kind, Workload
 
 LARGEST = 2**62
 """Half of what 64 bits with a sign can hold."""
+MUCH = LARGEST // 2
+"""As much energy as a bound goes up to, but for that of events [aJ]."""
 PICOWATTS_FEMTOSECONDS = 10**9
 """In an attojoule."""
 
@@ -120,14 +122,16 @@ def energies(mappings: Mappings, device: Device, timings: Timings) -> Whole:
     for entry in exact.levels:
         instances = instances * entry.factors.product
         used[entry.level] = instances
-    return _totals(events(exact, device), used, device, timings)
+    busy = timings.total - timings.phases.get("write", 0)
+    return _totals(events(exact, device), used, device, timings.total, busy)
 
 
 def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Timings) -> Whole:
     """What mappings of the same tiles and turns take at least [aJ], if they use so many arrays or more.
 
     Their timings are no shorter than those given, with and without the phase `write`. Their factors at the levels are
-    left open: all arrays of an instance are taken to share its inputs, and to add up their sums inside it.
+    left open: all arrays of an instance are taken to share its inputs, and to add up their sums inside it. Beyond what
+    64 bits hold, longer times count no more.
     """
     exact = relaxed if _counts_fit(relaxed, device) else relaxed.unlimited()
     instances, moved = 1, [_least_moved(exact, "", device.arrays)]
@@ -137,7 +141,11 @@ def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Ti
         held = device.arrays // instances
         used[level.name] = ceil_div(arrays, held)
         moved.append(_least_moved(exact, level.name, held))
-    return _totals(replace(events(exact, device), moved=tuple(moved)), used, device, timings)
+    counts = replace(events(exact, device), moved=tuple(moved))
+    drawn = sum(_drawn(component, used[level]) for level, component in listed(device) if component.event is None)
+    most = MUCH // larger(ceil_div(drawn, PICOWATTS_FEMTOSECONDS), 1)
+    busy = timings.total - timings.phases.get("write", 0)
+    return _totals(counts, used, device, smaller(timings.total, most), smaller(busy, most))
 
 
 def _least_moved(m: Mappings, level: str, held: int) -> Moved:
@@ -151,9 +159,8 @@ def _least_moved(m: Mappings, level: str, held: int) -> Moved:
     return Moved(level, ceil_div(inputs * columns, 8), ceil_div(outputs * sums, 8), 0 * sums)
 
 
-def _totals(found: Events, used: Mapped[str, Whole], device: Device, timings: Timings) -> Whole:
+def _totals(found: Events, used: Mapped[str, Whole], device: Device, whole: Whole, busy: Whole) -> Whole:
     """The shares of all components, added up [aJ]; in 64 bits where those are enough."""
-    whole, busy = timings.total, timings.total - timings.phases.get("write", 0)
     amounts = []
     for level, component in listed(device):
         if component.event is not None:
@@ -161,11 +168,16 @@ def _totals(found: Events, used: Mapped[str, Whole], device: Device, timings: Ti
             count = _count(found, component.event, level)
             amounts.append(_in_steps(count, one.numerator, one.denominator))
         else:
-            drawn = _in_steps(used[level], component.power.picowatts, component.per)
-            amounts.append(_power_times(drawn, busy if level else whole))
+            amounts.append(_power_times(_drawn(component, used[level]), busy if level else whole))
     if sum(_largest(amount) for amount in amounts) >= LARGEST:
-        amounts = [np.asarray(amount).astype(object) for amount in amounts]
+        rough = sum(np.asarray(amount, np.float64) for amount in amounts)
+        if np.max(rough) >= LARGEST:
+            amounts = [np.asarray(amount).astype(object) for amount in amounts]
     return sum(amounts, 0 * whole)
+
+
+def _drawn(component: Component, used: Whole) -> Whole:
+    return _in_steps(used, component.power.picowatts, component.per)
 
 
 @lru_cache(maxsize=1024)
@@ -184,7 +196,8 @@ def _in_steps(count: Whole, numerator: int, denominator: int) -> Whole:
 def _power_times(drawn: Whole, time: Whole) -> Whole:
     """Power x time, rounded up once [aJ]. No intermediate value is much larger than the result."""
     unit = PICOWATTS_FEMTOSECONDS
-    if _largest(drawn) * _largest(time) // unit >= LARGEST // 2:
+    products = np.asarray(drawn, np.float64) * np.asarray(time, np.float64)
+    if np.max(products, initial=0) / unit >= LARGEST:
         drawn, time = np.asarray(drawn).astype(object), np.asarray(time).astype(object)
     rest = time % unit
     return drawn * (time // unit) + drawn // unit * rest + ceil_div(drawn % unit * rest, unit)

@@ -15,7 +15,7 @@ all of them. This asks of the timing model what the exhaustive search asks, also
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
@@ -36,6 +36,8 @@ from cyclecast.units import Energy, Time
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
 AT_ONCE = 1 << 16
 """Mappings or nodes in a chunk: what bounds memory."""
+FIRST = 1 << 10
+"""In the first chunk."""
 THRESHOLDS = 512
 """Times, and numbers of arrays, by which members of the front are looked up."""
 ORDERS = ((ROW, COLUMN, GROUP, PIXEL), (COLUMN, ROW, GROUP, PIXEL), (PIXEL, ROW, COLUMN, GROUP))
@@ -52,7 +54,7 @@ FINER = 8
 class Pareto:
     """Latency x energy x arrays: everything that is worth choosing from."""
 
-    most: int = 10_000_000
+    most: int = 5_000_000
     """Mappings and nodes to look at, at most; the front is then of those that were."""
     calls: int = 20_000
     """Mappings, for a model that times one at a time."""
@@ -101,7 +103,7 @@ class Front:
         both = Values(*(np.concatenate(pair) for pair in zip(self.values, values.take(fresh), strict=True)))
         kept = np.array(_undominated(both), np.int64)
         everything = rows[:, fresh] if before == 0 else np.hstack([self.rows, rows[:, fresh]])
-        self.values, self.rows = both.take(kept), everything[:, kept]
+        self.values, self.rows = Values(*map(_short, both.take(kept))), everything[:, kept]
         self._index()
 
     def covers(self, values: Values) -> Numbers:
@@ -110,14 +112,15 @@ class Front:
             return np.zeros(len(values.time), bool)
         time = np.searchsorted(self.times, values.time, side="right")
         arrays = np.searchsorted(self.arrays, values.arrays, side="right")
-        return np.asarray(self.least[time, arrays] <= values.energy, bool)
+        least = self.least[time, arrays]
+        return np.asarray((least <= values.energy) & (least < self.never), bool)
 
     def _index(self) -> None:
         """The least energy of all members within a time and within a number of arrays, at some thresholds."""
         time, energy, arrays = self.values
         self.times, self.arrays = _thresholds(time), _thresholds(arrays)
-        never = int(energy.max()) + 1 if energy.dtype == object else np.iinfo(np.int64).max
-        self.least = np.full((len(self.times) + 1, len(self.arrays) + 1), never, energy.dtype)
+        self.never = int(energy.max()) + 1
+        self.least = np.full((len(self.times) + 1, len(self.arrays) + 1), self.never, energy.dtype)
         place = np.searchsorted(self.times, time) + 1, np.searchsorted(self.arrays, arrays) + 1
         np.minimum.at(self.least, place, energy)
         self.least = np.minimum.accumulate(np.minimum.accumulate(self.least, axis=0), axis=1)
@@ -194,7 +197,8 @@ class ParetoSearch:
         else:
             taken = [energy(many[place], device, timing).total for place, timing in enumerate(timings)]
             times = [timing.total.femtoseconds for timing in timings]
-            values = Values(_numbers(times), _numbers([amount.attojoules for amount in taken]), many.arrays)
+            amounts = [amount.attojoules for amount in taken]
+            values = Values(np.array(times, object), np.array(amounts, object), many.arrays)
         self.timed += len(many)
         self.looked += len(many)
         self.front.add(values, _rows(many))
@@ -215,30 +219,36 @@ class ParetoSearch:
         """Chunks: told values in between leave out some of what follows."""
         default_mapping(self.problem.workload, self.problem.device)  # raises where nothing fits
         known = forms(self.problem.workload, self.problem.device)
+        several = (self._largest, self._others) if self.problem.device.array.write.during_inference else ()
         for look in (self._some, self._all):
-            found = (
-                rows
-                for place in range(len(known))
-                for cut, nodes in self._nodes(known[place : place + 1])
-                for rows in look(cut, nodes)
-            )
-            for rows in _chunks(found):
-                yield _mappings(self.problem, rows)
-                if self._spent():
-                    return
+            for kinds in (_resident, *several):
+                found = (
+                    rows
+                    for place in range(len(known))
+                    for cut, nodes in self._nodes(known[place : place + 1], kinds)
+                    for rows in look(cut, nodes)
+                )
+                for rows in _chunks(found, AT_ONCE):
+                    yield _mappings(self.problem, rows)
+                    if self._spent():
+                        return
         self.complete = True
 
-    def _nodes(self, form: Tilings) -> Iterator[tuple[Tilings, _Nodes]]:
+    def _nodes(
+        self, form: Tilings, kinds_of: Callable[[Tilings], Iterator[Numbers]]
+    ) -> Iterator[tuple[Tilings, _Nodes]]:
         """The nodes of a form that the front does not cover, in chunks: first by ranges of steps, then one by one."""
         workload, device = self.problem.workload, self.problem.device
         vectors = int(form.tiles[PIXEL][0])
+        if self._spent():
+            return
         steps = _turns(vectors, device.arrays)
         ranges = np.array_split(steps, min(len(steps), RANGES))
         first, last = (np.array([some[end] for some in ranges]) for end in (0, -1))
         sizes = np.array([len(some) for some in ranges])
         begin = np.cumsum(sizes) - sizes
         cut = tilings(workload, device, form)
-        for kinds in self._kinds(cut):
+        for kinds in _chunks(kinds_of(cut), KINDS):
             if self._spent():
                 return
             kind, part = (places.ravel() for places in np.indices((kinds.shape[1], len(ranges))))
@@ -254,45 +264,52 @@ class ParetoSearch:
                     turns = np.vstack([few[1 : 1 + PIXEL, some], exactly[some]])
                     yield cut, _Nodes(few[0, some], turns, few[-1, some], least)
 
-    def _kinds(self, cut: Tilings) -> Iterator[Numbers]:
-        """Tilings, their passes and orders, as rows of arrays: first all that stay resident."""
-        places, device = np.arange(len(cut)), self.problem.device
-        for first in range(0, len(cut), KINDS):
-            some = places[first : first + KINDS]
-            yield np.stack([some, *(np.ones_like(some),) * PIXEL, np.zeros_like(some)])
-        if not device.array.write.during_inference:
-            return
-        for place in self._promising(cut):
-            turns = [_turns(int(count[place]), device.arrays) for count in cut.tiles[:PIXEL]]
-            turns = [np.union1d(numbers, int(count[place])) for numbers, count in zip(turns, cut.tiles, strict=False)]
+    def _largest(self, cut: Tilings) -> Iterator[Numbers]:
+        """The largest tiles, in several passes."""
+        return self._several(cut, np.zeros(1, np.int64))
+
+    def _others(self, cut: Tilings) -> Iterator[Numbers]:
+        """Other tiles that are promising, in several passes."""
+        return self._several(cut, 1 + self._promising(cut[np.arange(1, len(cut))]))
+
+    def _several(self, cut: Tilings, places: Numbers) -> Iterator[Numbers]:
+        """Tilings, several passes of them and both orders, as rows of arrays."""
+        device = self.problem.device
+        for place in places:
+            tiles = [int(count[place]) for count in cut.tiles[:PIXEL]]
+            turns = (np.union1d(_turns(count, device.arrays), count) for count in tiles)
             passes = np.stack([numbers.ravel() for numbers in np.meshgrid(*turns, indexing="ij")])
             passes = passes[:, passes.prod(axis=0) > 1]
-            for stationary in (0, 1):
-                for first in range(0, passes.shape[1], KINDS):
-                    some = passes[:, first : first + KINDS]
-                    ones = np.ones_like(some[0])
-                    yield np.stack([place * ones, *some, stationary * ones])
+            ones = np.ones_like(passes[0])
+            yield from (np.stack([place * ones, *passes, order * ones]) for order in (0, 1))
 
     def _promising(self, cut: Tilings) -> Numbers:
         """Which tilings the front does not cover, however many arrays they use: as if work were spread evenly."""
-        most, places = self.problem.device.arrays, np.arange(len(cut))
-        if self.many is None:
-            return places
+        most = self.problem.device.arrays
+        octaves = most.bit_length()
+        edges = (2 ** (np.arange(FINER * octaves + 1) / FINER)).astype(np.int64)
+        tiling, part = (numbers.ravel() for numbers in np.indices((len(cut), octaves)))
+        tiling, part = self._may_spread(cut, tiling, edges[::FINER], part)
+        finer = np.tile(np.arange(FINER), len(part)) + np.repeat(FINER * part, FINER)
+        return np.unique(self._may_spread(cut, np.repeat(tiling, FINER), edges, finer)[0])
+
+    def _may_spread(self, cut: Tilings, tiling: Numbers, edges: Numbers, part: Numbers) -> tuple[Numbers, Numbers]:
+        """The tilings and the ranges of arrays that the front does not cover."""
+        low, high = edges[part], np.minimum(edges[part + 1] - 1, self.problem.device.arrays)
+        some = np.flatnonzero(low <= high)
+        tiling, part, low, high = tiling[some], part[some], low[some], high[some]
         work = reduce(np.multiply, cut.tiles)
-        for finer in (1, FINER):
-            edges = np.unique((2 ** (np.arange(finer * most.bit_length()) / finer)).astype(np.int64))
-            edges = edges[edges <= most]
-            low, high = edges, np.append(edges[1:] - 1, most)
-            open_ = np.zeros(len(cut), bool)
-            for first in range(0, len(places), max(1, AT_ONCE // len(edges))):
-                some = places[first : first + max(1, AT_ONCE // len(edges))]
-                tiling, part = (numbers.ravel() for numbers in np.meshgrid(some, np.arange(len(edges)), indexing="ij"))
-                ones = np.ones_like(tiling)
-                turns = np.stack([ones, ones, ones, ceil_div(work[tiling], high[part])])
-                least = self._least(cut[tiling], turns, 0 * ones, low[part], ones)
-                open_[tiling[~self.front.covers(least)]] = True
-            places = np.flatnonzero(open_)
-        return places
+        found = [np.zeros(0, np.int64)]
+        for first in range(0, len(tiling), AT_ONCE):
+            if self._spent():
+                break
+            few = slice(first, first + AT_ONCE)
+            ones = np.ones_like(tiling[few])
+            turns = np.stack([ones, ones, ones, ceil_div(work[tiling[few]], high[few])])
+            least = self._least(cut[tiling[few]], turns, 0 * ones, low[few], ones)
+            found.append(first + np.flatnonzero(~self.front.covers(least)))
+        kept = np.concatenate(found)
+        return tiling[kept], part[kept]
 
     def _open(self, cut: Tilings, kinds: Numbers, steps: Numbers, replicas: Numbers) -> tuple[Numbers, Values]:
         """Those that the device can hold and the front does not cover; so many replicas at least."""
@@ -377,14 +394,21 @@ class ParetoSearch:
                 yield self._uncovered(nodes, place[fresh], rows[:, fresh])
 
 
+def _resident(cut: Tilings) -> Iterator[Numbers]:
+    """Tilings that stay where they are, as rows of arrays."""
+    ones = np.ones(len(cut), np.int64)
+    yield np.stack([np.arange(len(cut)), *(ones,) * PIXEL, 0 * ones])
+
+
 def _turns(tiles: int, most: int) -> Numbers:
     """How many turns so many tiles can take, for any number of them side by side up to the most."""
     return np.unique(ceil_div(tiles, np.arange(1, min(tiles, most) + 1, dtype=np.int64)))
 
 
-def _numbers(values: Sequence[int]) -> Numbers:
-    fits = max(values, default=0) < np.iinfo(np.int64).max
-    return np.array(values, np.int64 if fits else object)
+def _short(numbers: Numbers) -> Numbers:
+    """In 64 bits where those are enough."""
+    fits = numbers.dtype == object and numbers.max() < np.iinfo(np.int64).max
+    return numbers.astype(np.int64) if fits else numbers
 
 
 def _sizes(cut: Tilings) -> Numbers:
@@ -410,17 +434,16 @@ def _mappings(problem: Problem, rows: Numbers) -> Mappings:
     return Mappings(problem.workload, word_lines, filters, named, temporal, packed, window, stationary)
 
 
-def _chunks(found: Iterator[Numbers]) -> Iterator[Numbers]:
-    """The same columns, as many at a time as belong in a chunk."""
+def _chunks(found: Iterator[Numbers], most: int) -> Iterator[Numbers]:
+    """The same columns in chunks that grow: what is told of the first leaves out some of the rest."""
     held: list[Numbers] = []
-    count = 0
+    count, size = 0, min(most, FIRST)
     for rows in found:
         held.append(rows)
         count += rows.shape[1]
-        if count >= AT_ONCE:
+        while count >= size:
             whole = np.hstack(held)
-            yield from (whole[:, first : first + AT_ONCE] for first in range(0, count - AT_ONCE + 1, AT_ONCE))
-            held = [whole[:, count - count % AT_ONCE :]]
-            count %= AT_ONCE
+            yield whole[:, :size]
+            held, count, size = [whole[:, size:]], count - size, min(most, 2 * size)
     if count:
         yield np.hstack(held)
