@@ -39,6 +39,8 @@ check: setup ## format, lint, types and the fast tests
 bench: setup ## measure how fast cyclecast itself is; results in bench/out
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/rank.py
+	$(BIN)/python bench/evolution.py
+	$(BIN)/python bench/networks.py resnet50 mobilenet_v2
 
 golden: setup ## write the golden files anew; look at the difference before you commit it
 	$(BIN)/python -m pytest --update-golden tests/test_space_rules.py

@@ -98,7 +98,7 @@ def test_points_are_counted_as_they_are() -> None:
     device = TINY.vary_all({"levels.pe.count": 1, "levels.cu.count": 1, "levels.array.count": 2})
     plain, packed = 3 * 2, 3 * 1
     factors, held = 2**4, len(combinations(2))
-    assert dict((rules, (points, legal)) for rules, points, legal in sketches(workload, device)) == {
+    assert {of.rules: (of.points, of.legal) for of in sketches(workload, device)} == {
         "im2col": (plain * factors, plain * held),
         "im2col+order": (plain * factors, plain * held),
         "im2col+pack": (plain * factors, packed * held),

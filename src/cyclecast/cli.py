@@ -77,10 +77,15 @@ def tune(
     out: Annotated[Path, typer.Option("--out", help="The folder for records, program, mappings and traces.")],
     device: DeviceOption = "isaac",
     timing: TimingOption = "analytical",
-    strategy: Annotated[str, typer.Option("--strategy", help="How to search: evolution or random.")] = "evolution",
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Candidates to time for each workload.")] = 64,
+    strategy: Annotated[
+        str, typer.Option("--strategy", help="How to search: exhaustive, evolution, random or pareto.")
+    ] = "exhaustive",
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Mappings to sample for each workload.")] = 64,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = 0,
     shape: ShapeOption = None,
+    explain: Annotated[
+        bool, typer.Option("--explain-search", help="Say how large the space is, and how good the answer is at least.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search schedules for a network on a device, and build the program.
@@ -91,9 +96,9 @@ def tune(
     _require_folder(out)
     network = _load(model, described, shape)
     from cyclecast import building, tuning
-    from cyclecast.report import progress_bar, status, tuned_info
+    from cyclecast.report import progress_bar, search_table, status, tuned_info
 
-    with progress_bar(len(network.members), trials, shown=not as_json) as progress:
+    with progress_bar(len(network.members), shown=not as_json) as progress:
         tuned = tuning.tune(
             network,
             described,
@@ -114,6 +119,8 @@ def tune(
         where = f"--out {out}: {error.filename or ''}"
         raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
     _show(info, as_json)
+    if explain and not as_json:
+        _console().print(search_table(info))
     if not as_json:
         _console().print(
             f"wrote {out}/: records.db, module.so, mappings.json, traces/, device.yaml, result.json", soft_wrap=True

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import URL, Connection, ForeignKey, create_engine, event, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,10 +20,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from cyclecast.errors import CyclecastError, DatabaseError
 from cyclecast.mapping import Mapping, mapping_from_json
+from cyclecast.outcome import Outcome, outcome_from_json
 from cyclecast.timing import Timing, timing_from_json
 
-FORMAT = 1
-"""The version of the tables, kept in SQLite's user_version."""
+FORMAT = 2
+"""The version of the tables, kept in SQLite's user_version. Those of version 1 have no `timed` and no `outcome`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,15 @@ class Record:
     timing: Timing
 
 
+class Answer(NamedTuple):
+    """What a search found."""
+
+    records: list[Record]
+    """What was timed; of millions, the default mapping and what improved on the best."""
+    timed: int
+    outcome: Outcome
+
+
 class _Base(DeclarativeBase):
     pass
 
@@ -67,6 +77,8 @@ class _Search(_Base):
     versions: Mapped[str]
     started: Mapped[str]
     finished: Mapped[bool] = mapped_column(default=False)
+    timed: Mapped[int | None]
+    outcome: Mapped[str | None]
 
 
 class _Record(_Base):
@@ -124,13 +136,14 @@ class Database:
                 for record in records
             )
 
-    def finish(self, search: int) -> None:
+    def finish(self, search: int, timed: int, outcome: Outcome) -> None:
         """Mark a search as complete: from now on its answer may be reused."""
         with self._guard("writing"), Session(self._engine) as session, session.begin():
-            session.get_one(_Search, search).finished = True
+            row = session.get_one(_Search, search)
+            row.finished, row.timed, row.outcome = True, timed, json.dumps(outcome.to_json())
 
-    def answered(self, question: Question) -> list[Record] | None:
-        """All records of a finished search with the same question and at least its trials, or None."""
+    def answered(self, question: Question) -> Answer | None:
+        """What a finished search with the same question and at least its trials found, or None."""
         wanted = asdict(question)
         trials = wanted.pop("trials")
         with self._guard("reading"), Session(self._engine) as session:
@@ -140,7 +153,8 @@ class Database:
             if found is None:
                 return None
             rows = session.scalars(select(_Record).where(_Record.search_id == found.id).order_by(_Record.id))
-            return [_record(row) for row in rows]
+            records = [_record(row) for row in rows]
+            return Answer(records, found.timed or len(records), _outcome(found))
 
     def count(self) -> int:
         """How many records there are."""
@@ -153,9 +167,12 @@ class Database:
             return
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # two processes may open a new file at the same moment
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version not in (0, FORMAT):
+        if version == 1:
+            for column in ("timed INTEGER", "outcome VARCHAR"):
+                connection.exec_driver_sql(f"ALTER TABLE search ADD COLUMN {column}")
+        elif version not in (0, FORMAT):
             raise DatabaseError(
-                self.location, f"tables of version {version}", f"this release reads {FORMAT}", "another file"
+                self.location, f"tables of version {version}", f"this release reads 1 to {FORMAT}", "another file"
             )
         _Base.metadata.create_all(connection)
         connection.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
@@ -175,10 +192,23 @@ def _wait_for_other_writers(connection: Any, _: object) -> None:
     connection.execute("PRAGMA busy_timeout = 10000")
 
 
+def _outcome(row: _Search) -> Outcome:
+    """What the search said; older records know its strategy only."""
+    if row.outcome is None:
+        return Outcome(row.strategy)
+    with _readable(f"search {row.id}"):
+        return outcome_from_json(json.loads(row.outcome))
+
+
 def _record(row: _Record) -> Record:
-    try:
+    with _readable(f"record {row.id}"):
         return Record(mapping_from_json(json.loads(row.mapping)), timing_from_json(json.loads(row.timing)))
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    try:
+        yield
     except (ValueError, KeyError, TypeError, CyclecastError) as error:
-        raise DatabaseError(
-            f"record {row.id}", "it cannot be read", f"{type(error).__name__}: {error}", "removing the record"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise DatabaseError(where, "it cannot be read", reason, "removing it") from error

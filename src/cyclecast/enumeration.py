@@ -38,6 +38,18 @@ def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Sketch:
+    """A part of the space, as one set of rules opens it."""
+
+    rules: str
+    """Such as `im2col`, `im2col+windows`."""
+    points: int
+    """Combinations of decisions, legal or not."""
+    legal: int
+    """Those that the device can hold."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tilings:
     """Tilings as arrays: element i of each is tiling i."""
 
@@ -171,7 +183,7 @@ def combinations(count: int) -> Numbers:
     return np.array(found, np.int64).reshape(-1, len(TILE_AXES))
 
 
-def sketches(workload: Workload, device: Device) -> tuple[tuple[str, int, int], ...]:
+def sketches(workload: Workload, device: Device) -> tuple[Sketch, ...]:
     """For every set of rules: its name, its combinations of decisions, and how many of them the device can hold.
 
     A decision is any tile size up to an array, any factor up to the instances of a level, for every axis and level.
@@ -190,4 +202,4 @@ def sketches(workload: Workload, device: Device) -> tuple[tuple[str, int, int], 
                 rules = ("im2col", *("windows",) * bool(window), *("pack",) * (packed > 1), *("order",) * stationary)
                 points, legal = found.get("+".join(rules), (0, 0))
                 found["+".join(rules)] = points + lines * filters * factors, legal + fitting * held
-    return tuple((rules, points, legal) for rules, (points, legal) in found.items())
+    return tuple(Sketch(rules, points, legal) for rules, (points, legal) in found.items())

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cyclecast._tvm._search import search
-from cyclecast.database import Database, Question, Record
+from cyclecast.database import Answer, Database, Question, Record
 from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
-from cyclecast.runner import TimingRunner
-from cyclecast.search import Strategy, search_strategy
+from cyclecast.search import Kernel, Outcome, Problem, Strategy, Timed, begin, follow, search_strategy
 from cyclecast.space import as_module, read
-from cyclecast.timing import Timing, TimingModel, identity, timing_model
+from cyclecast.timing import Timing, TimingModel, Timings, identity, timing_model
 from cyclecast.tvm import space
 from cyclecast.units import Time
 from cyclecast.workload import Member, Network
@@ -35,9 +33,11 @@ class TunedWorkload:
     mapping: Mapping
     timing: Timing
     candidates: int
-    """How many timed candidates it was chosen from."""
+    """How many timed mappings it was chosen from."""
     reused: bool
-    """Whether they all came from the database."""
+    """Whether the answer came from the database."""
+    outcome: Outcome
+    """What the search says about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Progress:
     """Of the workload at work, from 0."""
     member: Member
     timed: int
-    """Candidates of this workload so far."""
+    """Mappings of this workload so far."""
     best: Timing
     reused: bool
     done: bool
@@ -76,7 +76,7 @@ def estimate(network: Network, device: Device, *, timing: str | TimingModel = "a
     workloads = []
     for member in network.members:
         record = _default(member, device, model)
-        workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False))
+        workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False, Outcome("default")))
     return Tuned(network, device, tuple(workloads), model)
 
 
@@ -86,16 +86,17 @@ def tune(
     *,
     trials: int = 64,
     timing: str | TimingModel = "analytical",
-    strategy: str | Strategy = "evolution",
+    strategy: str | Strategy = "exhaustive",
     seed: int = 0,
     database: str | Path = "sqlite://",
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Tuned:
     """Search a mapping for every workload of the network; the same arguments give the same result.
 
-    `trials` is the number of candidates per workload. Every timed candidate is recorded in the database (a path or a
-    URL; by default it lives in memory), and a search that it has the answer of is not repeated. The default mapping
-    always takes part, so no result is worse than `estimate`'s. Raises `FitError` where a workload does not fit.
+    `trials` is the number of mappings that a strategy which draws samples may time for a workload; the exhaustive one
+    looks at all. What was timed (of millions: what improved on the best) is recorded in the database (a path or a URL;
+    by default it lives in memory), and a search that it has the answer of is not repeated. The default mapping always
+    takes part, so no result is worse than `estimate`'s. Raises `FitError` where a workload does not fit.
     """
     if not 1 <= trials <= MOST or not 0 <= seed <= MOST:
         raise OptionError("tune", f"{trials} trials with seed {seed}", f"1 to {MOST} trials, and a seed up to that")
@@ -107,6 +108,14 @@ def tune(
             job = _Job(position, member, device, model, chosen, trials, seed, records, progress)
             workloads.append(job.run(network.program[member.kernel], default))
     return Tuned(network, device, tuple(workloads), model)
+
+
+def problem(
+    member: Member, function: Any, device: Device, model: TimingModel, *, trials: int = 64, seed: int = 0
+) -> Problem:
+    """The search problem of one workload, `function` its kernel; the seed does not depend on its place in a network."""
+    kernel = Kernel(as_module(function), space(device), read)
+    return Problem(member.workload, device, model, trials, _seed(seed, kernel_hash(function)), kernel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,38 +135,37 @@ class _Job:
     def run(self, function: Any, default: Record) -> TunedWorkload:
         question = self._question(function)
         known = self.database.answered(question)
-        records = known if known is not None else self._search(function, question, default)
-        best = min(records, key=_rank)
-        self._tell(records, reused=known is not None, done=True)
-        return TunedWorkload(self.member, best.mapping, best.timing, len(records), known is not None)
+        answer = known if known is not None else self._search(function, question, default)
+        best = min(answer.records, key=_rank)
+        self._tell(answer.timed, best.timing, reused=known is not None, done=True)
+        return TunedWorkload(self.member, best.mapping, best.timing, answer.timed, known is not None, answer.outcome)
 
-    def _search(self, function: Any, question: Question, default: Record) -> list[Record]:
+    def _search(self, function: Any, question: Question, default: Record) -> Answer:
         number = self.database.start(question)
-        records = [default]
-        self.database.add(number, records)
-
-        def tell(modules: list[Any]) -> None:
-            mappings = [replace(read(module, self.device), workload=self.member.workload) for module in modules]
-            batch = [Record(mapping, self.model.time(mapping, self.device)) for mapping in mappings]
+        self.database.add(number, [default])
+        records, timed = [default], 1
+        asked = problem(self.member, function, self.device, self.model, trials=self.trials, seed=self.seed)
+        search = begin(self.strategy, asked)
+        for found in follow(search, asked):
+            batch = self._worth_recording(found, records)
             self.database.add(number, batch)
-            records.extend(batch)
-            self._tell(records, reused=False, done=False)
+            records += batch
+            timed += len(found.batch)
+            self._tell(timed, min(records, key=_rank).timing, reused=False, done=False)
+        outcome = search.outcome()
+        self.database.finish(number, timed, outcome)
+        return Answer(records, timed, outcome)
 
-        search(
-            as_module(function),
-            space(self.device),
-            self.strategy.for_metaschedule(),
-            TimingRunner(self.device, self.model, read),
-            self.trials,
-            _seed(self.seed, question.kernel),
-            tell,
-        )
-        self.database.finish(number)
-        return records
+    def _worth_recording(self, found: Timed, records: list[Record]) -> list[Record]:
+        """All of a few; of arrays of mappings the best, if it improves on the best so far."""
+        if not isinstance(found.timings, Timings):
+            return [Record(found.batch[place], timing) for place, timing in enumerate(found.timings)]
+        mapping = found.batch[found.least()]
+        record = Record(mapping, self.model.time(mapping, self.device))
+        return [record] if _rank(record) < min(map(_rank, records)) else []
 
-    def _tell(self, records: list[Record], reused: bool, done: bool) -> None:
-        best = min(records, key=_rank).timing
-        self.progress(Progress(self.position, self.member, len(records), best, reused, done))
+    def _tell(self, timed: int, best: Timing, reused: bool, done: bool) -> None:
+        self.progress(Progress(self.position, self.member, timed, best, reused, done))
 
     def _question(self, function: Any) -> Question:
         return Question(

@@ -59,9 +59,14 @@ class _Future(ms.runner.PyRunnerFuture):  # type: ignore[misc]
         return True
 
     def result(self) -> Any:
-        if hasattr(self.answer, "reason"):
-            return ms.runner.RunnerResult(None, self.answer.reason)
-        return ms.runner.RunnerResult([self.answer.total.seconds], None)
+        return result(self.answer)
+
+
+def result(answer: Any) -> Any:
+    """A timing or a failure as MetaSchedule's result."""
+    if hasattr(answer, "reason"):
+        return ms.runner.RunnerResult(None, answer.reason)
+    return ms.runner.RunnerResult([answer.total.seconds], None)
 
 
 @derived_object

@@ -1,4 +1,4 @@
-"""One search of one kernel in MetaSchedule's own loop."""
+"""MetaSchedule's search of one kernel, asked for candidates and told their times."""
 
 from __future__ import annotations
 
@@ -16,60 +16,82 @@ from tvm.target import Target
 from cyclecast._tvm import _adapters
 
 CANDIDATES_AT_ONCE = 64
-"""How many candidates MetaSchedule builds and times in one batch."""
+"""How many candidates MetaSchedule proposes at once."""
 _LOG = logging.getLogger("cyclecast.search")
 _TVM_LOG = logging.getLogger("tvm.s_tir.meta_schedule")
 
 
-def search(
-    module: Any, space: Any, strategy: Any, runner: Any, trials: int, seed: int, tell: Callable[[list[Any]], None]
-) -> None:
-    """Time up to so many candidates; `tell` gets the modules of each batch. The seed decides everything.
+class Loop:
+    """What `ms.tune.tune_tasks` does with one task, the other way round. The seed decides everything.
 
-    MetaSchedule counts trials by the batch, so `tell` may get a few more. What `tell` or the runner raises, and a
-    KeyboardInterrupt, come out as they are; on its way through native code an error would become a RuntimeError.
+    The plain runner (`run(modules) -> timings or failures`) ranks candidates within a generation, and times what was
+    proposed. What it raises, and a KeyboardInterrupt, come out as they are; on its way through native code an error
+    would become a RuntimeError.
     """
-    raised: list[BaseException] = []
-    watched = _Watched(runner.run, raised)
-    context = ms.TuneContext(
-        module,
-        target=Target({"kind": "llvm", "num-cores": 1}),
-        space_generator=space,
-        search_strategy=strategy,
-        task_name="kernel",
-        rand_state=seed,
-        num_threads=1,
-        logger=_LOG,
-    )
-    callbacks = [
-        ms.measure_callback.AddToDatabase(),
-        _adapters.callback(_Watched(tell, raised)),
-        ms.measure_callback.RemoveBuildArtifact(),
-    ]
-    with _quiet(), _interrupts(raised):
-        try:
-            ms.tune.tune_tasks(
-                tasks=[context],
-                task_weights=[1.0],
-                work_dir="",
-                max_trials_global=trials,
-                num_trials_per_iter=min(CANDIDATES_AT_ONCE, trials),
-                builder=_adapters.builder(),
-                runner=_adapters.runner(watched),
-                database="memory",
-                cost_model=_adapters.cost_model(watched),
-                measure_callbacks=callbacks,
-                task_scheduler="round-robin",
-            )
-        except BaseException as error:
-            raise (raised[0] if raised else error) from None
-    if raised:  # Ctrl-C after the last call from native code
-        raise raised[0]
+
+    def __init__(self, module: Any, space: Any, strategy: Any, runner: Any, trials: int, seed: int) -> None:
+        self.raised: list[BaseException] = []
+        self.runner = _Watched(runner.run, self.raised)
+        self.proposed: list[Any] = []
+        self.over = False
+        self.database = ms.database.MemoryDatabase()
+        self.context = ms.TuneContext(
+            module,
+            target=Target({"kind": "llvm", "num-cores": 1}),
+            space_generator=space,
+            search_strategy=strategy,
+            task_name="kernel",
+            rand_state=seed,
+            num_threads=1,
+            logger=_LOG,
+        )
+        self.workload = self.database.commit_workload(self.context.mod)
+        with self._native():
+            designs = self.context.generate_design_space()
+            at_once = min(CANDIDATES_AT_ONCE, trials)
+            model = _adapters.cost_model(self.runner)
+            self.context.pre_tuning(trials, at_once, designs, self.database, model)
+
+    def ask(self) -> list[Any]:
+        """The modules of the next candidates; none when the search is over."""
+        found = None
+        if not self.over:
+            with self._native():
+                found = self.context.generate_measure_candidates()
+                if found is None:
+                    self.context.post_tuning()
+        self.over = found is None
+        self.proposed = [] if found is None else list(found)
+        return [candidate.sch.mod for candidate in self.proposed]
+
+    def tell(self) -> None:
+        """The candidates that were asked for last are timed: go on from the best."""
+        answers = self.runner.run([candidate.sch.mod for candidate in self.proposed])
+        results = [_adapters.result(answer) for answer in answers]
+        with self._native():
+            for candidate, result in zip(self.proposed, results, strict=True):
+                if result.error_msg is None:
+                    trace, seconds = candidate.sch.trace, result.run_secs
+                    target, arguments = self.context.target, candidate.args_info
+                    record = ms.database.TuningRecord(trace, self.workload, seconds, target, arguments)
+                    self.database.commit_tuning_record(record)
+            self.context.notify_runner_results(self.proposed, results)
+
+    @contextmanager
+    def _native(self) -> Iterator[None]:
+        """Around calls of native code."""
+        with _quiet(), _interrupts(self.raised):
+            try:
+                yield
+            except BaseException as error:
+                raise (self.raised[0] if self.raised else error) from None
+        if self.raised:  # Ctrl-C after the last call from native code
+            raise self.raised[0]
 
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """A function that native code calls, as a runner or by itself: remembers what it raised, and ends the search."""
+    """A function that native code calls: remembers what it raised, and ends the search."""
 
     function: Callable[[Any], Any]
     raised: list[BaseException]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from cyclecast.report._device import device_info, device_text
-from cyclecast.report._info import mapping_text, tuned_info
+from cyclecast.report._info import tuned_info
+from cyclecast.report._mapping import mapping_text
 from cyclecast.report._progress import progress_bar, status
+from cyclecast.report._search import search_info, search_table
 from cyclecast.report._text import short_energy, short_time, tuned_table
 
 __all__ = [
@@ -12,6 +14,8 @@ __all__ = [
     "device_text",
     "mapping_text",
     "progress_bar",
+    "search_info",
+    "search_table",
     "short_energy",
     "short_time",
     "status",

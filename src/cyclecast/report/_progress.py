@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress_bar(workloads: int, trials: int, shown: bool) -> Iterator[Callable[[tuning.Progress], None]]:
-    """A bar over all candidates, with the rate and the best time of the workload at hand."""
+def progress_bar(workloads: int, shown: bool) -> Iterator[Callable[[tuning.Progress], None]]:
+    """A bar over all workloads, with the mappings timed, their rate, and the best time of the workload at hand."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,15 +29,16 @@ def progress_bar(workloads: int, trials: int, shown: bool) -> Iterator[Callable[
         disable=not shown,
     )
     with bar:
-        whole = bar.add_task("tuning", total=workloads * trials, rate="", best="")
+        whole = bar.add_task("tuning", total=workloads, rate="", best="")
+        timed: dict[int, int] = {}
 
         def show(progress: tuning.Progress) -> None:
-            timed = progress.position * trials + (trials if progress.done else min(progress.timed, trials))
-            elapsed = bar.tasks[whole].elapsed or 0.0
+            timed[progress.position] = 0 if progress.reused else progress.timed
+            elapsed, everything = bar.tasks[whole].elapsed or 0.0, sum(timed.values())
             bar.update(
                 whole,
-                completed=timed,
-                rate=f"{timed / elapsed:.0f} trials/s" if elapsed > 0 else "",
+                completed=progress.position + progress.done,
+                rate=f"{everything:,} timed, {everything / elapsed:,.0f}/s" if elapsed > 0 else "",
                 best=f"{progress.member.workload.name}: best {short_time(progress.best.total)}",
             )
 

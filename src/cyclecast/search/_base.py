@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
+from cyclecast.outcome import Certificate, Choice, Outcome
 from cyclecast.timing import Timing, TimingModel, Timings
-from cyclecast.units import Energy, Time
 from cyclecast.workload import Workload
+
+__all__ = ["Certificate", "Choice", "Kernel", "Outcome", "Problem", "Search", "Strategy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What a strategy that works on schedules searches in."""
+
+    module: Any
+    """The kernel before scheduling (a TVM `IRModule`)."""
+    space: Any
+    """The space that the rules open (a MetaSchedule `SpaceGenerator`), unused so far."""
+    read: Callable[[Any, Device], Mapping]
+    """From a module of the space to its mapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,68 +38,8 @@ class Problem:
     trials: int
     """The most mappings that a strategy which draws samples may have timed."""
     seed: int
-    function: Any = None
-    """The kernel before scheduling (a TVM `PrimFunc`), for strategies that work on schedules."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sketch:
-    """A part of the space, as one set of rules opens it."""
-
-    rules: str
-    """Such as `im2col`, `im2col+windows`."""
-    points: int
-    """Combinations of decisions, legal or not."""
-    legal: int
-    """Those that the device can hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """That no legal mapping of the space is better, if `lower` is the best time itself."""
-
-    covered: int
-    """Legal points that were timed, or are no better than one that was."""
-    timed: int
-    best: Time
-    runner_up: Time | None
-    """The next longer time that was met."""
-    lower: Time
-    """No legal mapping is shorter."""
-
-    @property
-    def gap(self) -> float | None:
-        """By which share the best time is above the lower bound: 0 where it is proven to be the least.
-
-        None where nothing but a lower bound of 0 is known.
-        """
-        if self.best == self.lower:
-            return 0.0
-        return self.best / self.lower - 1 if self.lower.femtoseconds else None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A mapping that none looked at is as good as in time, energy and arrays together, and better in one of them."""
-
-    mapping: Mapping
-    time: Time
-    energy: Energy
-    arrays: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a search can say about its answer."""
-
-    strategy: str
-    """The strategy that was followed, which may be another than the one asked for."""
-    note: str = ""
-    """Why it was another; empty otherwise."""
-    sketches: tuple[Sketch, ...] = ()
-    certificate: Certificate | None = None
-    front: tuple[Choice, ...] = ()
-    """Of a search for several goals: what there is to choose from, shortest first, equal values once."""
+    kernel: Kernel | None = None
+    """For strategies that work on schedules."""
 
 
 class Search(Protocol):

@@ -1,11 +1,16 @@
-"""MetaSchedule's evolutionary search, with our mutation rules."""
+"""MetaSchedule's evolutionary search, with our mutation rules and the timing model as its cost model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from cyclecast.errors import OptionError
+from cyclecast.enumeration import sketches
+from cyclecast.errors import CyclecastError, OptionError
+from cyclecast.mapping import Mapping, require_fit
+from cyclecast.search._base import Outcome, Problem
+from cyclecast.timing import Timing, Timings
 
 MOST = 1_000_000
 """Candidates of a generation, and generations; more would not end."""
@@ -13,7 +18,7 @@ MOST = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Evolution:
-    """Generations of mutated candidates, ranked by the cost model; the best of each round are timed."""
+    """Generations of mutated candidates, ranked by the timing model; the best of each round are timed."""
 
     population: int = 256
     generations: int = 4
@@ -30,6 +35,10 @@ class Evolution:
                 "evolution:population=256",
             )
 
+    def start(self, problem: Problem) -> EvolutionSearch:
+        """Begin with a random population."""
+        return EvolutionSearch(problem, self.for_metaschedule())
+
     def for_metaschedule(self) -> Any:
         """MetaSchedule's `EvolutionarySearch`."""
         from tvm.s_tir.meta_schedule.search_strategy import EvolutionarySearch
@@ -40,3 +49,64 @@ class Evolution:
             genetic_num_iters=self.generations,
             eps_greedy=self.random_share,
         )
+
+
+class Unfit(NamedTuple):
+    """Why a schedule has no timing."""
+
+    reason: str
+
+
+class EvolutionSearch:
+    """The search at work: MetaSchedule proposes schedules, of which the mappings are asked for."""
+
+    def __init__(self, problem: Problem, strategy: Any) -> None:
+        from cyclecast._tvm._search import Loop
+
+        if problem.kernel is None:
+            raise OptionError("evolution", "no kernel", "it works on schedules", "random, or exhaustive")
+        self.problem, self.kernel = problem, problem.kernel
+        self.timings: dict[Mapping, Timing] = {}
+        """Of all mappings that were asked for: the model is believed, inside the search and outside."""
+        self.asked: list[Mapping] = []
+        self.loop = Loop(problem.kernel.module, problem.kernel.space, strategy, self, problem.trials, problem.seed)
+
+    def ask(self, most: int) -> Sequence[Mapping]:
+        """The next new mappings; those of schedules that were proposed before under another name are not repeated."""
+        while len(self.timings) < self.problem.trials and (modules := self.loop.ask()):
+            found = dict.fromkeys(map(self._mapping, modules))
+            self.asked = [of for of in found if isinstance(of, Mapping) and of not in self.timings]
+            self.asked = self.asked[: self.problem.trials - len(self.timings)]
+            if self.asked:
+                return self.asked
+            self.loop.tell()
+        return []
+
+    def tell(self, timings: Sequence[Timing] | Timings) -> None:
+        """The next generation starts from the best of these."""
+        assert not isinstance(timings, Timings)
+        self.timings |= dict(zip(self.asked, timings, strict=True))
+        self.loop.tell()
+
+    def outcome(self) -> Outcome:
+        """The space that was searched in."""
+        found = sketches(self.problem.workload, self.problem.device)
+        return Outcome("evolution", sketches=found)
+
+    def run(self, candidates: Sequence[Any]) -> list[Timing | Unfit]:
+        """The timings of schedules, as a runner gives them: what the cost model believes, and what is told."""
+        return [self._timing(self._mapping(module)) for module in candidates]
+
+    def _timing(self, mapping: Mapping | Unfit) -> Timing | Unfit:
+        if isinstance(mapping, Unfit):
+            return mapping
+        return self.timings.get(mapping) or self.problem.model.time(mapping, self.problem.device)
+
+    def _mapping(self, module: Any) -> Mapping | Unfit:
+        """What the device makes of a schedule, if it can hold it."""
+        try:
+            mapping = replace(self.kernel.read(module, self.problem.device), workload=self.problem.workload)
+            require_fit(mapping, self.problem.device)
+        except CyclecastError as error:
+            return Unfit(str(error))
+        return mapping

@@ -29,7 +29,7 @@ from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
 from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
-from cyclecast.search._base import Certificate, Outcome, Problem, Sketch
+from cyclecast.search._base import Certificate, Outcome, Problem
 from cyclecast.timing import Timing, Timings
 from cyclecast.units import Time
 from cyclecast.workload import Axis, Kind, Workload
@@ -57,7 +57,7 @@ class Exhaustive:
     """Only mappings without windows, packed groups and stationary inputs."""
     perfect: bool = False
     """Only sizes and factors that divide what they cut, as in mappers that know no others; nothing is then counted."""
-    calls: int = 500_000
+    calls: int = 200_000
     """The same for a model that times one mapping at a time, its bounds included."""
 
     def __post_init__(self) -> None:
@@ -145,7 +145,7 @@ class ExhaustiveSearch:
 
     def outcome(self) -> Outcome:
         """The certificate: complete once there is nothing left to ask for."""
-        found = tuple(Sketch(*of) for of in sketches(self.problem.workload, self.problem.device))
+        found = sketches(self.problem.workload, self.problem.device)
         found = tuple(of for of in found if of.rules == "im2col" or not self.plan.im2col) * (not self.plan.perfect)
         legal = sum(sketch.legal for sketch in found)
         best = self.best

@@ -1,17 +1,66 @@
-"""Random search: every decision sampled anew for every candidate."""
+"""Random search: every decision sampled anew for every mapping."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from cyclecast.decisions import choices, grant
+from cyclecast.enumeration import sketches
+from cyclecast.errors import FitError
+from cyclecast.mapping import Mapping, require_fit
+from cyclecast.search._base import Outcome, Problem
+from cyclecast.timing import Timing, Timings
+
+DRAWS_FOR_A_TRIAL = 20
+"""A small space is exhausted when so many draws on average give nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
 class Random:
-    """Independent samples of the space."""
+    """Independent samples of the space, none of them twice."""
 
-    def for_metaschedule(self) -> Any:
-        """MetaSchedule's `ReplayTrace`."""
-        from tvm.s_tir.meta_schedule.search_strategy import ReplayTrace
+    def start(self, problem: Problem) -> RandomSearch:
+        """Begin with the first draw."""
+        return RandomSearch(problem)
 
-        return ReplayTrace()
+
+class RandomSearch:
+    """The search at work."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.offers = choices(problem.workload, problem.device)
+        self.random = random.Random(problem.seed)
+        self.asked: set[Mapping] = set()
+        self.draws = 0
+
+    def ask(self, most: int) -> Sequence[Mapping]:
+        """New mappings, as long as there are trials and draws left."""
+        found: list[Mapping] = []
+        wanted = min(most, self.problem.trials - len(self.asked))
+        while len(found) < wanted and self.draws < DRAWS_FOR_A_TRIAL * self.problem.trials:
+            self.draws += 1
+            mapping = grant(self.problem.workload, self.problem.device, self._drawn())
+            if mapping not in self.asked and self._fits(mapping):
+                self.asked.add(mapping)
+                found.append(mapping)
+        return found
+
+    def tell(self, timings: Sequence[Timing] | Timings) -> None:
+        """Nothing follows from it."""
+
+    def outcome(self) -> Outcome:
+        """The space that was drawn from."""
+        return Outcome("random", sketches=sketches(self.problem.workload, self.problem.device))
+
+    def _drawn(self) -> dict[str, int]:
+        return {name: self.random.choice(values) for name, values in self.offers.items()}
+
+    def _fits(self, mapping: Mapping) -> bool:
+        try:
+            require_fit(mapping, self.problem.device)
+        except FitError:
+            return False
+        return True

@@ -1,0 +1,47 @@
+"""Follow a search to its end: what it asks for is timed, what was timed is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cyclecast.mapping import Mapping
+from cyclecast.mappings import Mappings
+from cyclecast.search._base import Problem, Search
+from cyclecast.timing import Timing, Timings
+
+AT_ONCE = 64
+"""Mappings that are asked for at a time."""
+
+
+class Timed(NamedTuple):
+    """What was asked for in one go, and its timings in the same order."""
+
+    batch: Sequence[Mapping] | Mappings
+    timings: Sequence[Timing] | Timings
+
+    def least(self) -> int:
+        """The place of the shortest; of equally short ones, of that with the fewest arrays."""
+        if isinstance(self.timings, Timings):
+            totals = self.timings.total
+            arrays = np.where(totals == totals.min(), self.batch.arrays, NO_ARRAYS)  # type: ignore[union-attr]
+            return int(np.argmin(arrays))
+        ranks = [(timing.total, self.batch[place].arrays) for place, timing in enumerate(self.timings)]
+        return min(range(len(ranks)), key=ranks.__getitem__)
+
+
+NO_ARRAYS = np.iinfo(np.int64).max
+
+
+def follow(search: Search, problem: Problem, at_once: int = AT_ONCE) -> Iterator[Timed]:
+    """Every batch of the search, timed: at once where the model has `times` and many are asked for, else one by one."""
+    model, device = problem.model, problem.device
+    while len(batch := search.ask(at_once)):
+        if isinstance(batch, Mappings) and hasattr(model, "times"):
+            timings = model.times(batch, device)
+        else:
+            timings = [model.time(batch[place], device) for place in range(len(batch))]
+        search.tell(timings)
+        yield Timed(batch, timings)
