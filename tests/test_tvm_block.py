@@ -148,3 +148,25 @@ def test_padding_and_host_operators_are_not_taken_for_one() -> None:
     padded = conv(size=(4, 4), channels=2, filters=3, kernel=(3, 3), window=Window(padding=1)).function
     assert "pad" in as_module(padded).script()
     assert [found.block for found in contractions_in(padded, "one")] == ["conv2d_nchw"]
+
+
+def slid(names: tuple[str, str], taps: int = 3) -> Any:
+    """A sum over a window that slides along two axes of these names."""
+    a, b = (
+        te.placeholder((6 + taps - 1, 6 + taps - 1), "int8", name="a"),
+        te.placeholder((taps, taps), "int8", name="b"),
+    )
+    y, x = (te.reduce_axis((0, taps), name=name) for name in names)
+    c = te.compute(
+        (6, 6), lambda i, j: te.sum(a[i + y, j + x].astype("int32") * b[y, x].astype("int32"), axis=[y, x]), name="c"
+    )
+    return te.create_prim_func([a, b, c])
+
+
+def test_slides_are_read_where_names_tell_axes_apart() -> None:
+    assert [slide.kernel for slide in workload_of(slid(("y", "x")), "slid").slides] == ["y", "x"]
+    assert workload_of(slid(("k", "k")), "slid").slides == ()
+
+
+def test_one_tap_does_not_slide() -> None:
+    assert workload_of(slid(("y", "x"), taps=1), "slid").slides == ()
