@@ -61,7 +61,7 @@ def main() -> None:
 def shortest(strategy: Strategy, problem: Problem) -> int:
     """The shortest time that the strategy finds [fs]."""
     batches = follow(begin(strategy, problem), problem)
-    timed = (problem.model.time(batch.batch[batch.least()], problem.device) for batch in batches)
+    timed = (problem.model.time(batch.batch[batch.least() or 0], problem.device) for batch in batches)
     return min(timing.total.femtoseconds for timing in timed)
 
 

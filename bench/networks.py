@@ -24,7 +24,7 @@ from cyclecast import Device
 from cyclecast.decisions import default_mapping
 from cyclecast.frontend import load
 from cyclecast.mapping import Mapping
-from cyclecast.report._info import mapping_text
+from cyclecast.report import mapping_text
 from cyclecast.search import Exhaustive, follow
 from cyclecast.search._base import Outcome, Problem
 from cyclecast.space import decided_schedule, lowered, read
@@ -79,7 +79,7 @@ def search(workload: Any, device: Device, plan: Exhaustive) -> tuple[Mapping, in
     """The best mapping, its cycles, and what the search says about it."""
     problem = Problem(workload, device, Analytical(), 1, 0)
     running = plan.start(problem)
-    found = [timed.batch[timed.least()] for timed in follow(running, problem)]
+    found = [timed.batch[timed.least() or 0] for timed in follow(running, problem)]
     best = min(found, key=lambda mapping: (problem.model.time(mapping, device).total, mapping.arrays))
     return best, problem.model.time(best, device).cycles, running.outcome()
 

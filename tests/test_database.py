@@ -16,16 +16,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.database import FORMAT, Database, Question, Record
+from cyclecast.database import FORMAT, Answer, Database, Question, Record
 from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.errors import DatabaseError
 from cyclecast.mapping import Mapping
+from cyclecast.outcome import Certificate, Choice, Outcome, Sketch
 from cyclecast.timing import Analytical
+from cyclecast.units import Energy, Time
 from strategies import mappings, matrix_vector
 
 TINY = Device.load("tiny")
 QUESTION = Question("kernel", "device", "timing", "strategy", trials=64, seed=0, versions="versions")
+
+OUTCOME = Outcome(
+    "exhaustive",
+    "a note",
+    (Sketch("im2col", 10**40, 7),),
+    Certificate(7, 3, Time(10), Time(11), Time(9)),
+    (Choice(grant(matrix_vector(20, 5), TINY, {}), Time(10), Energy(10**20), 3),),
+)
 
 
 def record(pixels: int = 9) -> Record:
@@ -38,10 +48,16 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "records.db"
 
 
+def known(database: Database, question: Question) -> list[Record] | None:
+    """The records of an answer."""
+    found = database.answered(question)
+    return None if found is None else found.records
+
+
 def answer(database: Database, question: Question, records: list[Record]) -> None:
     search = database.start(question)
     database.add(search, records)
-    database.finish(search)
+    database.finish(search, 1000, OUTCOME)
 
 
 def test_records_come_back_in_order_after_reopening(file: Path) -> None:
@@ -50,9 +66,9 @@ def test_records_come_back_in_order_after_reopening(file: Path) -> None:
         search = database.start(QUESTION)
         database.add(search, records[:2])
         database.add(search, records[2:])
-        database.finish(search)
+        database.finish(search, 1000, OUTCOME)
     with Database(file) as database:
-        assert database.answered(QUESTION) == records
+        assert known(database, QUESTION) == records
         assert database.count() == 3
 
 
@@ -61,7 +77,7 @@ def test_any_record_comes_back_as_it_was(drawn: list[tuple[Mapping, Device]]) ->
     records = [Record(mapping, Analytical().time(mapping, device)) for mapping, device in drawn]
     with Database("sqlite://") as database:
         answer(database, QUESTION, records)
-        assert database.answered(QUESTION) == records
+        assert known(database, QUESTION) == records
 
 
 def test_an_unfinished_search_is_no_answer(file: Path) -> None:
@@ -91,8 +107,8 @@ def test_the_first_of_several_answers_stays_the_answer() -> None:
         database.add(database.start(QUESTION), [record(1)])  # never finished
         answer(database, QUESTION, [record(2)])
         answer(database, replace(QUESTION, trials=128), [record(3)])
-        assert database.answered(QUESTION) == [record(2)]
-        assert database.answered(replace(QUESTION, trials=65)) == [record(3)]
+        assert known(database, QUESTION) == [record(2)]
+        assert known(database, replace(QUESTION, trials=65)) == [record(3)]
 
 
 def test_a_batch_is_added_whole_or_not_at_all(file: Path) -> None:
@@ -149,7 +165,7 @@ def test_killed_in_the_middle_of_a_batch_leaves_the_batches_before(file: Path, m
         assert database.count() == BATCH
         assert database.answered(QUESTION) is None
         answer(database, QUESTION, [record(3)])
-        assert database.answered(QUESTION) == [record(3)]
+        assert known(database, QUESTION) == [record(3)]
     require_sound(file)
 
 
@@ -190,8 +206,8 @@ def test_two_writers_wait_for_each_other(file: Path) -> None:
             search = database.start(question)
             for _ in range(20):
                 database.add(search, [record(seed)] * 3)
-            database.finish(search)
-            return database.answered(question)
+            database.finish(search, 1000, OUTCOME)
+            return known(database, question)
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(write, (1, 2))) == [[record(1)] * 60, [record(2)] * 60]
@@ -243,7 +259,7 @@ def test_a_newer_format_is_refused_and_kept(file: Path, version: int) -> None:
         connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
     before = file.read_bytes()
-    assert refused(file) == f": tables of version {version}, this release reads {FORMAT}; try another file"
+    assert refused(file) == f": tables of version {version}, this release reads 1 to {FORMAT}; try another file"
     assert file.read_bytes() == before
 
 
@@ -259,7 +275,7 @@ def test_an_unknown_search_cannot_be_finished() -> None:
         Database("sqlite://") as database,
         pytest.raises(DatabaseError, match=r"^sqlite://: writing the records failed"),
     ):
-        database.finish(7)
+        database.finish(7, 1, OUTCOME)
 
 
 def test_a_seed_too_large_for_the_tables_is_refused() -> None:
@@ -301,4 +317,49 @@ def test_an_unreadable_record_says_which(file: Path, column: str, text: str, rea
     with Database(file) as database, pytest.raises(DatabaseError) as raised:
         database.answered(QUESTION)
     assert str(raised.value).startswith(f"record 2: it cannot be read, {reason}")
-    assert raised.value.lever == "removing the record"
+    assert raised.value.lever == "removing it"
+
+
+def test_the_outcome_comes_back_as_it_was(file: Path) -> None:
+    with Database(file) as database:
+        answer(database, QUESTION, [record()])
+    with Database(file) as database:
+        assert database.answered(QUESTION) == Answer([record()], 1000, OUTCOME)
+
+
+def test_an_unreadable_outcome_says_which(file: Path) -> None:
+    with Database(file) as database:
+        answer(database, QUESTION, [record()])
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE search SET outcome = '{}'")
+    connection.close()
+    with Database(file) as database, pytest.raises(DatabaseError, match="search 1: it cannot be read, KeyError"):
+        database.answered(QUESTION)
+
+
+VERSION_1 = """
+CREATE TABLE search (id INTEGER NOT NULL, kernel VARCHAR NOT NULL, device VARCHAR NOT NULL, timing VARCHAR NOT NULL,
+    strategy VARCHAR NOT NULL, trials INTEGER NOT NULL, seed INTEGER NOT NULL, versions VARCHAR NOT NULL,
+    started VARCHAR NOT NULL, finished BOOLEAN NOT NULL, PRIMARY KEY (id));
+CREATE TABLE record (id INTEGER NOT NULL, search_id INTEGER NOT NULL, seconds FLOAT NOT NULL, mapping VARCHAR NOT NULL,
+    timing VARCHAR NOT NULL, PRIMARY KEY (id), FOREIGN KEY(search_id) REFERENCES search (id));
+PRAGMA user_version = 1;
+INSERT INTO search VALUES (1, 'kernel', 'device', 'timing', 'strategy', 64, 0, 'versions', '2026-11-01', 1);
+"""
+
+
+def test_a_file_of_version_1_is_read_and_goes_on_as_the_present_one(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.executescript(VERSION_1)
+        row = record()
+        mapping, timing = json.dumps(row.mapping.to_json()), json.dumps(row.timing.to_json())
+        connection.execute("INSERT INTO record VALUES (1, 1, 1.0, ?, ?)", (mapping, timing))
+    connection.close()
+    for _ in range(2):
+        with Database(file) as database:
+            assert database.answered(QUESTION) == Answer([record()], 1, Outcome("strategy"))
+    with Database(file) as database:
+        answer(database, replace(QUESTION, seed=1), [record()])
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+    connection.close()

@@ -159,8 +159,10 @@ class _Job:
     def _worth_recording(self, found: Timed, records: list[Record]) -> list[Record]:
         """All of a few; of arrays of mappings the best, if it improves on the best so far."""
         if not isinstance(found.timings, Timings):
-            return [Record(found.batch[place], timing) for place, timing in enumerate(found.timings)]
-        mapping = found.batch[found.least()]
+            return [Record(found.batch[place], timing) for place, timing in enumerate(found.timings) if timing]
+        least = found.least()
+        assert least is not None
+        mapping = found.batch[least]
         record = Record(mapping, self.model.time(mapping, self.device))
         return [record] if _rank(record) < min(map(_rank, records)) else []
 

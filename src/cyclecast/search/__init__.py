@@ -82,7 +82,7 @@ class _Instead:
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
         return self.search.ask(most)
 
-    def tell(self, timings: Sequence[Timing] | Timings) -> None:
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         self.search.tell(timings)
 
     def outcome(self) -> Outcome:

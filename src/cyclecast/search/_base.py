@@ -49,8 +49,11 @@ class Search(Protocol):
         """So many mappings at most that are to be timed next; none when the search is over."""
         ...
 
-    def tell(self, timings: Sequence[Timing] | Timings) -> None:
-        """The timings of what was asked for last, in its order; `Timings` where `Mappings` were asked for."""
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
+        """The timings of what was asked for last, in its order; None where the timing model refuses a mapping.
+
+        `Timings` where `Mappings` were asked for and the model times many at once.
+        """
         ...
 
     def outcome(self) -> Outcome:

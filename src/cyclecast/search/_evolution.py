@@ -66,7 +66,7 @@ class EvolutionSearch:
         if problem.kernel is None:
             raise OptionError("evolution", "no kernel", "it works on schedules", "random, or exhaustive")
         self.problem, self.kernel = problem, problem.kernel
-        self.timings: dict[Mapping, Timing] = {}
+        self.timings: dict[Mapping, Timing | None] = {}
         """Of all mappings that were asked for: the model is believed, inside the search and outside."""
         self.asked: list[Mapping] = []
         self.loop = Loop(problem.kernel.module, problem.kernel.space, strategy, self, problem.trials, problem.seed)
@@ -82,7 +82,7 @@ class EvolutionSearch:
             self.loop.tell()
         return []
 
-    def tell(self, timings: Sequence[Timing] | Timings) -> None:
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """The next generation starts from the best of these."""
         assert not isinstance(timings, Timings)
         self.timings |= dict(zip(self.asked, timings, strict=True))
@@ -100,7 +100,10 @@ class EvolutionSearch:
     def _timing(self, mapping: Mapping | Unfit) -> Timing | Unfit:
         if isinstance(mapping, Unfit):
             return mapping
-        return self.timings.get(mapping) or self.problem.model.time(mapping, self.problem.device)
+        try:
+            return self.timings.get(mapping) or self.problem.model.time(mapping, self.problem.device)
+        except CyclecastError as error:
+            return Unfit(str(error))
 
     def _mapping(self, module: Any) -> Mapping | Unfit:
         """What the device makes of a schedule, if it can hold it."""

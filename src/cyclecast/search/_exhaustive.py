@@ -25,7 +25,7 @@ import numpy as np
 
 from cyclecast.decisions import default_mapping
 from cyclecast.enumeration import Inner, Numbers, Tilings, divides, forms, inner, is_least, sketches, tilings
-from cyclecast.errors import OptionError
+from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
 from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
@@ -133,14 +133,14 @@ class ExhaustiveSearch:
         alone = self.floor.many is None
         return self.timed >= self.plan.most or (alone and self.timed + self.floor.calls >= self.plan.calls)
 
-    def tell(self, timings: Timings | Sequence[Timing]) -> None:
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """Times that prune what follows."""
         if isinstance(timings, Timings):
             totals = [int(time) for time in np.unique(timings.total)[:2]]
             self.timed += len(timings.total)
         else:
-            totals = [timing.total.femtoseconds for timing in timings]
-            self.timed += len(totals)
+            totals = [timing.total.femtoseconds for timing in timings if timing]
+            self.timed += len(timings)
         self.times = sorted({*self.times, *totals})[:2]
 
     def outcome(self) -> Outcome:
@@ -374,4 +374,7 @@ class _Floor:
             workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), stationary and turns[PIXEL] > 1
         )
         self.calls += 1
-        return self.problem.model.time(mapping, self.problem.device).total.femtoseconds
+        try:
+            return self.problem.model.time(mapping, self.problem.device).total.femtoseconds
+        except CyclecastError:  # a mapping that the model refuses bounds nothing
+            return 0

@@ -19,7 +19,7 @@ DRAWS_FOR_A_TRIAL = 20
 
 @dataclass(frozen=True, slots=True)
 class Random:
-    """Independent samples of the space, none of them twice."""
+    """Independent samples of the space, none of them twice; larger sizes and factors are drawn more often."""
 
     def start(self, problem: Problem) -> RandomSearch:
         """Begin with the first draw."""
@@ -48,7 +48,7 @@ class RandomSearch:
                 found.append(mapping)
         return found
 
-    def tell(self, timings: Sequence[Timing] | Timings) -> None:
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """Nothing follows from it."""
 
     def outcome(self) -> Outcome:
@@ -56,7 +56,7 @@ class RandomSearch:
         return Outcome("random", sketches=sketches(self.problem.workload, self.problem.device))
 
     def _drawn(self) -> dict[str, int]:
-        return {name: self.random.choice(values) for name, values in self.offers.items()}
+        return {name: self.random.choices(values, values)[0] for name, values in self.offers.items()}
 
     def _fits(self, mapping: Mapping) -> bool:
         try:
