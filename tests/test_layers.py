@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 ROWS = [
-    {"errors", "exact", "plugins", "units"},
+    {"dominance", "errors", "exact", "plugins", "units"},
     {"device"},
     {"decisions", "enumeration", "mapping", "mappings", "workload"},
     {"area", "energy", "outcome", "sensitivity", "stages", "timing", "work"},

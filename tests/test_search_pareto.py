@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from cyclecast.decisions import grant
 from cyclecast.device import Component, Device, Event
+from cyclecast.dominance import Front, Values
 from cyclecast.energy import energy
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping, require_fit
 from cyclecast.search._base import Outcome, Problem
-from cyclecast.search._pareto import Front, Pareto, Values
+from cyclecast.search._pareto import Pareto
 from cyclecast.timing import Analytical, TimingModel
 from cyclecast.units import Area, Energy, Power
 from cyclecast.workload import Axis, Kind, Workload

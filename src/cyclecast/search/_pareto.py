@@ -14,15 +14,16 @@ all of them. This asks of the timing model what the exhaustive search asks, also
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import NamedTuple
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cyclecast.decisions import default_mapping
+from cyclecast.dominance import Front, Values
 from cyclecast.energy import energies, energy, least_energies
 from cyclecast.enumeration import Numbers, Tilings, forms, inner, tilings
 from cyclecast.errors import OptionError
@@ -38,8 +39,6 @@ AT_ONCE = 1 << 16
 """Mappings or nodes in a chunk: what bounds memory."""
 FIRST = 1 << 10
 """In the first chunk."""
-THRESHOLDS = 512
-"""Times, and numbers of arrays, by which members of the front are looked up."""
 ORDERS = ((ROW, COLUMN, GROUP, PIXEL), (COLUMN, ROW, GROUP, PIXEL), (PIXEL, ROW, COLUMN, GROUP))
 """In which the axes fill the levels in the first round."""
 RANGES = 12
@@ -48,6 +47,8 @@ KINDS = AT_ONCE // RANGES
 """Nodes without their steps in a chunk."""
 FINER = 8
 """Ranges of arrays from one power of two to the next."""
+RANGE_SIZES = (4, FINER)
+"""How many such powers, and how many ranges, are looked at together first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,81 +73,6 @@ class Pareto:
     def start(self, problem: Problem) -> ParetoSearch:
         """Begin with the default mapping."""
         return ParetoSearch(problem, self)
-
-
-class Values(NamedTuple):
-    """Element i of each array is of mapping i, or what no mapping of node i is below."""
-
-    time: Numbers
-    energy: Numbers
-    arrays: Numbers
-
-    def take(self, chosen: Numbers) -> Values:
-        """Those at these places."""
-        return Values(*(numbers[chosen] for numbers in self))
-
-
-class Front:
-    """What nothing looked at dominates, as arrays in the order of time, and a table to look it up."""
-
-    def __init__(self) -> None:
-        self.values = Values(*(np.zeros(0, np.int64) for _ in Values._fields))
-        self.rows: Numbers = None
-        """A column for each member: what it is."""
-
-    def add(self, values: Values, rows: Numbers) -> None:
-        """Take in what no member is as good as, and let go of what that dominates."""
-        fresh = np.flatnonzero(~self.covers(values))
-        if not len(fresh):
-            return
-        before = len(self.values.time)
-        both = Values(*(np.concatenate(pair) for pair in zip(self.values, values.take(fresh), strict=True)))
-        kept = np.array(_undominated(both), np.int64)
-        everything = rows[:, fresh] if before == 0 else np.hstack([self.rows, rows[:, fresh]])
-        self.values, self.rows = Values(*map(_short, both.take(kept))), everything[:, kept]
-        self._index()
-
-    def covers(self, values: Values) -> Numbers:
-        """Whether some member is no worse in all three. Now and then it misses one, but it never makes one up."""
-        if not len(self.values.time):
-            return np.zeros(len(values.time), bool)
-        time = np.searchsorted(self.times, values.time, side="right")
-        arrays = np.searchsorted(self.arrays, values.arrays, side="right")
-        least = self.least[time, arrays]
-        return np.asarray((least <= values.energy) & (least < self.never), bool)
-
-    def _index(self) -> None:
-        """The least energy of all members within a time and within a number of arrays, at some thresholds."""
-        time, energy, arrays = self.values
-        self.times, self.arrays = _thresholds(time), _thresholds(arrays)
-        self.never = int(energy.max()) + 1
-        self.least = np.full((len(self.times) + 1, len(self.arrays) + 1), self.never, energy.dtype)
-        place = np.searchsorted(self.times, time) + 1, np.searchsorted(self.arrays, arrays) + 1
-        np.minimum.at(self.least, place, energy)
-        self.least = np.minimum.accumulate(np.minimum.accumulate(self.least, axis=0), axis=1)
-
-
-def _thresholds(numbers: Numbers) -> Numbers:
-    """Some of the numbers, the greatest among them."""
-    found = np.unique(numbers)
-    return found[np.unique(np.linspace(0, len(found) - 1, min(len(found), THRESHOLDS)).astype(np.int64))]
-
-
-def _undominated(values: Values) -> list[int]:
-    """The places of those that no other dominates, shortest first; of equal ones the first."""
-    points = list(zip(*(numbers.tolist() for numbers in values), strict=True))
-    energies, arrays, kept = list[int](), list[int](), list[int]()
-    for place in sorted(range(len(points)), key=points.__getitem__):
-        _, energy, held = points[place]
-        at = bisect_right(energies, energy)
-        if at and arrays[at - 1] <= held:
-            continue
-        kept.append(place)
-        first = last = at - 1 if at and energies[at - 1] == energy else at
-        while last < len(arrays) and arrays[last] >= held:
-            last += 1
-        energies[first:last], arrays[first:last] = [energy], [held]
-    return kept
 
 
 class _Nodes(NamedTuple):
@@ -219,36 +145,38 @@ class ParetoSearch:
         """Chunks: told values in between leave out some of what follows."""
         default_mapping(self.problem.workload, self.problem.device)  # raises where nothing fits
         known = forms(self.problem.workload, self.problem.device)
-        several = (self._largest, self._others) if self.problem.device.array.write.during_inference else ()
-        for look in (self._some, self._all):
-            for kinds in (_resident, *several):
-                found = (
-                    rows
-                    for place in range(len(known))
-                    for cut, nodes in self._nodes(known[place : place + 1], kinds)
-                    for rows in look(cut, nodes)
-                )
-                for rows in _chunks(found, AT_ONCE):
-                    yield _mappings(self.problem, rows)
-                    if self._spent():
-                        return
-        self.complete = True
+        kept: list[set[int]] = [set() for _ in range(len(known))]
+        """Tilings of every form that the front did not cover in the first round."""
+        rounds: tuple[tuple[Any, Any], ...] = (
+            (self._some, lambda form, cut: np.zeros(1, np.int64)),  # the largest tiles
+            (self._some, lambda form, cut: 1 + self._promising(cut[np.arange(1, len(cut))])),
+            (self._all, lambda form, cut: np.array(sorted(kept[form]), np.int64)),
+        )
+        for look, places in rounds:
+            for rows in _chunks(self._round(known, kept, look, places), AT_ONCE):
+                yield _mappings(self.problem, rows)
+                if self._spent():
+                    return
+        self.complete = not self._spent()
 
-    def _nodes(
-        self, form: Tilings, kinds_of: Callable[[Tilings], Iterator[Numbers]]
-    ) -> Iterator[tuple[Tilings, _Nodes]]:
-        """The nodes of a form that the front does not cover, in chunks: first by ranges of steps, then one by one."""
-        workload, device = self.problem.workload, self.problem.device
-        vectors = int(form.tiles[PIXEL][0])
-        if self._spent():
-            return
+    def _round(self, known: Tilings, kept: list[set[int]], look: Any, places: Any) -> Iterator[Numbers]:
+        for form in range(len(known)):
+            if self._spent():
+                return
+            cut = tilings(self.problem.workload, self.problem.device, known[form : form + 1])
+            for nodes in self._nodes(cut, places(form, cut)):
+                kept[form].update(np.unique(nodes.tiling).tolist())
+                yield from look(cut, nodes)
+
+    def _nodes(self, cut: Tilings, places: Numbers) -> Iterator[_Nodes]:
+        """The nodes of some tilings that the front does not cover: first by ranges of steps, then one by one."""
+        vectors, device = int(cut.tiles[PIXEL][0]), self.problem.device
         steps = _turns(vectors, device.arrays)
         ranges = np.array_split(steps, min(len(steps), RANGES))
         first, last = (np.array([some[end] for some in ranges]) for end in (0, -1))
         sizes = np.array([len(some) for some in ranges])
         begin = np.cumsum(sizes) - sizes
-        cut = tilings(workload, device, form)
-        for kinds in _chunks(kinds_of(cut), KINDS):
+        for kinds in _chunks(self._kinds(cut, places), KINDS):
             if self._spent():
                 return
             kind, part = (places.ravel() for places in np.indices((kinds.shape[1], len(ranges))))
@@ -262,20 +190,13 @@ class ParetoSearch:
                 some, least = self._open(cut, few, exactly, ceil_div(vectors, exactly))
                 if len(some):
                     turns = np.vstack([few[1 : 1 + PIXEL, some], exactly[some]])
-                    yield cut, _Nodes(few[0, some], turns, few[-1, some], least)
+                    yield _Nodes(few[0, some], turns, few[-1, some], least)
 
-    def _largest(self, cut: Tilings) -> Iterator[Numbers]:
-        """The largest tiles, in several passes."""
-        return self._several(cut, np.zeros(1, np.int64))
-
-    def _others(self, cut: Tilings) -> Iterator[Numbers]:
-        """Other tiles that are promising, in several passes."""
-        return self._several(cut, 1 + self._promising(cut[np.arange(1, len(cut))]))
-
-    def _several(self, cut: Tilings, places: Numbers) -> Iterator[Numbers]:
-        """Tilings, several passes of them and both orders, as rows of arrays."""
-        device = self.problem.device
-        for place in places:
+    def _kinds(self, cut: Tilings, places: Numbers) -> Iterator[Numbers]:
+        """Tilings, passes of them and both orders, as rows of arrays: first those that stay resident."""
+        device, ones = self.problem.device, np.ones(len(places), np.int64)
+        yield np.stack([places, *(ones,) * PIXEL, 0 * ones])
+        for place in places if device.array.write.during_inference else ():
             tiles = [int(count[place]) for count in cut.tiles[:PIXEL]]
             turns = (np.union1d(_turns(count, device.arrays), count) for count in tiles)
             passes = np.stack([numbers.ravel() for numbers in np.meshgrid(*turns, indexing="ij")])
@@ -285,13 +206,16 @@ class ParetoSearch:
 
     def _promising(self, cut: Tilings) -> Numbers:
         """Which tilings the front does not cover, however many arrays they use: as if work were spread evenly."""
-        most = self.problem.device.arrays
-        octaves = most.bit_length()
-        edges = (2 ** (np.arange(FINER * octaves + 1) / FINER)).astype(np.int64)
-        tiling, part = (numbers.ravel() for numbers in np.indices((len(cut), octaves)))
-        tiling, part = self._may_spread(cut, tiling, edges[::FINER], part)
-        finer = np.tile(np.arange(FINER), len(part)) + np.repeat(FINER * part, FINER)
-        return np.unique(self._may_spread(cut, np.repeat(tiling, FINER), edges, finer)[0])
+        length = prod(RANGE_SIZES)
+        octaves = self.problem.device.arrays.bit_length()
+        edges = 2 ** (np.arange(ceil_div(octaves * FINER, length) * length + 1) / FINER)
+        tiling, part = (numbers.ravel() for numbers in np.indices((len(cut), len(edges) // length)))
+        for size in (*RANGE_SIZES, 1):
+            tiling, part = self._may_spread(cut, tiling, edges[::length].astype(np.int64), part)
+            length //= size
+            tiling = np.repeat(tiling, size)
+            part = np.tile(np.arange(size), len(part)) + np.repeat(size * part, size)
+        return np.unique(tiling)
 
     def _may_spread(self, cut: Tilings, tiling: Numbers, edges: Numbers, part: Numbers) -> tuple[Numbers, Numbers]:
         """The tilings and the ranges of arrays that the front does not cover."""
@@ -394,21 +318,9 @@ class ParetoSearch:
                 yield self._uncovered(nodes, place[fresh], rows[:, fresh])
 
 
-def _resident(cut: Tilings) -> Iterator[Numbers]:
-    """Tilings that stay where they are, as rows of arrays."""
-    ones = np.ones(len(cut), np.int64)
-    yield np.stack([np.arange(len(cut)), *(ones,) * PIXEL, 0 * ones])
-
-
 def _turns(tiles: int, most: int) -> Numbers:
     """How many turns so many tiles can take, for any number of them side by side up to the most."""
     return np.unique(ceil_div(tiles, np.arange(1, min(tiles, most) + 1, dtype=np.int64)))
-
-
-def _short(numbers: Numbers) -> Numbers:
-    """In 64 bits where those are enough."""
-    fits = numbers.dtype == object and numbers.max() < np.iinfo(np.int64).max
-    return numbers.astype(np.int64) if fits else numbers
 
 
 def _sizes(cut: Tilings) -> Numbers:

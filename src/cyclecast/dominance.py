@@ -1,0 +1,94 @@
+"""What nothing dominates: points that none is as good as in time, energy and arrays together."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Numbers = Any
+"""A NumPy array of whole numbers: of int64, or of Python integers where those are too short."""
+THRESHOLDS = 512
+"""Times, and numbers of arrays, by which members of the front are looked up."""
+
+
+class Values(NamedTuple):
+    """Element i of each array is of mapping i, or what no mapping of node i is below."""
+
+    time: Numbers
+    energy: Numbers
+    arrays: Numbers
+
+    def take(self, chosen: Numbers) -> Values:
+        """Those at these places."""
+        return Values(*(numbers[chosen] for numbers in self))
+
+
+class Front:
+    """What nothing looked at dominates, as arrays in the order of time, and a table to look it up."""
+
+    def __init__(self) -> None:
+        self.values = Values(*(np.zeros(0, np.int64) for _ in Values._fields))
+        self.rows: Numbers = None
+        """A column for each member: what it is."""
+
+    def add(self, values: Values, rows: Numbers) -> None:
+        """Take in what no member is as good as, and let go of what that dominates."""
+        fresh = np.flatnonzero(~self.covers(values))
+        if not len(fresh):
+            return
+        before = len(self.values.time)
+        both = Values(*(np.concatenate(pair) for pair in zip(self.values, values.take(fresh), strict=True)))
+        kept = np.array(_undominated(both), np.int64)
+        everything = rows[:, fresh] if before == 0 else np.hstack([self.rows, rows[:, fresh]])
+        self.values, self.rows = Values(*map(_short, both.take(kept))), everything[:, kept]
+        self._index()
+
+    def covers(self, values: Values) -> Numbers:
+        """Whether some member is no worse in all three. Now and then it misses one, but it never makes one up."""
+        if not len(self.values.time):
+            return np.zeros(len(values.time), bool)
+        time = np.searchsorted(self.times, values.time, side="right")
+        arrays = np.searchsorted(self.arrays, values.arrays, side="right")
+        least = self.least[time, arrays]
+        return np.asarray((least <= values.energy) & (least < self.never), bool)
+
+    def _index(self) -> None:
+        """The least energy of all members within a time and within a number of arrays, at some thresholds."""
+        time, energy, arrays = self.values
+        self.times, self.arrays = _thresholds(time), _thresholds(arrays)
+        self.never = int(energy.max()) + 1
+        self.least = np.full((len(self.times) + 1, len(self.arrays) + 1), self.never, energy.dtype)
+        place = np.searchsorted(self.times, time) + 1, np.searchsorted(self.arrays, arrays) + 1
+        np.minimum.at(self.least, place, energy)
+        self.least = np.minimum.accumulate(np.minimum.accumulate(self.least, axis=0), axis=1)
+
+
+def _thresholds(numbers: Numbers) -> Numbers:
+    """Some of the numbers, the greatest among them."""
+    found = np.unique(numbers)
+    return found[np.unique(np.linspace(0, len(found) - 1, min(len(found), THRESHOLDS)).astype(np.int64))]
+
+
+def _undominated(values: Values) -> list[int]:
+    """The places of those that no other dominates, shortest first; of equal ones the first."""
+    points = list(zip(*(numbers.tolist() for numbers in values), strict=True))
+    energies, arrays, kept = list[int](), list[int](), list[int]()
+    for place in sorted(range(len(points)), key=points.__getitem__):
+        _, energy, held = points[place]
+        at = bisect_right(energies, energy)
+        if at and arrays[at - 1] <= held:
+            continue
+        kept.append(place)
+        first = last = at - 1 if at and energies[at - 1] == energy else at
+        while last < len(arrays) and arrays[last] >= held:
+            last += 1
+        energies[first:last], arrays[first:last] = [energy], [held]
+    return kept
+
+
+def _short(numbers: Numbers) -> Numbers:
+    """In 64 bits where those are enough."""
+    fits = numbers.dtype == object and numbers.max() < np.iinfo(np.int64).max
+    return numbers.astype(np.int64) if fits else numbers
