@@ -35,10 +35,12 @@ from cyclecast.timing import Timing, Timings
 from cyclecast.units import Energy, Time
 
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
-AT_ONCE = 1 << 16
-"""Mappings or nodes in a chunk: what bounds memory."""
+AT_ONCE = 1 << 13
+"""Mappings or nodes in a chunk: what bounds memory, and what a cache of the processor holds."""
 FIRST = 1 << 10
 """In the first chunk."""
+PIECES = 16
+"""Nodes in chunks, of which what is left is timed together."""
 ORDERS = ((ROW, COLUMN, GROUP, PIXEL), (COLUMN, ROW, GROUP, PIXEL), (PIXEL, ROW, COLUMN, GROUP))
 """In which the axes fill the levels in the first round."""
 RANGES = 12
@@ -103,7 +105,7 @@ class ParetoSearch:
         self.batches = self._batches()
 
     def ask(self, most: int) -> Mappings | Sequence[Mapping]:
-        """The next chunk, of at most 65,536 mappings whatever is asked for less."""
+        """The next chunk, of at most 8,192 mappings whatever is asked for less."""
         self.asked = None if self._spent() else next(self.batches, None)
         if self.asked is None:
             return []
@@ -153,7 +155,7 @@ class ParetoSearch:
             (self._all, lambda form, cut: np.array(sorted(kept[form]), np.int64)),
         )
         for look, places in rounds:
-            for rows in _chunks(self._round(known, kept, look, places), AT_ONCE):
+            for rows in _chunks(self._round(known, kept, look, places), AT_ONCE, PIECES):
                 yield _mappings(self.problem, rows)
                 if self._spent():
                     return
@@ -176,7 +178,7 @@ class ParetoSearch:
         first, last = (np.array([some[end] for some in ranges]) for end in (0, -1))
         sizes = np.array([len(some) for some in ranges])
         begin = np.cumsum(sizes) - sizes
-        for kinds in _chunks(self._kinds(cut, places), KINDS):
+        for kinds in _chunks(self._kinds(cut, places), KINDS, KINDS):
             if self._spent():
                 return
             kind, part = (places.ravel() for places in np.indices((kinds.shape[1], len(ranges))))
@@ -346,16 +348,16 @@ def _mappings(problem: Problem, rows: Numbers) -> Mappings:
     return Mappings(problem.workload, word_lines, filters, named, temporal, packed, window, stationary)
 
 
-def _chunks(found: Iterator[Numbers], most: int) -> Iterator[Numbers]:
-    """The same columns in chunks that grow: what is told of the first leaves out some of the rest."""
+def _chunks(found: Iterator[Numbers], most: int, pieces: int) -> Iterator[Numbers]:
+    """The same columns in chunks that grow, of so many pieces at most: what is told of one shortens the rest."""
     held: list[Numbers] = []
     count, size = 0, min(most, FIRST)
     for rows in found:
         held.append(rows)
         count += rows.shape[1]
-        while count >= size:
+        while count >= size or (len(held) >= pieces and count):
             whole = np.hstack(held)
             yield whole[:, :size]
-            held, count, size = [whole[:, size:]], count - size, min(most, 2 * size)
+            held, count, size = [whole[:, size:]], max(0, count - size), min(most, 2 * size)
     if count:
         yield np.hstack(held)
