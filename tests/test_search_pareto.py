@@ -179,6 +179,17 @@ def test_calls_of_a_plain_model_are_bounded() -> None:
     assert "the front of 20 mappings that were timed, not of all" in outcome.note
 
 
+def test_what_the_timing_model_refuses_is_not_in_the_front() -> None:
+    running = Pareto(calls=50).start(Problem(CONVOLUTION, TINY, Plain(), 1, 0))
+    running.tell([None] * len(running.ask(1)))
+    assert running.outcome().front == ()
+    batch = running.ask(1)
+    running.tell([None, *(Plain().time(batch[place], TINY) for place in range(1, len(batch)))])
+    found = running.outcome().front
+    assert found
+    assert batch[0] not in {choice.mapping for choice in found}
+
+
 @pytest.mark.parametrize("field", ["most", "calls"])
 def test_nothing_to_look_at_is_an_error(field: str) -> None:
     with pytest.raises(OptionError, match=f"{field}=0"):
@@ -202,3 +213,27 @@ def test_one_array_of_isaac_is_a_front_of_one() -> None:
     axes = (Axis("reduction", 128, Kind.REDUCTION), Axis("filter", 32, Kind.FILTER))
     outcome = search(Problem(Workload("one", axes), ISAAC.vary("levels.pe.count", 1), Analytical(), 1, 0))
     assert {choice.arrays for choice in outcome.front} == {1}
+
+
+@pytest.mark.parametrize(
+    ("event", "array", "reduction", "better"),
+    [
+        # 10 values as 8 + 2 take 3 phases of 4 rows, as 5 + 5 they take 4
+        ("conversion", {"active_rows": 4, "skips_unused": True}, 10, (380_000_000, 192, 2)),
+        # 5 row tiles as 4 + 1 read one sum back, as 3 + 2 they read two
+        ("output_byte", {}, 40, (1_560_000_000, 44, 4)),
+    ],
+)
+def test_what_the_list_leaves_out_can_take_less_energy(
+    event: str, array: dict[str, object], reduction: int, better: Point
+) -> None:
+    said = TINY.to_json()
+    component = {"name": "meter", "power": "0 pW", "area": "0 nm2", "event": event, "energy": "1 aJ"}
+    said["levels"] = [{"name": "pe", "count": 4, "components": [component]}]
+    device = Device.from_json(said).vary_all({f"array.{field}": value for field, value in array.items()})
+    workload = matrix_vector(reduction, 1, pixels=2)
+    space = [mapping for mapping in literal_space(workload, device) if fits(mapping, device)]
+    found = points(search(Problem(workload, device, Analytical(), 1, 0)))
+    assert better in front(value(mapping, device) for mapping in space)
+    assert better not in found
+    assert found == front(value(mapping, device) for mapping in space if is_listed(mapping))

@@ -116,20 +116,22 @@ class ParetoSearch:
     def _spent(self) -> bool:
         return self.looked >= self.plan.most or (self.many is None and self.timed >= self.plan.calls)
 
-    def tell(self, timings: Timings | Sequence[Timing]) -> None:
-        """Times, to which come energies and arrays."""
+    def tell(self, timings: Timings | Sequence[Timing | None]) -> None:
+        """Times, to which come energies and arrays; None where the timing model refuses a mapping."""
         assert self.asked is not None
-        many, device = self.asked, self.problem.device
+        many, device, rows = self.asked, self.problem.device, _rows(self.asked)
         if isinstance(timings, Timings):
             values = Values(timings.total, energies(many, device, timings), many.arrays)
         else:
-            taken = [energy(many[place], device, timing).total for place, timing in enumerate(timings)]
-            times = [timing.total.femtoseconds for timing in timings]
-            amounts = [amount.attojoules for amount in taken]
-            values = Values(np.array(times, object), np.array(amounts, object), many.arrays)
+            timed = [(place, timing) for place, timing in enumerate(timings) if timing is not None]
+            places = np.array([place for place, _ in timed], np.int64)
+            times = [timing.total.femtoseconds for _, timing in timed]
+            amounts = [energy(many[place], device, timing).total.attojoules for place, timing in timed]
+            values = Values(np.array(times, object), np.array(amounts, object), many.arrays[places])
+            rows = rows[:, places]
         self.timed += len(many)
         self.looked += len(many)
-        self.front.add(values, _rows(many))
+        self.front.add(values, rows)
 
     def outcome(self) -> Outcome:
         """The front of what was looked at, or of everything once there is nothing left to ask for."""
