@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cyclecast.decisions import default_mapping
+from cyclecast.device import Device
 from cyclecast.dominance import Front, Values
 from cyclecast.energy import energies, energy, least_energies
 from cyclecast.enumeration import Numbers, Tilings, forms, inner, tilings
@@ -57,7 +58,7 @@ RANGE_SIZES = (4, FINER)
 class Pareto:
     """Latency x energy x arrays: everything that is worth choosing from."""
 
-    most: int = 5_000_000
+    most: int = 10_000_000
     """Mappings and nodes to look at, at most; the front is then of those that were."""
     calls: int = 20_000
     """Mappings, for a model that times one at a time."""
@@ -98,6 +99,7 @@ class ParetoSearch:
     def __init__(self, problem: Problem, plan: Pareto) -> None:
         self.problem, self.plan = problem, plan
         self.many = getattr(problem.model, "times", None)
+        self.unported = _unported(problem.device)
         self.front = Front()
         self.looked = self.timed = 0
         self.complete = False
@@ -234,7 +236,7 @@ class ParetoSearch:
             few = slice(first, first + AT_ONCE)
             ones = np.ones_like(tiling[few])
             turns = np.stack([ones, ones, ones, ceil_div(work[tiling[few]], high[few])])
-            least = self._least(cut[tiling[few]], turns, 0 * ones, low[few], ones)
+            least = self._least(cut[tiling[few]], turns, 0 * ones, low[few], ones, spread=True)
             found.append(first + np.flatnonzero(~self.front.covers(least)))
         kept = np.concatenate(found)
         return tiling[kept], part[kept]
@@ -250,7 +252,15 @@ class ParetoSearch:
         found = np.flatnonzero(~self.front.covers(least))
         return able[found], least.take(found)
 
-    def _least(self, cut: Tilings, turns: Numbers, stationary: Numbers, arrays: Numbers, moved_once: Numbers) -> Values:
+    def _least(
+        self,
+        cut: Tilings,
+        turns: Numbers,
+        stationary: Numbers,
+        arrays: Numbers,
+        moved_once: Numbers,
+        spread: bool = False,
+    ) -> Values:
         """What no mapping of these turns is below, that uses so many arrays or more; nothing for a plain model."""
         if self.many is None or not len(cut):
             return Values(0 * arrays, 0 * arrays, arrays)
@@ -259,7 +269,7 @@ class ParetoSearch:
         ones = np.ones((len(TILE_AXES) * len(device.levels), len(cut)), np.int64)
         relaxed = _mappings(self.problem, np.vstack([_sizes(cut), stationary, turns, ones]))
         relaxed.use(arrays)
-        timings = self.many(relaxed, device)
+        timings = self.many(relaxed, self.unported if spread else device)
         once = _mappings(self.problem, np.vstack([_sizes(cut), moved_once, turns, ones]))
         return Values(timings.total, least_energies(once, arrays, device, timings), arrays)
 
@@ -320,6 +330,14 @@ class ParetoSearch:
                 rows = np.vstack([same, nodes.stationary[place], nodes.turns[:, place], levels])
                 fresh = np.logical_and.reduce([(rows != other[:, place]).any(axis=0) for other in seen])
                 yield self._uncovered(nodes, place[fresh], rows[:, fresh])
+
+
+def _unported(device: Device) -> Device:
+    """The device without limits on what moves: where inputs are stationary, steps in a row may move nothing."""
+    ports: dict[str, Any] = {"input_bandwidth": None, "output_bandwidth": None}
+    inner_ports = ports | {"merge_bandwidth": None, "shared_port": False}
+    levels = tuple(level.model_copy(update=inner_ports) for level in device.levels)
+    return device.model_copy(update=ports | {"levels": levels})
 
 
 def _turns(tiles: int, most: int) -> Numbers:
