@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from onnx import helper
 from typer.testing import CliRunner, Result
 
 import networks
+from cyclecast import plugins
 from cyclecast.cli import app
 from cyclecast.device import Device
+from cyclecast.mapping import Mapping
+from cyclecast.search import _exhaustive
+from cyclecast.timing import Analytical, Timing
 
 QUICK = ("--trials", "4", "--strategy", "random")
 
@@ -144,6 +150,53 @@ class TestTune:
             "compute",
             "fill",
         }
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """A timing model as a plug-in has it."""
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        return Analytical().time(mapping, device)
+
+
+VARIANTS = {"timing": {"one-by-one": OneByOne}}
+
+
+@pytest.mark.tvm
+class TestSearch:
+    def test_json_holds_the_proof(self, model: Path, tmp_path: Path) -> None:
+        for workload in as_json("tune", model, "--out", tmp_path, "--device", "tiny")["workloads"]:
+            search = workload["search"]
+            assert (search["strategy"], search["note"]) == ("exhaustive", "")
+            assert search["certificate"]["gap"] == 0
+            assert search["certificate"]["best"] == search["certificate"]["lower"] == workload["timing"]["total_fs"]
+            assert {sketch["rules"] for sketch in search["sketches"]} >= {"im2col"}
+
+    def test_explain_search_shows_rules_and_proof(self, model: Path, tmp_path: Path) -> None:
+        arguments = ("tune", model, "--out", tmp_path, "--device", "tiny")
+        assert "lower bound" not in run(*arguments).stdout
+        _, _, printed = run(*arguments, "--explain-search").stdout.partition("\nsearch ")
+        searches, _, rules = printed.partition("\nrules ")
+        workloads = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["workloads"]
+        assert searches.count(" 0.0% ") == len(workloads)
+        assert {of["rules"] for workload in workloads for of in workload["search"]["sketches"]} <= {*rules.split()}
+
+    def test_a_slow_plug_in_is_searched_by_evolution_which_is_said(
+        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        entry = EntryPoint(name="mine", value=f"{__name__}:VARIANTS", group="cyclecast")
+        monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
+        monkeypatch.setattr(_exhaustive, "SLOW", 0)
+        arguments = ("tune", model, "--out", tmp_path, "--device", "tiny", "--timing", "one-by-one", "--trials", 4)
+        result = run(*arguments, "--explain-search")
+        assert result.exit_code == 0, result.output
+        assert "evolution: the timing model takes " in result.stdout
+        assert "ms a mapping, too long to look at all" in result.stdout
+        for workload in as_json(*arguments)["workloads"]:
+            search = workload["search"]
+            assert (search["strategy"], search["certificate"], workload["reused"]) == ("evolution", None, True)
+            assert workload["candidates"] <= 5  # the default and four trials
 
 
 def unsupported(path: Path) -> Path:
