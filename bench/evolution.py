@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from cyclecast import Device
 from cyclecast.frontend import load
-from cyclecast.search import Evolution, Exhaustive, Random, Strategy, begin, follow
-from cyclecast.search._base import Problem
+from cyclecast.search import Evolution, Exhaustive, Problem, Random, Strategy, begin, follow
 from cyclecast.timing import Analytical
+from cyclecast.tuning import problem
 from networks import resnet18
 
 OUT = Path(__file__).parent / "out"
@@ -38,16 +39,12 @@ def main() -> None:
         network = load(resnet18(Path(folder) / "resnet18.onnx"))
     results = {}
     for member in network.members:
-        function = network.program[member.kernel]
-
-        def problem(seed: int, workload: Any = member.workload, function: Any = function) -> Problem:
-            return Problem(workload, device, Analytical(), TRIALS, seed, function)
-
-        least = shortest(Exhaustive(), problem(0))
+        ask = partial(problem, member, network.program[member.kernel], device, Analytical(), trials=TRIALS)
+        least = shortest(Exhaustive(), ask(seed=0))
         start = time.process_time()
-        found = [shortest(Evolution(), problem(seed)) for seed in SEEDS]
+        found = [shortest(Evolution(), ask(seed=seed)) for seed in SEEDS]
         seconds = (time.process_time() - start) / len(SEEDS)
-        drawn = [shortest(Random(), problem(seed)) for seed in SEEDS]
+        drawn = [shortest(Random(), ask(seed=seed)) for seed in SEEDS]
         results[member.workload.name] = {
             "least_fs": least,
             "evolution": [time / least - 1 for time in found],
@@ -58,10 +55,10 @@ def main() -> None:
     show(results)
 
 
-def shortest(strategy: Strategy, problem: Problem) -> int:
+def shortest(strategy: Strategy, asked: Problem) -> int:
     """The shortest time that the strategy finds [fs]."""
-    batches = follow(begin(strategy, problem), problem)
-    timed = (problem.model.time(batch.batch[batch.least() or 0], problem.device) for batch in batches)
+    batches = follow(begin(strategy, asked), asked)
+    timed = (asked.model.time(batch.batch[batch.least() or 0], asked.device) for batch in batches)
     return min(timing.total.femtoseconds for timing in timed)
 
 

@@ -25,8 +25,7 @@ from cyclecast.decisions import default_mapping
 from cyclecast.frontend import load
 from cyclecast.mapping import Mapping
 from cyclecast.report import mapping_text
-from cyclecast.search import Exhaustive, follow
-from cyclecast.search._base import Outcome, Problem
+from cyclecast.search import Exhaustive, Outcome, Problem, follow
 from cyclecast.space import decided_schedule, lowered, read
 from cyclecast.timing import Analytical
 from cyclecast.workload import Network

@@ -9,7 +9,7 @@ factors (`requests`). Windows, packing and stationary inputs are granted where t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from collections.abc import Mapping as Mapped
 from itertools import product
 
@@ -82,6 +82,21 @@ def choices(workload: Workload, device: Device, opened: Collection[str] = ()) ->
         for axis in TILE_AXES:
             offers[decision_name(level.name, axis)] = _factors(min(level.count, most[axis]), level.count)
     return offers
+
+
+def odds(decision: str, values: Sequence[int], device: Device) -> list[int]:
+    """How likely each value on offer is to be drawn, as weights.
+
+    Each tile size is twice as likely as the next smaller one, since the fewest tiles are often the best. Factors of
+    the outermost level are the likelier the larger they are: asked for too much, it takes what is left. Factors of the
+    inner levels are equally likely, as every use of a level may be part of the best.
+    """
+    if decision in (WORD_LINES, FILTERS):
+        return [1 << place for place in range(len(values))]
+    if decision == INPUT_STATIONARY:
+        return [1] * len(values)
+    inner = any(decision.startswith(f"{level.name}.") for level in device.levels[1:])
+    return [1] * len(values) if inner else list(values)
 
 
 def window_choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:

@@ -160,6 +160,14 @@ def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inne
     return Inner(factors, inside)
 
 
+def unported(device: Device) -> Device:
+    """The device without limits on what moves: where inputs are stationary, steps in a row may move nothing."""
+    ports: dict[str, Any] = {"input_bandwidth": None, "output_bandwidth": None}
+    inner_ports = ports | {"merge_bandwidth": None, "shared_port": False}
+    levels = tuple(level.model_copy(update=inner_ports) for level in device.levels)
+    return device.model_copy(update=ports | {"levels": levels})
+
+
 def divides(factor: Numbers, tiles: Numbers) -> Numbers:
     """Whether no instance is left without a tile at any time."""
     return tiles % factor == 0

@@ -9,29 +9,55 @@
 
 `space` opens decisions only (about 0.4 ms a candidate); `lower` turns the winner into tensorised loops. With
 `lowered_space` every candidate is lowered before it is timed (about 15 ms), and needs nothing afterwards.
+With `strategy=cim.search_strategy(device)` the exhaustive search finds the best mapping, which alone is measured.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from tvm import tirx
 from tvm.ir import IRModule
 
-from cyclecast._tvm import _adapters
+from cyclecast._tvm import _adapters, _strategy
 from cyclecast._tvm._behaviour import running_on
+from cyclecast._tvm._block import contractions_in
+from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
+from cyclecast.mapping import Mapping
 from cyclecast.runner import TimingRunner
-from cyclecast.search.mutators import Mutator, RebindTiles, Replicate, ResizeTile
-from cyclecast.space import as_module, decided_contraction, lower_schedule, lowered, read, sampled_decisions
+from cyclecast.search import Exhaustive, Kernel, Problem, Strategy, begin, follow
+from cyclecast.search import search_strategy as search_strategy_of
+from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile
+from cyclecast.space import (
+    as_module,
+    decided_contraction,
+    decided_schedule,
+    lower_schedule,
+    lowered,
+    read,
+    sampled_decisions,
+)
 from cyclecast.space.rules import Im2col, Order, annotation_rules, sketch_rules
 from cyclecast.timing import TimingModel, timing_model
 
-__all__ = ["builder", "cost_model", "lower", "lowered_space", "read", "runner", "running_on", "space"]
+__all__ = [
+    "builder",
+    "cost_model",
+    "lower",
+    "lowered_space",
+    "read",
+    "runner",
+    "running_on",
+    "search_strategy",
+    "space",
+]
 
-MUTATORS: dict[Mutator, float] = {ResizeTile(): 0.2, RebindTiles(): 0.5, Replicate(): 0.3}
+MUTATORS: dict[Mutator, float] = {ResizeTile(): 0.1, RebindTiles(): 0.2, Replicate(): 0.1, RebindLevel(): 0.6}
 """The mutation rules and how often each is tried."""
 
 
@@ -64,6 +90,17 @@ def lowered_space(device: Device) -> Any:
     return _adapters.space(rules, MUTATORS, sampled_decisions, [partial(_lower_if_any, device)])
 
 
+def search_strategy(
+    device: Device, strategy: str | Strategy = "exhaustive", timing: str | TimingModel = "analytical"
+) -> Any:
+    """A MetaSchedule search strategy that runs one of ours on mappings, and has its best alone measured.
+
+    Functions without one integer contraction are passed over. Of a space that lowers its candidates it is the best that
+    can be lowered there, for which the exhaustive strategy looks again at mappings without windows and packed groups.
+    """
+    return _strategy.strategy(partial(_schedules, device, timing_model(timing), search_strategy_of(strategy)))
+
+
 def lower(module: IRModule, device: Device) -> IRModule:
     """Lower every decided function of a module; other functions stay as they are."""
     whole = module.clone()
@@ -72,6 +109,40 @@ def lower(module: IRModule, device: Device) -> IRModule:
             result = lowered(as_module(function), device)["main"]
             whole.update_func(variable, tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs))
     return whole
+
+
+def _schedules(
+    device: Device, model: TimingModel, strategy: Strategy, module: IRModule, trials: int, seed: int
+) -> Iterator[Any]:
+    """Schedules that the strategy found, the best first."""
+    found = [(function, contractions_in(function, "main")) for function in module.functions.values()]
+    if [len(contractions) for _, contractions in found] != [1]:
+        return
+    function, (contraction,) = found[0]
+    bits = device.bits
+    workload = replace(contraction.workload, input_bits=bits.activation, weight_bits=bits.weight)
+    kernel = Kernel(as_module(function), space(device), read)
+    problem = Problem(workload, device, model, trials, seed, kernel)
+    best, *others = _improving(problem, strategy)
+    yield decided_schedule(function, device, best[-1])
+    if isinstance(strategy, Exhaustive):  # the best may need a window or packed groups
+        others += _improving(problem, replace(strategy, im2col=True))
+    for *_, mapping in sorted(others, key=lambda ranked: ranked[:2]):
+        yield decided_schedule(function, device, mapping)
+
+
+def _improving(problem: Problem, strategy: Strategy) -> list[tuple[int, int, Mapping]]:
+    """Time, arrays and mapping of all that were better than those before, the best first; the default is the last."""
+
+    def ranked(mapping: Mapping) -> tuple[int, int, Mapping]:
+        return problem.model.time(mapping, problem.device).total.femtoseconds, mapping.arrays, mapping
+
+    best = [ranked(default_mapping(problem.workload, problem.device))]
+    for timed in follow(begin(strategy, problem), problem):
+        place = timed.least()
+        if place is not None and (found := ranked(timed.batch[place]))[:2] < best[0][:2]:
+            best.insert(0, found)
+    return best
 
 
 def _lower_if_any(device: Device, schedule: Any) -> None:

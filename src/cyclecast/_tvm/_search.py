@@ -15,7 +15,7 @@ from tvm.target import Target
 
 from cyclecast._tvm import _adapters
 
-CANDIDATES_AT_ONCE = 64
+CANDIDATES_AT_ONCE = 128
 """How many candidates MetaSchedule proposes at once."""
 _LOG = logging.getLogger("cyclecast.search")
 _TVM_LOG = logging.getLogger("tvm.s_tir.meta_schedule")

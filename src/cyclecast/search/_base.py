@@ -23,7 +23,7 @@ class Kernel:
     module: Any
     """The kernel before scheduling (a TVM `IRModule`)."""
     space: Any
-    """The space that the rules open (a MetaSchedule `SpaceGenerator`), unused so far."""
+    """The space that the rules open (a MetaSchedule `SpaceGenerator`), for one search."""
     read: Callable[[Any, Device], Mapping]
     """From a module of the space to its mapping."""
 

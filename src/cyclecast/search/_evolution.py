@@ -14,13 +14,15 @@ from cyclecast.timing import Timing, Timings
 
 MOST = 1_000_000
 """Candidates of a generation, and generations; more would not end."""
+SCHEDULES_FOR_A_TRIAL = 3
+"""Different schedules often are the same mapping, which is asked for once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evolution:
     """Generations of mutated candidates, ranked by the timing model; the best of each round are timed."""
 
-    population: int = 256
+    population: int = 512
     generations: int = 4
     random_share: float = 0.05
     """The share of timed candidates that are drawn at random instead."""
@@ -67,9 +69,18 @@ class EvolutionSearch:
             raise OptionError("evolution", "no kernel", "it works on schedules", "random, or exhaustive")
         self.problem, self.kernel = problem, problem.kernel
         self.timings: dict[Mapping, Timing | None] = {}
-        """Of all mappings that were asked for: the model is believed, inside the search and outside."""
+        """Of all mappings that were asked for."""
+        self.believed: dict[Mapping, Timing | Unfit] = {}
+        """Of all that the search has looked at: the same model is believed inside and outside."""
         self.asked: list[Mapping] = []
-        self.loop = Loop(problem.kernel.module, problem.kernel.space, strategy, self, problem.trials, problem.seed)
+        self.loop = Loop(
+            problem.kernel.module,
+            problem.kernel.space,
+            strategy,
+            self,
+            SCHEDULES_FOR_A_TRIAL * problem.trials,
+            problem.seed,
+        )
 
     def ask(self, most: int) -> Sequence[Mapping]:
         """The next new mappings; those of schedules that were proposed before under another name are not repeated."""
@@ -100,10 +111,12 @@ class EvolutionSearch:
     def _timing(self, mapping: Mapping | Unfit) -> Timing | Unfit:
         if isinstance(mapping, Unfit):
             return mapping
-        try:
-            return self.timings.get(mapping) or self.problem.model.time(mapping, self.problem.device)
-        except CyclecastError as error:
-            return Unfit(str(error))
+        if mapping not in self.believed:
+            try:
+                self.believed[mapping] = self.problem.model.time(mapping, self.problem.device)
+            except CyclecastError as error:
+                self.believed[mapping] = Unfit(str(error))
+        return self.believed[mapping]
 
     def _mapping(self, module: Any) -> Mapping | Unfit:
         """What the device makes of a schedule, if it can hold it."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cyclecast.decisions import default_mapping
-from cyclecast.enumeration import Inner, Numbers, Tilings, divides, forms, inner, is_least, sketches, tilings
+from cyclecast.enumeration import Inner, Numbers, Tilings, divides, forms, inner, is_least, sketches, tilings, unported
 from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
@@ -110,7 +110,7 @@ class ExhaustiveSearch:
 
     def __init__(self, problem: Problem, plan: Exhaustive) -> None:
         self.problem, self.plan = problem, plan
-        self.floor = _Floor(problem)
+        self.floor, self.unported = _Floor(problem), _Floor(replace(problem, device=unported(problem.device)))
         self.timed, self.complete = 0, False
         self.times: list[int] = []
         """The two shortest different times so far [fs]."""
@@ -130,8 +130,9 @@ class ExhaustiveSearch:
         return self.times[0] if self.times else NEVER
 
     def _spent(self) -> bool:
-        alone = self.floor.many is None
-        return self.timed >= self.plan.most or (alone and self.timed + self.floor.calls >= self.plan.calls)
+        if self.floor.many is not None:
+            return self.timed >= self.plan.most
+        return self.timed + self.floor.calls + self.unported.calls >= self.plan.calls
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """Times that prune what follows."""
@@ -184,11 +185,12 @@ class ExhaustiveSearch:
     def _by_bound(self, cut: Tilings) -> Iterator[tuple[Tilings, int]]:
         """Tilings that may be better than the best so far, in blocks that grow, with the least bound of each.
 
-        All their work is as short as if it were spread over all arrays evenly, and all weights had their turn at once.
+        All their work is as short as if it were spread over all arrays evenly, all weights had their turn at once, and
+        nothing limited what moves: steps of several passes may move less than as many steps of one.
         """
         ones = np.ones(len(cut), np.int64)
         steps = ceil_div(reduce(np.multiply, cut.tiles), self.problem.device.arrays)
-        lower = self.floor.times(cut, (ones, ones, ones), 0 * ones, steps)
+        lower = self.unported.times(cut, (ones, ones, ones), 0 * ones, steps)
         order, size = np.argsort(lower, kind="stable"), 16
         while len(order) and max(self.lower, lower[order[0]]) < self.best:
             block, order, size = order[:size], order[size:], min(4 * size, MOST_TILINGS)

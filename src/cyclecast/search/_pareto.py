@@ -23,10 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cyclecast.decisions import default_mapping
-from cyclecast.device import Device
 from cyclecast.dominance import Front, Values
 from cyclecast.energy import energies, energy, least_energies
-from cyclecast.enumeration import Numbers, Tilings, forms, inner, tilings
+from cyclecast.enumeration import Numbers, Tilings, forms, inner, tilings, unported
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping
@@ -99,7 +98,7 @@ class ParetoSearch:
     def __init__(self, problem: Problem, plan: Pareto) -> None:
         self.problem, self.plan = problem, plan
         self.many = getattr(problem.model, "times", None)
-        self.unported = _unported(problem.device)
+        self.unported = unported(problem.device)
         self.front = Front()
         self.looked = self.timed = 0
         self.complete = False
@@ -330,14 +329,6 @@ class ParetoSearch:
                 rows = np.vstack([same, nodes.stationary[place], nodes.turns[:, place], levels])
                 fresh = np.logical_and.reduce([(rows != other[:, place]).any(axis=0) for other in seen])
                 yield self._uncovered(nodes, place[fresh], rows[:, fresh])
-
-
-def _unported(device: Device) -> Device:
-    """The device without limits on what moves: where inputs are stationary, steps in a row may move nothing."""
-    ports: dict[str, Any] = {"input_bandwidth": None, "output_bandwidth": None}
-    inner_ports = ports | {"merge_bandwidth": None, "shared_port": False}
-    levels = tuple(level.model_copy(update=inner_ports) for level in device.levels)
-    return device.model_copy(update=ports | {"levels": levels})
 
 
 def _turns(tiles: int, most: int) -> Numbers:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cyclecast.decisions import choices, grant
+from cyclecast.decisions import INPUT_STATIONARY, PACK, WINDOWS, choices, grant, odds
 from cyclecast.enumeration import sketches
 from cyclecast.errors import FitError
 from cyclecast.mapping import Mapping, require_fit
@@ -31,7 +31,9 @@ class RandomSearch:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.offers = choices(problem.workload, problem.device)
+        self.offers = dict(choices(problem.workload, problem.device, (WINDOWS, PACK)))
+        if problem.device.array.write.during_inference:
+            self.offers[INPUT_STATIONARY] = (0, 1)
         self.random = random.Random(problem.seed)
         self.asked: set[Mapping] = set()
         self.draws = 0
@@ -56,7 +58,10 @@ class RandomSearch:
         return Outcome("random", sketches=sketches(self.problem.workload, self.problem.device))
 
     def _drawn(self) -> dict[str, int]:
-        return {name: self.random.choices(values, values)[0] for name, values in self.offers.items()}
+        device = self.problem.device
+        return {
+            name: self.random.choices(values, odds(name, values, device))[0] for name, values in self.offers.items()
+        }
 
     def _fits(self, mapping: Mapping) -> bool:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cyclecast._tvm._block import contraction_of
-from cyclecast.decisions import choices
+from cyclecast.decisions import choices, odds
 from cyclecast.device import Device
 from cyclecast.space._marks import SKETCH, mark
 from cyclecast.space._read import on_device
@@ -34,11 +34,12 @@ def extended(schedule: Any, block: Any, sketch: str) -> Any:
     return copy
 
 
-def sample(schedule: Any, block: Any, decision: str, values: Sequence[int]) -> None:
-    """Annotate the block with a decision that is sampled, larger values more likely, or with its only value."""
+def sample(schedule: Any, block: Any, device: Device, decision: str, values: Sequence[int]) -> None:
+    """Annotate the block with a decision that is sampled, or with its only value."""
     value: Any = values[0]
     if len(values) > 1:
-        value = schedule.sample_categorical(list(values), [value / sum(values) for value in values])
+        weights = odds(decision, values, device)
+        value = schedule.sample_categorical(list(values), [weight / sum(weights) for weight in weights])
     schedule.annotate(block, mark(decision), value)
 
 
@@ -53,4 +54,4 @@ def sample_those_ending(schedule: Any, block: Any, device: Device, ends: tuple[s
     sketches = sketches_of(schedule, block)
     for decision, values in choices(workload, device, sketches).items():
         if decision.endswith(ends) and (len(values) > 1 or len(sketches) > 1):
-            sample(schedule, block, decision, values)
+            sample(schedule, block, device, decision, values)

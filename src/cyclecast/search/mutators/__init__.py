@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cyclecast.search.mutators._base import Choices, Mutator, change_one
+from cyclecast.search.mutators._level import RebindLevel
 from cyclecast.search.mutators._rebind import RebindTiles
 from cyclecast.search.mutators._replicate import Replicate
 from cyclecast.search.mutators._resize import ResizeTile
 
-__all__ = ["Choices", "Mutator", "RebindTiles", "Replicate", "ResizeTile", "change_one"]
+__all__ = ["Choices", "Mutator", "RebindLevel", "RebindTiles", "Replicate", "ResizeTile", "change_one"]

@@ -26,5 +26,5 @@ class Pack:
             return [schedule]
         packing = extended(schedule, block, PACK)
         sizes = choices(workload, self.device, sketches_of(packing, block))[PACKED]
-        sample(packing, block, PACKED, sizes)
+        sample(packing, block, self.device, PACKED, sizes)
         return [schedule, packing]

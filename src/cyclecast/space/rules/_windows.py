@@ -27,5 +27,5 @@ class Windows:
             return [schedule]
         with_windows = extended(schedule, block, WINDOWS)
         for decision, sizes in windows.items():
-            sample(with_windows, block, decision, sizes)
+            sample(with_windows, block, self.device, decision, sizes)
         return [schedule, with_windows]
