@@ -1,0 +1,65 @@
+"""A search that needs no schedules, where MetaSchedule wants a strategy that proposes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tvm.ir.utils import derived_object
+from tvm.s_tir import meta_schedule as ms
+
+Choose = Callable[[Any, int, int], Iterator[Any]]
+"""From a module, a number of trials and a seed to schedules, the best first."""
+
+
+@derived_object
+class _Best(ms.search_strategy.PySearchStrategy):  # type: ignore[misc] # TVM is untyped
+    """Proposes one schedule: the best of those that the space's postprocessors accept."""
+
+    def __init__(self, choose: Choose) -> None:
+        super().__init__()
+        self.choose = choose
+        self.trials = 0
+
+    def _initialize_with_tune_context(self, context: Any) -> None:
+        """Keeps what is needed of the context, which itself keeps the strategy."""
+        space = context.space_generator
+        self.module, self.seed = context.mod, int(context.rand_state)
+        self.postprocessors = list(space.postprocs or ()) if space else []
+
+    def pre_tuning(
+        self, max_trials: int, num_trials_per_iter: int, design_spaces: Any, database: Any, cost_model: Any
+    ) -> None:
+        self.trials = int(max_trials)
+
+    def post_tuning(self) -> None:
+        self.trials = 0
+
+    def generate_measure_candidates(self) -> list[Any] | None:
+        if not self.trials:
+            return None
+        trials, self.trials = self.trials, 0
+        for schedule in self.choose(self.module, trials, self.seed):
+            if self._accepts(schedule):
+                arguments = ms.arg_info.ArgInfo.from_entry_func(schedule.mod, remove_preproc=True)
+                return [ms.MeasureCandidate(schedule, arguments)]
+        return None
+
+    def notify_runner_results(self, measure_candidates: list[Any], results: list[Any]) -> None:
+        return
+
+    def clone(self) -> Any:
+        return _Best(self.choose)
+
+    def _accepts(self, schedule: Any) -> bool:
+        """Whether all postprocessors have changed the schedule; those in Python raise where they cannot."""
+        schedule.enter_postproc()
+        try:
+            return all(change.apply(schedule) for change in self.postprocessors)
+        except (RuntimeError, ValueError):
+            return False
+
+
+def strategy(choose: Choose) -> Any:
+    """A MetaSchedule search strategy that has one schedule measured: the first of these that the space accepts."""
+    return _Best(choose)
