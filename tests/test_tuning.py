@@ -124,7 +124,7 @@ def test_no_result_is_worse_than_the_estimate(device: Device, timing: str, strat
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_no_result_beats_the_best_of_all_decisions(strategy: str) -> None:
     """6,144 combinations or more of each workload, which mean some hundred mappings, timed at once."""
-    for entry in tune(small(), TINY, trials=64, strategy=strategy).workloads:
+    for entry in tune(small(), TINY, trials=256, strategy=strategy).workloads:
         offers = choices(entry.member.workload, TINY)
         combinations = (dict(zip(offers, values, strict=True)) for values in product(*offers.values()))
         every = Mappings.of(list({grant(entry.member.workload, TINY, asked) for asked in combinations}))

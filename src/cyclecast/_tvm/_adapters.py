@@ -22,6 +22,7 @@ _FAILED = 1e10
 """The time that MetaSchedule records for a candidate that failed; seconds."""
 _SHARPNESS = 50
 """The power of a score: how much more a shorter candidate is preferred as a parent; the ranking stays the same."""
+_LEAST_SCORE = 1e-300
 _SHORTEST = 1e-15
 """A model may answer no time at all, which has no inverse; seconds."""
 
@@ -103,7 +104,7 @@ class _CostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         answers = self.runner.run([candidate.sch.mod for candidate in candidates])
         seconds = np.array([_FAILED if hasattr(a, "reason") else a.total.seconds for a in answers], dtype="float64")
         seconds = np.maximum(seconds, _SHORTEST)
-        return (seconds.min(initial=_FAILED) / seconds) ** _SHARPNESS
+        return np.maximum((seconds.min(initial=_FAILED) / seconds) ** _SHARPNESS, _LEAST_SCORE)
 
 
 @derived_object
