@@ -10,7 +10,7 @@ def main() -> None:
     device = cc.Device.load("isaac")
     network = cc.load(model_file(), shapes={INPUT: SHAPE})
     guess = cc.estimate(network, device)
-    tuned = cc.tune(network, device, trials=32, strategy="evolution:population=32", seed=0)
+    tuned = cc.tune(network, device)
     print(f"{network.name}: {guess.total} without search, {tuned.total} tuned")
     slowest = max(tuned.workloads, key=lambda entry: entry.timing.total)
     print(f"slowest: {slowest.member.workload.name}, {slowest.timing.cycles} cycles, {slowest.timing.bound} bound")

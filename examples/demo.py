@@ -22,7 +22,7 @@ def main() -> None:
     model.write_bytes(model_file().read_bytes())
     np.savez(OUT / "line.npz", **{INPUT: line_of_text()})
     shape = f"{INPUT}={','.join(str(extent) for extent in SHAPE)}"
-    search = ("--strategy", "evolution:population=64", "--out", str(OUT))
+    search = ("--explain-search", "--out", str(OUT))
     cyclecast("tune", str(model), "--device", "isaac", "--timing", "analytical", "--shape", shape, *search)
     cyclecast("verify", str(OUT), str(model), "--inputs", str(OUT / "line.npz"), "--shape", shape)
     cyclecast("verify", str(OUT), str(model), "--shape", shape)
