@@ -159,7 +159,7 @@ INTRODUCTION = """# Proven optima of whole networks
 Cycles on `isaac` (224x224 images, one at a time, the analytical model), one operator after another; written by
 `python bench/networks.py --docs`. *default* is the mapping without any search; *perfect* the best of those whose sizes
 and factors divide what they cut, of every sketch; *im2col* the best without windows, packed groups and stationary
-inputs; *best* the best of all. All four but the first are proven: no legal mapping of that space is shorter. Every
+inputs; *best* the best of all. All but the first are proven: no legal mapping of that space is shorter. Every
 winner was lowered, read back as the same mapping, and timed the same.
 """
 
