@@ -53,7 +53,6 @@ def candidates() -> dict[str, dict[str, float]]:
     from tvm.s_tir.meta_schedule.search_strategy import ReplayTrace
 
     from cyclecast import Device
-    from cyclecast._tvm._search import Loop
     from cyclecast.decisions import default_mapping
     from cyclecast.frontend import load
     from cyclecast.mappings import Mappings
@@ -70,24 +69,10 @@ def candidates() -> dict[str, dict[str, float]]:
     mapping = default_mapping(member.workload, device)
     decided = decided_schedule(function, device, mapping).mod
     materialised = lowered(decided, device)
-    asked = 0
-
-    class Counting:
-        def run(self, modules: Any) -> Any:
-            nonlocal asked
-            asked += len(modules)
-            return TimingRunner(device, model, read).run(modules)
+    runner = TimingRunner(device, model, read)
 
     def searching(opened: Any, strategy: Any, trials: int) -> Callable[[], int]:
-        def run() -> int:
-            nonlocal asked
-            asked = 0
-            loop = Loop(as_module(function), opened(device), strategy, Counting(), trials, 1)
-            while loop.ask():
-                loop.tell()
-            return asked
-
-        return run
+        return lambda: _proposed(as_module(function), opened(device), strategy, runner, trials)
 
     many = Mappings.of(_random_mappings(member.workload, device, 16_000))
 
@@ -109,6 +94,24 @@ def candidates() -> dict[str, dict[str, float]]:
     rates = {name: _rate(stage) for name, stage in stages.items()}
     base = rates["MetaSchedule, random, decisions only"]
     return {name: {"per second": rate, "ratio": rate / base} for name, rate in rates.items()}
+
+
+def _proposed(module: Any, space: Any, strategy: Any, runner: Any, trials: int) -> int:
+    """The candidates that MetaSchedule's loop has timed: in its search, and of what it proposed."""
+    from cyclecast._tvm._search import Loop
+
+    class Counting:
+        timed = 0
+
+        def run(self, modules: Any) -> Any:
+            self.timed += len(modules)
+            return runner.run(modules)
+
+    counting = Counting()
+    loop = Loop(module, space, strategy, counting, trials, 1)
+    while loop.ask():
+        loop.tell()
+    return counting.timed
 
 
 def _covered(workload: Any, device: Any, model: Any) -> int:

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from cyclecast.database import FORMAT, Answer, Database, Question, Record
 from cyclecast.decisions import grant
 from cyclecast.device import Device
+from cyclecast.enumeration import Sketch
 from cyclecast.errors import DatabaseError
 from cyclecast.mapping import Mapping
-from cyclecast.outcome import Certificate, Choice, Outcome, Sketch
+from cyclecast.outcome import Certificate, Choice, Outcome
 from cyclecast.timing import Analytical
 from cyclecast.units import Energy, Time
 from strategies import mappings, matrix_vector

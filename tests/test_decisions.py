@@ -113,8 +113,8 @@ def test_what_is_opened_offers_windows_and_packs_that_can_be_had(data: st.DataOb
 def test_opened_sizes_cut_windows_evenly_and_leave_room_for_two_groups() -> None:
     # a 3x3 kernel on 8x8 images: windows of 2 meet 4x3 values, of 3 5x3 and so on
     slides = (Slide("y", "ky", 6, 3), Slide("x", "kx", 6, 3))
-    axes = (("g", 20, Kind.GROUP), ("y", 6, Kind.PIXEL), ("x", 6, Kind.PIXEL))
-    axes += (("ky", 3, Kind.REDUCTION), ("kx", 3, Kind.REDUCTION), ("f", 2, Kind.FILTER))
+    axes = [("g", 20, Kind.GROUP), ("y", 6, Kind.PIXEL), ("x", 6, Kind.PIXEL)]
+    axes += [("ky", 3, Kind.REDUCTION), ("kx", 3, Kind.REDUCTION), ("f", 2, Kind.FILTER)]
     workload = Workload("slid", tuple(Axis(*axis) for axis in axes), slides=slides)
     offers = choices(workload, ISAAC, (WINDOWS, PACK))
     assert offers["window.y"] == offers["window.x"] == (1, 2, 3, 6)

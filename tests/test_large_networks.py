@@ -14,6 +14,7 @@ from cyclecast.timing import Analytical
 from cyclecast.tuning import estimate, tune
 from kernels import Kernel, conv, depthwise, network
 from large_networks import LARGE_NETWORKS
+from strategies import unlimited
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 
@@ -39,8 +40,11 @@ def test_mobilenet_v2(tmp_path: Path) -> None:
     assert any(entry.mapping.packed > 1 for entry in tuned.workloads)
 
 
-WIDE = Device.load("tiny").vary_all(
-    {"array.rows": 512, "array.active_rows": 512, "array.cols": 2048, "array.adc_bits": 20, "levels.pe.count": 1}
+WIDE = unlimited(
+    Device.load("tiny").vary_all(
+        {"array.rows": 512, "array.active_rows": 512, "array.cols": 2048, "array.adc_bits": 20, "array.adcs": 2048}
+        | {f"levels.{level}.count": 1 for level in ("pe", "cu", "array")}
+    )
 )
 """512 x 512 weights of 4 columns each, as in VW-SDK."""
 

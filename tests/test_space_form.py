@@ -174,7 +174,7 @@ def test_what_was_written_out_is_checked() -> None:
     text = as_module(lowered_function(kernel.function, grant(kernel.workload, TINY, asked))).script()
     for packed, window, error in ((3, "[]", ScheduleError), (1, "[]", MappingError), (2, "[2, 2]", MappingError)):
         form = f'{{\\"packed\\": {packed}, \\"window\\": {window}}}'
-        changed, times = re.subn(r"\{\\\"packed\\\": 2, \\\"window\\\": \[\]\}", lambda _, form=form: form, text)
+        changed, times = re.subn(r"\{\\\"packed\\\": 2, \\\"window\\\": \[\]\}", form.replace("\\", r"\\"), text)
         assert times == 1
         with pytest.raises(error):
             read(from_source(changed), TINY)

@@ -120,6 +120,17 @@ class Mappings(Tiled):
             bool(self.input_stationary[position]),
         )
 
+    def without(self, mapping: Mapping) -> Mappings:
+        """All but this one."""
+        window = mapping.window or (1,) * len(self.window)
+        same = [numbers == size for numbers, size in zip(self.window, window, strict=True)]
+        same += [getattr(self, name) == getattr(mapping, name) for name in ("word_lines", "filters", "packed")]
+        same.append(self.input_stationary == mapping.input_stationary)
+        for many, one in zip(self.levels, mapping.levels, strict=True):
+            same += [many.factors.along(axis) == one.factors.along(axis) for axis in TILE_AXES]
+        others = ~np.logical_and.reduce(same)
+        return self if others.all() else self._each(lambda numbers: numbers[others])
+
     def unlimited(self) -> Mappings:
         """The same as Python integers, which never overflow: exact where 64 bits are too few, and slow."""
         return self._each(lambda numbers: numbers.astype(object))

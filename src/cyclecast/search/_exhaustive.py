@@ -111,6 +111,7 @@ class ExhaustiveSearch:
     def __init__(self, problem: Problem, plan: Exhaustive) -> None:
         self.problem, self.plan = problem, plan
         self.floor, self.unported = _Floor(problem), _Floor(replace(problem, device=unported(problem.device)))
+        self.first = default_mapping(problem.workload, problem.device)
         self.timed, self.complete = 0, False
         self.times: list[int] = []
         """The two shortest different times so far [fs]."""
@@ -120,9 +121,13 @@ class ExhaustiveSearch:
 
     def ask(self, most: int) -> Mappings | Sequence[Mapping]:
         """The next chunk, of at most 65,536 mappings whatever is asked for less."""
-        if self._spent():
-            return []
-        return next(self.batches, [])
+        while not self._spent():
+            batch = next(self.batches, [])
+            if not isinstance(batch, Mappings) or self.plan.perfect:
+                return batch
+            if len(batch := batch.without(self.first)):
+                return batch
+        return []
 
     @property
     def best(self) -> int:
@@ -167,13 +172,14 @@ class ExhaustiveSearch:
     def _batches(self) -> Iterator[Mappings | Sequence[Mapping]]:
         """Chunks, best nodes first; told times in between make the rest shorter."""
         workload, device = self.problem.workload, self.problem.device
-        first = default_mapping(workload, device)
+        first = self.first
         if not self.plan.perfect:
             yield [first]
         stated = getattr(self.problem.model, "bounds", None)
         self.lower = stated(first, device).lower.femtoseconds if stated else 0
         known = forms(workload, device)
-        for some, lower in self._by_bound(known[:1] if self.plan.im2col else known):
+        plain = np.logical_and.reduce([known.packed == 1, *(sizes == 1 for sizes in known.window)])
+        for some, lower in self._by_bound(known[np.flatnonzero(plain)] if self.plan.im2col else known):
             self.lower = max(self.lower, lower)
             for place in range(len(some)):
                 for block, _ in self._by_bound(tilings(workload, device, some[place : place + 1], self.plan.perfect)):
