@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from math import prod
 from time import sleep
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -200,5 +201,6 @@ def test_a_slow_model_is_declined() -> None:
 
 @pytest.mark.parametrize("field", ["most", "calls"])
 def test_nothing_to_time_is_an_error(field: str) -> None:
+    said: dict[str, Any] = {field: 0}
     with pytest.raises(OptionError, match=f"{field}=0"):
-        replace(Exhaustive(), **{field: 0})
+        replace(Exhaustive(), **said)

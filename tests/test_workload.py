@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -91,8 +92,9 @@ def test_an_axis_has_at_least_one_value(extent: int) -> None:
 @pytest.mark.parametrize("bits", [0, 33])
 @pytest.mark.parametrize("field", ["input_bits", "weight_bits"])
 def test_values_have_1_to_32_bits(field: str, bits: int) -> None:
+    said: dict[str, Any] = {field: bits}
     with pytest.raises(MappingError, match=f"^workload dot: {bits}-bit values, 1 to 32 bits are possible$"):
-        replace(DOT, **{field: bits})
+        replace(DOT, **said)
 
 
 @pytest.mark.parametrize("bits", [1, 32])
