@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclecast.device import Device
-from cyclecast.enumeration import combinations, forms, inner, sketches, smallest_sizes, tilings, windows
+from cyclecast.enumeration import (
+    combinations,
+    count_combinations,
+    forms,
+    inner,
+    sketches,
+    smallest_sizes,
+    tilings,
+    windows,
+)
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES
 from cyclecast.workload import Axis, Kind, Slide, Workload
@@ -43,6 +52,7 @@ def test_the_smallest_size_for_every_number_of_tiles(extent: int, most: int) -> 
 def test_combinations_are_all_that_a_level_can_hold(count: int) -> None:
     held = [of for of in product(range(1, count + 1), repeat=len(TILE_AXES)) if prod(of) <= count]
     assert sorted(map(tuple, combinations(count).tolist())) == sorted(held)
+    assert count_combinations(count) == len(held)
 
 
 @given(st.tuples(*4 * [st.integers(1, 30)]))

@@ -19,7 +19,7 @@ from cyclecast.enumeration import windows
 from cyclecast.errors import FitError, OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, require_fit
-from cyclecast.search import Exhaustive
+from cyclecast.search import Exhaustive, begin
 from cyclecast.search._base import Outcome, Problem
 from cyclecast.timing import Analytical, Timing, TimingModel
 from cyclecast.workload import Axis, Kind, Slide, Workload
@@ -197,6 +197,16 @@ def test_a_slow_model_is_declined() -> None:
 
     assert "too long" in Exhaustive().declines(Problem(CONVOLUTION, TINY, Slow(), 1, 0))
     assert Exhaustive().declines(Problem(CONVOLUTION, TINY, Analytical(), 1, 0)) == ""
+
+
+def test_a_device_of_too_many_ways_is_declined() -> None:
+    wide = TINY.vary_all({"levels.cu.count": 1_000_000})
+    problem = Problem(CONVOLUTION, wide, Analytical(), 4, 0)
+    assert Exhaustive().declines(problem).endswith("ways, too many to look at all")
+    found = begin(Exhaustive(), problem)
+    assert len(found.ask(4)) == 4
+    assert found.outcome().strategy == "random"
+    assert "too many" in found.outcome().note
 
 
 @pytest.mark.parametrize("field", ["most", "calls"])

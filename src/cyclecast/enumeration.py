@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import product
+from functools import cache, partial
+from itertools import product, takewhile
 from math import prod
 from typing import Any, NamedTuple, Self
 
@@ -19,7 +19,7 @@ import numpy as np
 from cyclecast.device import Device
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Form
-from cyclecast.workload import Workload
+from cyclecast.workload import Slide, Workload
 
 Numbers = Any
 """A NumPy array of int64."""
@@ -27,14 +27,18 @@ Numbers = Any
 
 def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
     """The windows of which one channel and one filter fit in an array; () first, which is im2col."""
+    tall, wide = device.word_lines_per_array, device.filters_per_array
+    along = [(1, *takewhile(partial(_fits, slide, tall, wide), slide.windows)) for slide in workload.slides]
     found = []
-    for window in product(*((1, *slide.windows) for slide in workload.slides)):
+    for window in product(*along):
         met = prod(slide.elements(size) for slide, size in zip(workload.slides, window, strict=True))
-        taps = prod(slide.taps for slide in workload.slides)
-        fits = met <= device.word_lines_per_array and prod(window) <= device.filters_per_array
-        if prod(window) > 1 and fits and taps <= met:
+        if 1 < prod(window) <= wide and met <= tall:
             found.append(window)
     return [(), *found]
+
+
+def _fits(slide: Slide, tall: int, wide: int, size: int) -> bool:
+    return size <= wide and bool(slide.elements(size) <= tall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +140,9 @@ class Inner(NamedTuple):
     """Their products over the levels, for every axis."""
 
 
-def inner_size(device: Device) -> int:
-    """How many ways there are to use the inner levels."""
-    return prod(len(combinations(level.count)) for level in device.levels[1:])
+def inner_ways(device: Device) -> int:
+    """How many ways there are to use the levels inside the outermost one, at most."""
+    return prod(count_combinations(level.count) for level in device.levels[1:])
 
 
 def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inner:
@@ -191,6 +195,23 @@ def combinations(count: int) -> Numbers:
     return np.array(found, np.int64).reshape(-1, len(TILE_AXES))
 
 
+@cache
+def count_combinations(count: int, axes: int = len(TILE_AXES)) -> int:
+    """The number of rows of `combinations`: of so many factors, at least 1 each, with a product of at most `count`.
+
+    Factors that leave as much for the others are counted together, so that a million instances take a moment.
+    """
+    if axes == 1:
+        return count
+    total, factor = 0, 1
+    while factor <= count:
+        left = count // factor
+        last = count // left
+        total += (last - factor + 1) * count_combinations(left, axes - 1)
+        factor = last + 1
+    return total
+
+
 def sketches(workload: Workload, device: Device) -> tuple[Sketch, ...]:
     """For every set of rules: its name, its combinations of decisions, and how many of them the device can hold.
 
@@ -199,7 +220,7 @@ def sketches(workload: Workload, device: Device) -> tuple[Sketch, ...]:
     orders = 2 if device.array.write.during_inference else 1
     tall, wide = device.word_lines_per_array, device.filters_per_array
     factors = prod(level.count ** len(TILE_AXES) for level in device.levels)
-    held = prod(len(combinations(level.count)) for level in device.levels)
+    held = prod(count_combinations(level.count) for level in device.levels)
     found: dict[str, tuple[int, int]] = {}
     for window in windows(workload, device):
         form = Form(workload, window)

@@ -24,7 +24,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cyclecast.decisions import default_mapping
-from cyclecast.enumeration import Inner, Numbers, Tilings, divides, forms, inner, is_least, sketches, tilings, unported
+from cyclecast.enumeration import (
+    Inner,
+    Numbers,
+    Tilings,
+    divides,
+    forms,
+    inner,
+    inner_ways,
+    is_least,
+    sketches,
+    tilings,
+    unported,
+)
 from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
@@ -39,6 +51,8 @@ AT_ONCE = 1 << 16
 """Mappings in a chunk: what bounds memory."""
 NEVER = 2**200
 """Longer than any time [fs]."""
+MOST_WAYS = 2_000_000
+"""To use the inner levels: what the tables of a node may hold."""
 SLOW = 0.001
 """Seconds a mapping from which on a timing model is too slow for this."""
 MOST_TILINGS = 4096
@@ -67,7 +81,10 @@ class Exhaustive:
                 raise OptionError("exhaustive", value, "at least 1 mapping is timed", f"exhaustive:{name}=1000000")
 
     def declines(self, problem: Problem) -> str:
-        """Why another strategy is needed: the timing model is slow; empty if it is not."""
+        """Why another strategy is needed: the device is too wide or the timing model too slow; empty if neither."""
+        ways = inner_ways(problem.device)
+        if ways > MOST_WAYS:
+            return f"the inner levels can be used in {ways:.2g} ways, too many to look at all"
         if hasattr(problem.model, "times"):
             return ""
         mapping = default_mapping(problem.workload, problem.device)
