@@ -18,7 +18,7 @@ ROWS = [
     {"dominance", "errors", "exact", "plugins", "units"},
     {"device"},
     {"decisions", "enumeration", "mapping", "mappings", "workload"},
-    {"area", "energy", "outcome", "sensitivity", "stages", "timing", "work"},
+    {"area", "bounding", "energy", "outcome", "sensitivity", "stages", "timing", "work"},
     {"placement"},
     {"simulator"},
     {"_tvm", "database", "executable", "frontend", "runner", "search", "space"},

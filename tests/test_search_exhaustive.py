@@ -21,9 +21,9 @@ from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, require_fit
 from cyclecast.search import Exhaustive, begin
 from cyclecast.search._base import Outcome, Problem
-from cyclecast.timing import Analytical, Timing, TimingModel
+from cyclecast.timing import Analytical, Poster, Timing, TimingModel
 from cyclecast.workload import Axis, Kind, Slide, Workload
-from strategies import arrays, port_limits
+from strategies import arrays, matrix_vector, port_limits
 
 TINY = Device.load("tiny")
 CONVOLUTION = Workload(
@@ -214,3 +214,24 @@ def test_nothing_to_time_is_an_error(field: str) -> None:
     said: dict[str, Any] = {field: 0}
     with pytest.raises(OptionError, match=f"{field}=0"):
         replace(Exhaustive(), **said)
+
+
+def test_a_model_that_breaks_the_laws_is_declined_unless_its_own_bound_is_met() -> None:
+    """The poster's remainders: 2 groups of 5 values on word lines of 8 are faster in larger tiles."""
+    exact = Problem(matrix_vector(8, 2, pixels=6), TINY, Poster(), 1, 0)
+    assert Exhaustive().declines(exact) == ""
+    assert search(exact)[2].certificate is not None
+    loose = Problem(matrix_vector(5, 1, pixels=40, groups=2), TINY, Poster(), 1, 0)
+    assert "no bound can follow" in Exhaustive().declines(loose)
+
+
+def test_nothing_timed_proves_nothing() -> None:
+    class Refusing(Plain):
+        def time(self, mapping: Mapping, device: Device) -> Timing:
+            raise FitError("model", "everything")
+
+    running = Exhaustive().start(Problem(matrix_vector(5, 3), TINY, Refusing(), 1, 0))
+    while len(batch := running.ask(100)):
+        running.tell([None] * len(batch))
+    assert running.outcome().certificate is None
+    assert running.outcome().note == "no mapping was timed"

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from cyclecast.device import Device
+from cyclecast.device import Device, Level
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Form
+from cyclecast.units import Bandwidth
 from cyclecast.workload import Slide, Workload
 
 Numbers = Any
@@ -50,7 +51,7 @@ class Sketch:
     points: int
     """Combinations of decisions, legal or not."""
     legal: int
-    """Those that the device can hold."""
+    """Those that fit in the arrays and the levels; how many passes they take is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +165,20 @@ def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inne
     return Inner(factors, inside)
 
 
-def unported(device: Device) -> Device:
-    """The device without limits on what moves: where inputs are stationary, steps in a row may move nothing."""
-    ports: dict[str, Any] = {"input_bandwidth": None, "output_bandwidth": None}
-    inner_ports = ports | {"merge_bandwidth": None, "shared_port": False}
-    levels = tuple(level.model_copy(update=inner_ports) for level in device.levels)
-    return device.model_copy(update=ports | {"levels": levels})
+def unported(device: Device, limit: Bandwidth | None = None) -> Device:
+    """The device without limits on what moves: where inputs are stationary, steps in a row may move nothing.
+
+    For models that may look at a bandwidth that the device states, `limit` stands in its place.
+    """
+
+    def wide(port: Device | Level, names: Sequence[str]) -> dict[str, Any]:
+        return {name: limit if getattr(port, name) else None for name in names}
+
+    levels = tuple(level.model_copy(update=wide(level, (*PORTS, "merge_bandwidth"))) for level in device.levels)
+    return device.model_copy(update=wide(device, PORTS) | {"levels": levels})
+
+
+PORTS = ("input_bandwidth", "output_bandwidth")
 
 
 def divides(factor: Numbers, tiles: Numbers) -> Numbers:

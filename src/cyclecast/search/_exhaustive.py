@@ -15,14 +15,15 @@ turns, and never shorter than one array's share of the work alone.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial, reduce
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from cyclecast.bounding import AT_ONCE, Floor, factors_of, mappings_of
 from cyclecast.decisions import default_mapping
 from cyclecast.enumeration import (
     Inner,
@@ -39,16 +40,16 @@ from cyclecast.enumeration import (
 )
 from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.exact import ceil_div
-from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
-from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
+from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.mappings import Mappings
 from cyclecast.search._base import Certificate, Outcome, Problem
 from cyclecast.timing import Timing, Timings
-from cyclecast.units import Time
-from cyclecast.workload import Axis, Kind, Workload
+from cyclecast.units import Bandwidth, Time
 
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
-AT_ONCE = 1 << 16
-"""Mappings in a chunk: what bounds memory."""
+UNLIMITED = Bandwidth(10**30)
+LEAST_CHUNK = 4096
+"""What the smallest chunk costs, in mappings."""
 NEVER = 2**200
 """Longer than any time [fs]."""
 MOST_WAYS = 2_000_000
@@ -65,8 +66,11 @@ MOST_KINDS = 128
 class Exhaustive:
     """Every mapping of every sketch, timed or excluded by a bound."""
 
-    most: int = 100_000_000
-    """Mappings to time, at most; the certificate then says how far from the least time the best one can be."""
+    most: int = 20_000_000
+    """Mappings to time, at most; the certificate then says how far from the least time the best one can be.
+
+    A chunk of fewer than 4,096 counts as so many, so that the time is bounded too.
+    """
     im2col: bool = False
     """Only mappings without windows, packed groups and stationary inputs."""
     perfect: bool = False
@@ -88,7 +92,12 @@ class Exhaustive:
         if hasattr(problem.model, "times"):
             return ""
         mapping = default_mapping(problem.workload, problem.device)
-        seconds = min(_seconds(partial(problem.model.time, mapping, problem.device)) for _ in range(3))
+        try:
+            seconds = min(_seconds(partial(problem.model.time, mapping, problem.device)) for _ in range(3))
+        except CyclecastError:  # refuses this one
+            return ""
+        if not getattr(problem.model, "lawful", True) and not _is_least(problem, mapping):
+            return "the timing model may be faster with more work, which no bound can follow"
         if seconds < SLOW:
             return ""
         return f"the timing model takes {1000 * seconds:.2g} ms a mapping, too long to look at all"
@@ -96,6 +105,13 @@ class Exhaustive:
     def start(self, problem: Problem) -> ExhaustiveSearch:
         """Begin with the default mapping."""
         return ExhaustiveSearch(problem, self)
+
+
+def _is_least(problem: Problem, mapping: Mapping) -> bool:
+    """Whether the mapping is as short as the model itself says that any can be."""
+    stated = getattr(problem.model, "bounds", None)
+    total = problem.model.time(mapping, problem.device).total
+    return stated is not None and bool(total == stated(mapping, problem.device).lower)
 
 
 def _seconds(step: Callable[[], object]) -> float:
@@ -127,9 +143,13 @@ class ExhaustiveSearch:
 
     def __init__(self, problem: Problem, plan: Exhaustive) -> None:
         self.problem, self.plan = problem, plan
-        self.floor, self.unported = _Floor(problem), _Floor(replace(problem, device=unported(problem.device)))
+        alone = not hasattr(problem.model, "times")
+        free = unported(problem.device, UNLIMITED if alone else None)
+        self.floor, self.unported = (
+            Floor(problem.workload, of, problem.model, plan.calls) for of in (problem.device, free)
+        )
         self.first = default_mapping(problem.workload, problem.device)
-        self.timed, self.complete = 0, False
+        self.timed, self.looked, self.complete = 0, 0, False
         self.times: list[int] = []
         """The two shortest different times so far [fs]."""
         self.lower = 0
@@ -153,7 +173,7 @@ class ExhaustiveSearch:
 
     def _spent(self) -> bool:
         if self.floor.many is not None:
-            return self.timed >= self.plan.most
+            return self.looked >= self.plan.most
         return self.timed + self.floor.calls + self.unported.calls >= self.plan.calls
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
@@ -161,9 +181,11 @@ class ExhaustiveSearch:
         if isinstance(timings, Timings):
             totals = [int(time) for time in np.unique(timings.total)[:2]]
             self.timed += len(timings.total)
+            self.looked += max(len(timings.total), LEAST_CHUNK)
         else:
             totals = [timing.total.femtoseconds for timing in timings if timing]
             self.timed += len(timings)
+            self.looked += len(timings)
         self.times = sorted({*self.times, *totals})[:2]
 
     def outcome(self) -> Outcome:
@@ -171,20 +193,19 @@ class ExhaustiveSearch:
         found = sketches(self.problem.workload, self.problem.device)
         found = tuple(of for of in found if of.rules == "im2col" or not self.plan.im2col) * (not self.plan.perfect)
         legal = sum(sketch.legal for sketch in found)
-        best = self.best
-        note = "" if self.complete else f"stopped after {self.timed:,} mappings"
-        return Outcome(
-            "exhaustive",
-            note,
-            found,
-            Certificate(
-                covered=legal if self.complete else min(self.timed, legal),
-                timed=self.timed,
-                best=Time(best),
-                runner_up=Time(self.times[1]) if len(self.times) > 1 else None,
-                lower=Time(best if self.complete else min(best, self.lower)),
-            ),
+        if not self.times:
+            return Outcome("exhaustive", "no mapping was timed", found)
+        calls = self.floor.calls + self.unported.calls
+        asked = f" and {calls:,} bounds" if calls else ""
+        note = "" if self.complete else f"stopped after {self.timed:,} mappings{asked}"
+        proven = Certificate(
+            covered=legal if self.complete else min(self.timed, legal),
+            timed=self.timed,
+            best=Time(self.best),
+            runner_up=Time(self.times[1]) if len(self.times) > 1 else None,
+            lower=Time(self.best if self.complete else min(self.best, self.lower)),
         )
+        return Outcome("exhaustive", note, found, proven)
 
     def _batches(self) -> Iterator[Mappings | Sequence[Mapping]]:
         """Chunks, best nodes first; told times in between make the rest shorter."""
@@ -299,10 +320,12 @@ class ExhaustiveSearch:
                 some, pixel, steps = some[several], pixel[several], steps[several]
             if not len(some):
                 continue
-            outermost = _factors((*(factor[some] for factor in outer), pixel))
-            levels = [outermost, *(_factors(factor[some] for factor in level) for level in ways.factors)]
+            outermost = factors_of((*(factor[some] for factor in outer), pixel))
+            levels = [outermost, *(factors_of(factor[some] for factor in level) for level in ways.factors)]
             ones = np.ones(len(some), np.int64)
-            yield _mappings(self.problem, one, levels, (*node.passes, steps), node.stationary, ones)
+            yield mappings_of(
+                self.problem.workload, self.problem.device, one, levels, (*node.passes, steps), node.stationary, ones
+            )
 
     def _most_steps(self, one: Tilings, node: _Nodes, most: int) -> int:
         """The most steps of which the bound of the node is below the best time so far."""
@@ -322,10 +345,6 @@ def _held(cut: Tilings, nodes: _Nodes) -> Numbers:
     return reduce(np.multiply, (ceil_div(tiles[axis], nodes.passes[axis]) for axis in range(PIXEL)))
 
 
-def _factors(along: Iterable[Numbers]) -> ManyFactors:
-    return ManyFactors(**dict(zip(TILE_AXES, along, strict=True)))
-
-
 def _several_passes(cut: Tilings, place: int, orders: int) -> Iterator[Numbers]:
     """All passes of one tiling but the single one, weight-stationary and, of two orders, input-stationary."""
     turns = [np.unique(ceil_div(int(count[place]), np.arange(1, int(count[place]) + 1))) for count in cut.tiles[:PIXEL]]
@@ -338,68 +357,3 @@ def _several_passes(cut: Tilings, place: int, orders: int) -> Iterator[Numbers]:
 def _kind(places: Numbers, passes: list[Numbers], stationary: int) -> Numbers:
     """Nodes of one order as rows of an array: tilings, passes, order."""
     return np.stack([places, *passes, np.full_like(places, stationary)])
-
-
-def _mappings(
-    problem: Problem, cut: Tilings, levels: Sequence[ManyFactors], temporal: Any, stationary: Numbers, ones: Numbers
-) -> Mappings:
-    """Mappings with arrays of the length of `ones`."""
-    names = (level.name for level in problem.device.levels)
-    return Mappings(
-        problem.workload,
-        cut.word_lines * ones,
-        cut.filters * ones,
-        tuple(ManyLevelFactors(name, factors) for name, factors in zip(names, levels, strict=True)),
-        ManyFactors(*(turns * ones for turns in temporal)),
-        cut.packed * ones,
-        tuple(sizes * ones for sizes in cut.window),
-        stationary * ones,
-    )
-
-
-class _Floor:
-    """Lower bounds by the timing model itself: an array alone, with so many turns."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.many = getattr(problem.model, "times", None)
-        self.calls = 0
-        """Of a model that times one mapping at a time."""
-
-    def times(self, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, held: Any = 1) -> Numbers:
-        """For each tiling with its passes and steps along the pixels: no mapping with as many is shorter [fs].
-
-        So many arrays are `held` at a time by one copy of the weights, at least.
-        """
-        if self.many is None:
-            turns = np.stack([*passes, steps]).T.tolist()
-            found = [self._alone(cut, place, turns[place], bool(stationary[place])) for place in range(len(cut))]
-            return np.array(found)
-        totals = []
-        for first in range(0, len(cut), AT_ONCE):
-            some = slice(first, first + AT_ONCE)
-            ones = np.ones(len(steps[some]), np.int64)
-            alone = [ManyFactors(ones, ones, ones, ones)] * len(self.problem.device.levels)
-            turns = [numbers[some] for numbers in (*passes, steps)]
-            relaxed = _mappings(self.problem, cut[some], alone, turns, stationary[some], ones)
-            relaxed.use(held[some] if isinstance(held, np.ndarray) else held * ones)
-            totals.append(self.many(relaxed, self.problem.device).total)
-        return np.concatenate(totals) if totals else np.zeros(0, np.int64)
-
-    def _alone(self, cut: Tilings, place: int, turns: list[int], stationary: bool) -> int:
-        """The time of a workload that is one array's share: full tiles, but the last of several along an axis."""
-        whole = self.problem.workload
-        tile = [int(sizes[place]) for sizes in (cut.packed, cut.word_lines, cut.filters)]
-        extents = [size if count == 1 else size * (count - 1) + 1 for size, count in zip(tile, turns, strict=False)]
-        kinds = zip((Kind.GROUP, Kind.REDUCTION, Kind.FILTER, Kind.PIXEL), (*extents, turns[PIXEL]), strict=True)
-        axes = tuple(Axis(kind.value, extent, kind) for kind, extent in kinds)
-        workload = Workload(whole.name, axes, whole.input_bits, whole.weight_bits)
-        levels = tuple(LevelFactors(level.name, Factors()) for level in self.problem.device.levels)
-        mapping = Mapping(
-            workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), stationary and turns[PIXEL] > 1
-        )
-        self.calls += 1
-        try:
-            return self.problem.model.time(mapping, self.problem.device).total.femtoseconds
-        except CyclecastError:  # a mapping that the model refuses bounds nothing
-            return 0

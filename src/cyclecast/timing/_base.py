@@ -98,6 +98,11 @@ class Bounds:
 class TimingModel(Protocol):
     """Predicts time from a mapping: pure, positive, and never shorter for more work.
 
+    More work is a larger tile, another instance at work, or another turn: with any of these alone, the time is no
+    shorter. Nor is it shorter than one array's share of the work alone; and on a device without limits on what moves,
+    p passes of s steps are never shorter than one pass of p x s steps. A model for which that is not so says
+    `lawful = False`, and is not searched exhaustively.
+
     One that knows less than the whole device may say `bounds(mapping, device) -> Bounds` of its own.
     """
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from typing import ClassVar
 
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
@@ -56,6 +57,9 @@ def total_cycles(*, batches: int, feature_map_bits: int, dac_bits: int, fill: in
 @dataclass(frozen=True, slots=True)
 class Poster:
     """The poster's timing model. It sees the tile sizes of a mapping and nothing else of it."""
+
+    lawful: ClassVar[bool] = False
+    """Larger tiles are faster even where there are as many of them: remainders are shared fractionally (A10)."""
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """One batch after another on one PE; the innermost two levels are its CUs and their arrays."""
