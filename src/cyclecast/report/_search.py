@@ -14,8 +14,8 @@ from cyclecast.report._text import short_energy, short_time
 from cyclecast.units import Energy, Time
 
 LEGEND = (
-    "points: combinations of decisions | legal: the share that fits in arrays and levels | next: the shortest longer time "
-    "met\ntimed: bounds show that no other is better | gap: of the best time above the lower bound, 0 % is a proof"
+    "points: combinations of decisions | legal: the share that fits in arrays and levels | next: the shortest longer "
+    "time met\ntimed: bounds show that no other is better | gap: of the best time above the lower bound, 0 % is a proof"
 )
 
 
