@@ -25,7 +25,7 @@ import numpy as np
 from cyclecast.decisions import default_mapping
 from cyclecast.dominance import Front, Values
 from cyclecast.energy import energies, energy, least_energies
-from cyclecast.enumeration import Numbers, Tilings, forms, inner, tilings, unported
+from cyclecast.enumeration import Numbers, Tilings, forms, inner, sketches, tilings, unported
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping
@@ -137,7 +137,8 @@ class ParetoSearch:
     def outcome(self) -> Outcome:
         """The front of what was looked at, or of everything once there is nothing left to ask for."""
         found = f"the front of {self.timed:,} mappings that were timed, not of all" if not self.complete else ""
-        return Outcome("pareto", found or "the front of all mappings", front=tuple(self._choices()))
+        space = sketches(self.problem.workload, self.problem.device)
+        return Outcome("pareto", found or "the front of all mappings", space, front=tuple(self._choices()))
 
     def _choices(self) -> Iterator[Choice]:
         if not len(self.front.values.time):
