@@ -14,8 +14,7 @@ from cyclecast.device import Device
 from cyclecast.enumeration import windows
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Factors, Form, LevelFactors, Mapping
-from cyclecast.search import Exhaustive
-from cyclecast.search._base import Problem
+from cyclecast.search import Exhaustive, Problem, follow
 from cyclecast.timing import Analytical
 from cyclecast.workload import Axis, Kind, Slide, Workload
 
@@ -101,10 +100,10 @@ def cycles(mapping: Mapping) -> int:
 
 
 def ours(workload: Workload) -> int:
-    running = Exhaustive().start(Problem(workload, DEVICE, Analytical(), 1, 0))
-    running.tell([Analytical().time(running.ask(1)[0], DEVICE)])
-    while len(batch := running.ask(1)):
-        running.tell(Analytical().times(batch, DEVICE))  # type: ignore[arg-type]
+    problem = Problem(workload, DEVICE, Analytical(), 1, 0)
+    running = Exhaustive().start(problem)
+    for _ in follow(running, problem):
+        pass
     certificate = running.outcome().certificate
     assert certificate is not None
     assert certificate.gap == 0
@@ -119,5 +118,6 @@ def test_cycles_are_the_papers_and_ours_are_never_more(shape: tuple[int, int, in
 
 
 def test_totals() -> None:
-    last = LAYERS[512, 512, 14]
-    assert tuple(sum(of) for of in zip(*LAYERS.values(), last, strict=True)) == TOTALS
+    layers = [*LAYERS, (512, 512, 14)]
+    assert tuple(sum(LAYERS[shape][way] for shape in layers) for way in range(3)) == TOTALS
+    assert sum(ours(layer(*shape)) for shape in layers) == 68_192
