@@ -14,8 +14,6 @@ from cyclecast.timing import Timing, Timings
 
 MOST = 1_000_000
 """Candidates of a generation, and generations; more would not end."""
-SCHEDULES_FOR_A_TRIAL = 3
-"""Different schedules often are the same mapping, which is asked for once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class EvolutionSearch:
             problem.kernel.space,
             strategy,
             self,
-            SCHEDULES_FOR_A_TRIAL * problem.trials,
+            problem.trials,
             problem.seed,
         )
 
