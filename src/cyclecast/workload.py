@@ -169,6 +169,10 @@ class HostOperator:
     """Elementary operations; 0 of what only moves values, such as a transposition."""
     bytes: int
     """Loaded and stored; 0 of what moves nothing, such as a change of shape."""
+    macs: int = 0
+    """Multiply-accumulates among the operations; 0 of what is no product."""
+    reason: str = ""
+    """Why a product is not computed by arrays; nothing where the operator is no product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,11 @@ class Network:
     def macs(self) -> int:
         """Multiply-accumulate operations of all scheduled workloads, counts included."""
         return sum(member.count * member.workload.macs for member in self.members)
+
+    @property
+    def host_macs(self) -> int:
+        """Multiply-accumulate operations of the products that stay on the host."""
+        return sum(operator.macs for operator in self.host)
 
     @property
     def coverage(self) -> float:

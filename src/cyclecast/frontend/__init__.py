@@ -1,39 +1,73 @@
-"""Front ends: from a network's file to workloads."""
+"""Front ends: from a network's file, or an object in memory, to workloads."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError, OptionError
-from cyclecast.frontend._base import FrontEnd, Shapes
-from cyclecast.frontend._onnx import Onnx, input_shapes
-from cyclecast.frontend._quantize import Bits, quantize
+from cyclecast.errors import ModelError
+from cyclecast.frontend._base import FrontEnd, Inputs, Quantization, Scheme, Shapes, Values
+from cyclecast.frontend._onnx import Onnx
+from cyclecast.frontend._quantize import quantize
 from cyclecast.workload import Network
 
-__all__ = ["FrontEnd", "Onnx", "Shapes", "input_shapes", "load"]
+__all__ = [
+    "FrontEnd",
+    "Inputs",
+    "Onnx",
+    "Quantization",
+    "Scheme",
+    "Shapes",
+    "front_end_of",
+    "input_shapes",
+    "load",
+    "reference",
+]
 
 FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(),)
-WIDEST = 16
-"""Bits of an operand."""
 
 
 def load(
-    source: str | Path, *, shapes: Shapes | None = None, activation_bits: int = 8, weight_bits: int = 8
+    source: Any,
+    *,
+    shapes: Shapes | None = None,
+    activation_bits: int = 8,
+    weight_bits: int = 8,
+    activations: Scheme = "symmetric",
+    weights: Scheme = "symmetric",
+    calibration: Values | None = None,
+    name: str = "",
 ) -> Network:
     """Load a network, quantise what the device can compute to so many bits (2 to 16), and find its workloads.
 
-    `shapes` fixes input shapes that the file leaves open, by input name. Raises `ModelError`.
+    `source` is a path. `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples
+    for every input, along a leading axis) scales of inputs are computed when the program runs. What is quantised
+    already keeps its integers. Raises `ModelError`.
     """
-    path = Path(source)
-    for what, bits in (("activation_bits", activation_bits), ("weight_bits", weight_bits)):
-        if not 2 <= bits <= WIDEST:
-            raise OptionError(what, f"{bits}", f"2 to {WIDEST} bits are possible", f"{what}=8")
+    quantization = Quantization(activation_bits, weight_bits, activations, weights, calibration or {})
+    source = Path(source) if isinstance(source, str) else source
+    program = front_end_of(source).load(source, shapes or {}, quantization)
+    with without_native_chatter():
+        whole, members, host = quantize(program, quantization)
+    return Network(name or (source.stem if isinstance(source, Path) else type(source).__name__), members, host, whole)
+
+
+def input_shapes(source: Any, shapes: Shapes) -> Inputs:
+    """Shape and NumPy type of every input of a network, once `shapes` has fixed what it leaves open."""
+    return front_end_of(source).inputs(source, shapes)
+
+
+def reference(source: Any, values: Values) -> dict[str, Any]:
+    """The outputs that the runtime of the network's own format computes."""
+    return front_end_of(source).reference(source, values)
+
+
+def front_end_of(source: Any) -> FrontEnd:
+    """The front end that reads this kind of source; `ModelError` where none does."""
     for front_end in FRONT_ENDS:
-        if front_end.accepts(path):
-            program = front_end.load(path, shapes or {})
-            with without_native_chatter():
-                whole, members, host = quantize(program, Bits(activation_bits, weight_bits))
-            return Network(path.stem, members, host, whole)
-    raise ModelError(str(path), f"its suffix '{path.suffix}'", "networks are .onnx files", "exporting it to ONNX")
+        if front_end.accepts(source):
+            return front_end
+    what = f"its suffix '{source.suffix}'" if isinstance(source, Path) else f"a {type(source).__name__}"
+    raise ModelError(str(source)[:200], what, "networks are .onnx files", "exporting it to ONNX")

@@ -1,22 +1,68 @@
-"""What a front end is."""
+"""What a front end is, and how values are to be quantised."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from cyclecast.errors import OptionError
 
 Shapes = Mapping[str, Sequence[int]]
-"""Shapes by input name, for inputs whose shape the file leaves open."""
+"""Shapes by input name, for inputs whose shape the source leaves open."""
+Inputs = dict[str, tuple[tuple[int, ...], Any]]
+"""Shape and NumPy type of every input, by name and in order."""
+Values = Mapping[str, Any]
+"""An array for every input or output, by name."""
+Scheme = Literal["symmetric", "affine"]
+"""Whether zero is the middle of the integers, or wherever the range of values puts it."""
+
+FEWEST, MOST = 2, 16
+"""Bits of an operand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How float values become integers. A network that is quantised already keeps its own integers and scales."""
+
+    activation_bits: int = 8
+    weight_bits: int = 8
+    activations: Scheme = "symmetric"
+    """One scale per tensor."""
+    weights: Scheme = "symmetric"
+    """One scale per output channel."""
+    calibration: Values = field(default_factory=dict)
+    """Samples for every input, along a leading axis; without them scales are computed when the program runs."""
+
+    def __post_init__(self) -> None:
+        for what, bits in (("activation_bits", self.activation_bits), ("weight_bits", self.weight_bits)):
+            if not FEWEST <= bits <= MOST:
+                raise OptionError(what, f"{bits}", f"{FEWEST} to {MOST} bits are possible", f"{what}=8")
+        for what, scheme in (("activations", self.activations), ("weights", self.weights)):
+            if scheme not in ("symmetric", "affine"):
+                raise OptionError(what, f"'{scheme}'", "values are quantised 'symmetric' or 'affine'", "'symmetric'")
 
 
 class FrontEnd(Protocol):
-    """Reads one kind of source as a float Relax program with all shapes fixed and all constants folded."""
+    """Reads one kind of source; its own runtime is the reference for what the network computes."""
 
-    def accepts(self, source: Path) -> bool:
-        """Whether this front end is the one for the source."""
+    def accepts(self, source: Any) -> bool:
+        """Whether this front end is the one for the source: a path, or an object in memory."""
         ...
 
-    def load(self, source: Path, shapes: Shapes) -> Any:
-        """The source as an `IRModule` whose `main` is the network; `ModelError` where that cannot be."""
+    def inputs(self, source: Any, shapes: Shapes) -> Inputs:
+        """The inputs, once `shapes` has fixed what the source leaves open."""
+        ...
+
+    def load(self, source: Any, shapes: Shapes, quantization: Quantization) -> Any:
+        """The source as an `IRModule` whose `main` is the network, all shapes fixed; `ModelError` where that cannot be.
+
+        Values that are quantised, by the source or by calibration, are left as `relax.quantize` and `relax.dequantize`
+        around float operators.
+        """
+        ...
+
+    def reference(self, source: Any, values: Values) -> dict[str, Any]:
+        """The outputs that the source's own runtime computes."""
         ...

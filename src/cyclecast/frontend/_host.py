@@ -51,28 +51,32 @@ class _Demand:
     count: int = 0
     operations: int = 0
     bytes: int = 0
+    macs: int = 0
 
 
 def host_operators(
-    function: Any, constants: Mapping[Any, Any], is_kernel: Callable[[Any], bool]
+    function: Any, constants: Mapping[Any, Any], refusal: Callable[[Any], str | None]
 ) -> tuple[HostOperator, ...]:
-    """The float operators of the imported network that have not become kernels, by name."""
-    found: defaultdict[str, _Demand] = defaultdict(_Demand)
+    """The operators of the imported network that have not become kernels, by name and reason."""
+    found: defaultdict[tuple[str, str], _Demand] = defaultdict(_Demand)
     for block in function.body.blocks:
         for binding in block.bindings:
             call = binding.value
             if binding.var in constants or not isinstance(call, relax.Call) or not isinstance(call.op, Op):
                 continue
-            if is_kernel(call):
+            reason = refusal(call)
+            if reason is None:
                 continue
             name = name_of(call)
-            demand = found[name]
+            demand = found[name, reason]
             demand.count += 1
+            demand.macs += operations(call) // 2 if is_product(name) else 0
             if name not in VIEWS:
                 demand.operations += operations(call)
                 demand.bytes += sum(_bytes(part, call) for part in (*_operands(call), *_results(call)))
     return tuple(
-        HostOperator(name, demand.count, demand.operations, demand.bytes) for name, demand in sorted(found.items())
+        HostOperator(name, demand.count, demand.operations, demand.bytes, demand.macs, reason)
+        for (name, reason), demand in sorted(found.items())
     )
 
 
@@ -81,6 +85,11 @@ def name_of(call: Any) -> str:
     if call.op.name == "relax.call_tir":
         return str(call.args[0].name_hint).rstrip("0123456789")
     return str(call.op.name).removeprefix("relax.").removeprefix("nn.")
+
+
+def is_product(name: str) -> bool:
+    """Whether an operator multiplies and accumulates."""
+    return name in ("matmul", "einsum") or name.startswith(("conv", "attention"))
 
 
 def operations(call: Any) -> int:

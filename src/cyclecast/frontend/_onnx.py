@@ -1,82 +1,46 @@
-"""ONNX files: shapes fixed and constants folded on the way in.
-
-Most networks fail to import because of arithmetic on shapes, not because of their operators. With fixed input shapes
-onnxruntime folds that arithmetic away (and batch normalisation into convolutions), so it always does that first.
-"""
+"""ONNX files."""
 
 from __future__ import annotations
 
-import logging
-import re
-import tempfile
-import warnings
-from collections import defaultdict
-from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import load_external_data_for_model
-from tvm import relax
-from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
-from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError
-from cyclecast.frontend._base import Shapes
-from cyclecast.frontend._shapes import fix_shapes, inputs_of
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._graph import first_line, inputs_of, program_of, run
 
-LOG = logging.getLogger(__name__)
 LARGEST_FILE = (1 << 31) - 1
 """Bytes that protobuf, and so onnxruntime, takes in one piece."""
-
-MOST_NODES = 3
-"""Nodes that an error names for each operator."""
-
-RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\d+ (.*?\)( const)? (?=[A-Z])|\S+ ))?")
-"""What onnxruntime puts before a message: its code, and the place in its own source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Onnx:
     """The front end for `.onnx` files."""
 
-    def accepts(self, source: Path) -> bool:
+    def accepts(self, source: Any) -> bool:
         """Files by their suffix."""
-        return source.suffix == ".onnx"
+        return isinstance(source, Path) and source.suffix == ".onnx"
 
-    def load(self, source: Path, shapes: Shapes) -> Any:
+    def inputs(self, source: Path, shapes: Shapes) -> Inputs:
+        """The inputs of the file."""
+        return inputs_of(read(source), str(source), shapes)
+
+    def load(self, source: Path, shapes: Shapes, quantization: Quantization) -> Any:
         """Import the file; every failure is a `ModelError` that names the file."""
-        model = _read(source)
-        fix_shapes(model, source, shapes)
-        _require_operators(model, source, _is_foreign(model))
-        folded = _fold(model, source)
-        _require_operators(folded, source, _is_unknown)
-        _require_right_numbers(folded, source)
-        program = _import(folded, source)
-        _require_extents(program["main"], source)
-        return program
+        return program_of(read(source), str(source), shapes, quantization)
+
+    def reference(self, source: Path, values: Values) -> dict[str, Any]:
+        """What onnxruntime computes."""
+        return run(read(source), str(source), values)
 
 
-def input_shapes(source: Path, shapes: Shapes) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """The shape and NumPy type of every input, once `shapes` has fixed what the file leaves open."""
-    model = _read(source)
-    fix_shapes(model, source, shapes)
-    return {
-        value.name: (
-            tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim),
-            np.dtype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)),
-        )
-        for value in inputs_of(model)
-    }
-
-
-def _read(source: Path) -> Any:
+def read(source: Path) -> Any:
+    """The file as a `ModelProto`, weights in other files of its folder included."""
     if not source.is_file():
         demand = "it is a folder" if source.is_dir() else "there is no such file"
         raise ModelError(str(source), demand, "a network is an ONNX file", "another path")
@@ -85,7 +49,7 @@ def _read(source: Path) -> Any:
         load_external_data_for_model(model, str(source.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise ModelError(
-            str(source), "its weights are in another file, which cannot be read", _first_line(error),
+            str(source), "its weights are in another file, which cannot be read", first_line(error),
             "putting that file beside it",
         ) from error  # fmt: skip
     for what, some in (("operators", model.graph.node), ("outputs", model.graph.output)):
@@ -114,113 +78,3 @@ def _parsed(source: Path) -> Any:
             f"its {len(content)} bytes are damaged, cut off or of another format",
             "exporting it again",
         ) from error
-
-
-def _fold(model: Any, source: Path) -> Any:
-    """Let onnxruntime check the network and fold its constants."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 4
-    with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder:
-        target = Path(folder) / "folded.onnx"
-        options.optimized_model_filepath = str(target)
-        try:
-            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-            return onnx.load(str(target))
-        except Exception as error:  # onnxruntime's errors have no common class
-            raise ModelError(str(source), "onnxruntime refuses it", _first_line(error), "exporting it again") from error
-
-
-def _is_foreign(model: Any) -> Callable[[Any], bool]:
-    """Whether a node's operator is in no standard, not the file's own, and unknown to the importer."""
-    own = {(function.domain, function.name) for function in model.functions}
-
-    def is_foreign(node: Any) -> bool:
-        standard = onnx.defs.has(node.op_type, node.domain if node.domain != "ai.onnx" else "")
-        return not standard and (node.domain, node.op_type) not in own and _is_unknown(node)
-
-    return is_foreign
-
-
-def _is_unknown(node: Any) -> bool:
-    return onnx_frontend._get_convert_map().get(node.op_type) is None
-
-
-def _require_operators(model: Any, source: Path, is_refused: Callable[[Any], bool]) -> None:
-    """Name every refused operator, and the first nodes of each."""
-    refused: dict[str, list[str]] = defaultdict(list)
-    for node in model.graph.node:
-        if is_refused(node):
-            refused[node.op_type].append(node.name or next(iter(node.output), "?"))
-    if refused:
-        listed = "; ".join(f"{kind} ({_some(nodes)})" for kind, nodes in sorted(refused.items()))
-        raise UnsupportedError(
-            str(source), f"operators {listed}", "TVM's importer does not know them", "exporting it without them"
-        )
-
-
-def _require_right_numbers(model: Any, source: Path) -> None:
-    """Refuse what the importer takes but gets wrong: it does not look at `output_shape`."""
-    for node in model.graph.node:
-        if node.op_type == "ConvTranspose" and any(item.name == "output_shape" for item in node.attribute):
-            raise UnsupportedError(
-                f"{source}: node '{node.name or node.output[0]}'",
-                "ConvTranspose with output_shape",
-                "TVM's importer computes it wrongly",
-                "exporting it with pads instead",
-            )
-
-
-def _some(nodes: list[str]) -> str:
-    more = ", ..." if len(nodes) > MOST_NODES else ""
-    return f"{len(nodes)}: {', '.join(nodes[:MOST_NODES])}{more}"
-
-
-def _import(model: Any, source: Path) -> Any:
-    with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
-        try:
-            return from_onnx(model, keep_params_in_input=False)
-        except Exception as error:  # whatever an operator's converter meets
-            LOG.debug("%s: the importer failed", source, exc_info=True)
-            reason = _first_line(error)
-    # Raised only here: as a cause, the error would keep the importer's state alive, which complains when it goes.
-    raise UnsupportedError(str(source), "an operator cannot be imported", reason, "fixing all shapes with --shape")
-
-
-def _require_extents(function: Any, source: Path) -> None:
-    """Every product's operands and result have fixed shapes, and no tensor is empty."""
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            call = binding.value
-            if not isinstance(call, relax.Call) or not isinstance(call.ty, relax.TensorType):
-                continue
-            name = str(getattr(call.op, "name", "")).removeprefix("relax.").removeprefix("nn.")
-            where = f"{source}: operator '{name}'"
-            extents = _extents(call.ty)
-            if extents is not None and any(extent < 1 for extent in extents):
-                shape = "x".join(str(extent) for extent in extents)
-                raise UnsupportedError(where, f"a result of {shape}", "tensors are not empty", "a larger input shape")
-            if name == "matmul" or name.startswith("conv"):
-                opened = [part for part in (*call.args, call) if _extents(part.ty) is None]
-                if opened:
-                    raise UnsupportedError(
-                        where,
-                        "a shape that depends on values",
-                        "shapes must be fixed",
-                        "exporting it with fixed shapes",
-                    )
-
-
-def _extents(kind: Any) -> tuple[int, ...] | None:
-    """The extents of a tensor's shape, or None if one is not known."""
-    try:
-        return tuple(int(extent) for extent in kind.shape)
-    except TypeError:
-        return None
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of a message, without what only its makers understand."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = RUNTIME_PREFIX.sub("", lines[0]) if lines else type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,10 +1,15 @@
 """Integer operators for the parts that the device computes.
 
-A convolution or matrix product with constant weights becomes: quantise the input, multiply integers, scale back.
+A convolution or matrix product with constant weights becomes a product of integers (Jacob et al., CVPR 2018, eq. 7):
 
-* weights: symmetric, one scale per output channel, quantised here;
-* inputs: symmetric, one scale per tensor, taken from the largest magnitude at run time (dynamic quantisation);
-* sums: int32 for up to 8 bits and so few terms that none overflows (133 thousand for 8 bits), int64 otherwise.
+    sum (x - zx)(w - zw) sx sw = (sum x w - zx sum (w - zw) - zw sum x) sx sw
+
+The arrays compute the first sum; the zero-point terms, bias and scaling are digital and exact.
+
+* Operands that the network dequantises right before the product keep their integers, scales and zero points.
+* Other weights are quantised here, with one scale for each output channel.
+* Other inputs are quantised when the program runs, with one scale from their own extremes (dynamic quantisation).
+* Sums: int32 for up to 8 bits and so few terms that none overflows (32,767 for 8 bits), int64 otherwise.
 
 Each integer product is a kernel of its own, a function of the program that equal products share.
 """
@@ -14,38 +19,45 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Any
 
 import numpy as np
-from tvm import relax, tirx
-from tvm.ir import GenericConst, IRModule, Op
+from tvm import relax
+from tvm.ir import GenericConst, IRModule
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from cyclecast._tvm._block import workload_of
+from cyclecast.frontend._base import Quantization
 from cyclecast.frontend._fold import constants_of
 from cyclecast.frontend._host import host_operators
-from cyclecast.workload import HostOperator, Member, Workload
+from cyclecast.frontend._integers import (
+    LEAST_SCALE,
+    Activation,
+    Constant,
+    Recovered,
+    integer_type,
+    quantised_constants,
+    quantize_weights,
+)
+from cyclecast.frontend._products import (
+    CONVOLUTIONS,
+    PRODUCTS,
+    SUMS,
+    beside_output,
+    filter_axes,
+    integer_function,
+    name_of,
+    names,
+    on_integers,
+    padding,
+    refusal,
+    terms,
+    weight_sums,
+)
+from cyclecast.workload import HostOperator, Member
 
-OPAQUE = 8
-"""TVM's pattern of functions that take no part in operator fusion."""
-
-CONVOLUTIONS = {"relax.nn.conv1d": "OIW", "relax.nn.conv2d": "OIHW"}
-"""The convolutions that become kernels, and the weight layout that they must have."""
-MATMUL = "relax.matmul"
-
-
-@dataclass(frozen=True, slots=True)
-class Bits:
-    """Widths of the quantised values."""
-
-    activation: int
-    weight: int
-
-    def sums(self, terms: int) -> str:
-        """The type of sums of so many products, which holds the largest of them."""
-        largest = terms * ((1 << (self.activation - 1)) - 1) * ((1 << (self.weight - 1)) - 1)
-        return "int32" if max(self.activation, self.weight) <= 8 and largest < 1 << 31 else "int64"
+SAME_SCALE = 1e-5
+"""Relative difference of two scales that are the same but for rounding."""
 
 
 @dataclass(slots=True)
@@ -54,52 +66,60 @@ class Kernels:
 
     names: dict[str, str] = field(default_factory=dict)
     """What each is called in reports, by the name of its function."""
+    bits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of inputs and weights."""
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def quantize(program: IRModule, bits: Bits) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """The result of a kernel: integers, and what one of them is worth (beside the output)."""
+
+    integers: Any
+    factor: Any
+
+
+def quantize(
+    program: IRModule, quantization: Quantization
+) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...]]:
     """The program with integer kernels, legalised and fused; its workloads; and what stays on the host."""
     main = program["main"]
-    constants = constants_of(main)
+    constants, quantised = constants_of(main), quantised_constants(main)
+    known = {**constants, **quantised}
     kernels = Kernels()
-    rewriter = _Quantizer(program, constants, bits, kernels)
+    rewriter = _Quantizer(program, constants, quantised, quantization, kernels)
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
-    host = host_operators(main, constants, lambda call: _is_kernel(call, constants))
+    host = host_operators(main, known, lambda call: refusal(call, known))
     whole = _fuse_host(rewriter.builder_.get())
-    members = tuple(
-        Member(_workload(whole[kernel], name, bits), kernels.counts[kernel], kernel)
-        for kernel, name in kernels.names.items()
-    )
+    members = tuple(_member(whole, kernel, kernels) for kernel in kernels.names)
     return whole, members, host
 
 
-def _workload(function: Any, name: str, bits: Bits) -> Workload:
-    return replace(workload_of(function, name), input_bits=bits.activation, weight_bits=bits.weight)
-
-
-def _is_kernel(call: Any, constants: Mapping[Any, Any]) -> bool:
-    """Whether the call multiplies by constant weights in a form that the device takes."""
-    name = call.op.name if isinstance(call.op, Op) else ""
-    if (name not in CONVOLUTIONS and name != MATMUL) or str(call.ty.dtype) != "float32":
-        return False
-    data, weight = call.args
-    if not isinstance(constants.get(weight, weight), GenericConst) or isinstance(data, GenericConst):
-        return False
-    if name in CONVOLUTIONS:
-        return str(call.attrs.kernel_layout) == CONVOLUTIONS[name]
-    return len(data.ty.shape) >= len(weight.ty.shape) >= 2
+def _member(program: IRModule, kernel: str, kernels: Kernels) -> Member:
+    workload = workload_of(program[kernel], kernels.names[kernel])
+    input_bits, weight_bits = kernels.bits[kernel]
+    return Member(replace(workload, input_bits=input_bits, weight_bits=weight_bits), kernels.counts[kernel], kernel)
 
 
 @mutator
 class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
     """Rewrites the calls that become kernels."""
 
-    def __init__(self, program: IRModule, constants: Mapping[Any, Any], bits: Bits, kernels: Kernels) -> None:
+    def __init__(
+        self,
+        program: IRModule,
+        constants: Mapping[Any, Any],
+        quantised: Mapping[Any, Constant],
+        quantization: Quantization,
+        kernels: Kernels,
+    ) -> None:
         super().__init__(program)
         self.constants = constants
-        self.bits = bits
+        self.quantised = quantised
+        self.quantization = quantization
         self.kernels = kernels
-        self.quantized: dict[Any, tuple[Any, Any]] = {}
+        self.recovered = Recovered(self.builder_)
+        self.sums: dict[Any, _Sums] = {}
 
     def visit_dataflow_var_(self, variable: Any) -> Any:
         """Variables that hold constants are their constants."""
@@ -107,129 +127,189 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
 
     def visit_call_(self, call: Any) -> Any:
         """Replace the call if it is a kernel; visit its arguments first."""
-        call = self.visit_expr_post_order(call)
-        if not _is_kernel(call, {}):
-            return call
+        original, call = call, self.visit_expr_post_order(call)
+        match name_of(call):
+            case "relax.add":
+                return self._with_bias(original, call)
+            case "relax.astype":
+                return self._exact(call)
+            case name if name in PRODUCTS and refusal(original, {**self.constants, **self.quantised}) is None:
+                return self._product(original, call)
+        return call
+
+    def _product(self, original: Any, call: Any) -> Any:
+        """A kernel and what follows it; matrices of weights that stand on the left are put on the right."""
         data, weight = call.args
-        values, scales = quantize_weights(weight.value.numpy(), _channel_axis(call), self.bits.weight)
-        integers, scale = self._quantized_input(data)
-        product = self._kernel(call, integers, relax.const(values, str(values.dtype)))
-        emit = self.builder_.emit
-        factor = emit(relax.op.multiply(scale, relax.const(_beside_output(scales, call), "float32")))
-        return relax.op.multiply(emit(relax.op.astype(product, "float32")), factor)
+        known = self._constant(original.args[1], weight)
+        if known is not None:
+            return self._kernel(call, data, known)
+        known = self._constant(original.args[0], data)
+        assert known is not None, "a product without constants is refused"
+        turned = self._emit(relax.op.permute_dims(weight, _last_two_turned(weight)))
+        right = relax.const(np.ascontiguousarray(np.swapaxes(known.values(), -1, -2)))
+        swapped = self.builder_.normalize(relax.op.matmul(turned, right))
+        result = self._kernel(swapped, turned, known.turned())
+        return self._emit(relax.op.permute_dims(result, _last_two_turned(result)))
 
-    def _quantized_input(self, data: Any) -> tuple[Any, Any]:
-        """The integers and the scale of an activation, computed once for all that use it."""
-        if data not in self.quantized:
-            emit, most = self.builder_.emit, (1 << (self.bits.activation - 1)) - 1
-            largest = emit(relax.op.max(emit(relax.op.abs(data))))
-            least = relax.const(np.float32(np.finfo(np.float32).tiny * most), "float32")
-            scale = emit(relax.op.divide(emit(relax.op.maximum(largest, least)), relax.const(float(most), "float32")))
-            rounded = emit(relax.op.round(emit(relax.op.divide(data, scale))))
-            self.quantized[data] = (emit(relax.op.astype(rounded, integer_type(self.bits.activation))), scale)
-        return self.quantized[data]
+    def _constant(self, original: Any, operand: Any) -> Constant | None:
+        """The operand if it is constant: integers where it has some, else only values."""
+        if original in self.quantised:
+            return self.quantised[original]
+        return Constant.of(operand.value.numpy()) if isinstance(operand, GenericConst) else None
 
-    def _kernel(self, call: Any, integers: Any, weights: Any) -> Any:
+    def _weights(self, known: Constant, call: Any) -> Constant:
+        axes = filter_axes(call)
+        if known.is_integer and known.varies_only_along(axes):
+            return known.signed()
+        scheme, bits = self.quantization.weights, self.quantization.weight_bits
+        return quantize_weights(known.values(), axes, bits, scheme).signed()
+
+    def _kernel(self, call: Any, data: Any, known: Constant) -> Any:
+        weights = self._weights(known, call)
+        activation = self._activation(data)
+        sums = sums_type(terms(call), activation.bits, weights.bits)
+        integers = self._multiplied(call, activation, weights, sums)
+        if str(call.ty.dtype) in SUMS:
+            return self._emit(relax.op.astype(integers, str(call.ty.dtype)))
+        scales = beside_output(weights.scale, call)
+        if activation.is_static:
+            return self._scaled(_Sums(integers, (activation.scale * scales).astype("float32")))
+        factor = self._emit(relax.op.multiply(activation.scale, relax.const(scales, "float32")))
+        return self._emit(relax.op.multiply(self._emit(relax.op.astype(integers, "float32")), factor))
+
+    def _multiplied(self, call: Any, activation: Activation, weights: Constant, sums: str) -> Any:
+        """The exact sums of products: those of the kernel, and the terms of the zero points."""
+        data, pads = activation.integers, padding(call)
+        is_centred = not isinstance(activation.zero, relax.Expr) and activation.zero == 0
+        if pads is not None and not is_centred:
+            data = self._padded(activation, pads)
+        padded = data is not activation.integers
+        total = self._called(call, (data, relax.const(weights.integers)), (activation.bits, weights.bits), sums, padded)
+        if not is_centred:
+            total = self._without_zero(total, activation.zero, weight_sums(weights.integers - weights.zero, call), sums)
+        if weights.zero.any():
+            inputs = self._input_sums(call, data, sums, padded)
+            zero = relax.const(beside_output(weights.zero, call), sums)
+            total = self._emit(relax.op.subtract(total, self._emit(relax.op.multiply(inputs, zero))))
+        return total
+
+    def _called(self, call: Any, operands: tuple[Any, Any], bits: tuple[int, int], sums: str, padded: bool) -> Any:
         """Call the integer kernel; equal kernels are one function."""
-        sums = self.bits.sums(_terms(call))
-        function = _integer_function(call, integers.ty, weights.ty, sums)
-        name, label = _names(call)
+        data, weights = operands
+        function = integer_function(call, data.ty, weights.ty, sums, padded=padded).with_attr("cim.bits", list(bits))
+        name, label = names(call)
         variable = self.builder_.add_func(function, name)
         self.kernels.names.setdefault(variable.name_hint, label)
+        self.kernels.bits.setdefault(variable.name_hint, bits)
         self.kernels.counts[variable.name_hint] += 1
-        output = relax.TensorType(call.ty.shape, sums)
-        return self.builder_.emit(relax.call_tir(variable, [integers, weights], output))
+        return self._emit(relax.call_tir(variable, list(operands), relax.TensorType(call.ty.shape, sums)))
+
+    def _padded(self, activation: Activation, pads: list[int]) -> Any:
+        """The integers with their zero point around them."""
+        data, zero = activation.integers, activation.zero
+        if not isinstance(zero, relax.Expr):
+            return self._emit(relax.op.nn.pad(data, pads, "constant", float(zero)))
+        centred = self._emit(relax.op.subtract(self._emit(relax.op.astype(data, "int32")), zero))
+        around = self._emit(relax.op.add(self._emit(relax.op.nn.pad(centred, pads)), zero))
+        return self._emit(relax.op.astype(around, str(data.ty.dtype)))
+
+    def _without_zero(self, total: Any, zero: Any, weights: Any, sums: str) -> Any:
+        """Take off what the zero point of the input adds to every sum."""
+        if not isinstance(zero, relax.Expr):
+            return self._emit(relax.op.subtract(total, relax.const(zero * weights, sums)))
+        wide = self._emit(relax.op.astype(zero, sums)) if sums != "int32" else zero
+        return self._emit(relax.op.subtract(total, self._emit(relax.op.multiply(wide, relax.const(weights, sums)))))
+
+    def _input_sums(self, call: Any, data: Any, sums: str, padded: bool) -> Any:
+        """The sum of the inputs that meet each filter, beside the output."""
+        if name_of(call) not in CONVOLUTIONS:
+            return self._emit(relax.op.sum(self._emit(relax.op.astype(data, sums)), axis=-1, keepdims=True))
+        groups, (axis,) = int(call.attrs.groups), filter_axes(call)
+        extents = [int(extent) for extent in call.args[1].ty.shape]
+        filters, extents[axis] = extents[axis], groups
+        ones = relax.const(np.ones(extents, str(data.ty.dtype)))
+        added = self._emit(on_integers(call, data, ones, sums, padded=padded))
+        channel = str(call.attrs.out_layout).index("C")
+        return added if groups == 1 else self._emit(relax.op.repeat(added, filters // groups, channel))
+
+    def _scaled(self, sums: _Sums) -> Any:
+        """Sums as real values."""
+        real = self._emit(relax.op.astype(sums.integers, "float32"))
+        result = self._emit(relax.op.multiply(real, relax.const(sums.factor, "float32")))
+        self.sums[result] = sums
+        return result
+
+    def _with_bias(self, original: Any, call: Any) -> Any:
+        """Add a bias that is as many integers of the same worth before scaling, where that is exact."""
+        for sums, other in zip(map(self._sums, call.args), reversed(original.args), strict=True):
+            bias = self.quantised.get(other)
+            if sums is None or bias is None or [*call.ty.shape] != [*sums.integers.ty.shape]:
+                continue
+            if np.allclose(np.broadcast_to(bias.scale, np.broadcast_shapes(bias.scale.shape, sums.factor.shape)),
+                           sums.factor, rtol=SAME_SCALE, atol=0):  # fmt: skip
+                added = relax.const(bias.integers.astype("int64") - bias.zero, str(sums.integers.ty.dtype))
+                return self._scaled(_Sums(self._emit(relax.op.add(sums.integers, added)), sums.factor))
+        return call
+
+    def _exact(self, call: Any) -> Any:
+        """Sums worth one each that become integers again were never anything else."""
+        sums = self._sums(call.args[0])
+        if sums is None or str(call.ty.dtype) not in SUMS or not (sums.factor == 1).all():
+            return call
+        return self._emit(relax.op.astype(sums.integers, str(call.ty.dtype)))
+
+    def _sums(self, variable: Any) -> _Sums | None:
+        while variable not in self.sums:
+            variable = self.builder_.lookup_binding(variable) if isinstance(variable, relax.Var) else None
+            if not isinstance(variable, relax.Var):
+                return None
+        return self.sums[variable]
+
+    def _activation(self, data: Any) -> Activation:
+        """The integers of a product's input, found or made once for all that use it."""
+        found = self.recovered.activation(data)
+        if found is None:
+            bits, scheme = self.quantization.activation_bits, self.quantization.activations
+            make = self._symmetric if scheme == "symmetric" else self._affine
+            found = self.recovered.found[data] = make(data, bits)
+        return found
+
+    def _symmetric(self, data: Any, bits: int) -> Activation:
+        emit, most = self._emit, (1 << (bits - 1)) - 1
+        largest = emit(relax.op.max(emit(relax.op.abs(data))))
+        least = relax.const(np.float32(LEAST_SCALE * most), "float32")
+        scale = emit(relax.op.divide(emit(relax.op.maximum(largest, least)), relax.const(float(most), "float32")))
+        rounded = emit(relax.op.round(emit(relax.op.divide(data, scale))))
+        return Activation(emit(relax.op.astype(rounded, integer_type(bits))), scale, 0, bits)
+
+    def _affine(self, data: Any, bits: int) -> Activation:
+        emit, half = self._emit, 1 << (bits - 1)
+
+        def real(value: float) -> Any:
+            return relax.const(np.float32(value), "float32")
+
+        least = emit(relax.op.minimum(emit(relax.op.min(data)), real(0)))
+        largest = emit(relax.op.maximum(emit(relax.op.max(data)), real(0)))
+        span = emit(relax.op.maximum(emit(relax.op.subtract(largest, least)), real(LEAST_SCALE * 4 * half)))
+        scale = emit(relax.op.divide(span, real(2 * half - 1)))
+        zero = emit(relax.op.round(emit(relax.op.subtract(real(-half), emit(relax.op.divide(least, scale))))))
+        rounded = emit(relax.op.add(emit(relax.op.round(emit(relax.op.divide(data, scale)))), zero))
+        kept = emit(relax.op.clip(rounded, -half, half - 1))
+        integers = emit(relax.op.astype(kept, integer_type(bits)))
+        return Activation(integers, scale, emit(relax.op.astype(zero, "int32")), bits)
+
+    def _emit(self, value: Any) -> Any:
+        return self.builder_.emit(value)
 
 
-def integer_type(bits: int) -> str:
-    """The storage type of quantised values."""
-    return "int8" if bits <= 8 else "int16"
+def sums_type(count: int, input_bits: int, weight_bits: int) -> str:
+    """The type that holds every sum of so many products, zero points included."""
+    return "int32" if input_bits + weight_bits + count.bit_length() <= 31 else "int64"
 
 
-def quantize_weights(values: Any, axes: tuple[int, ...], bits: int) -> tuple[Any, Any]:
-    """Integers and one scale for each index along `axes` (scales keep the rank, with 1 elsewhere).
-
-    Symmetric: value = integer * scale, with the largest magnitude of the channel at 2^(bits-1) - 1.
-    """
-    most = (1 << (bits - 1)) - 1
-    others = tuple(axis for axis in range(values.ndim) if axis not in axes)
-    largest = np.abs(values).max(axis=others, keepdims=True)
-    scales = np.maximum(largest, np.finfo(np.float32).tiny * most) / most
-    return np.rint(values / scales).astype(integer_type(bits)), scales.astype("float32")
-
-
-def _channel_axis(call: Any) -> tuple[int, ...]:
-    """The weight's axes that index outputs: filters of a convolution; batch and columns of a matrix product."""
-    if call.op.name in CONVOLUTIONS:
-        return (0,)
-    rank = len(call.args[1].ty.shape)
-    return tuple(axis for axis in range(rank) if axis != rank - 2)
-
-
-def _terms(call: Any) -> int:
-    """How many products are added up for one output."""
-    extents = [int(extent) for extent in call.args[1].ty.shape]
-    return prod(extents[1:]) if call.op.name in CONVOLUTIONS else extents[-2]
-
-
-def _beside_output(scales: Any, call: Any) -> Any:
-    """The scales in a shape that broadcasts against the output."""
-    if call.op.name in CONVOLUTIONS:
-        return scales.reshape(-1, *([1] * (scales.ndim - 2)))
-    return scales
-
-
-def _integer_function(call: Any, data: Any, weights: Any, sums: str) -> Any:
-    """The call's arithmetic on integers as a `PrimFunc`, which stays out of operator fusion."""
-    builder = relax.BlockBuilder()
-    x, w = relax.Var("x", data), relax.Var("w", weights)
-    with builder.function("main", [x, w]):
-        builder.emit_func_output(builder.emit(_on_integers(call, x, w, sums)))
-    legal = relax.transform.LegalizeOps()(builder.get())
-    (function,) = (part for part in legal.functions.values() if isinstance(part, tirx.PrimFunc))
-    return function.with_attr("op_pattern", OPAQUE)
-
-
-def _on_integers(call: Any, data: Any, weight: Any, sums: str) -> Any:
-    if call.op.name == MATMUL:
-        return relax.op.matmul(data, weight, out_dtype=sums)
-    convolve = relax.op.nn.conv1d if call.op.name.endswith("1d") else relax.op.nn.conv2d
-    attrs = call.attrs
-    return convolve(
-        data,
-        weight,
-        strides=list(attrs.strides),
-        padding=list(attrs.padding),
-        dilation=list(attrs.dilation),
-        groups=int(attrs.groups),
-        data_layout=str(attrs.data_layout),
-        kernel_layout=str(attrs.kernel_layout),
-        out_layout=str(attrs.out_layout),
-        out_dtype=sums,
-    )
-
-
-def _names(call: Any) -> tuple[str, str]:
-    """What the kernel's function is called in the program, and the workload in reports."""
-    data, weight = ([int(extent) for extent in part.ty.shape] for part in call.args)
-    if call.op.name == MATMUL:
-        operator = "dense" if len(weight) == 2 else "batch_matmul"
-        return operator, f"{operator} {_times(data)} -> {weight[-1]}"
-    attrs = call.attrs
-    operator = call.op.name.removeprefix("relax.nn.")
-    groups = int(attrs.groups)
-    parts = [operator, _times(data), f"k{_times(weight[2:])}"]
-    if any(int(stride) != 1 for stride in attrs.strides):
-        parts.append(f"s{_times(attrs.strides)}")
-    if any(int(dilation) != 1 for dilation in attrs.dilation):
-        parts.append(f"d{_times(attrs.dilation)}")
-    if groups > 1:
-        parts.append(f"g{groups}")
-    return operator, f"{' '.join(parts)} -> {weight[0]}"
-
-
-def _times(extents: Any) -> str:
-    return "x".join(str(int(extent)) for extent in extents)
+def _last_two_turned(operand: Any) -> list[int]:
+    rank = len(operand.ty.shape)
+    return [*range(rank - 2), rank - 1, rank - 2]
 
 
 def _fuse_host(program: IRModule) -> IRModule:

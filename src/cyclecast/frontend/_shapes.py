@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from math import prod
 from operator import index
-from pathlib import Path
 from typing import Any
 
 from cyclecast.errors import ModelError, UnsupportedError
@@ -21,19 +20,19 @@ Given = defaultdict[str, set[int]]
 """The extents that were given to the dimensions of a name; exporters also use one name, '?', for different extents."""
 
 
-def inputs_of(model: Any) -> list[Any]:
+def open_inputs(model: Any) -> list[Any]:
     """The inputs that a caller gives: all but those with a constant for a default."""
     constants = {constant.name for constant in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in constants]
 
 
-def fix_shapes(model: Any, source: Path, shapes: Shapes) -> None:
+def fix_shapes(model: Any, source: str, shapes: Shapes) -> None:
     """Write the given shapes into the inputs, in place.
 
     An open dimension takes the extent that a dimension of its name was given in another input, a batch dimension that
     nobody fixes becomes 1. Raises `ModelError` where a given shape cannot be, `UnsupportedError` where one stays open.
     """
-    inputs = {value.name: value for value in inputs_of(model)}
+    inputs = {value.name: value for value in open_inputs(model)}
     for name in shapes:
         if name not in inputs:
             raise ModelError(
@@ -48,7 +47,7 @@ def fix_shapes(model: Any, source: Path, shapes: Shapes) -> None:
         _complete(value, _where(source, name), given)
 
 
-def _where(source: Path, name: str) -> str:
+def _where(source: str, name: str) -> str:
     return f"{source}: input '{name}'"
 
 
@@ -59,7 +58,7 @@ def _require_tensor(value: Any, where: str) -> None:
         raise UnsupportedError(where, f"it is of type '{what}'", "inputs are tensors", "exporting it with tensors")
 
 
-def _checked(shape: Sequence[int], name: str, source: Path) -> list[int]:
+def _checked(shape: Sequence[int], name: str, source: str) -> list[int]:
     try:
         extents = [index(extent) for extent in shape]
     except TypeError:

@@ -1,0 +1,253 @@
+"""Integers with a scale and a zero point: (integer - zero) * scale is the value (Jacob et al., CVPR 2018, eq. 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import relax
+from tvm.ir import GenericConst
+
+from cyclecast.frontend._base import Scheme
+from cyclecast.frontend._products import name_of
+
+LEAST_SCALE = np.finfo(np.float32).tiny
+STORED = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16}
+"""Types of integers that can be operands of a kernel, and their bits."""
+SAME_VALUES = {
+    "relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten",
+    "relax.nn.batch_flatten",
+}  # fmt: skip
+"""Operators that move values and change none."""
+
+
+def integer_type(bits: int) -> str:
+    """The storage type of quantised values."""
+    return "int8" if bits <= 8 else "int16"
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant tensor; `scale` and `zero` have its rank, and 1 where they do not differ along an axis."""
+
+    integers: Any
+    scale: Any
+    zero: Any
+    bits: int
+
+    @classmethod
+    def of(cls, values: Any) -> Constant:
+        """Values that have no other integers than themselves, if they are some."""
+        ones = (1,) * values.ndim
+        bits = STORED.get(str(values.dtype), 32)
+        return cls(values, np.ones(ones, "float32"), np.zeros(ones, "int32"), bits)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the integers can be operands of a kernel as they are."""
+        return str(self.integers.dtype) in STORED
+
+    def varies_only_along(self, axes: tuple[int, ...]) -> bool:
+        """Whether scale and zero point are the same along all other axes."""
+        extents = (extent for part in (self.scale, self.zero) for extent in enumerate(part.shape))
+        return all(extent == 1 or axis in axes for axis, extent in extents)
+
+    def values(self) -> Any:
+        """The real values."""
+        return ((self.integers - self.zero) * self.scale).astype("float32")
+
+    def turned(self) -> Constant:
+        """Its matrices transposed."""
+        parts = (np.swapaxes(part, -1, -2) for part in (self.integers, self.scale, self.zero))
+        return Constant(*map(np.ascontiguousarray, parts), self.bits)
+
+    def moved(self, call: Any) -> Constant:
+        """What an operator that only moves values makes of it."""
+        return Constant(*(self._moved(part, call) for part in (self.integers, self.scale, self.zero)), self.bits)
+
+    def _moved(self, part: Any, call: Any) -> Any:
+        if name_of(call) == "relax.permute_dims":
+            axes = call.attrs.axes
+            return np.transpose(part, None if axes is None else [int(axis) for axis in axes])
+        shape = [int(extent) for extent in call.ty.shape]
+        if part.size == 1 and part is not self.integers:
+            return np.reshape(part, [1] * len(shape))
+        return _without_repeats(np.broadcast_to(part, self.integers.shape).reshape(shape), part is self.integers)
+
+    def signed(self) -> Constant:
+        """The same values as signed integers without a zero point, where these have no more bits."""
+        shifted = self.integers.astype("int32") - self.zero
+        half = 1 << (self.bits - 1)
+        kind = integer_type(self.bits)
+        if -half <= shifted.min(initial=0) and shifted.max(initial=0) < half:
+            return Constant(shifted.astype(kind), self.scale, np.zeros_like(self.zero, "int32"), self.bits)
+        offset = half if str(self.integers.dtype).startswith("u") else 0
+        return Constant(
+            (self.integers.astype("int32") - offset).astype(kind), self.scale, self.zero - offset, self.bits
+        )
+
+
+def _without_repeats(part: Any, whole: bool) -> Any:
+    """The part with extent 1 along axes on which it does not change; `whole` keeps it as it is."""
+    for axis in range(0 if whole else part.ndim):
+        first = part.take([0], axis=axis)
+        part = first if np.array_equal(np.broadcast_to(first, part.shape), part) else part
+    return np.ascontiguousarray(part)
+
+
+def quantised_constants(function: Any) -> dict[Any, Constant]:
+    """The variables of a Relax function that hold dequantised constants."""
+    known: dict[Any, Constant] = {}
+    for block in function.body.blocks:
+        for binding in block.bindings:
+            call = binding.value
+            name = name_of(call)
+            if name == "relax.dequantize" and all(isinstance(part, GenericConst) for part in call.args):
+                known[binding.var] = _dequantised(call)
+            elif name in SAME_VALUES and call.args[0] in known:
+                known[binding.var] = known[call.args[0]].moved(call)
+            elif isinstance(call, relax.Var) and call in known:
+                known[binding.var] = known[call]
+    return known
+
+
+def _dequantised(call: Any) -> Constant:
+    integers, scale, zero = (part.value.numpy() for part in call.args)
+    shape = [1] * integers.ndim
+    if scale.size > 1:
+        shape[int(call.attrs.axis)] = -1
+    elif zero.size > 1:
+        scale = np.broadcast_to(scale, zero.shape)
+        shape[int(call.attrs.axis)] = -1
+    scale = np.reshape(scale, shape)
+    zero = np.broadcast_to(np.reshape(zero, shape if zero.size > 1 else [1] * integers.ndim), scale.shape)
+    return Constant(integers, scale, zero.astype("int32"), STORED.get(str(integers.dtype), 32))
+
+
+def quantize_weights(values: Any, axes: tuple[int, ...], bits: int, scheme: Scheme = "symmetric") -> Constant:
+    """Integers with one scale (and zero point) for each index along `axes`.
+
+    Symmetric: the largest magnitude of the channel becomes 2^(bits-1) - 1. Affine: its least value becomes
+    -2^(bits-1) and its largest 2^(bits-1) - 1; zero is always among the values, and is an integer.
+    """
+    others = tuple(axis for axis in range(values.ndim) if axis not in axes)
+    least, largest = (edge(values, axis=others, keepdims=True, initial=0.0) for edge in (np.min, np.max))
+    scale, zero = scale_and_zero(least, largest, bits, scheme)
+    most, half = (1 << (bits - 1)) - 1, 1 << (bits - 1)
+    integers = np.clip(np.rint(values / scale) + zero, -most if scheme == "symmetric" else -half, most)
+    return Constant(integers.astype(integer_type(bits)), scale, zero, bits)
+
+
+def scale_and_zero(least: Any, largest: Any, bits: int, scheme: Scheme) -> tuple[Any, Any]:
+    """The scale (float32) and the zero point (int32) of values from `least` (<= 0) to `largest` (>= 0)."""
+    half = 1 << (bits - 1)
+    if scheme == "symmetric":
+        largest = np.maximum(np.abs(least), np.abs(largest))
+        scale = np.maximum(largest, LEAST_SCALE * half) / (half - 1)
+        return scale.astype("float32"), np.zeros(np.shape(scale), "int32")
+    scale = (np.maximum(largest - least, LEAST_SCALE * 4 * half) / (2 * half - 1)).astype("float32")
+    return scale, np.clip(np.rint(-half - least / scale), -half, half - 1).astype("int32")
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A tensor of the program as signed integers; `scale` and `zero` are numbers, or tensors of the running program."""
+
+    integers: Any
+    scale: Any
+    zero: Any
+    bits: int
+
+    @property
+    def is_static(self) -> bool:
+        """Whether scale and zero point are known before the program runs."""
+        return not isinstance(self.scale, relax.Expr) and not isinstance(self.zero, relax.Expr)
+
+
+class Recovered:
+    """Finds the integers behind tensors that are dequantised right before they are used."""
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+        self.found: dict[Any, Activation] = {}
+
+    def activation(self, data: Any) -> Activation | None:
+        """The integers of a tensor, if that is what it comes from."""
+        if data in self.found:
+            return self.found[data]
+        call = self.builder.lookup_binding(data) if isinstance(data, relax.Var) else None
+        activation = self._behind(call) if isinstance(call, relax.Call) else None
+        if activation is not None:
+            self.found[data] = activation
+        return activation
+
+    def _behind(self, call: Any) -> Activation | None:
+        name = name_of(call)
+        if name == "relax.dequantize":
+            return self._dequantised(call)
+        if name not in SAME_VALUES and not _pads_zero(call):
+            return None
+        inner = self.activation(call.args[0])
+        if inner is None or (name == "relax.nn.pad" and isinstance(inner.zero, relax.Expr)):
+            return None
+        emit = self.builder.emit
+        if name == "relax.nn.pad":
+            integers = emit(relax.op.nn.pad(inner.integers, list(map(int, call.attrs.pad_width)), float(inner.zero)))
+        else:
+            integers = emit(relax.Call(call.op, [inner.integers, *call.args[1:]], call.attrs))
+        return Activation(integers, inner.scale, inner.zero, inner.bits)
+
+    def _dequantised(self, call: Any) -> Activation | None:
+        data, scale, zero = call.args
+        kind = str(data.ty.dtype)
+        if kind not in STORED or any(_extent(part) > 1 for part in (scale, zero)):
+            return None
+        emit, bits = self.builder.emit, STORED[kind]
+        offset = 1 << (bits - 1) if kind.startswith("u") else 0
+        integers = data
+        if offset:
+            wide = emit(relax.op.astype(data, "int32"))
+            integers = emit(relax.op.astype(emit(relax.op.subtract(wide, _int32(offset))), integer_type(bits)))
+        if isinstance(zero, GenericConst):
+            middle: Any = int(zero.value.numpy().item()) - offset
+        else:
+            scalar = emit(relax.op.reshape(emit(relax.op.astype(zero, "int32")), ()))
+            middle = emit(relax.op.subtract(scalar, _int32(offset))) if offset else scalar
+        number = np.float32(scale.value.numpy().item()) if isinstance(scale, GenericConst) else self._scalar(scale)
+        return Activation(integers, number, middle, self._bits(data, bits, number, middle))
+
+    def _scalar(self, scale: Any) -> Any:
+        return self.builder.emit(relax.op.reshape(scale, ()))
+
+    def _bits(self, data: Any, bits: int, scale: Any, zero: Any) -> int:
+        """The bits that the integers need: fewer than stored where the values were kept in a range before."""
+        quantised = self._call(data)
+        upper = self._call(quantised.args[0]) if name_of(quantised) == "relax.quantize" else None
+        lower = self._call(upper.args[0]) if name_of(upper) == "relax.minimum" else None
+        if upper is None or lower is None or name_of(lower) != "relax.maximum" or isinstance(scale, relax.Expr):
+            return bits
+        edges = [part.args[1] for part in (lower, upper)]
+        if not all(isinstance(edge, GenericConst) and edge.value.numpy().size == 1 for edge in edges):
+            return bits
+        ends = [int(np.rint(edge.value.numpy().item() / scale)) + int(zero) for edge in edges]
+        return min(bits, 1 + max((-ends[0] - 1).bit_length() if ends[0] < 0 else 0, max(ends[1], 0).bit_length()))
+
+    def _call(self, variable: Any) -> Any:
+        return self.builder.lookup_binding(variable) if isinstance(variable, relax.Var) else None
+
+
+def _int32(value: Any) -> Any:
+    return relax.const(value, "int32")
+
+
+def _pads_zero(call: Any) -> bool:
+    return (
+        name_of(call) == "relax.nn.pad"
+        and str(call.attrs.pad_mode) == "constant"
+        and float(call.attrs.pad_value) == 0.0
+    )
+
+
+def _extent(part: Any) -> int:
+    return int(np.prod([int(extent) for extent in part.ty.shape]))
