@@ -26,11 +26,22 @@ def name_of(call: Any) -> str:
     return str(call.op.name) if isinstance(call, relax.Call) and isinstance(call.op, Op) else ""
 
 
+def is_product(name: str) -> bool:
+    """Whether an operator multiplies and accumulates, on the device or on the host."""
+    return name == MATMUL or name.startswith("relax.nn.conv")
+
+
+def last_two_turned(operand: Any) -> list[int]:
+    """The axes that transpose every matrix of a tensor."""
+    rank = len(operand.ty.shape)
+    return [*range(rank - 2), rank - 1, rank - 2]
+
+
 def refusal(call: Any, is_constant: Mapping[Any, Any]) -> str | None:
     """Why a product stays on the host; None where it becomes a kernel."""
     name = name_of(call)
     if name not in PRODUCTS:
-        return "no kernel computes it" if name.endswith("transpose") and "conv" in name else ""
+        return "no kernel computes it"
     data, weight = (operand in is_constant or isinstance(operand, GenericConst) for operand in call.args)
     if str(call.ty.dtype) not in (REAL[0], *SUMS):
         return f"its values are {call.ty.dtype}"

@@ -41,11 +41,12 @@ from cyclecast.frontend._integers import (
 )
 from cyclecast.frontend._products import (
     CONVOLUTIONS,
-    PRODUCTS,
     SUMS,
     beside_output,
     filter_axes,
     integer_function,
+    is_product,
+    last_two_turned,
     name_of,
     names,
     on_integers,
@@ -66,9 +67,9 @@ class Kernels:
 
     names: dict[str, str] = field(default_factory=dict)
     """What each is called in reports, by the name of its function."""
-    bits: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Of inputs and weights."""
     counts: Counter[str] = field(default_factory=Counter)
+    reasons: dict[Any, str | None] = field(default_factory=dict)
+    """Why a product of the network is not computed by one, or None where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +86,17 @@ def quantize(
     """The program with integer kernels, legalised and fused; its workloads; and what stays on the host."""
     main = program["main"]
     constants, quantised = constants_of(main), quantised_constants(main)
-    known = {**constants, **quantised}
     kernels = Kernels()
     rewriter = _Quantizer(program, constants, quantised, quantization, kernels)
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
-    host = host_operators(main, known, lambda call: refusal(call, known))
+    host = host_operators(main, {**constants, **quantised}, lambda call: kernels.reasons.get(call, ""))
     whole = _fuse_host(rewriter.builder_.get())
-    members = tuple(_member(whole, kernel, kernels) for kernel in kernels.names)
+    bits = {"input_bits": quantization.activation_bits, "weight_bits": quantization.weight_bits}
+    members = tuple(
+        Member(replace(workload_of(whole[kernel], name), **bits), kernels.counts[kernel], kernel)
+        for kernel, name in kernels.names.items()
+    )
     return whole, members, host
-
-
-def _member(program: IRModule, kernel: str, kernels: Kernels) -> Member:
-    workload = workload_of(program[kernel], kernels.names[kernel])
-    input_bits, weight_bits = kernels.bits[kernel]
-    return Member(replace(workload, input_bits=input_bits, weight_bits=weight_bits), kernels.counts[kernel], kernel)
 
 
 @mutator
@@ -116,6 +114,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         super().__init__(program)
         self.constants = constants
         self.quantised = quantised
+        self.known = {**constants, **quantised}
         self.quantization = quantization
         self.kernels = kernels
         self.recovered = Recovered(self.builder_)
@@ -133,23 +132,28 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
                 return self._with_bias(original, call)
             case "relax.astype":
                 return self._exact(call)
-            case name if name in PRODUCTS and refusal(original, {**self.constants, **self.quantised}) is None:
-                return self._product(original, call)
+            case name if is_product(name):
+                made, reason = self._product(original, call)
+                self.kernels.reasons[original] = reason
+                return made
         return call
 
-    def _product(self, original: Any, call: Any) -> Any:
-        """A kernel and what follows it; matrices of weights that stand on the left are put on the right."""
+    def _product(self, original: Any, call: Any) -> tuple[Any, str | None]:
+        """A kernel and what follows it, or the call and why it stays; weights on the left are put on the right."""
+        reason = refusal(original, self.known)
+        if reason is not None:
+            return call, reason
         data, weight = call.args
         known = self._constant(original.args[1], weight)
         if known is not None:
             return self._kernel(call, data, known)
         known = self._constant(original.args[0], data)
         assert known is not None, "a product without constants is refused"
-        turned = self._emit(relax.op.permute_dims(weight, _last_two_turned(weight)))
+        turned = self._emit(relax.op.permute_dims(weight, last_two_turned(weight)))
         right = relax.const(np.ascontiguousarray(np.swapaxes(known.values(), -1, -2)))
         swapped = self.builder_.normalize(relax.op.matmul(turned, right))
-        result = self._kernel(swapped, turned, known.turned())
-        return self._emit(relax.op.permute_dims(result, _last_two_turned(result)))
+        result, reason = self._kernel(swapped, turned, known.turned())
+        return (call if reason else self._emit(relax.op.permute_dims(result, last_two_turned(result)))), reason
 
     def _constant(self, original: Any, operand: Any) -> Constant | None:
         """The operand if it is constant: integers where it has some, else only values."""
@@ -164,9 +168,18 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         scheme, bits = self.quantization.weights, self.quantization.weight_bits
         return quantize_weights(known.values(), axes, bits, scheme).signed()
 
-    def _kernel(self, call: Any, data: Any, known: Constant) -> Any:
-        weights = self._weights(known, call)
-        activation = self._activation(data)
+    def _kernel(self, call: Any, data: Any, known: Constant) -> tuple[Any, str | None]:
+        weights, activation = self._weights(known, call), self._activation(data)
+        reason = self._too_wide(activation.bits, weights.bits)
+        return (call, reason) if reason else (self._result(call, activation, weights), None)
+
+    def _too_wide(self, activation: int, weight: int) -> str:
+        """The network's own integers stay as they are; wider ones than the device takes stay on the host."""
+        widths = (("input", activation, self.quantization.activation_bits),)
+        widths += (("weight", weight, self.quantization.weight_bits),)
+        return next((f"{bits}-bit {what}s, arrays take {most}" for what, bits, most in widths if bits > most), "")
+
+    def _result(self, call: Any, activation: Activation, weights: Constant) -> Any:
         sums = sums_type(terms(call), activation.bits, weights.bits)
         integers = self._multiplied(call, activation, weights, sums)
         if str(call.ty.dtype) in SUMS:
@@ -184,7 +197,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         if pads is not None and not is_centred:
             data = self._padded(activation, pads)
         padded = data is not activation.integers
-        total = self._called(call, (data, relax.const(weights.integers)), (activation.bits, weights.bits), sums, padded)
+        total = self._called(call, data, relax.const(weights.integers), sums, padded)
         if not is_centred:
             total = self._without_zero(total, activation.zero, weight_sums(weights.integers - weights.zero, call), sums)
         if weights.zero.any():
@@ -193,16 +206,14 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
             total = self._emit(relax.op.subtract(total, self._emit(relax.op.multiply(inputs, zero))))
         return total
 
-    def _called(self, call: Any, operands: tuple[Any, Any], bits: tuple[int, int], sums: str, padded: bool) -> Any:
+    def _called(self, call: Any, data: Any, weights: Any, sums: str, padded: bool) -> Any:
         """Call the integer kernel; equal kernels are one function."""
-        data, weights = operands
-        function = integer_function(call, data.ty, weights.ty, sums, padded=padded).with_attr("cim.bits", list(bits))
+        function = integer_function(call, data.ty, weights.ty, sums, padded=padded)
         name, label = names(call)
         variable = self.builder_.add_func(function, name)
         self.kernels.names.setdefault(variable.name_hint, label)
-        self.kernels.bits.setdefault(variable.name_hint, bits)
         self.kernels.counts[variable.name_hint] += 1
-        return self._emit(relax.call_tir(variable, list(operands), relax.TensorType(call.ty.shape, sums)))
+        return self._emit(relax.call_tir(variable, [data, weights], relax.TensorType(call.ty.shape, sums)))
 
     def _padded(self, activation: Activation, pads: list[int]) -> Any:
         """The integers with their zero point around them."""
@@ -305,11 +316,6 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
 def sums_type(count: int, input_bits: int, weight_bits: int) -> str:
     """The type that holds every sum of so many products, zero points included."""
     return "int32" if input_bits + weight_bits + count.bit_length() <= 31 else "int64"
-
-
-def _last_two_turned(operand: Any) -> list[int]:
-    rank = len(operand.ty.shape)
-    return [*range(rank - 2), rank - 1, rank - 2]
 
 
 def _fuse_host(program: IRModule) -> IRModule:

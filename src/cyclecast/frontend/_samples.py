@@ -1,0 +1,73 @@
+"""Calibration samples from files: a folder of images, or arrays in an .npz file."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+
+from cyclecast.errors import ModelError
+from cyclecast.frontend._base import Inputs, Values
+
+IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue over ImageNet, from 0 to 1: what most image networks are trained with."""
+MOST_IMAGES = 256
+
+
+def read_samples(
+    path: Path, inputs: Inputs, *, mean: Sequence[float] = MEAN, deviation: Sequence[float] = DEVIATION
+) -> Values:
+    """Samples for every input along a leading axis: of an .npz file by name, or all images of a folder.
+
+    Images are scaled and cut to the network's one image input, and (value / 255 - mean) / deviation of each channel.
+    """
+    if path.is_dir():
+        return _images(path, inputs, mean, deviation)
+    return read_arrays(path)
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz file by name; `ModelError` where it is none."""
+    try:
+        with path.open("rb") as file, ZipFile(file):
+            return {name: np.asarray(value) for name, value in np.load(file).items()}
+    except (OSError, ValueError, BadZipFile, zlib.error) as error:
+        raise ModelError(str(path), "it cannot be read as .npz", str(error), "numpy.savez") from error
+
+
+def _images(folder: Path, inputs: Inputs, mean: Sequence[float], deviation: Sequence[float]) -> Values:
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGES)[:MOST_IMAGES]
+    if not files:
+        raise ModelError(str(folder), "there are no images in it", f"images are {' '.join(IMAGES)}", "an .npz file")
+    taken = {name: shape for name, (shape, _) in inputs.items() if len(shape) == 4 and {shape[1], shape[3]} & {1, 3}}
+    if len(inputs) != 1 or len(taken) != 1:
+        listed = ", ".join(f"{name} {shape}" for name, (shape, _) in inputs.items())
+        raise ModelError(
+            str(folder), "images for a network that takes none", f"its inputs are {listed}", "an .npz file"
+        )
+    ((name, shape),) = taken.items()
+    return {name: np.stack([_image(file, shape, mean, deviation) for file in files])}
+
+
+def _image(file: Path, shape: tuple[int, ...], mean: Sequence[float], deviation: Sequence[float]) -> Any:
+    """One image as an input without its batch axis."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    first = shape[1] in (1, 3)
+    channels, size = (shape[1], (shape[3], shape[2])) if first else (shape[3], (shape[2], shape[1]))
+    try:
+        with Image.open(file) as image:
+            fitted = ImageOps.fit(image.convert("RGB" if channels == 3 else "L"), size)
+    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
+        raise ModelError(
+            str(file), "it cannot be read as an image", str(error).splitlines()[0], "removing it"
+        ) from error
+    values = np.asarray(fitted, "float32").reshape(size[1], size[0], channels) / 255
+    centre, spread = (np.asarray(part, "float32")[:channels] for part in (mean, deviation))
+    scaled = (values - centre) / spread
+    return (scaled.transpose(2, 0, 1) if first else scaled).astype("float32")

@@ -1,0 +1,160 @@
+"""Networks that are quantised already: their integers become kernels, and the values are those of onnxruntime."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+import networks
+from cyclecast.executable import build_program
+from cyclecast.frontend import load
+from cyclecast.frontend._integers import Constant
+
+pytestmark = pytest.mark.tvm
+
+SHAPES = {networks.tiny_cnn: (1, 3, 16, 16), networks.attention_block: (1, 16, 32)}
+
+
+def sample(shape: tuple[int, ...], seed: int) -> Any:
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+class Samples(CalibrationDataReader):  # type: ignore[misc] # onnxruntime is untyped
+    """Four of them."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.samples: Iterator[Any] = (sample(shape, seed) for seed in range(4))
+
+    def get_next(self) -> dict[str, Any] | None:
+        """One more, or None."""
+        values = next(self.samples, None)
+        return None if values is None else {"input": values}
+
+
+def quantised(make: Callable[[Path], Path], folder: Path, **options: Any) -> Path:
+    """A network quantised by onnxruntime."""
+    source, target = make(folder / "float.onnx"), folder / "quantised.onnx"
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # onnxruntime recommends another tool
+    try:
+        quantize_static(str(source), str(target), Samples(SHAPES[make]), **options)
+    finally:
+        logging.root.setLevel(level)
+    return target
+
+
+def expected(path: Path, values: Any) -> Any:
+    return onnxruntime.InferenceSession(str(path)).run(None, {"input": values})[0]
+
+
+@pytest.mark.parametrize("make", SHAPES)
+@pytest.mark.parametrize(
+    ("activations", "weights", "per_channel"),
+    [
+        (QuantType.QUInt8, QuantType.QInt8, True),
+        (QuantType.QInt8, QuantType.QInt8, False),
+        (QuantType.QUInt8, QuantType.QUInt8, False),
+    ],
+)
+def test_qdq_networks_compute_what_onnxruntime_does(
+    make: Callable[[Path], Path], activations: QuantType, weights: QuantType, per_channel: bool, tmp_path: Path
+) -> None:
+    path = quantised(
+        make, tmp_path, quant_format=QuantFormat.QDQ, activation_type=activations, weight_type=weights,
+        per_channel=per_channel,
+    )  # fmt: skip
+    network = load(path)
+    assert sum(member.count for member in network.members) == 5
+    (computed,) = build_program(network.program)(sample(SHAPES[make], 9))
+    wanted = expected(path, sample(SHAPES[make], 9))
+    units = np.abs(computed - wanted) / np.diff(np.unique(wanted)).min()
+    assert units.max() < (0.01 if make is networks.tiny_cnn else 1.01)  # a softmax rounds in many ways
+
+
+def test_wider_integers_than_the_device_takes_stay_on_the_host(tmp_path: Path) -> None:
+    path = quantised(
+        networks.tiny_cnn, tmp_path, activation_type=QuantType.QInt16, weight_type=QuantType.QInt8,
+        extra_options={"UseQDQContribOps": False},
+    )  # fmt: skip
+    network = load(path)
+    assert network.members == ()
+    assert {operator.reason for operator in network.host if operator.macs} == {"16-bit inputs, arrays take 8"}
+    wide = load(path, activation_bits=16, weight_bits=8)
+    assert sum(member.count for member in wide.members) == 5
+    values = sample((1, 3, 16, 16), 9)
+    for variant in (network, wide):
+        (computed,) = build_program(variant.program)(values)
+        np.testing.assert_allclose(computed, expected(path, values), rtol=1e-3, atol=1e-3)
+
+
+def layer(path: Path, *nodes: Any, shape: tuple[int, ...], kind: int, **weights: Any) -> Path:
+    """A few nodes from `input` to `output`, with constants."""
+    graph = helper.make_graph(
+        nodes,
+        "layer",
+        [helper.make_tensor_value_info("input", kind, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+@pytest.mark.parametrize("weight_zero", [0, 7, 128])
+def test_grouped_convolutions_with_zero_points_and_pads_are_exact(kind: str, weight_zero: int, tmp_path: Path) -> None:
+    """Both zero points, uneven pads, groups: every term of the product of differences."""
+    random = np.random.default_rng(3)
+    weights = random.integers(0, 256, (6, 2, 3, 2)).astype("uint8")
+    path = layer(
+        tmp_path / "layer.onnx",
+        helper.make_node("DequantizeLinear", ["input", "scale", "zero"], ["x"]),
+        helper.make_node("DequantizeLinear", ["weights", "steps", "middles"], ["w"], axis=0),
+        helper.make_node("Conv", ["x", "w"], ["output"], group=2, pads=[1, 0, 2, 1], strides=[2, 1]),
+        shape=(1, 4, 7, 6), kind=helper.np_dtype_to_tensor_dtype(np.dtype(kind)),
+        scale=np.float32(0.5), zero=np.array(3, kind), weights=weights,
+        steps=np.linspace(0.25, 1, 6, dtype="float32"), middles=np.full(6, weight_zero, "uint8"),
+    )  # fmt: skip
+    network = load(path)
+    assert [member.workload.name for member in network.members] == ["conv2d 1x4x7x6 k3x2 s2x1 g2 -> 6"]
+    bounds = np.iinfo(kind)
+    values = random.integers(bounds.min, bounds.max, (1, 4, 7, 6), endpoint=True).astype(kind)
+    (computed,) = build_program(network.program)(values)
+    np.testing.assert_allclose(computed, expected(path, values), atol=0.01)  # of steps of 0.125 and more
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_a_matrix_on_the_left(rank: int, tmp_path: Path) -> None:
+    matrix = sample((5, 6), 1) if rank == 2 else sample((3, 5, 6), 1)
+    path = layer(
+        tmp_path / "layer.onnx", helper.make_node("MatMul", ["w", "input"], ["output"]),
+        shape=(3, 6, 4), kind=TensorProto.FLOAT, w=matrix,
+    )  # fmt: skip
+    network = load(path, activation_bits=16, weight_bits=16)
+    assert sum(member.workload.macs for member in network.members) == 3 * 5 * 6 * 4
+    values = sample((3, 6, 4), 2)
+    (computed,) = build_program(network.program)(values)
+    np.testing.assert_allclose(computed, expected(path, values), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "zero", "signed"), [(0, 255, 128, True), (0, 255, 3, False), (5, 100, 0, True)]
+)
+def test_unsigned_weights_lose_their_zero_point_where_no_bit_is_lost(
+    low: int, high: int, zero: int, signed: bool
+) -> None:
+    integers = np.linspace(low, high, 12).astype("uint8").reshape(3, 4)
+    constant = Constant(integers, np.ones((3, 1), "float32"), np.full((3, 1), zero, "int32"), 8)
+    stored = constant.signed()
+    assert str(stored.integers.dtype) == "int8"
+    assert (not stored.zero.any()) == signed
+    assert np.array_equal(stored.values(), constant.values())
