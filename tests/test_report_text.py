@@ -117,6 +117,7 @@ def test_the_information_counts_every_occurrence() -> None:
     arrays, host = (2 * first.total + second.total).femtoseconds, Time.parse("1 us").femtoseconds
     assert info["total"] == {
         "macs": 2 * 900 + 16,
+        "host_macs": 0,
         "cycles": 2 * first.cycles + second.cycles,
         "fs": arrays,
         "host_fs": host,  # 8000 operations at 8 a nanosecond

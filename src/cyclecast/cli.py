@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, OptionError
 
 if TYPE_CHECKING:
+    from cyclecast.frontend import Quantization
     from cyclecast.workload import Network
 
 app = typer.Typer(
@@ -33,9 +35,13 @@ app = typer.Typer(
 device_app = typer.Typer(help="Look at device files.", no_args_is_help=True)
 app.add_typer(device_app, name="device")
 
-WIDTH_WITHOUT_TERMINAL = 150
+WIDTH_WITHOUT_TERMINAL = 160
+IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
+"""Of red, green and blue over ImageNet: what most image networks are trained with."""
 
-ModelArgument = Annotated[Path, typer.Argument(help="The network: an ONNX file.", show_default=False)]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="The network: .onnx, .pt2 (torch.export) or .tflite.", show_default=False)
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
 TimingOption = Annotated[
     str, typer.Option("--timing", help="The timing model: poster, analytical, event, or a plug-in's.")
@@ -43,6 +49,17 @@ TimingOption = Annotated[
 ShapeOption = Annotated[
     list[str] | None, typer.Option("--shape", help="Fix an input's shape: name=1,3,224,224. Repeatable.")
 ]
+CalibrateOption = Annotated[
+    Path | None,
+    typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
+]
+ActivationsOption = Annotated[
+    str | None,
+    typer.Option("--activations", help="symmetric, or affine (which is the default where there are samples)."),
+]
+WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
+MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
+DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images are (value / 255 - mean) / deviation.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -83,6 +100,11 @@ def tune(
     trials: Annotated[int, typer.Option("--trials", min=1, help="Mappings to sample for each workload.")] = 64,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = 0,
     shape: ShapeOption = None,
+    calibrate: CalibrateOption = None,
+    activations: ActivationsOption = None,
+    weights: WeightsOption = "symmetric",
+    image_mean: MeanOption = IMAGE_MEAN,
+    image_deviation: DeviationOption = IMAGE_DEVIATION,
     explain: Annotated[
         bool, typer.Option("--explain-search", help="Say how large the space is, and how good the answer is at least.")
     ] = False,
@@ -94,7 +116,8 @@ def tune(
     """
     described = Device.load(device)
     _require_folder(out)
-    network = _load(model, described, shape)
+    samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
+    network = _load(model, described, shape, samples)
     from cyclecast import building, tuning
     from cyclecast.report import progress_bar, search_table, status, tuned_info
 
@@ -134,15 +157,48 @@ def estimate(
     device: DeviceOption = "isaac",
     timing: TimingOption = "analytical",
     shape: ShapeOption = None,
+    calibrate: CalibrateOption = None,
+    activations: ActivationsOption = None,
+    weights: WeightsOption = "symmetric",
+    image_mean: MeanOption = IMAGE_MEAN,
+    image_deviation: DeviationOption = IMAGE_DEVIATION,
     as_json: JsonOption = False,
 ) -> None:
     """Time a network with the default mapping of every workload, without any search."""
     described = Device.load(device)
-    network = _load(model, described, shape)
+    samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
+    network = _load(model, described, shape, samples)
     from cyclecast import tuning
     from cyclecast.report import tuned_info
 
     _show(tuned_info(tuning.estimate(network, described, timing=timing)), as_json)
+
+
+@app.command()
+@_reports_mistakes
+def sqnr(
+    model: ModelArgument,
+    calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],
+    device: DeviceOption = "isaac",
+    shape: ShapeOption = None,
+    activations: ActivationsOption = None,
+    weights: WeightsOption = "symmetric",
+    image_mean: MeanOption = IMAGE_MEAN,
+    image_deviation: DeviationOption = IMAGE_DEVIATION,
+    worst: Annotated[int, typer.Option("--worst", min=1, help="How many layers to list.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what quantising its operands does to each layer: signal over quantisation noise, the worst layers first."""
+    described = Device.load(device)
+    samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
+    from cyclecast.frontend import layer_errors
+    from cyclecast.report import sqnr_info, sqnr_table
+
+    info = sqnr_info(layer_errors(model, samples.quantization(model, described, shape), shapes=_shapes(shape)))
+    if as_json:
+        _print_json(info)
+    else:
+        _console().print(sqnr_table(info, worst))
 
 
 @app.command()
@@ -157,7 +213,7 @@ def verify(
     shape: ShapeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the compiled program in a process of its own and compare it with onnxruntime on the original network."""
+    """Run the compiled program in a process of its own and compare it with the original network in its own runtime."""
     from cyclecast.verification import verify as compare
 
     result = compare(folder / "module.so", model, inputs=inputs, seed=seed, shapes=_shapes(shape))
@@ -167,7 +223,7 @@ def verify(
     for output in result["outputs"]:
         _console().print(
             f"{output['name']}: cosine {output['cosine']:.6f}, maximum error {output['maximum_error']:.4g} "
-            f"of {output['largest']:.4g}, onnxruntime on {result['inputs']}"
+            f"of {output['largest']:.4g}, {result['runtime']} on {result['inputs']}"
         )
 
 
@@ -219,10 +275,41 @@ def device_schema() -> None:
     sys.stdout.write(Device.schema_text())
 
 
-def _load(model: Path, device: Device, shape: Sequence[str] | None) -> Network:
-    from cyclecast.frontend import load
+@dataclass(frozen=True)
+class _Samples:
+    """What the options say about quantisation."""
 
-    return load(model, shapes=_shapes(shape), activation_bits=device.bits.activation, weight_bits=device.bits.weight)
+    path: Path | None
+    activations: str | None
+    weights: str
+    mean: str
+    deviation: str
+
+    def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
+        from cyclecast.frontend import Quantization, input_shapes, read_samples
+
+        bits = device.bits.activation, device.bits.weight
+        schemes: Any = (self.activations or ("affine" if self.path else "symmetric"), self.weights)
+        if self.path is None:
+            return Quantization(*bits, *schemes)
+        centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
+        inputs = input_shapes(model, _shapes(shape))
+        return Quantization(*bits, *schemes, read_samples(self.path, inputs, mean=centre, deviation=spread))
+
+
+def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: _Samples) -> Network:
+    from cyclecast.frontend import load_quantised
+
+    return load_quantised(model, samples.quantization(model, device, shape), shapes=_shapes(shape))
+
+
+def _channels(what: str, numbers: str) -> tuple[float, ...]:
+    """One number for each channel of an image."""
+    try:
+        return tuple(float(number) for number in numbers.split(","))
+    except ValueError:
+        option = f"--image-{what}"
+        raise OptionError(option, f"'{numbers}'", "it must be N,N,N", f"{option} {IMAGE_MEAN}") from None
 
 
 def _shapes(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:

@@ -1,19 +1,17 @@
-"""Compare a compiled program with onnxruntime on the network that it came from."""
+"""Compare a compiled program with the runtime of the network that it came from: onnxruntime, LiteRT or PyTorch."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from cyclecast.errors import ModelError
-from cyclecast.frontend import Shapes, input_shapes
+from cyclecast.frontend import Shapes, input_shapes, read_arrays, reference, runtime_of
 
 RUN = "import sys; from cyclecast.executable import run_files; run_files(*sys.argv[1:])"
 
@@ -21,18 +19,19 @@ RUN = "import sys; from cyclecast.executable import run_files; run_files(*sys.ar
 def verify(
     module: Path, model: Path, *, inputs: Path | None = None, seed: int = 0, shapes: Shapes | None = None
 ) -> dict[str, Any]:
-    """Run `module.so` in a fresh process and the ONNX file in onnxruntime, on the same inputs.
+    """Run `module.so` in a fresh process and the network in its own runtime, on the same inputs.
 
     `inputs` is an .npz file with one array per input, by name; without it, values are drawn from a normal
     distribution. For each output: the cosine between both, the largest absolute difference, the largest magnitude.
     """
     values = _read(inputs, model, shapes or {}) if inputs else _random(model, shapes or {}, seed)
-    expected = _reference(model, values)
+    expected = reference(model, values)
     actual = _in_fresh_process(module, values)
     have, want = ([np.shape(output) for output in outputs] for outputs in (actual, expected.values()))
     if have != want:
         raise ModelError(str(module), f"outputs of shapes {have}", f"{model} has {want}", "the folder of this network")
     return {
+        "runtime": runtime_of(model),
         "inputs": str(inputs) if inputs else f"random values, seed {seed}",
         "outputs": [
             {
@@ -65,11 +64,7 @@ def _random(model: Path, shapes: Shapes, seed: int) -> dict[str, Any]:
 
 
 def _read(inputs: Path, model: Path, shapes: Shapes) -> dict[str, Any]:
-    try:
-        with inputs.open("rb") as file, ZipFile(file):
-            values = {name: np.asarray(value) for name, value in np.load(file).items()}
-    except (OSError, ValueError, BadZipFile, zlib.error) as error:
-        raise ModelError(str(inputs), "it cannot be read as .npz", str(error), "numpy.savez") from error
+    values = read_arrays(inputs)
     wanted = input_shapes(model, {name: value.shape for name, value in values.items()} | dict(shapes))
     for name, (shape, kind) in wanted.items():
         if name not in values or values[name].shape != shape:
@@ -80,18 +75,6 @@ def _read(inputs: Path, model: Path, shapes: Shapes) -> dict[str, Any]:
         except ValueError as error:
             raise ModelError(f"{inputs}: '{name}'", f"{values[name].dtype}", f"the network wants {kind}") from error
     return {name: values[name] for name in wanted}
-
-
-def _reference(model: Path, values: dict[str, Any]) -> dict[str, Any]:
-    import onnxruntime
-
-    try:
-        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, values), strict=True))
-    except Exception as error:  # onnxruntime's errors have no common class
-        reason = str(error).splitlines()[0]
-        raise ModelError(str(model), "onnxruntime does not run it", reason, "--inputs with values that fit") from error
 
 
 def _in_fresh_process(module: Path, values: dict[str, Any]) -> list[Any]:

@@ -7,23 +7,33 @@ from typing import Any
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError
-from cyclecast.frontend._base import FrontEnd, Inputs, Quantization, Scheme, Shapes, Values
+from cyclecast.errors import ModelError, UnsupportedError
+from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values
+from cyclecast.frontend._calibrate import LayerError
+from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
+from cyclecast.frontend._graph import folded_model
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
+from cyclecast.frontend._samples import read_arrays, read_samples
 from cyclecast.workload import Network
 
 __all__ = [
     "FrontEnd",
     "Inputs",
+    "LayerError",
     "Onnx",
     "Quantization",
     "Scheme",
     "Shapes",
     "front_end_of",
     "input_shapes",
+    "layer_errors",
     "load",
+    "load_quantised",
+    "read_arrays",
+    "read_samples",
     "reference",
+    "runtime_of",
 ]
 
 FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(),)
@@ -35,23 +45,40 @@ def load(
     shapes: Shapes | None = None,
     activation_bits: int = 8,
     weight_bits: int = 8,
-    activations: Scheme = "symmetric",
+    activations: Scheme | None = None,
     weights: Scheme = "symmetric",
     calibration: Values | None = None,
-    name: str = "",
 ) -> Network:
     """Load a network, quantise what the device can compute to so many bits (2 to 16), and find its workloads.
 
     `source` is a path. `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples
-    for every input, along a leading axis) scales of inputs are computed when the program runs. What is quantised
-    already keeps its integers. Raises `ModelError`.
+    for every input, along a leading axis) scales of activations are computed when the program runs, symmetric unless
+    `activations` says 'affine'; with it they are affine unless it says 'symmetric'. What is quantised already keeps
+    its integers. Raises `ModelError`.
     """
-    quantization = Quantization(activation_bits, weight_bits, activations, weights, calibration or {})
+    scheme = activations or ("affine" if calibration else "symmetric")
+    quantization = Quantization(activation_bits, weight_bits, scheme, weights, calibration or {})
+    return load_quantised(source, quantization, shapes=shapes)
+
+
+def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Network:
+    """`load`, with all that concerns quantisation in one value."""
     source = Path(source) if isinstance(source, str) else source
     program = front_end_of(source).load(source, shapes or {}, quantization)
     with without_native_chatter():
         whole, members, host = quantize(program, quantization)
-    return Network(name or (source.stem if isinstance(source, Path) else type(source).__name__), members, host, whole)
+    return Network(source.stem if isinstance(source, Path) else type(source).__name__, members, host, whole)
+
+
+def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> tuple[LayerError, ...]:
+    """What static and dynamic quantisation do to each layer of an ONNX or PyTorch network, on calibration samples."""
+    front_end = front_end_of(source)
+    if not isinstance(front_end, OnnxGraphs):
+        raise UnsupportedError(
+            str(source), "errors of its layers", "ONNX and PyTorch networks are calibrated", "exporting it to ONNX"
+        )
+    model = folded_model(front_end.graph(source, shapes or {}), str(source), shapes or {})
+    return errors_of_layers(model, str(source), quantization)
 
 
 def input_shapes(source: Any, shapes: Shapes) -> Inputs:
@@ -62,6 +89,11 @@ def input_shapes(source: Any, shapes: Shapes) -> Inputs:
 def reference(source: Any, values: Values) -> dict[str, Any]:
     """The outputs that the runtime of the network's own format computes."""
     return front_end_of(source).reference(source, values)
+
+
+def runtime_of(source: Any) -> str:
+    """What the reference runtime is called."""
+    return front_end_of(source).runtime
 
 
 def front_end_of(source: Any) -> FrontEnd:

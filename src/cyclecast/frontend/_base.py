@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from cyclecast.errors import OptionError
 
@@ -46,6 +46,11 @@ class Quantization:
 class FrontEnd(Protocol):
     """Reads one kind of source; its own runtime is the reference for what the network computes."""
 
+    @property
+    def runtime(self) -> str:
+        """What its reference runtime is called."""
+        ...
+
     def accepts(self, source: Any) -> bool:
         """Whether this front end is the one for the source: a path, or an object in memory."""
         ...
@@ -64,4 +69,13 @@ class FrontEnd(Protocol):
 
     def reference(self, source: Any, values: Values) -> dict[str, Any]:
         """The outputs that the source's own runtime computes."""
+        ...
+
+
+@runtime_checkable
+class OnnxGraphs(Protocol):
+    """A front end whose sources are, or become, ONNX graphs: these can be calibrated."""
+
+    def graph(self, source: Any, shapes: Shapes) -> Any:
+        """The source as a `ModelProto` of the caller's own."""
         ...

@@ -252,13 +252,13 @@ def _pair(model: Any, tensor: str, scale: Any, zero: Any, bits: int) -> list[Any
         return name
 
     def node(operator: str, *inputs: str) -> str:
-        nodes.append(helper.make_node(operator, list(inputs), [f"{tensor}:{operator}"]))
+        nodes.append(helper.make_node(operator, list(inputs), [f"{tensor}:{len(nodes)}"]))
         return str(nodes[-1].output[0])
 
     if bits not in (8, 16):
-        edges = [np.float32((edge - int(zero)) * scale) for edge in (-half, half - 1)]
-        data = node("Max", data, constant("least", edges[0]))
-        data = node("Min", data, constant("largest", edges[1]))
+        least, largest = (constant(f"{edge}", np.float32((edge - int(zero)) * scale)) for edge in (-half, half - 1))
+        data = node("Where", node("Less", data, least), least, data)
+        data = node("Where", node("Greater", data, largest), largest, data)
     scales = constant("scale", scale), constant("zero", np.asarray(zero, kind))
     node("DequantizeLinear", node("QuantizeLinear", data, *scales), *scales)
     return nodes

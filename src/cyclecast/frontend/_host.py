@@ -39,6 +39,8 @@ FACTORS: Mapping[str, int] = {
 """Operations for an element of the largest operand or result: additions, multiplications, comparisons, quotients."""
 PER_ELEMENT = {name: factor for names, factor in FACTORS.items() for name in names.split()}
 
+SCALING = ("quantize", "dequantize")
+"""Between integers and real values: what kernels of quantised operands need is not counted (A33)."""
 VIEW_NAMES = "batch_flatten dropout expand_dims flatten memory.view reshape shape_of shape_to_tensor squeeze"
 VIEWS = {*VIEW_NAMES.split(), "tensor_to_shape"}
 """Another look at the same bytes: nothing to do when the program runs."""
@@ -64,10 +66,9 @@ def host_operators(
             call = binding.value
             if binding.var in constants or not isinstance(call, relax.Call) or not isinstance(call.op, Op):
                 continue
-            reason = refusal(call)
-            if reason is None:
+            name, reason = name_of(call), refusal(call)
+            if reason is None or name in SCALING:
                 continue
-            name = name_of(call)
             demand = found[name, reason]
             demand.count += 1
             demand.macs += operations(call) // 2 if is_product(name) else 0

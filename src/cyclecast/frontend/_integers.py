@@ -223,15 +223,26 @@ class Recovered:
     def _bits(self, data: Any, bits: int, scale: Any, zero: Any) -> int:
         """The bits that the integers need: fewer than stored where the values were kept in a range before."""
         quantised = self._call(data)
-        upper = self._call(quantised.args[0]) if name_of(quantised) == "relax.quantize" else None
-        lower = self._call(upper.args[0]) if name_of(upper) == "relax.minimum" else None
-        if upper is None or lower is None or name_of(lower) != "relax.maximum" or isinstance(scale, relax.Expr):
+        if name_of(quantised) != "relax.quantize" or isinstance(scale, relax.Expr) or isinstance(zero, relax.Expr):
             return bits
-        edges = [part.args[1] for part in (lower, upper)]
-        if not all(isinstance(edge, GenericConst) and edge.value.numpy().size == 1 for edge in edges):
+        upper = self._edge(quantised.args[0], "relax.greater")
+        lower = self._edge(upper[1], "relax.less") if upper else None
+        if not upper or not lower:
             return bits
-        ends = [int(np.rint(edge.value.numpy().item() / scale)) + int(zero) for edge in edges]
-        return min(bits, 1 + max((-ends[0] - 1).bit_length() if ends[0] < 0 else 0, max(ends[1], 0).bit_length()))
+        least, largest = (int(np.rint(edge / scale)) + int(zero) for edge, _ in (lower, upper))
+        return min(bits, 1 + max((-least - 1).bit_length() if least < 0 else 0, max(largest, 0).bit_length()))
+
+    def _edge(self, variable: Any, comparison: str) -> tuple[float, Any] | None:
+        """The constant and the tensor of `where(compared(tensor, constant), constant, tensor)`."""
+        kept = self._call(variable)
+        if name_of(kept) != "relax.where":
+            return None
+        condition, edge, data = kept.args
+        compared = self._call(condition)
+        scalar = isinstance(edge, GenericConst) and edge.value.numpy().size == 1
+        if name_of(compared) != comparison or not scalar or not compared.args[0].same_as(data):
+            return None
+        return float(edge.value.numpy().item()), data
 
     def _call(self, variable: Any) -> Any:
         return self.builder.lookup_binding(variable) if isinstance(variable, relax.Var) else None

@@ -22,9 +22,18 @@ LARGEST_FILE = (1 << 31) - 1
 class Onnx:
     """The front end for `.onnx` files."""
 
+    @property
+    def runtime(self) -> str:
+        """Its reference."""
+        return "onnxruntime"
+
     def accepts(self, source: Any) -> bool:
         """Files by their suffix."""
         return isinstance(source, Path) and source.suffix == ".onnx"
+
+    def graph(self, source: Path, shapes: Shapes) -> Any:
+        """The file itself."""
+        return read(source)
 
     def inputs(self, source: Path, shapes: Shapes) -> Inputs:
         """The inputs of the file."""

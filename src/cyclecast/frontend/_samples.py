@@ -10,22 +10,23 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from cyclecast.errors import ModelError
+from cyclecast.errors import ModelError, OptionError
 from cyclecast.frontend._base import Inputs, Values
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of red, green and blue over ImageNet, from 0 to 1: what most image networks are trained with."""
 MOST_IMAGES = 256
 
 
 def read_samples(
-    path: Path, inputs: Inputs, *, mean: Sequence[float] = MEAN, deviation: Sequence[float] = DEVIATION
+    path: Path, inputs: Inputs, *, mean: Sequence[float] = (0,), deviation: Sequence[float] = (1,)
 ) -> Values:
     """Samples for every input along a leading axis: of an .npz file by name, or all images of a folder.
 
     Images are scaled and cut to the network's one image input, and (value / 255 - mean) / deviation of each channel.
     """
+    for what, numbers in (("mean", mean), ("deviation", deviation)):
+        if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (what == "deviation" and 0 in numbers):
+            raise OptionError(what, f"{tuple(numbers)}", "one number, or one for each of three channels", "0.5,0.5,0.5")
     if path.is_dir():
         return _images(path, inputs, mean, deviation)
     return read_arrays(path)
@@ -68,6 +69,8 @@ def _image(file: Path, shape: tuple[int, ...], mean: Sequence[float], deviation:
             str(file), "it cannot be read as an image", str(error).splitlines()[0], "removing it"
         ) from error
     values = np.asarray(fitted, "float32").reshape(size[1], size[0], channels) / 255
-    centre, spread = (np.asarray(part, "float32")[:channels] for part in (mean, deviation))
+    centre, spread = (np.asarray(part, "float32") for part in (mean, deviation))
+    if channels == 1:
+        centre, spread = centre.mean(), spread.mean()
     scaled = (values - centre) / spread
     return (scaled.transpose(2, 0, 1) if first else scaled).astype("float32")

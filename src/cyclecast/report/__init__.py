@@ -7,6 +7,7 @@ from cyclecast.report._info import tuned_info
 from cyclecast.report._mapping import mapping_text
 from cyclecast.report._progress import progress_bar, status
 from cyclecast.report._search import search_info, search_table
+from cyclecast.report._sqnr import sqnr_info, sqnr_table
 from cyclecast.report._text import short_energy, short_time, tuned_table
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "search_table",
     "short_energy",
     "short_time",
+    "sqnr_info",
+    "sqnr_table",
     "status",
     "tuned_info",
     "tuned_table",

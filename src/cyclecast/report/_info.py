@@ -18,6 +18,11 @@ def tuned_info(tuned: Tuned) -> dict[str, Any]:
     workloads = [_workload_info(entry, tuned) for entry in tuned.workloads]
     host = host_info(tuned.network, tuned.device)
     on_host = sum(operator["fs"] for operator in host)
+    whole = tuned.total.femtoseconds + on_host
+    for entry, count in [*((entry, entry["count"]) for entry in workloads), *((entry, 1) for entry in host)]:
+        spent = entry["fs"] if "fs" in entry else entry["timing"]["total_fs"]
+        entry["macs_share"] = _share(count * entry["macs"], tuned.network.macs + tuned.network.host_macs)
+        entry["time_share"] = _share(count * spent, whole)
     return {
         "network": tuned.network.name,
         "device": {"name": tuned.device.name, "digest": tuned.device.digest},
@@ -25,15 +30,20 @@ def tuned_info(tuned: Tuned) -> dict[str, Any]:
         "host": host,
         "total": {
             "macs": tuned.network.macs,
+            "host_macs": tuned.network.host_macs,
             "cycles": sum(entry.member.count * entry.timing.cycles for entry in tuned.workloads),
             "fs": tuned.total.femtoseconds,
             "host_fs": on_host,
-            "with_host_fs": tuned.total.femtoseconds + on_host,
+            "with_host_fs": whole,
             "coverage": tuned.network.coverage,
             "energy_aj": _energy(workloads),
             "reused": sum(entry.reused for entry in tuned.workloads),
         },
     }
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def _energy(workloads: list[dict[str, Any]]) -> int | None:

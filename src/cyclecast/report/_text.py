@@ -11,6 +11,7 @@ from rich.text import Text
 from cyclecast.units import Energy, Time
 
 LEGEND = (
+    "MACs, share: of all multiply-accumulates, and of the time with the host's\n"
     "mapping: window of outputs for each input vector | word lines x filters of an array | groups packed into it |\n"
     "LEVEL with g groups, r row tiles, c column tiles, p replicas side by side | "
     "time with passes (g, r, c) and steps (p) |\n"
@@ -33,7 +34,8 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
     table.add_column("cycles", justify="right")
     table.add_column("time", justify="right")
     table.add_column("bound")
-    table.add_column("arrays", justify="right")
+    for column in ("arrays", "MACs", "share"):
+        table.add_column(column, justify="right")
     for workload in info["workloads"]:
         timing = workload["timing"]
         table.add_row(
@@ -44,6 +46,8 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
             short_time(Time(timing["total_fs"])),
             timing["bound"],
             f"{workload['array_utilisation']:.1%}",
+            f"{workload['macs_share']:.1%}",
+            f"{workload['time_share']:.1%}",
         )
     legend, why_legend = (Text(text, style="dim") for text in (LEGEND, WHY_LEGEND))
     host = (host_table(info),) if info["host"] else ()
@@ -70,12 +74,14 @@ def host_table(info: dict[str, Any]) -> Table:
     """What stays on the host, the longest first."""
     table = Table(title="on the host", title_justify="left")
     table.add_column("operator")
-    for column in ("count", "operations", "bytes", "time", "share"):
+    for column in ("count", "operations", "bytes", "time", "MACs", "share"):
         table.add_column(column, justify="right")
+    table.add_column("why")
     for operator in sorted(info["host"], key=lambda operator: (-operator["fs"], operator["name"])):
         numbers = (operator["count"], operator["operations"], operator["bytes"])
         cells = [f"{number:,}" for number in numbers]
-        table.add_row(operator["name"], *cells, short_time(Time(operator["fs"])), f"{operator['share']:.1%}")
+        shares = (f"{operator['macs_share']:.1%}" if operator["macs"] else "", f"{operator['time_share']:.1%}")
+        table.add_row(operator["name"], *cells, short_time(Time(operator["fs"])), *shares, operator["reason"])
     return table
 
 
@@ -119,9 +125,12 @@ def _totals(info: dict[str, Any]) -> str:
     reused = f"\n{total['reused']} of {len(info['workloads'])} workloads reused" if total["reused"] else ""
     energy = f", {short_energy(Energy(total['energy_aj']))}" if total["energy_aj"] is not None else ""
     arrays, on_host, together = (short_time(Time(total[name])) for name in ("fs", "host_fs", "with_host_fs"))
+    products = total["macs"] + total["host_macs"]
+    share = f"{total['macs'] / products:.1%} of all" if products else "no"
     return (
-        f"total: {total['cycles']:,} cycles, {arrays}{energy} for {total['macs'] / 1e6:,.1f} MMAC in {count} operators "
-        f"({len(info['workloads'])} distinct), {total['coverage']:.1%} of all operations\n"
+        f"total: {total['cycles']:,} cycles, {arrays}{energy} for {total['macs'] / 1e6:,.1f} MMAC ({share} "
+        f"multiply-accumulates) in {count} operators ({len(info['workloads'])} distinct), "
+        f"{total['coverage']:.1%} of all operations\n"
         f"with {host} operators on the host: {on_host} by its roofline, {together} one after another{reused}"
     )
 

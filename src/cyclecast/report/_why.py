@@ -65,6 +65,8 @@ def host_info(network: Network, device: Device) -> list[dict[str, Any]]:
             "count": operator.count,
             "operations": operator.operations,
             "bytes": operator.bytes,
+            "macs": operator.macs,
+            "reason": operator.reason,
             "fs": time.femtoseconds,
             "share": share(time, whole),
         }
