@@ -288,13 +288,14 @@ class _Samples:
     def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
         from cyclecast.frontend import Quantization, input_shapes, read_samples
 
-        bits = device.bits.activation, device.bits.weight
-        schemes: Any = (self.activations or ("affine" if self.path else "symmetric"), self.weights)
+        bits, activations = device.bits, self.activations or ("affine" if self.path else "symmetric")
+        schemes: Any = (activations, self.weights)  # which are checked there
         if self.path is None:
-            return Quantization(*bits, *schemes)
+            return Quantization(bits.activation, bits.weight, *schemes)
         centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
         inputs = input_shapes(model, _shapes(shape))
-        return Quantization(*bits, *schemes, read_samples(self.path, inputs, mean=centre, deviation=spread))
+        samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
+        return Quantization(bits.activation, bits.weight, *schemes, samples)
 
 
 def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: _Samples) -> Network:

@@ -15,6 +15,8 @@ from cyclecast.frontend._graph import folded_model
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._samples import read_arrays, read_samples
+from cyclecast.frontend._tflite import TfLite
+from cyclecast.frontend._torch import Torch
 from cyclecast.workload import Network
 
 __all__ = [
@@ -36,7 +38,7 @@ __all__ = [
     "runtime_of",
 ]
 
-FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(),)
+FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(), TfLite(), Torch())
 
 
 def load(
@@ -77,8 +79,9 @@ def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | No
         raise UnsupportedError(
             str(source), "errors of its layers", "ONNX and PyTorch networks are calibrated", "exporting it to ONNX"
         )
-    model = folded_model(front_end.graph(source, shapes or {}), str(source), shapes or {})
-    return errors_of_layers(model, str(source), quantization)
+    name = str(source) if isinstance(source, Path) else type(source).__name__
+    model = folded_model(front_end.graph(source, shapes or {}), name, shapes or {})
+    return errors_of_layers(model, name, quantization)
 
 
 def input_shapes(source: Any, shapes: Shapes) -> Inputs:
@@ -102,4 +105,9 @@ def front_end_of(source: Any) -> FrontEnd:
         if front_end.accepts(source):
             return front_end
     what = f"its suffix '{source.suffix}'" if isinstance(source, Path) else f"a {type(source).__name__}"
-    raise ModelError(str(source)[:200], what, "networks are .onnx files", "exporting it to ONNX")
+    raise ModelError(
+        str(source)[:200],
+        what,
+        "networks are .onnx, .pt2 and .tflite files, or PyTorch modules",
+        "exporting it to ONNX",
+    )

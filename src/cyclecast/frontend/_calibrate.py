@@ -244,7 +244,8 @@ def _samples(inputs: dict[str, Any], source: str, samples: Values) -> Iterator[d
 
 def _pair(model: Any, tensor: str, scale: Any, zero: Any, bits: int) -> list[Any]:
     """Nodes that quantise a tensor and dequantise it again; values are kept in range where fewer bits are stored."""
-    kind, half, nodes, data = integer_type(bits), 1 << (bits - 1), [], tensor
+    kind, half, data = integer_type(bits), 1 << (bits - 1), tensor
+    nodes: list[Any] = []
 
     def constant(what: str, value: Any) -> str:
         name = f"{tensor}:{what}"

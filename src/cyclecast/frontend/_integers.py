@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +60,13 @@ class Constant:
 
     def turned(self) -> Constant:
         """Its matrices transposed."""
-        parts = (np.swapaxes(part, -1, -2) for part in (self.integers, self.scale, self.zero))
-        return Constant(*map(np.ascontiguousarray, parts), self.bits)
+        integers, scale, zero = (np.swapaxes(part, -1, -2) for part in (self.integers, self.scale, self.zero))
+        return Constant(np.ascontiguousarray(integers), scale, zero, self.bits)
 
     def moved(self, call: Any) -> Constant:
         """What an operator that only moves values makes of it."""
-        return Constant(*(self._moved(part, call) for part in (self.integers, self.scale, self.zero)), self.bits)
+        integers, scale, zero = (self._moved(part, call) for part in (self.integers, self.scale, self.zero))
+        return Constant(integers, scale, zero, self.bits)
 
     def _moved(self, part: Any, call: Any) -> Any:
         if name_of(call) == "relax.permute_dims":
@@ -96,15 +98,16 @@ def _without_repeats(part: Any, whole: bool) -> Any:
     return np.ascontiguousarray(part)
 
 
-def quantised_constants(function: Any) -> dict[Any, Constant]:
-    """The variables of a Relax function that hold dequantised constants."""
+def quantised_constants(function: Any, constants: Mapping[Any, Any]) -> dict[Any, Constant]:
+    """The variables of a Relax function that hold dequantised constants; others hold `constants`."""
     known: dict[Any, Constant] = {}
     for block in function.body.blocks:
         for binding in block.bindings:
             call = binding.value
             name = name_of(call)
-            if name == "relax.dequantize" and all(isinstance(part, GenericConst) for part in call.args):
-                known[binding.var] = _dequantised(call)
+            operands = [constants.get(part, part) for part in call.args] if name == "relax.dequantize" else []
+            if operands and all(isinstance(part, GenericConst) for part in operands):
+                known[binding.var] = _dequantised(call, *(part.value.numpy() for part in operands))
             elif name in SAME_VALUES and call.args[0] in known:
                 known[binding.var] = known[call.args[0]].moved(call)
             elif isinstance(call, relax.Var) and call in known:
@@ -112,8 +115,7 @@ def quantised_constants(function: Any) -> dict[Any, Constant]:
     return known
 
 
-def _dequantised(call: Any) -> Constant:
-    integers, scale, zero = (part.value.numpy() for part in call.args)
+def _dequantised(call: Any, integers: Any, scale: Any, zero: Any) -> Constant:
     shape = [1] * integers.ndim
     if scale.size > 1:
         shape[int(call.attrs.axis)] = -1

@@ -55,7 +55,7 @@ from cyclecast.frontend._products import (
     terms,
     weight_sums,
 )
-from cyclecast.workload import HostOperator, Member
+from cyclecast.workload import HostOperator, Member, Workload
 
 SAME_SCALE = 1e-5
 """Relative difference of two scales that are the same but for rounding."""
@@ -85,18 +85,23 @@ def quantize(
 ) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...]]:
     """The program with integer kernels, legalised and fused; its workloads; and what stays on the host."""
     main = program["main"]
-    constants, quantised = constants_of(main), quantised_constants(main)
+    constants = constants_of(main)
+    quantised = quantised_constants(main, constants)
     kernels = Kernels()
     rewriter = _Quantizer(program, constants, quantised, quantization, kernels)
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
     host = host_operators(main, {**constants, **quantised}, lambda call: kernels.reasons.get(call, ""))
     whole = _fuse_host(rewriter.builder_.get())
-    bits = {"input_bits": quantization.activation_bits, "weight_bits": quantization.weight_bits}
     members = tuple(
-        Member(replace(workload_of(whole[kernel], name), **bits), kernels.counts[kernel], kernel)
+        Member(_workload(whole[kernel], name, quantization), kernels.counts[kernel], kernel)
         for kernel, name in kernels.names.items()
     )
     return whole, members, host
+
+
+def _workload(function: Any, name: str, quantization: Quantization) -> Workload:
+    bits = quantization.activation_bits, quantization.weight_bits
+    return replace(workload_of(function, name), input_bits=bits[0], weight_bits=bits[1])
 
 
 @mutator
@@ -175,8 +180,8 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
 
     def _too_wide(self, activation: int, weight: int) -> str:
         """The network's own integers stay as they are; wider ones than the device takes stay on the host."""
-        widths = (("input", activation, self.quantization.activation_bits),)
-        widths += (("weight", weight, self.quantization.weight_bits),)
+        most = self.quantization
+        widths = (("input", activation, most.activation_bits), ("weight", weight, most.weight_bits))
         return next((f"{bits}-bit {what}s, arrays take {most}" for what, bits, most in widths if bits > most), "")
 
     def _result(self, call: Any, activation: Activation, weights: Constant) -> Any:
@@ -296,7 +301,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
     def _affine(self, data: Any, bits: int) -> Activation:
         emit, half = self._emit, 1 << (bits - 1)
 
-        def real(value: float) -> Any:
+        def real(value: Any) -> Any:
             return relax.const(np.float32(value), "float32")
 
         least = emit(relax.op.minimum(emit(relax.op.min(data)), real(0)))

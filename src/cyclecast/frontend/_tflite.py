@@ -1,0 +1,299 @@
+"""TFLite files, real and quantised, by TVM's importer; LiteRT is the reference.
+
+Arithmetic on shapes is taken out before the import: with fixed shapes every tensor says its own.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tvm.ir import IRModule
+from tvm.relax.frontend.tflite import from_tflite
+from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
+
+from cyclecast._tvm._native import without_native_chatter
+from cyclecast.errors import ModelError, OptionError, UnsupportedError
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._graph import first_line
+
+INSTALL = "pip install tflite==2.18.0 ai-edge-litert==2.3.0"
+IDENTIFIER = b"TFL3"
+LARGEST_TENSOR = 1 << 28
+"""Values; more is a mistake in a shape."""
+SCALING = ("QUANTIZE", "DEQUANTIZE")
+INEXACT = ("AVERAGE_POOL_2D",)
+"""Quantised operators that the importer takes and gets wrong: it cuts averages off instead of rounding them."""
+TYPES = {"FLOAT32": "float32", "FLOAT64": "float64", "INT8": "int8", "UINT8": "uint8", "INT16": "int16"}
+TYPES |= {"INT32": "int32", "INT64": "int64", "BOOL": "bool", "FLOAT16": "float16"}
+
+
+@dataclass(frozen=True, slots=True)
+class TfLite:
+    """The front end for `.tflite` files."""
+
+    @property
+    def runtime(self) -> str:
+        """Its reference."""
+        return "LiteRT"
+
+    def accepts(self, source: Any) -> bool:
+        """Files by their suffix."""
+        return isinstance(source, Path) and source.suffix == ".tflite"
+
+    def inputs(self, source: Path, shapes: Shapes) -> Inputs:
+        """The inputs of the file."""
+        graph = _read(source).subgraphs[0]
+        _require_known(graph, source, shapes)
+        return {_name(tensor): _shape_and_type(tensor, source, shapes) for tensor in _inputs(graph)}
+
+    def load(self, source: Path, shapes: Shapes, quantization: Quantization) -> Any:
+        """Import the file; every failure is a `ModelError` that names it."""
+        if quantization.calibration:
+            raise UnsupportedError(
+                str(source), "calibration", "ONNX and PyTorch networks are calibrated", "a quantised .tflite file"
+            )
+        model, inputs = _read(source), self.inputs(source, shapes)
+        _without_shape_arithmetic(model)
+        return _import(model, inputs, source)
+
+    def reference(self, source: Path, values: Values) -> dict[str, Any]:
+        """What LiteRT computes."""
+        interpreter = _litert().Interpreter(model_path=str(source))
+        try:
+            for detail in interpreter.get_input_details():
+                interpreter.resize_tensor_input(detail["index"], values[detail["name"]].shape)
+            interpreter.allocate_tensors()
+            for detail in interpreter.get_input_details():
+                interpreter.set_tensor(detail["index"], values[detail["name"]])
+            interpreter.invoke()
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = first_line(error)
+            raise ModelError(str(source), "LiteRT does not run it", reason, "--inputs with values that fit") from error
+        return {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()}
+
+
+def _schema() -> Any:
+    try:
+        from ai_edge_litert import schema_py_generated
+    except ImportError as error:
+        raise OptionError("TFLite networks", str(error), "tflite and LiteRT read them", INSTALL) from error
+    return schema_py_generated
+
+
+def _litert() -> Any:
+    _schema()
+    from ai_edge_litert import interpreter
+
+    return interpreter
+
+
+def _read(source: Path) -> Any:
+    """The file as a tree of objects."""
+    schema = _schema()
+    if not source.is_file():
+        demand = "it is a folder" if source.is_dir() else "there is no such file"
+        raise ModelError(str(source), demand, "a network is a TFLite file", "another path")
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise ModelError(str(source), "it cannot be read", str(error.strerror), "another path") from error
+    if content[4:8] != IDENTIFIER:
+        raise ModelError(str(source), "it cannot be read as TFLite", "its identifier is not TFL3", "exporting it again")
+    model = _unpacked(schema, content)
+    if model is None or not model.subgraphs or not _is_whole(model):
+        raise ModelError(
+            str(source), "it cannot be read as TFLite", f"its {len(content)} bytes are damaged or cut off",
+            "exporting it again",
+        )  # fmt: skip
+    return model
+
+
+def _unpacked(schema: Any, content: bytes) -> Any:
+    try:
+        return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    except Exception:  # the format has no checks: whatever reading past an end raises
+        return None
+
+
+def _is_whole(model: Any) -> bool:
+    """Whether every index points at something, and every tensor's constants are as many as its shape says."""
+    graph = model.subgraphs[0]
+    lists = (model.operatorCodes, model.buffers, graph.tensors, graph.operators, graph.inputs, graph.outputs)
+    if any(part is None or not len(part) for part in lists):
+        return False
+    used = [*graph.inputs, *graph.outputs]
+    used += [
+        index
+        for operator in graph.operators
+        for part in (operator.inputs, operator.outputs)
+        if part is not None
+        for index in part
+    ]
+    codes = [operator.opcodeIndex for operator in graph.operators]
+    return (
+        all(-1 <= index < len(graph.tensors) for index in used)
+        and all(0 <= code < len(model.operatorCodes) for code in codes)
+        and all(tensor.name and 0 <= tensor.buffer < len(model.buffers) for tensor in graph.tensors)
+    )
+
+
+def _inputs(graph: Any) -> list[Any]:
+    return [graph.tensors[index] for index in graph.inputs]
+
+
+def _name(tensor: Any) -> str:
+    return str(tensor.name.decode(errors="replace"))
+
+
+def _require_known(graph: Any, source: Path, shapes: Shapes) -> None:
+    names = [_name(tensor) for tensor in _inputs(graph)]
+    for name in shapes:
+        if name not in names:
+            raise ModelError(
+                f"{source}: input '{name}'", "there is no such input", f"there are {', '.join(names)}", "one of these"
+            )
+
+
+def _shape_and_type(tensor: Any, source: Path, shapes: Shapes) -> tuple[tuple[int, ...], Any]:
+    """The shape of an input; what the file leaves open stays as the file has it when run without a resize."""
+    where, schema = f"{source}: input '{_name(tensor)}'", _schema()
+    kind = _names(schema.TensorType).get(tensor.type, "?")
+    if kind not in TYPES:
+        raise UnsupportedError(where, f"it is of type {kind}", "inputs are numbers", "exporting it with numbers")
+    stored = tuple(int(extent) for extent in (tensor.shape if tensor.shape is not None else ()))
+    given = tuple(int(extent) for extent in shapes.get(_name(tensor), stored))
+    if given != stored:
+        shape = ",".join(map(str, stored))
+        raise UnsupportedError(
+            where, f"a shape of {given}", f"the file fixes {shape}", f"--shape {_name(tensor)}={shape}"
+        )
+    if any(extent < 1 for extent in stored) or prod(stored) > LARGEST_TENSOR:
+        raise UnsupportedError(where, f"a shape of {stored}", "extents are 1 to 2^28 values in all", "another network")
+    return stored, np.dtype(TYPES[kind])
+
+
+def _without_shape_arithmetic(model: Any) -> None:
+    """Reshapes take the shapes of their results; what computed these is not used any more and goes."""
+    schema, graph = _schema(), model.subgraphs[0]
+    for operator in graph.operators:
+        if _code(model.operatorCodes[operator.opcodeIndex]) == schema.BuiltinOperator.RESHAPE:
+            operator.inputs = operator.inputs[:1]
+            operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
+            operator.builtinOptions = schema.ReshapeOptionsT()
+            operator.builtinOptions.newShape = list(graph.tensors[operator.outputs[0]].shape)
+    while True:
+        used = {*map(int, graph.outputs), *(int(i) for operator in graph.operators for i in operator.inputs)}
+        live = [operator for operator in graph.operators if used & set(map(int, operator.outputs))]
+        if len(live) == len(graph.operators):
+            return
+        graph.operators = live
+
+
+class _Explicit:
+    """Puts operators between real and quantised values where the importer takes only real ones."""
+
+    def __init__(self, model: Any, supported: frozenset[str]) -> None:
+        self.schema, self.model, self.graph = _schema(), model, model.subgraphs[0]
+        self.names = _names(self.schema.BuiltinOperator)
+        self.supported = supported
+        self.codes: dict[str, int] = {}
+
+    def rewrite(self) -> None:
+        """In place."""
+        operators = []
+        for operator in self.graph.operators:
+            before, after = self._around(operator)
+            operators += [*before, operator, *after]
+        self.graph.operators = operators
+
+    def _around(self, operator: Any) -> tuple[list[Any], list[Any]]:
+        name = self.names[_code(self.model.operatorCodes[operator.opcodeIndex])]
+        inputs = [index for index in map(int, operator.inputs) if self._is_quantised(index)]
+        outputs = [index for index in map(int, operator.outputs) if self._is_quantised(index)]
+        hybrid = not outputs and not self._is_quantised(int(operator.inputs[0]))
+        taken = name in self.supported and name not in INEXACT and not hybrid
+        if taken or name in SCALING or not inputs + outputs:
+            return [], []
+        real = {index: self._real(index) for index in {*inputs, *outputs}}
+        operator.inputs = [real.get(int(index), int(index)) for index in operator.inputs]
+        operator.outputs = [real.get(int(index), int(index)) for index in operator.outputs]
+        before = [self._operator("DEQUANTIZE", index, real[index]) for index in dict.fromkeys(inputs)]
+        return before, [self._operator("QUANTIZE", real[index], index) for index in outputs]
+
+    def _is_quantised(self, index: int) -> bool:
+        if index < 0:
+            return False
+        scales = self.graph.tensors[index].quantization
+        return scales is not None and scales.scale is not None and len(scales.scale) > 0
+
+    def _real(self, index: int) -> int:
+        """A tensor of real values like a quantised one."""
+        like, tensor = self.graph.tensors[index], self.schema.TensorT()
+        tensor.name, tensor.shape, tensor.type = like.name + b":real", like.shape, self.schema.TensorType.FLOAT32
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def _operator(self, name: str, source: int, target: int) -> Any:
+        if name not in self.codes:
+            code = self.schema.OperatorCodeT()
+            code.builtinCode = code.deprecatedBuiltinCode = getattr(self.schema.BuiltinOperator, name)
+            self.model.operatorCodes.append(code)
+            self.codes[name] = len(self.model.operatorCodes) - 1
+        operator = self.schema.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = self.codes[name], [source], [target]
+        return operator
+
+
+def _names(enumeration: Any) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
+
+
+def _code(operator_code: Any) -> int:
+    return int(max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode))
+
+
+def _require_operators(model: Any, source: Path, known: set[str]) -> None:
+    """Name every operator that the importer does not know, with how many there are."""
+    names, refused = _names(_schema().BuiltinOperator), Counter[str]()
+    for operator in model.subgraphs[0].operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        name = names.get(_code(code), f"number {_code(code)}")
+        custom = (code.customCode or b"?").decode(errors="replace") if name == "CUSTOM" else ""
+        if custom or name not in known:
+            refused[f"CUSTOM {custom}" if custom else name] += 1
+    if refused:
+        listed = "; ".join(f"{name} ({count})" for name, count in sorted(refused.items()))
+        raise UnsupportedError(
+            str(source), f"operators {listed}", "TVM's importer does not know them", "exporting it without them"
+        )
+
+
+def _import(model: Any, inputs: Inputs, source: Path) -> Any:
+    import flatbuffers
+    import tflite
+
+    converter = OperatorConverter(tflite.Model.GetRootAsModel(_packed(model, flatbuffers), 0), None, None, None)
+    _require_operators(model, source, set(converter.convert_map))
+    _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
+    with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
+        try:
+            packed = tflite.Model.GetRootAsModel(_packed(model, flatbuffers), 0)
+            program = from_tflite(packed, {name: shape for name, (shape, _) in inputs.items()})
+            return IRModule({"main": program["main"].without_attr("params")})
+        except Exception as error:  # whatever an operator's converter meets
+            reason = first_line(error)
+    raise UnsupportedError(str(source), "an operator cannot be imported", reason, "exporting it to ONNX")
+
+
+def _packed(model: Any, flatbuffers: Any) -> bytes:
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
