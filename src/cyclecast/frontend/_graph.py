@@ -27,6 +27,7 @@ from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._calibrate import calibrate
+from cyclecast.frontend._rewrite import rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
 
 LOG = logging.getLogger(__name__)
@@ -50,11 +51,19 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
     """The model with fixed shapes, folded constants, and only operators that can be imported."""
     fix_shapes(model, source, shapes)
+    _rewrite(model, source)
     _require_operators(model, source, _is_foreign(model))
     folded = _fold(model, source)
     _require_operators(folded, source, _is_unknown)
-    _require_right_numbers(folded, source)
     return folded
+
+
+def _rewrite(model: Any, source: str) -> None:
+    """What is wrong with a damaged model is said by onnxruntime, which looks at it next."""
+    try:
+        rewrite(model, _is_unknown)
+    except Exception:  # of any class: the model may be anything
+        LOG.debug("%s: its operators cannot be rewritten", source, exc_info=True)
 
 
 def run(model: Any, source: str, values: Values) -> dict[str, Any]:
@@ -121,18 +130,6 @@ def _require_operators(model: Any, source: str, is_refused: Callable[[Any], bool
         raise UnsupportedError(
             source, f"operators {listed}", "TVM's importer does not know them", "exporting it without them"
         )
-
-
-def _require_right_numbers(model: Any, source: str) -> None:
-    """Refuse what the importer takes but gets wrong: it does not look at `output_shape`."""
-    for node in model.graph.node:
-        if node.op_type == "ConvTranspose" and any(item.name == "output_shape" for item in node.attribute):
-            raise UnsupportedError(
-                f"{source}: node '{node.name or node.output[0]}'",
-                "ConvTranspose with output_shape",
-                "TVM's importer computes it wrongly",
-                "exporting it with pads instead",
-            )
 
 
 def _some(nodes: list[str]) -> str:

@@ -132,10 +132,10 @@ def _from_module(module: Any, shapes: Shapes, torch: Any) -> Any:
     required = [given for given, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
     missing = [given for given in required if given not in shapes and given not in ("args", "kwargs")]
     if missing or not shapes or not shapes.keys() <= parameters.keys():
-        wanted = ", ".join(missing or required or parameters)
+        wanted = [*missing, *required, *parameters][0]
         raise ModelError(
             f"{name}: input '{wanted}'", f"shapes are given for {', '.join(shapes) or 'no input'}",
-            f"forward takes {', '.join(parameters)}", "shapes={'" + (missing or required or ["x"])[0] + "': (1, 3, 224, 224)}",
+            f"forward takes {', '.join(parameters)}", f"shapes={{'{wanted}': (1, 3, 224, 224)}}",
         )  # fmt: skip
     training = module.training
     try:

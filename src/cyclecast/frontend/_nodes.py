@@ -1,0 +1,122 @@
+"""Writing nodes into an ONNX graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+
+class Writer:
+    """Replaces nodes of a model's graph by others; shapes are as inferred before."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.nodes: list[Any] = []
+        self.constants = {part.name: part for part in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                self.constants[node.output[0]] = node.attribute[0].t
+        self.prefix = "cyclecast"
+        self.count = 0
+        self._shapes: dict[str, tuple[int, ...]] | None = None
+
+    def keep(self, node: Any) -> None:
+        """Leave a node as it is."""
+        self.nodes.append(node)
+
+    def replace(self, node: Any, outputs: Sequence[str]) -> None:
+        """Let these tensors stand for the outputs of a node."""
+        for made, output in zip(outputs, node.output, strict=False):
+            if output:
+                self.nodes.append(helper.make_node("Identity", [made], [output]))
+
+    def finish(self) -> None:
+        """Put the nodes into the graph."""
+        del self.model.graph.node[:]
+        self.model.graph.node.extend(self.nodes)
+        del self.model.graph.value_info[:]
+
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """A new node with one output, its name."""
+        return self.split(operator, 1, *inputs, **attributes)[0]
+
+    def split(self, operator: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
+        """A new node with several outputs, their names."""
+        names = [self._fresh() for _ in range(outputs)]
+        self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
+        return names
+
+    def like(self, node: Any, operator: str, inputs: Sequence[str], without: Sequence[str] = ()) -> list[str]:
+        """A new node with the attributes of another."""
+        made = helper.make_node(operator, list(inputs), [self._fresh()])
+        made.attribute.extend(item for item in node.attribute if item.name not in without)
+        self.nodes.append(made)
+        return [str(made.output[0])]
+
+    def constant(self, value: Any) -> str:
+        """A new constant."""
+        name = self._fresh()
+        part = numpy_helper.from_array(np.asarray(value), name)
+        self.model.graph.initializer.append(part)
+        self.constants[name] = part
+        return name
+
+    def value(self, name: str) -> Any:
+        """A constant's array, or None."""
+        return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a tensor where it is known."""
+        if name in self.constants:
+            return tuple(self.constants[name].dims)
+        if self._shapes is None:
+            self._shapes = _inferred(self.model)
+        return self._shapes.get(name)
+
+    def attributes(self, node: Any) -> dict[str, Any]:
+        """The attributes of a node by name."""
+        return {item.name: helper.get_attribute_value(item) for item in node.attribute}
+
+    def dequantised(self, tensor: str, scale: str, zero: str = "", *, axis: int = 0) -> str:
+        """Real values; scales of one value are scalars, others lie along the axis."""
+        scale, zero = self._scalar(scale), self._scalar(zero) if zero else ""
+        return self.node("DequantizeLinear", tensor, scale, *([zero] if zero else []), axis=axis)
+
+    def quantised(self, tensor: str, scale: str, zero: str) -> str:
+        """Integers of the zero point's type."""
+        return self.node("QuantizeLinear", tensor, self._scalar(scale), self._scalar(zero))
+
+    def product(self, left: str, right: str) -> str:
+        """Two scales multiplied, now if both are constants."""
+        values = self.value(left), self.value(right)
+        if values[0] is not None and values[1] is not None:
+            return self.constant(values[0] * values[1])
+        return self.node("Mul", left, right)
+
+    def _scalar(self, name: str) -> str:
+        value = self.value(name)
+        if value is not None and value.size == 1 and value.ndim:
+            return self.constant(value.reshape(()))
+        shape = self.shape(name)
+        if value is None and shape and int(np.prod(shape)) == 1:
+            return self.node("Reshape", name, self.constant(np.zeros(0, "int64")))
+        return name
+
+    def _fresh(self) -> str:
+        self.count += 1
+        return f"{self.prefix}:{self.count}"
+
+
+def _inferred(model: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes that ONNX infers."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {}
+    for value in (*graph.value_info, *graph.input, *graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(extent.HasField("dim_value") for extent in kind.shape.dim):
+            shapes[value.name] = tuple(extent.dim_value for extent in kind.shape.dim)
+    return shapes

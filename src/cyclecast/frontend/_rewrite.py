@@ -1,0 +1,184 @@
+"""ONNX operators that TVM's importer refuses or gets wrong, written with those that it takes.
+
+Quantised operators become dequantise, real operator, quantise, with their own scales and zero points: the integers are
+found again when kernels are made. Transposed convolutions become convolutions (`_transposed.py`), recurrent layers
+become matrix products (`_recurrent.py`), and operators that ONNX defines by others become these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, inliner, version_converter
+
+from cyclecast.frontend._nodes import Writer
+from cyclecast.frontend._recurrent import gru, lstm, rnn
+from cyclecast.frontend._transposed import transposed
+
+LEAST_OPSET = 13
+"""From which scales may differ along an axis."""
+EXACT_TERMS = (1 << 24) // (255 * 255)
+"""Of products of bytes that a float32 adds up exactly."""
+RUNTIME = "com.microsoft"
+REAL_OF = {
+    "QLinearAdd": ("Add", 2), "QLinearMul": ("Mul", 2), "QLinearSigmoid": ("Sigmoid", 1),
+    "QLinearLeakyRelu": ("LeakyRelu", 1), "QLinearGlobalAveragePool": ("GlobalAveragePool", 1),
+    "QLinearAveragePool": ("AveragePool", 1), "QLinearSoftmax": ("Softmax", 1),
+}  # fmt: skip
+"""Operators of onnxruntime: the real one, and how many quantised tensors go in."""
+ADVICE = {
+    "Loop": "export it unrolled, with a fixed number of rounds",
+    "Scan": "export it unrolled, with a fixed number of rounds",
+    "If": "export the branch that is taken",
+    "LSTM": "export it with constant weights, default activations and a fixed length of at most 256 steps",
+    "GRU": "export it with constant weights, default activations and a fixed length of at most 256 steps",
+    "RNN": "export it with constant weights, default activations and a fixed length of at most 256 steps",
+    "ConvInteger": "make its weights constant, or export QDQ (DequantizeLinear, Conv)",
+    "QLinearConv": "export QDQ: DequantizeLinear, Conv, QuantizeLinear",
+    "QLinearMatMul": "export QDQ: DequantizeLinear, MatMul, QuantizeLinear",
+    "DeformConv": "replace it by a convolution; its sampling is not supported",
+}
+
+
+def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> None:
+    """Rewrite in place what can be; `is_unknown` tells whether the importer lacks a node's operator.
+
+    Input shapes are fixed. Nodes that have no form in other operators stay as they are.
+    """
+    _inline(model, is_unknown)
+    kinds = {(node.domain, node.op_type) for node in model.graph.node}
+    if not kinds & RULES.keys():
+        return
+    _raise_opset(model)
+    writer = Writer(model)
+    for node in list(model.graph.node):
+        rule = RULES.get((node.domain, node.op_type))
+        outputs = rule(node, writer) if rule else None
+        writer.replace(node, outputs) if outputs else writer.keep(node)
+    writer.finish()
+
+
+def advice(operator: str) -> str:
+    """What can be done about an operator that stays unsupported."""
+    return ADVICE.get(operator, "export the network without it, or ask for it to be folded at export")
+
+
+def _inline(model: Any, is_unknown: Callable[[Any], bool]) -> None:
+    """Put the bodies of unknown operators that ONNX defines as functions in their place."""
+    defined = {node.op_type for node in model.graph.node if not node.domain and is_unknown(node) and _has_body(node)}
+    if defined - OWN:
+        names = [("", name) for name in sorted(defined - OWN)]
+        model.CopyFrom(inliner.inline_selected_functions(model, names, inline_schema_functions=True))
+
+
+def _has_body(node: Any) -> bool:
+    if not onnx.defs.has(node.op_type, node.domain):
+        return False
+    schema = onnx.defs.get_schema(node.op_type, node.domain)
+    return bool(schema.has_function or schema.has_context_dependent_function)
+
+
+def _raise_opset(model: Any) -> None:
+    """To one whose dequantise knows axes; where ONNX cannot convert the rest, the version stays."""
+    (standard,) = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")] or [None]
+    if standard is not None and standard.version < LEAST_OPSET and not _foreign(model):
+        model.CopyFrom(version_converter.convert_version(model, LEAST_OPSET))
+
+
+def _foreign(model: Any) -> Collection[str]:
+    return {node.domain for node in model.graph.node} - {"", "ai.onnx"}
+
+
+def _qlinear_conv(node: Any, writer: Writer) -> list[str]:
+    x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, *bias = node.input
+    operands = [writer.dequantised(x, x_scale, x_zero), writer.dequantised(w, w_scale, w_zero, axis=0)]
+    if bias and bias[0]:
+        operands.append(writer.dequantised(bias[0], writer.product(x_scale, w_scale), axis=0))
+    (result,) = writer.like(node, "Conv", operands)
+    return [writer.quantised(result, y_scale, y_zero)]
+
+
+def _qlinear_matmul(node: Any, writer: Writer) -> list[str]:
+    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = node.input
+    left = writer.dequantised(a, a_scale, a_zero, axis=-2)
+    result = writer.node("MatMul", left, writer.dequantised(b, b_scale, b_zero, axis=-1))
+    return [writer.quantised(result, y_scale, y_zero)]
+
+
+def _qgemm(node: Any, writer: Writer) -> list[str]:
+    a, a_scale, a_zero, b, b_scale, b_zero, *rest = node.input
+    bias, y_scale, y_zero = (*rest, "", "", "")[:3]
+    turned = writer.attributes(node).get("transB", 0)
+    operands = [writer.dequantised(a, a_scale, a_zero), writer.dequantised(b, b_scale, b_zero, axis=1 - turned)]
+    if bias:
+        alpha = writer.constant(np.float32(writer.attributes(node).get("alpha", 1.0)))
+        worth = writer.product(writer.product(a_scale, b_scale), alpha)
+        operands.append(writer.dequantised(bias, worth, axis=0))
+    (result,) = writer.like(node, "Gemm", operands)
+    return [writer.quantised(result, y_scale, y_zero) if y_scale else result]
+
+
+def _qlinear_concat(node: Any, writer: Writer) -> list[str]:
+    scale, zero, *parts = node.input
+    triples = [parts[place : place + 3] for place in range(0, len(parts), 3)]
+    (result,) = writer.like(node, "Concat", [writer.dequantised(*triple) for triple in triples])
+    return [writer.quantised(result, scale, zero)]
+
+
+def _pointwise(node: Any, writer: Writer) -> list[str] | None:
+    """Operators whose quantised tensors come as (tensor, scale, zero point), and then the output's scale and zero."""
+    name, count = REAL_OF[node.op_type]
+    if writer.attributes(node).get("channels_last", 0):
+        return None
+    operands = [writer.dequantised(*node.input[3 * place : 3 * place + 3]) for place in range(count)]
+    (result,) = writer.like(node, name, operands, without=("channels_last", "opset"))
+    return [writer.quantised(result, *node.input[3 * count : 3 * count + 2])]
+
+
+def _integer_product(node: Any, writer: Writer) -> list[str] | None:
+    """Sums of integers: real products of integers worth one each."""
+    is_matmul = node.op_type == "MatMulInteger"
+    x, w, x_zero, w_zero = (*node.input, "", "")[:4]
+    constant = [writer.value(name) is not None for name in (x, w)]
+    shape = writer.shape(w)
+    terms = None if shape is None else int(np.prod(shape[1:]))
+    if constant == [False, False] and (is_matmul or terms is None or terms > EXACT_TERMS):
+        return None  # the importer has matrix products of integers itself
+    one = writer.constant(np.float32(1))
+    left = writer.dequantised(x, one, x_zero, axis=-2)
+    right = writer.dequantised(w, one, w_zero, axis=-1 if is_matmul else 0)
+    (result,) = writer.like(node, "MatMul" if is_matmul else "Conv", [left, right])
+    return [writer.node("Cast", result, to=TensorProto.INT32)]
+
+
+def _real_product(node: Any, writer: Writer) -> list[str]:
+    """onnxruntime's own: `DynamicQuantizeMatMul` (A, B, scale, zero, bias) and `MatMulIntegerToFloat`."""
+    if node.op_type == "DynamicQuantizeMatMul":
+        a, b, scale, zero, bias = (*node.input, "", "")[:5]
+        left = a
+    else:
+        a, b, a_scale, scale, a_zero, zero, bias = (*node.input, "", "", "")[:7]
+        left = writer.dequantised(a, a_scale, a_zero)
+    result = writer.node("MatMul", left, writer.dequantised(b, scale, zero, axis=-1))
+    return [writer.node("Add", result, bias) if bias else result]
+
+
+RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
+    ("", "QLinearConv"): _qlinear_conv,
+    ("", "QLinearMatMul"): _qlinear_matmul,
+    ("", "ConvInteger"): _integer_product,
+    ("", "MatMulInteger"): _integer_product,
+    ("", "ConvTranspose"): transposed,
+    ("", "LSTM"): lstm,
+    ("", "GRU"): gru,
+    ("", "RNN"): rnn,
+    (RUNTIME, "QGemm"): _qgemm,
+    (RUNTIME, "QLinearConcat"): _qlinear_concat,
+    (RUNTIME, "DynamicQuantizeMatMul"): _real_product,
+    (RUNTIME, "MatMulIntegerToFloat"): _real_product,
+    **{(RUNTIME, name): _pointwise for name in REAL_OF},
+}
+OWN = {name for _, name in RULES}
