@@ -99,6 +99,8 @@ class Writer:
 
     def _scalar(self, name: str) -> str:
         value = self.value(name)
+        if value is not None and value.dtype == np.float16:
+            return self._scalar(self.constant(value.astype("float32")))
         if value is not None and value.size == 1 and value.ndim:
             return self.constant(value.reshape(()))
         shape = self.shape(name)

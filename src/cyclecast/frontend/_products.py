@@ -17,7 +17,7 @@ MATMUL = "relax.matmul"
 PRODUCTS = {MATMUL, *CONVOLUTIONS}
 OPAQUE = 8
 """TVM's pattern of functions that take no part in operator fusion."""
-REAL, SUMS = ("float32", "float64"), ("int32", "int64")
+REAL, SUMS = ("float32", "float16", "bfloat16", "float64"), ("int32", "int64")
 """Types of products that are rewritten: real ones, and sums of integers."""
 
 
@@ -43,7 +43,7 @@ def refusal(call: Any, is_constant: Mapping[Any, Any]) -> str | None:
     if name not in PRODUCTS:
         return "no kernel computes it"
     data, weight = (operand in is_constant or isinstance(operand, GenericConst) for operand in call.args)
-    if str(call.ty.dtype) not in (REAL[0], *SUMS):
+    if str(call.ty.dtype) not in (*REAL, *SUMS):
         return f"its values are {call.ty.dtype}"
     if data and weight:
         return "both operands are constants"

@@ -41,6 +41,7 @@ from cyclecast.frontend._integers import (
 )
 from cyclecast.frontend._products import (
     CONVOLUTIONS,
+    REAL,
     SUMS,
     beside_output,
     filter_axes,
@@ -144,10 +145,26 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return call
 
     def _product(self, original: Any, call: Any) -> tuple[Any, str | None]:
-        """A kernel and what follows it, or the call and why it stays; weights on the left are put on the right."""
-        reason = refusal(original, self.known)
+        """A kernel and what follows it, or the call and why it stays."""
+        reason, kind = refusal(original, self.known), str(call.ty.dtype)
+        if reason is None and kind in REAL[1:]:
+            call = self._in_single_precision(call)
         if reason is not None:
             return call, reason
+        made, reason = self._put_right(original, call)
+        return (made if kind not in REAL[1:] else self._emit(relax.op.astype(made, kind))), reason
+
+    def _in_single_precision(self, call: Any) -> Any:
+        """The same on operands of the one real type that is quantised."""
+        operands = [
+            relax.const(part.value.numpy().astype("float32")) if isinstance(part, GenericConst)
+            else self._emit(relax.op.astype(part, "float32"))
+            for part in call.args
+        ]  # fmt: skip
+        return self.builder_.normalize(relax.Call(call.op, operands, call.attrs))
+
+    def _put_right(self, original: Any, call: Any) -> tuple[Any, str | None]:
+        """A kernel with its weights on the right."""
         data, weight = call.args
         known = self._constant(original.args[1], weight)
         if known is not None:

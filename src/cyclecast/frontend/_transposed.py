@@ -18,10 +18,11 @@ from cyclecast.frontend._nodes import Writer
 def transposed(node: Any, writer: Writer) -> list[str] | None:
     """The node as a convolution, if its weights are constant and its input's shape is known."""
     data, weight, bias = (*node.input, "")[:3]
-    values, shape = writer.value(weight), writer.shape(data)
-    if values is None or shape is None:
+    values, shape, attributes = writer.value(weight), writer.shape(data), writer.attributes(node)
+    if shape is None:
         return None
-    attributes = writer.attributes(node)
+    if values is None:
+        return _with_pads(node, shape, writer) if "output_shape" in attributes else None
     axes, groups = values.ndim - 2, int(attributes.get("group", 1))
     strides = attributes.get("strides", [1] * axes)
     values = _dilated(values, attributes.get("dilations", [1] * axes))
@@ -37,6 +38,23 @@ def transposed(node: Any, writer: Writer) -> list[str] | None:
     if not bias:
         return [result]
     return [writer.node("Add", result, writer.node("Reshape", bias, writer.constant(np.array([-1] + [1] * axes))))]
+
+
+def _with_pads(node: Any, shape: tuple[int, ...], writer: Writer) -> list[str] | None:
+    """The same with pads in the place of its output's shape, which the importer does not look at."""
+    attributes, weight = writer.attributes(node), writer.shape(node.input[1])
+    if weight is None:
+        return None
+    strides = attributes.get("strides", [1] * (len(weight) - 2))
+    dilations = attributes.get("dilations", [1] * len(strides))
+    kernel = [(size - 1) * dilation + 1 for size, dilation in zip(weight[2:], dilations, strict=True)]
+    begins, extents = _ends(attributes, shape[2:], kernel, strides)
+    whole = [(n - 1) * s + k for n, s, k in zip(shape[2:], strides, kernel, strict=True)]
+    ends = [size - begin - extent for size, begin, extent in zip(whole, begins, extents, strict=True)]
+    given = ("strides", "dilations", "group")
+    kept = {name: value for name, value in attributes.items() if name in given}
+    more, pads = [max(0, -end) for end in ends], [*begins, *(max(0, end) for end in ends)]
+    return [writer.node("ConvTranspose", *node.input, pads=pads, output_padding=more, **kept)]
 
 
 def _dilated(values: Any, dilations: list[int]) -> Any:
