@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cyclecast.device import Device
-from cyclecast.errors import CyclecastError, OptionError
+from cyclecast.errors import CyclecastError, OperatorsError, OptionError
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
@@ -78,9 +78,16 @@ def _reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
         except CyclecastError as error:
             if options.get("as_json"):
                 fields = {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
-                _print_json({"error": {"kind": type(error).__name__, **fields}})
+                listed = (
+                    {"operators": [row._asdict() for row in error.refused]} if isinstance(error, OperatorsError) else {}
+                )
+                _print_json({"error": {"kind": type(error).__name__, **fields, **listed}})
             else:
                 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+                if isinstance(error, OperatorsError):
+                    from cyclecast.report import refused_table
+
+                    console.print(refused_table(error.refused))
                 console.print(Text.assemble(("error:", "bold red"), f" {error}"))
             raise typer.Exit(2) from None
 

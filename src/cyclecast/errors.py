@@ -5,6 +5,7 @@ CyclecastError
  |- DeviceError          a device file that cannot be read or contradicts itself
  |- ModelError           a network file that cannot be read
  |   `- UnsupportedError   ... or asks for an operator or a shape that is not supported
+ |       `- OperatorsError ... with a table of these operators
  |- FitError             a workload that the device cannot hold
  |- MappingError         a mapping that breaks one of its laws
  |- ScheduleError        a scheduled module that cannot be read as a mapping
@@ -15,6 +16,9 @@ Each says where it happened, what was demanded, the bound that was met, and a le
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class CyclecastError(Exception):
@@ -47,6 +51,29 @@ class ModelError(CyclecastError, ValueError):
 
 class UnsupportedError(ModelError):
     """A network asks for an operator or a shape that is not supported."""
+
+
+class Refused(NamedTuple):
+    """An operator of a network that cannot be imported."""
+
+    operator: str
+    count: int
+    nodes: tuple[str, ...]
+    """The first of them."""
+    advice: str
+
+    def __str__(self) -> str:
+        more = ", ..." if self.count > len(self.nodes) else ""
+        return f"{self.operator} ({self.count}: {', '.join(self.nodes)}{more})"
+
+
+class OperatorsError(UnsupportedError):
+    """A network has operators that cannot be imported: which, where, and what to do about each."""
+
+    def __init__(self, where: str, refused: Sequence[Refused]) -> None:
+        self.refused = tuple(refused)
+        listed = "; ".join(map(str, self.refused))
+        super().__init__(where, f"operators {listed}", "TVM's importer does not know them", self.refused[0].advice)
 
 
 class FitError(CyclecastError, ValueError):

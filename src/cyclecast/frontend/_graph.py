@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
-from pathlib import Path
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,18 @@ from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError, UnsupportedError
+from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._calibrate import calibrate
-from cyclecast.frontend._rewrite import rewrite
+from cyclecast.frontend._folding import folded
+from cyclecast.frontend._rewrite import advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
 
 LOG = logging.getLogger(__name__)
+MOST_SIGNS = 200
+"""Of another tool's message."""
+LARGEST_TENSOR = 1 << 28
+"""Values; four times as many as the largest of the open networks has."""
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 
@@ -40,10 +44,10 @@ RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\
 
 def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantization) -> Any:
     """A Relax program for a model in memory; `source` is what errors name. The model is changed in place."""
-    folded = folded_model(model, source, shapes)
+    whole = folded_model(model, source, shapes)
     if quantization.calibration:
-        calibrate(folded, source, quantization)
-    program = _import(folded, source)
+        calibrate(whole, source, quantization)
+    program = _import(whole, source)
     _require_extents(program["main"], source)
     return program
 
@@ -53,9 +57,10 @@ def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
     fix_shapes(model, source, shapes)
     _rewrite(model, source)
     _require_operators(model, source, _is_foreign(model))
-    folded = _fold(model, source)
-    _require_operators(folded, source, _is_unknown)
-    return folded
+    _require_sizes(model, source)
+    whole = _fold(model, source)
+    _require_operators(whole, source, _is_unknown)
+    return whole
 
 
 def _rewrite(model: Any, source: str) -> None:
@@ -91,17 +96,27 @@ def inputs_of(model: Any, source: str, shapes: Shapes) -> Inputs:
 
 def _fold(model: Any, source: str) -> Any:
     """Let onnxruntime check the network and fold its constants."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 4
-    with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder:
-        target = Path(folder) / "folded.onnx"
-        options.optimized_model_filepath = str(target)
-        try:
-            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-            return onnx.load(str(target))
-        except Exception as error:  # onnxruntime's errors have no common class
-            raise ModelError(source, "onnxruntime refuses it", first_line(error), "exporting it again") from error
+    content, reason = folded(model.SerializeToString())
+    if reason:
+        raise ModelError(source, "onnxruntime refuses it", shortened(reason), "exporting it again")
+    return onnx.load_from_string(content)
+
+
+def _require_sizes(model: Any, source: str) -> None:
+    """No tensor is larger than any network's, so far as shapes are known before anything is computed."""
+    try:
+        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except Exception:  # of any class: onnxruntime says next what is wrong
+        LOG.debug("%s: its shapes cannot be inferred", source, exc_info=True)
+        return
+    sizes = {part.name: prod(part.dims) for part in graph.initializer}
+    for value in graph.value_info:
+        sizes[value.name] = prod(extent.dim_value for extent in value.type.tensor_type.shape.dim)
+    for name, size in sizes.items():
+        if not -1 < size <= LARGEST_TENSOR:
+            raise UnsupportedError(
+                f"{source}: tensor {name!r}", f"{size:,} values", f"at most {LARGEST_TENSOR:,}", "smaller shapes"
+            )
 
 
 def _is_foreign(model: Any) -> Callable[[Any], bool]:
@@ -120,32 +135,49 @@ def _is_unknown(node: Any) -> bool:
 
 
 def _require_operators(model: Any, source: str, is_refused: Callable[[Any], bool]) -> None:
-    """Name every refused operator, and the first nodes of each."""
+    """Name every refused operator, the first nodes of each, and what can be done."""
     refused: dict[str, list[str]] = defaultdict(list)
     for node in model.graph.node:
         if is_refused(node):
             refused[node.op_type].append(node.name or next(iter(node.output), "?"))
     if refused:
-        listed = "; ".join(f"{kind} ({_some(nodes)})" for kind, nodes in sorted(refused.items()))
-        raise UnsupportedError(
-            source, f"operators {listed}", "TVM's importer does not know them", "exporting it without them"
-        )
-
-
-def _some(nodes: list[str]) -> str:
-    more = ", ..." if len(nodes) > MOST_NODES else ""
-    return f"{len(nodes)}: {', '.join(nodes[:MOST_NODES])}{more}"
+        rows = [Refused(kind, len(nodes), tuple(nodes[:MOST_NODES]), advice(kind)) for kind, nodes in refused.items()]
+        raise OperatorsError(source, sorted(rows))
 
 
 def _import(model: Any, source: str) -> Any:
+    program, reason = _imported(model)
+    if not reason:
+        return program
+    node = _first_refused(model)
+    where = f"{source}: node '{node.name or node.output[0]}' ({node.op_type})"
+    raise UnsupportedError(where, "it cannot be imported", reason, "fixing all shapes with --shape")
+
+
+def _imported(model: Any) -> tuple[Any, str]:
+    """The program, or the reason why there is none."""
     with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
         try:
-            return from_onnx(model, keep_params_in_input=False)
+            return from_onnx(model, keep_params_in_input=False), ""
         except Exception as error:  # whatever an operator's converter meets
-            LOG.debug("%s: the importer failed", source, exc_info=True)
-            reason = first_line(error)
-    # Raised only here: as a cause, the error would keep the importer's state alive, which complains when it goes.
-    raise UnsupportedError(source, "an operator cannot be imported", reason, "fixing all shapes with --shape")
+            LOG.debug("the importer failed", exc_info=True)
+            # Only its text: as a cause, the error would keep the importer's state alive, which complains when it goes.
+            return None, first_line(error)
+
+
+def _first_refused(model: Any) -> Any:
+    """The first node that cannot be imported, by bisection: the importer does not say."""
+    nodes = list(model.graph.node)
+    good, bad = 0, len(nodes)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        part = onnx.ModelProto()
+        part.CopyFrom(model)
+        del part.graph.node[middle:]
+        del part.graph.output[:]
+        part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in nodes[middle - 1].output if name)
+        good, bad = (good, middle) if _imported(part)[1] else (middle, bad)
+    return nodes[bad - 1]
 
 
 def _require_extents(function: Any, source: str) -> None:
@@ -183,5 +215,10 @@ def _extents(kind: Any) -> tuple[int, ...] | None:
 def first_line(error: BaseException) -> str:
     """The first line of a message, without what only its makers understand."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = RUNTIME_PREFIX.sub("", lines[0]) if lines else type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return shortened(lines[0]) if lines else type(error).__name__
+
+
+def shortened(message: str) -> str:
+    """A message without onnxruntime's prefix and without control characters, cut to a line."""
+    text = "".join(sign if sign.isprintable() else "?" for sign in RUNTIME_PREFIX.sub("", message))
+    return text if len(text) <= MOST_SIGNS else f"{text[:MOST_SIGNS]}..."

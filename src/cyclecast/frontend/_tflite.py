@@ -6,7 +6,7 @@ Arithmetic on shapes is taken out before the import: with fixed shapes every ten
 from __future__ import annotations
 
 import warnings
-from collections import Counter
+from collections import defaultdict
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -20,9 +20,9 @@ from tvm.relax.frontend.tflite import from_tflite
 from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError, OptionError, UnsupportedError
+from cyclecast.errors import ModelError, OperatorsError, OptionError, Refused, UnsupportedError
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
-from cyclecast.frontend._graph import first_line
+from cyclecast.frontend._graph import MOST_NODES, first_line
 
 INSTALL = "pip install tflite==2.18.0 ai-edge-litert==2.3.0"
 IDENTIFIER = b"TFL3"
@@ -262,18 +262,19 @@ def _code(operator_code: Any) -> int:
 
 def _require_operators(model: Any, source: Path, known: set[str]) -> None:
     """Name every operator that the importer does not know, with how many there are."""
-    names, refused = _names(_schema().BuiltinOperator), Counter[str]()
-    for operator in model.subgraphs[0].operators:
+    names, refused = _names(_schema().BuiltinOperator), defaultdict[str, list[str]](list)
+    graph = model.subgraphs[0]
+    for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex]
         name = names.get(_code(code), f"number {_code(code)}")
         custom = (code.customCode or b"?").decode(errors="replace") if name == "CUSTOM" else ""
         if custom or name not in known:
-            refused[f"CUSTOM {custom}" if custom else name] += 1
+            results = [_name(graph.tensors[index]) for index in operator.outputs]
+            refused[f"CUSTOM {custom}" if custom else name] += results[:1] or ["?"]
     if refused:
-        listed = "; ".join(f"{name} ({count})" for name, count in sorted(refused.items()))
-        raise UnsupportedError(
-            str(source), f"operators {listed}", "TVM's importer does not know them", "exporting it without them"
-        )
+        advice = "export it to ONNX, or without them"
+        rows = [Refused(name, len(nodes), tuple(nodes[:MOST_NODES]), advice) for name, nodes in refused.items()]
+        raise OperatorsError(str(source), sorted(rows))
 
 
 def _import(model: Any, inputs: Inputs, source: Path) -> Any:

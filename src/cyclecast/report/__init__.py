@@ -8,13 +8,14 @@ from cyclecast.report._mapping import mapping_text
 from cyclecast.report._progress import progress_bar, status
 from cyclecast.report._search import search_info, search_table
 from cyclecast.report._sqnr import sqnr_info, sqnr_table
-from cyclecast.report._text import short_energy, short_time, tuned_table
+from cyclecast.report._text import refused_table, short_energy, short_time, tuned_table
 
 __all__ = [
     "device_info",
     "device_text",
     "mapping_text",
     "progress_bar",
+    "refused_table",
     "search_info",
     "search_table",
     "short_energy",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cyclecast.errors import Refused
 from cyclecast.units import Energy, Time
 
 LEGEND = (
@@ -82,6 +84,16 @@ def host_table(info: dict[str, Any]) -> Table:
         cells = [f"{number:,}" for number in numbers]
         shares = (f"{operator['macs_share']:.1%}" if operator["macs"] else "", f"{operator['time_share']:.1%}")
         table.add_row(operator["name"], *cells, short_time(Time(operator["fs"])), *shares, operator["reason"])
+    return table
+
+
+def refused_table(refused: Sequence[Refused]) -> Table:
+    """Operators that cannot be imported: which, where, and what to do."""
+    table = Table(title="operators that cannot be imported", title_justify="left")
+    for column in ("operator", "count", "first nodes", "what to do"):
+        table.add_column(column, overflow="fold")
+    for row in refused:
+        table.add_row(row.operator, str(row.count), ", ".join(row.nodes), row.advice)
     return table
 
 
