@@ -35,7 +35,7 @@ class _Folder:
             source, target = Path(folder) / "given.onnx", Path(folder) / "folded.onnx"
             source.write_bytes(content)
             reason = self._ask(f"{MEMORY + MEMORY_PER_BYTE * len(content)}\t{source}\t{target}\n", len(content))
-            return (target.read_bytes(), "") if not reason else (b"", reason)
+            return (target.read_bytes(), "") if reason == "done" else (b"", reason)
 
     def _ask(self, line: str, size: int) -> str:
         process = self._started()

@@ -54,6 +54,7 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
 
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
     """The model with fixed shapes, folded constants, and only operators that can be imported."""
+    _require_names(model, source)
     fix_shapes(model, source, shapes)
     _rewrite(model, source)
     _require_operators(model, source, _is_foreign(model))
@@ -61,6 +62,15 @@ def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
     whole = _fold(model, source)
     _require_operators(whole, source, _is_unknown)
     return whole
+
+
+def _require_names(model: Any, source: str) -> None:
+    """Protobuf hands out bytes where a text is damaged."""
+    for node in model.graph.node:
+        if not all(isinstance(name, str) for name in (node.op_type, node.domain, node.name, *node.input, *node.output)):
+            raise ModelError(source, "a node whose names are no text", "the file is damaged", "exporting it again")
+        if not any(node.output):
+            raise ModelError(source, f"a node without outputs ({node.op_type})", "it has one", "exporting it again")
 
 
 def _rewrite(model: Any, source: str) -> None:
@@ -219,6 +229,6 @@ def first_line(error: BaseException) -> str:
 
 
 def shortened(message: str) -> str:
-    """A message without onnxruntime's prefix and without control characters, cut to a line."""
-    text = "".join(sign if sign.isprintable() else "?" for sign in RUNTIME_PREFIX.sub("", message))
+    """A message without onnxruntime's prefix, of a length that can be read."""
+    text = RUNTIME_PREFIX.sub("", message)
     return text if len(text) <= MOST_SIGNS else f"{text[:MOST_SIGNS]}..."

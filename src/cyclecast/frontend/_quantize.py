@@ -68,7 +68,6 @@ class Kernels:
 
     names: dict[str, str] = field(default_factory=dict)
     """What each is called in reports, by the name of its function."""
-    counts: Counter[str] = field(default_factory=Counter)
     reasons: dict[Any, str | None] = field(default_factory=dict)
     """Why a product of the network is not computed by one, or None where it is."""
 
@@ -93,11 +92,19 @@ def quantize(
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
     host = host_operators(main, {**constants, **quantised}, lambda call: kernels.reasons.get(call, ""))
     whole = _fuse_host(rewriter.builder_.get())
+    counts = _calls(whole["main"])  # of what is left: a result that nothing needs is not computed
     members = tuple(
-        Member(_workload(whole[kernel], name, quantization), kernels.counts[kernel], kernel)
+        Member(_workload(whole[kernel], name, quantization), counts[kernel], kernel)
         for kernel, name in kernels.names.items()
+        if counts[kernel]
     )
     return whole, members, host
+
+
+def _calls(function: Any) -> Counter[str]:
+    """How often every function of the program is called."""
+    calls = (binding.value for block in function.body.blocks for binding in block.bindings)
+    return Counter(str(call.args[0].name_hint) for call in calls if name_of(call) == "relax.call_tir")
 
 
 def _workload(function: Any, name: str, quantization: Quantization) -> Workload:
@@ -234,7 +241,6 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         name, label = names(call)
         variable = self.builder_.add_func(function, name)
         self.kernels.names.setdefault(variable.name_hint, label)
-        self.kernels.counts[variable.name_hint] += 1
         return self._emit(relax.call_tir(variable, [data, weights], relax.TensorType(call.ty.shape, sums)))
 
     def _padded(self, activation: Activation, pads: list[int]) -> Any:
