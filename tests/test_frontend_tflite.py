@@ -1,0 +1,114 @@
+"""TFLite files on the way in, against LiteRT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cyclecast.errors import ModelError, OperatorsError, OptionError, UnsupportedError
+from cyclecast.executable import build_program
+from cyclecast.frontend import input_shapes, load, reference, runtime_of
+from cyclecast.verification import verify
+
+pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+pytest.importorskip("tflite", reason="tflite is not installed")
+import tflite_files as files
+
+pytestmark = [pytest.mark.tvm, pytest.mark.filterwarnings("ignore:.*SwigPy.*:DeprecationWarning")]
+
+
+def test_a_quantised_network_computes_what_litert_does(tmp_path: Path) -> None:
+    path = files.quantised(tmp_path / "quantised.tflite")
+    network = load(path)
+    assert [member.workload.name for member in network.members] == [
+        "conv2d 1x3x11x11 k3x3 s2x2 -> 6",
+        "conv2d 1x6x5x5 k3x3 g6 -> 6",
+        "dense 1x6 -> 4",
+    ]
+    program = build_program(network.program)
+    random = np.random.default_rng(0)
+    apart = []
+    for _ in range(20):
+        values = random.integers(-128, 128, (1, 8, 8, 3)).astype("int8")
+        (expected,) = reference(path, {"t0": values}).values()
+        apart.append(np.abs(program(values)[0].astype(int) - expected))
+    assert (np.concatenate(apart) <= 1).mean() >= 0.99
+
+
+def test_a_real_network_is_quantised(tmp_path: Path) -> None:
+    path = files.real(tmp_path / "real.tflite")
+    network = load(path, activation_bits=16, weight_bits=16)
+    assert [member.workload.name for member in network.members] == ["conv2d 1x2x6x6 k3x3 -> 4"]
+    values = np.random.default_rng(1).normal(size=(1, 6, 6, 2)).astype("float32")
+    (expected,) = reference(path, {"t0": values}).values()
+    np.testing.assert_allclose(build_program(network.program)(values)[0], expected, atol=1e-3)
+
+
+def test_the_program_is_compared_with_litert(tmp_path: Path) -> None:
+    path = files.quantised(tmp_path / "quantised.tflite")
+    build_program(load(path).program).save(tmp_path / "module.so")
+    result = verify(tmp_path / "module.so", path)
+    assert result["runtime"] == runtime_of(path) == "LiteRT"
+    assert result["outputs"][0]["maximum_error"] <= 1
+
+
+def test_inputs(tmp_path: Path) -> None:
+    path = files.quantised(tmp_path / "quantised.tflite")
+    assert input_shapes(path, {}) == {"t0": ((1, 8, 8, 3), np.dtype("int8"))}
+
+
+def test_operators_of_somebody_s_own_are_named(tmp_path: Path) -> None:
+    with pytest.raises(OperatorsError, match=r"operators CUSTOM Folly \(1: t1\)"):
+        load(files.unknown(tmp_path / "unknown.tflite"))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [({"x": (1, 8, 8, 3)}, "there is no such input, there are t0"), ({"t0": (2, 8, 8, 3)}, "the file fixes 1,8,8,3")],
+)
+def test_shapes_that_do_not_fit(shapes: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=words):
+        load(files.quantised(tmp_path / "quantised.tflite"), shapes=shapes)
+
+
+def test_calibration_is_for_others(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="ONNX and PyTorch networks are calibrated"):
+        load(files.real(tmp_path / "real.tflite"), calibration={"t0": np.zeros((1, 1, 6, 6, 2))})
+
+
+@pytest.mark.parametrize("change", [lambda content: b"", lambda content: content[:300], lambda content: b"text " * 99])
+def test_damaged_files(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = files.quantised(tmp_path / "network.tflite")
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ModelError, match="it cannot be read as TFLite"):
+        load(path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no such file"):
+        load(tmp_path / "none.tflite")
+
+
+def test_mutated_files_are_refused_or_loaded(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    original = files.quantised(tmp_path / "network.tflite").read_bytes()
+    path = tmp_path / "mutant.tflite"
+    for _ in range(60):
+        content = bytearray(original)
+        for _ in range(random.integers(1, 12)):
+            content[int(random.integers(len(content)))] = int(random.integers(256))
+        path.write_bytes(bytes(content))
+        with suppress(ModelError):
+            load(path)
+
+
+def test_without_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = files.real(tmp_path / "real.tflite")
+    monkeypatch.setitem(__import__("sys").modules, "ai_edge_litert", None)
+    with pytest.raises(OptionError, match="pip install tflite"):
+        load(path)
