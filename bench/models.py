@@ -1,0 +1,192 @@
+"""Every open network through cyclecast: import, tune, build, run on real inputs, compare with its own runtime.
+
+`python bench/models.py [NAME ...]` measures in a process for each; `--docs` writes `docs/models.md`. Needs what
+`requirements/models.txt` pins.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+FOLDER = Path(__file__).resolve().parent
+RESULTS = FOLDER / "out" / "models"
+PAGE = FOLDER.parent / "docs" / "models.md"
+COLUMNS = (
+    "network", "kernels", "on the host", "GMAC", "on arrays", "import", "tune", "build", "cosine", "largest error",
+    "within 1 unit", "labels", "memory",
+)  # fmt: skip
+
+
+def measure(name: str) -> dict[str, Any]:
+    """One network, in this process."""
+    import cyclecast as cc
+    from cyclecast.frontend import input_shapes, load, reference
+    from zoo import entries
+
+    entry = entries()[name]
+    with tempfile.TemporaryDirectory() as folder:
+        source = entry.source(Path(folder))
+        samples = list(entry.samples())
+        calibration = (
+            {key: np.stack([sample[key] for sample in samples]) for key in samples[0]} if entry.calibrate else None
+        )
+        clock = [time.monotonic()]
+        network = load(source, shapes=entry.shapes, calibration=calibration)
+        clock.append(time.monotonic())
+        tuned = cc.tune(network, cc.Device.load("isaac"))
+        clock.append(time.monotonic())
+        program = cc.compile(tuned)
+        clock.append(time.monotonic())
+        order = list(input_shapes(source, entry.shapes))
+        shown = samples[: 2 if entry.slow else 20]
+        pairs = [(reference(source, sample), program(*(sample[key] for key in order))) for sample in shown]
+        clock.append(time.monotonic())
+    spent = dict(zip(("import", "tune", "build", "run"), np.diff(clock).tolist(), strict=True))
+    reasons = sorted({f"{operator.name}: {operator.reason}" for operator in network.host if operator.macs})
+    return {
+        "name": name,
+        "kernels": sum(member.count for member in network.members),
+        "host": sum(operator.count for operator in network.host),
+        "macs": network.macs,
+        "all_macs": network.macs + network.host_macs,
+        "reasons": reasons,
+        "seconds": spent,
+        "cycles": sum(part.member.count * part.timing.cycles for part in tuned.workloads),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "samples": len(shown),
+        **compared(pairs),
+        **(labelled(pairs, entry.labels()) if entry.labels else {}),
+    }
+
+
+def compared(pairs: list[Any]) -> dict[str, Any]:
+    """How alike the outputs are, over all samples and outputs."""
+    wanted, made = (
+        [np.concatenate([np.ravel(np.asarray(part, "float64")) for part in parts]) for parts in side]
+        for side in zip(*((list(left.values()), right) for left, right in pairs), strict=True)
+    )
+    expected, computed = np.concatenate(wanted), np.concatenate(made)
+    length = float(np.linalg.norm(expected) * np.linalg.norm(computed))
+    apart = np.abs(expected - computed)
+    units = _unit(expected)
+    return {
+        "cosine": float(expected @ computed / length) if length else float(np.array_equal(expected, computed)),
+        "error": float(apart.max()),
+        "largest": float(np.abs(expected).max()),
+        "within_unit": float((apart <= 1.01 * units).mean()) if units else None,
+    }
+
+
+def _unit(values: Any) -> float | None:
+    """The step between quantised outputs, if they are some: few different values."""
+    different = np.unique(values.round(6))
+    return (
+        float(np.diff(different).min())
+        if 1 < len(different) <= 256 < values.size or len(different) < values.size / 4
+        else None
+    )
+
+
+def labelled(pairs: list[Any], labels: Any) -> dict[str, Any]:
+    """How many labels are right by the reference and by us, and how many of ours are the reference's."""
+    theirs = [int(np.argmax(next(iter(left.values())))) for left, _ in pairs]
+    ours = [int(np.argmax(right[0])) for _, right in pairs]
+    return {
+        "labels": len(labels),
+        "reference_right": sum(a == b for a, b in zip(theirs, labels, strict=True)),
+        "right": sum(a == b for a, b in zip(ours, labels, strict=True)),
+        "agree": sum(a == b for a, b in zip(theirs, ours, strict=True)),
+    }
+
+
+def cells(result: dict[str, Any]) -> list[str]:
+    """A row of the table."""
+    seconds = result["seconds"]
+    labels = f"{result['right']} / {result['reference_right']}, {result['agree']} agree" if "labels" in result else ""
+    unit = result["within_unit"]
+    return [
+        result["name"],
+        f"{result['kernels']}",
+        f"{result['host']}",
+        f"{result['all_macs'] / 1e9:.3f}",
+        f"{result['macs'] / result['all_macs']:.1%}",
+        *(f"{seconds[part]:.1f} s" for part in ("import", "tune", "build")),
+        f"{result['cosine']:.6f}",
+        f"{result['error']:.3g} of {result['largest']:.3g}",
+        "" if unit is None else f"{unit:.1%}",
+        labels,
+        f"{result['memory'] / (1 << 30):.1f} GiB",
+    ]
+
+
+def run(name: str) -> None:
+    """Measure in a process of its own, and keep the result."""
+    program = [sys.executable, __file__, "--one", name]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=FOLDER)
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        Console(stderr=True).print(f"{name}: {(done.stderr.strip().splitlines() or ['no result'])[-1]}", markup=False)
+        return
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(lines[-1] + "\n", encoding="utf-8")
+
+
+def page(results: list[dict[str, Any]]) -> str:
+    """The table as a page of the documentation."""
+    rows = [cells(result) for result in results]
+    lines = [f"| {' | '.join(row)} |" for row in (list(COLUMNS), ["---"] * len(COLUMNS), *rows)]
+    reasons = sorted({reason for result in results for reason in result["reasons"]})
+    return PAGE_TEXT.format(table="\n".join(lines), reasons="\n".join(f"* {reason}" for reason in reasons))
+
+
+PAGE_TEXT = """# Open networks, measured
+
+Written by `python bench/models.py --docs`. Every network was imported, tuned for `isaac` with the exhaustive search and the analytical
+timing model, built, and run on real inputs beside its own runtime: onnxruntime, LiteRT or PyTorch. Times are of two shared cores.
+
+{table}
+
+*kernels*: operators on arrays. *on arrays*: their share of all multiply-accumulates. *cosine*, *largest error*: over all outputs of all samples.
+*within 1 unit*: of networks that are quantised already, the share of outputs that are at most one unit in the last place from their own
+runtime's. *labels*: right by us / by the reference, of 20 images. `_static` is quantised from the samples themselves, `_int8` came quantised,
+`light_` has constant weights (structure only), the others are quantised when they run.
+
+Multiply-accumulates that stay on the host:
+
+{reasons}
+"""
+
+
+def main(arguments: list[str]) -> None:
+    from zoo import entries
+
+    if arguments[:1] == ["--one"]:
+        sys.stdout.write(json.dumps(measure(arguments[1])) + "\n")
+        return
+    names = [name for name in arguments if name != "--docs"] or list(entries())
+    if arguments != ["--docs"]:
+        for name in names:
+            run(name)
+            Console().print(name)
+    results = [json.loads(file.read_text()) for name in entries() if (file := RESULTS / f"{name}.json").is_file()]
+    if "--docs" in arguments:
+        PAGE.write_text(page(results), encoding="utf-8")
+    table = Table(*COLUMNS)
+    for result in results:
+        table.add_row(*cells(result))
+    Console(width=200).print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
