@@ -155,7 +155,8 @@ def _is_plain(node: Any, attributes: dict[str, Any], names: list[str], writer: W
 def _directions(
     node: Any, attributes: dict[str, Any], names: list[str], batch: int, states: int, writer: Writer
 ) -> list[Direction]:
-    inputs, recurrent, bias = (writer.value(name) if name else None for name in names[1:4])
+    inputs, recurrent = writer.value(names[1]), writer.value(names[2])
+    bias = writer.value(names[3])
     peepholes = writer.value(names[7]) if names[7] else None
     count, rows, size = recurrent.shape
     bias = np.zeros((count, 2 * rows), inputs.dtype) if bias is None else bias

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, inliner, version_converter
+from onnx import TensorProto, helper, inliner, version_converter
 
 from cyclecast.frontend._nodes import Writer
 from cyclecast.frontend._recurrent import gru, lstm, rnn
@@ -68,16 +68,20 @@ def advice(operator: str) -> str:
 
 def _inline(model: Any, is_unknown: Callable[[Any], bool]) -> None:
     """Put the bodies of unknown operators that ONNX defines as functions in their place."""
-    defined = {node.op_type for node in model.graph.node if not node.domain and is_unknown(node) and _has_body(node)}
-    if defined - OWN:
-        names = [("", name) for name in sorted(defined - OWN)]
+    done = OWN
+    while True:  # bodies may hold such operators too
+        found = {node.op_type for node in model.graph.node if not node.domain and is_unknown(node) and _has_body(node)}
+        if not found - done:
+            return
+        names = [("", name) for name in sorted(found - done)]
         model.CopyFrom(inliner.inline_selected_functions(model, names, inline_schema_functions=True))
+        done = done | found
 
 
 def _has_body(node: Any) -> bool:
     if not onnx.defs.has(node.op_type, node.domain):
         return False
-    schema = onnx.defs.get_schema(node.op_type, node.domain)
+    schema: Any = onnx.defs.get_schema(node.op_type, node.domain)
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 
@@ -103,7 +107,7 @@ def _qlinear_conv(node: Any, writer: Writer) -> list[str]:
 
 def _qlinear_matmul(node: Any, writer: Writer) -> list[str]:
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = node.input
-    left = writer.dequantised(a, a_scale, a_zero, axis=-2)
+    left = writer.dequantised(a, a_scale, a_zero, axis=0 if _is_vector(a, writer) else -2)
     result = writer.node("MatMul", left, writer.dequantised(b, b_scale, b_zero, axis=-1))
     return [writer.quantised(result, y_scale, y_zero)]
 
@@ -143,15 +147,45 @@ def _integer_product(node: Any, writer: Writer) -> list[str] | None:
     is_matmul = node.op_type == "MatMulInteger"
     x, w, x_zero, w_zero = (*node.input, "", "")[:4]
     constant = [writer.value(name) is not None for name in (x, w)]
+    if is_matmul and (_is_vector(x, writer) or _is_vector(w, writer)):
+        return None
+    if is_matmul and _is_row_wise(x_zero, writer):
+        return [_row_wise(x, w, x_zero, w_zero, writer)]
     shape = writer.shape(w)
     terms = None if shape is None else int(np.prod(shape[1:]))
     if constant == [False, False] and (is_matmul or terms is None or terms > EXACT_TERMS):
         return None  # the importer has matrix products of integers itself
-    one = writer.constant(np.float32(1))
-    left = writer.dequantised(x, one, x_zero, axis=-2)
-    right = writer.dequantised(w, one, w_zero, axis=-1 if is_matmul else 0)
+    left = writer.dequantised(x, _ones(x_zero, writer), x_zero)
+    right = writer.dequantised(w, _ones(w_zero, writer), w_zero, axis=-1 if is_matmul else 0)
     (result,) = writer.like(node, "MatMul" if is_matmul else "Conv", [left, right])
     return [writer.node("Cast", result, to=TensorProto.INT32)]
+
+
+def _is_vector(name: str, writer: Writer) -> bool:
+    return len(writer.shape(name) or (0, 0)) == 1
+
+
+def _is_row_wise(zero: str, writer: Writer) -> bool:
+    return bool(zero) and int(np.prod(writer.shape(zero) or ())) > 1
+
+
+def _ones(zero: str, writer: Writer) -> str:
+    """Scales of one in the zero point's shape."""
+    shape = (writer.shape(zero) or ()) if zero else ()
+    return writer.constant(np.ones(shape if int(np.prod(shape)) > 1 else (), "float32"))
+
+
+def _row_wise(x: str, w: str, x_zero: str, w_zero: str, writer: Writer) -> str:
+    """With a zero point for each row: the product without these, less each of them times the sums of the columns."""
+    plain = helper.make_node("MatMulInteger", [x, w, "", w_zero], ["product"])
+    (product,) = _integer_product(plain, writer) or [writer.node("MatMulInteger", *plain.input)]
+    shape = writer.shape(x_zero) or ()
+    beside = writer.node("Reshape", x_zero, writer.constant(np.array([*shape, 1] if len(shape) == 1 else shape)))
+    rows, weights = (writer.node("Cast", name, to=TensorProto.INT32) for name in (beside, w))
+    if w_zero:
+        weights = writer.node("Sub", weights, writer.node("Cast", w_zero, to=TensorProto.INT32))
+    sums = writer.node("ReduceSum", weights, writer.constant(np.array([-2])), keepdims=1)
+    return writer.node("Sub", product, writer.node("Mul", rows, sums))
 
 
 def _real_product(node: Any, writer: Writer) -> list[str]:
