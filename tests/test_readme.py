@@ -37,6 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place in (path, path / "demo-out"):
         shutil.copy(model_file(), place / "text_direction.onnx")
     np.savez(path / "demo-out" / "line.npz", **{INPUT: line_of_text()})
+    lines = [line_of_text(text, flipped) for text in ("cyclecast", "line 42") for flipped in (False, True)]
+    np.savez(path / "lines.npz", **{INPUT: np.stack(lines)})
     return path
 
 

@@ -14,6 +14,7 @@ from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
 from cyclecast.frontend._graph import folded_model
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
+from cyclecast.frontend._relax import Relax
 from cyclecast.frontend._samples import read_arrays, read_samples
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
@@ -38,7 +39,7 @@ __all__ = [
     "runtime_of",
 ]
 
-FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(), TfLite(), Torch())
+FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(), TfLite(), Relax(), Torch())
 
 
 def load(
@@ -53,7 +54,8 @@ def load(
 ) -> Network:
     """Load a network, quantise what the device can compute to so many bits (2 to 16), and find its workloads.
 
-    `source` is a path. `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples
+    `source` is a path to an ONNX, TFLite or `torch.export` file, a PyTorch module or exported program, or a Relax
+    `IRModule`. `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples
     for every input, along a leading axis) scales of activations are computed when the program runs, symmetric unless
     `activations` says 'affine'; with it they are affine unless it says 'symmetric'. What is quantised already keeps
     its integers. Raises `ModelError`.
@@ -108,6 +110,6 @@ def front_end_of(source: Any) -> FrontEnd:
     raise ModelError(
         str(source)[:200],
         what,
-        "networks are .onnx, .pt2 and .tflite files, or PyTorch modules",
+        "networks are .onnx, .pt2 and .tflite files, PyTorch modules, or Relax programs",
         "exporting it to ONNX",
     )

@@ -178,6 +178,9 @@ class Recovered:
         """The integers of a tensor, if that is what it comes from."""
         if data in self.found:
             return self.found[data]
+        if str(data.ty.dtype) in STORED:  # integers that the network itself multiplies, worth one each
+            integers, offset = self._signed(data)
+            return Activation(integers, np.float32(1), -offset, STORED[str(data.ty.dtype)])
         call = self.builder.lookup_binding(data) if isinstance(data, relax.Var) else None
         activation = self._behind(call) if isinstance(call, relax.Call) else None
         if activation is not None:
@@ -206,11 +209,7 @@ class Recovered:
         if kind not in STORED or any(_extent(part) > 1 for part in (scale, zero)):
             return None
         emit, bits = self.builder.emit, STORED[kind]
-        offset = 1 << (bits - 1) if kind.startswith("u") else 0
-        integers = data
-        if offset:
-            wide = emit(relax.op.astype(data, "int32"))
-            integers = emit(relax.op.astype(emit(relax.op.subtract(wide, _int32(offset))), integer_type(bits)))
+        integers, offset = self._signed(data)
         if isinstance(zero, GenericConst):
             middle: Any = int(zero.value.numpy().item()) - offset
         else:
@@ -218,6 +217,15 @@ class Recovered:
             middle = emit(relax.op.subtract(scalar, _int32(offset))) if offset else scalar
         number = np.float32(scale.value.numpy().item()) if isinstance(scale, GenericConst) else self._scalar(scale)
         return Activation(integers, number, middle, self._bits(data, bits, number, middle))
+
+    def _signed(self, data: Any) -> tuple[Any, int]:
+        """The integers of a type with a sign, and how much less they are."""
+        kind = str(data.ty.dtype)
+        if not kind.startswith("u"):
+            return data, 0
+        emit, offset = self.builder.emit, 1 << (STORED[kind] - 1)
+        less = emit(relax.op.subtract(emit(relax.op.astype(data, "int32")), _int32(offset)))
+        return emit(relax.op.astype(less, integer_type(STORED[kind]))), offset
 
     def _scalar(self, scale: Any) -> Any:
         return self.builder.emit(relax.op.reshape(scale, ()))

@@ -1,0 +1,108 @@
+"""Relax programs in memory, as other importers or pass pipelines leave them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax, tirx
+from tvm.ir import IRModule
+
+from cyclecast._tvm._native import without_native_chatter
+from cyclecast.errors import ModelError, UnsupportedError
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._graph import first_line
+
+NAME = "IRModule"
+
+
+@dataclass(frozen=True, slots=True)
+class Relax:
+    """The front end for an `IRModule` whose `main` is the network, its weights constants."""
+
+    @property
+    def runtime(self) -> str:
+        """Its reference."""
+        return "TVM"
+
+    def accepts(self, source: Any) -> bool:
+        """Objects of this one type."""
+        return isinstance(source, IRModule)
+
+    def inputs(self, source: IRModule, shapes: Shapes) -> Inputs:
+        """The parameters of `main`."""
+        main = _bound(source, shapes)["main"]
+        return {
+            str(variable.name): (
+                tuple(int(extent) for extent in variable.ty.shape),
+                np.dtype(str(variable.ty.dtype)),
+            )
+            for variable in main.params
+        }
+
+    def load(self, source: IRModule, shapes: Shapes, quantization: Quantization) -> Any:
+        """The program with its shapes bound; `ModelError` where one stays open."""
+        if quantization.calibration:
+            raise UnsupportedError(NAME, "calibration", "ONNX and PyTorch networks are calibrated", "one of these")
+        program = _bound(source, shapes)
+        with without_native_chatter():
+            for step in (relax.transform.DecomposeOpsForInference(), relax.transform.ConvertToDataflow(1)):
+                program = step(program)
+        return program
+
+    def reference(self, source: IRModule, values: Values) -> dict[str, Any]:
+        """What the program computes as TVM builds it."""
+        program = _bound(source, {name: value.shape for name, value in values.items()})
+        try:
+            with without_native_chatter():
+                machine = relax.VirtualMachine(tvm.compile(program, target="llvm"), tvm.cpu())
+                given = [tvm.runtime.tensor(np.asarray(values[str(part.name)])) for part in program["main"].params]
+                result = machine["main"](*given)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ModelError(NAME, "TVM does not run it", first_line(error), "values that fit") from error
+        outputs = [result] if hasattr(result, "numpy") else list(result)
+        return {f"output{place}": output.numpy() for place, output in enumerate(outputs)}
+
+
+def _bound(source: IRModule, shapes: Shapes) -> IRModule:
+    """The program with every shape of an input fixed; an open first extent becomes 1."""
+    if not any(str(variable.name_hint) == "main" for variable in source.get_global_vars()):
+        raise ModelError(NAME, "there is no function 'main'", "it is the network", "renaming it")
+    main = source["main"]
+    names = [str(variable.name) for variable in main.params]
+    for name in shapes:
+        if name not in names:
+            raise ModelError(
+                f"{NAME}: input '{name}'", "there is no such input", f"there are {', '.join(names)}", "one of these"
+            )
+    extents = {}
+    for variable, extent in _open(main, shapes):
+        if extents.setdefault(variable, extent) != extent:
+            raise ModelError(NAME, f"{variable} is {extents[variable]} and {extent}", "it is one extent", "equal ones")
+    return relax.transform.BindSymbolicVars(extents, "main")(source) if extents else source
+
+
+def _open(main: Any, shapes: Shapes) -> Iterator[tuple[str, int]]:
+    """The symbolic extents of the inputs, with what they are to be."""
+    for variable in main.params:
+        name, kind = str(variable.name), variable.ty
+        where = f"{NAME}: input '{name}'"
+        if not isinstance(kind, relax.TensorType) or kind.shape is None:
+            raise UnsupportedError(where, "it is no tensor of known rank", "inputs are tensors", "another program")
+        given = shapes.get(name)
+        if given is not None and len(given) != len(kind.shape):
+            raise ModelError(where, f"{len(given)} dimensions given", f"it has {len(kind.shape)}", "its own number")
+        for place, extent in enumerate(kind.shape):
+            fixed = isinstance(extent, tirx.IntImm)
+            if fixed and given is not None and int(extent) != given[place]:
+                raise ModelError(
+                    where, f"dimension {place} given as {given[place]}", f"it is {int(extent)}", "that value"
+                )
+            if not fixed and given is None and place:
+                lever = f"shapes={{'{name}': (...)}}"
+                raise UnsupportedError(where, f"dimension {place} is open ({extent})", "shapes must be fixed", lever)
+            if not fixed:
+                yield str(extent), int(given[place]) if given is not None else 1
