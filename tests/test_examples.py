@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -15,8 +17,9 @@ RUN_ELSEWHERE = {"demo.py": "test_readme.py", "text_direction.py": "it is a help
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 
 
-def run(name: str) -> str:
-    done = subprocess.run([sys.executable, "-W", "error", str(EXAMPLES / name)], capture_output=True, text=True)
+def run(name: str, *arguments: str, warnings: str = "error") -> str:
+    program = [sys.executable, "-W", warnings, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(program, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -27,6 +30,30 @@ def test_first_steps_find_better_mappings_and_read_text_both_ways_up() -> None:
     assert best < guess
     assert "upside down: False, the network says False" in printed
     assert "upside down: True, the network says True" in printed
+
+
+def pictures(folder: Path) -> Path:
+    """Files like those of Fashion-MNIST: the class of a picture is where its bright square is."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 1280), ("t10k", 200)):
+        labels = random.integers(0, 10, count).astype("uint8")
+        images = random.integers(0, 120, (count, 28, 28)).astype("uint8")
+        for image, label in zip(images, labels, strict=True):
+            row, column = divmod(int(label), 4)
+            image[9 * row : 9 * row + 9, 7 * column : 7 * column + 7] = 255
+        header = {"images-idx3": (images, 16), "labels-idx1": (labels, 8)}
+        for name, (values, length) in header.items():
+            with gzip.open(folder / f"{part}-{name}-ubyte.gz", "wb") as file:
+                file.write(bytes(length) + values.tobytes())
+    return folder
+
+
+def test_a_trained_network_keeps_its_accuracy(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    printed = run("03_fashion_mnist.py", str(pictures(tmp_path)), "4", warnings="ignore")
+    real, quantised = (float(number) for number in re.findall(r"([\d.]+)%", printed))
+    assert real > 50
+    assert abs(real - quantised) <= 2  # of 200 pictures: four
 
 
 def test_inside_tvm_keeps_the_values() -> None:
@@ -41,5 +68,5 @@ def test_the_search_obeys_an_own_timing_model() -> None:
 
 
 def test_no_example_is_forgotten() -> None:
-    tested = set(re.findall(r"run\(\"(.*?)\"\)", Path(__file__).read_text(encoding="utf-8"))) | set(RUN_ELSEWHERE)
+    tested = set(re.findall(r"run\(\"(.*?)\"[,)]", Path(__file__).read_text(encoding="utf-8"))) | set(RUN_ELSEWHERE)
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

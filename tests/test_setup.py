@@ -26,8 +26,8 @@ def pins(*names: str) -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in found}
 
 
-def test_there_are_three_sets() -> None:
-    assert [file.stem for file in FILES] == ["demo", "run", "test"]
+def test_there_are_four_sets() -> None:
+    assert [file.stem for file in FILES] == ["demo", "models", "run", "test"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

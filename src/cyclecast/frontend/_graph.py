@@ -77,8 +77,21 @@ def _rewrite(model: Any, source: str) -> None:
     """What is wrong with a damaged model is said by onnxruntime, which looks at it next."""
     try:
         rewrite(model, _is_unknown)
-    except Exception:  # of any class: the model may be anything
+    except Exception as error:  # of any class: the model may be anything
         LOG.debug("%s: its operators cannot be rewritten", source, exc_info=True)
+        reason = first_line(error)
+    else:
+        return
+    if _is_valid(model):
+        raise UnsupportedError(source, "its operators cannot be rewritten", reason, "exporting it again")
+
+
+def _is_valid(model: Any) -> bool:
+    try:
+        onnx.checker.check_model(model)
+    except Exception:  # of any class
+        return False
+    return True
 
 
 def run(model: Any, source: str, values: Values) -> dict[str, Any]:

@@ -145,6 +145,8 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
                 return self._with_bias(original, call)
             case "relax.astype":
                 return self._exact(call)
+            case "relax.where":
+                return self._finite(call)
             case name if is_product(name):
                 made, reason = self._product(original, call)
                 self.kernels.reasons[original] = reason
@@ -297,9 +299,21 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
             return call
         return self._emit(relax.op.astype(sums.integers, str(call.ty.dtype)))
 
+    def _finite(self, call: Any) -> Any:
+        """Sums without the zeros that a conversion to integers puts in the place of what is not finite."""
+        condition, zero, value = call.args
+        inverted = self._bound(condition)
+        finite = self._bound(inverted.args[0]) if name_of(inverted) == "relax.logical_not" else None
+        if self._sums(value) is None or name_of(finite) != "relax.isfinite" or not finite.args[0].same_as(value):
+            return call
+        return value if isinstance(zero, GenericConst) and not zero.value.numpy().any() else call
+
+    def _bound(self, variable: Any) -> Any:
+        return self.builder_.lookup_binding(variable) if isinstance(variable, relax.Var) else None
+
     def _sums(self, variable: Any) -> _Sums | None:
         while variable not in self.sums:
-            variable = self.builder_.lookup_binding(variable) if isinstance(variable, relax.Var) else None
+            variable = self._bound(variable)
             if not isinstance(variable, relax.Var):
                 return None
         return self.sums[variable]
