@@ -6,15 +6,28 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cyclecast.device import Device
 from pages import blocks, check_output, commands
-from text_direction import model_file
+from text_direction import INPUT, line_of_text, model_file
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
+
+
+def test_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(model_file(), tmp_path / "text_direction.onnx")
+    lines = [line_of_text(text, flipped) for text in ("cyclecast", "line 42") for flipped in (False, True)]
+    np.savez(tmp_path / "lines.npz", **{INPUT: np.stack(lines)})
+    for language, block in blocks((DOCS / "networks.md").read_text(encoding="utf-8")):
+        if language == "python":
+            exec(block, {})
+        for command, shown in commands(block) if language == "console" else ():
+            check_output(command, shown, tmp_path)
 
 
 def test_a_device_from_a_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ class OperatorsError(UnsupportedError):
     def __init__(self, where: str, refused: Sequence[Refused]) -> None:
         self.refused = tuple(refused)
         listed = "; ".join(map(str, self.refused))
-        super().__init__(where, f"operators {listed}", "TVM's importer does not know them", self.refused[0].advice)
+        super().__init__(where, f"operators {listed}", "TVM's importer does not know them", "exporting it without them")
 
 
 class FitError(CyclecastError, ValueError):

@@ -63,7 +63,7 @@ def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> None:
 
 def advice(operator: str) -> str:
     """What can be done about an operator that stays unsupported."""
-    return ADVICE.get(operator, "export the network without it, or ask for it to be folded at export")
+    return ADVICE.get(operator, "export the network without it")
 
 
 def _inline(model: Any, is_unknown: Callable[[Any], bool]) -> None:
