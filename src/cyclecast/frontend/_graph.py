@@ -27,6 +27,7 @@ from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedErr
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._calibrate import calibrate
 from cyclecast.frontend._folding import folded
+from cyclecast.frontend._nodes import inferred_shapes
 from cyclecast.frontend._rewrite import advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
 
@@ -128,14 +129,12 @@ def _fold(model: Any, source: str) -> Any:
 def _require_sizes(model: Any, source: str) -> None:
     """No tensor is larger than any network's, so far as shapes are known before anything is computed."""
     try:
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        shapes = inferred_shapes(model)
     except Exception:  # of any class: onnxruntime says next what is wrong
         LOG.debug("%s: its shapes cannot be inferred", source, exc_info=True)
         return
-    sizes = {part.name: prod(part.dims) for part in graph.initializer}
-    for value in graph.value_info:
-        sizes[value.name] = prod(extent.dim_value for extent in value.type.tensor_type.shape.dim)
-    for name, size in sizes.items():
+    for name, shape in shapes.items():
+        size = prod(shape)
         if not -1 < size <= LARGEST_TENSOR:
             raise UnsupportedError(
                 f"{source}: tensor {name!r}", f"{size:,} values", f"at most {LARGEST_TENSOR:,}", "smaller shapes"

@@ -56,6 +56,8 @@ class Constant:
 
     def values(self) -> Any:
         """The real values."""
+        if not self.is_integer and self.scale.size == 1 and self.scale == 1 and not self.zero.any():
+            return self.integers.astype("float32")
         return ((self.integers - self.zero) * self.scale).astype("float32")
 
     def turned(self) -> Constant:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+MOST_VALUES = 1024
+"""Of a constant that may be a shape."""
 
 
 class Writer:
@@ -74,7 +78,7 @@ class Writer:
         if name in self.constants:
             return tuple(self.constants[name].dims)
         if self._shapes is None:
-            self._shapes = _inferred(self.model)
+            self._shapes = inferred_shapes(self.model)
         return self._shapes.get(name)
 
     def attributes(self, node: Any) -> dict[str, Any]:
@@ -113,10 +117,19 @@ class Writer:
         return f"{self.prefix}:{self.count}"
 
 
-def _inferred(model: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes that ONNX infers."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {}
+def inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes that ONNX infers, those of inputs and constants included, where they are known."""
+    outline = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    graph = model.graph
+    outline.graph.CopyFrom(onnx.GraphProto(name="outline", node=graph.node, input=graph.input, output=graph.output))
+    outline.graph.value_info.extend(graph.value_info)
+    for part in graph.initializer:  # without the weights, which only take time
+        if prod(part.dims) <= MOST_VALUES:
+            outline.graph.initializer.append(part)
+        else:
+            outline.graph.input.append(helper.make_tensor_value_info(part.name, part.data_type, part.dims))
+    graph = onnx.shape_inference.infer_shapes(outline, data_prop=True).graph
+    shapes = {part.name: tuple(part.dims) for part in graph.initializer}
     for value in (*graph.value_info, *graph.input, *graph.output):
         kind = value.type.tensor_type
         if kind.HasField("shape") and all(extent.HasField("dim_value") for extent in kind.shape.dim):
