@@ -53,7 +53,7 @@ def train(module: Any, images: Any, labels: Any, epochs: int) -> None:
             chosen = order[start : start + 128]
             loss = torch.nn.functional.cross_entropy(module(images[chosen]), labels[chosen])
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
         print(f"epoch {epoch + 1}: loss {loss.item():.3f}", flush=True)

@@ -52,7 +52,7 @@ def quantised(path: Path) -> Path:
 def mutants(seed: int, count: int, folder: Path) -> Iterator[bytes]:
     """Files with a few bytes changed, or a few fields."""
     random = np.random.default_rng(seed)
-    makers = (networks.tiny_cnn, networks.attention_block, quantised)
+    makers: list[Any] = [networks.tiny_cnn, networks.attention_block, quantised]
     originals = [make(folder / f"{place}.onnx").read_bytes() for place, make in enumerate(makers)]
     for _ in range(count):
         original = originals[random.integers(len(originals))]

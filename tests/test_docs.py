@@ -22,7 +22,7 @@ def test_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(model_file(), tmp_path / "text_direction.onnx")
     lines = [line_of_text(text, flipped) for text in ("cyclecast", "line 42") for flipped in (False, True)]
-    np.savez(tmp_path / "lines.npz", **{INPUT: np.stack(lines)})
+    np.savez(tmp_path / "lines.npz", **{INPUT: np.stack(lines)})  # type: ignore[arg-type] # NumPy's stub has none
     for language, block in blocks((DOCS / "networks.md").read_text(encoding="utf-8")):
         if language == "python":
             exec(block, {})

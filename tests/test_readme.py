@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(model_file(), place / "text_direction.onnx")
     np.savez(path / "demo-out" / "line.npz", **{INPUT: line_of_text()})
     lines = [line_of_text(text, flipped) for text in ("cyclecast", "line 42") for flipped in (False, True)]
-    np.savez(path / "lines.npz", **{INPUT: np.stack(lines)})
+    np.savez(path / "lines.npz", **{INPUT: np.stack(lines)})  # type: ignore[arg-type] # as above
     return path
 
 

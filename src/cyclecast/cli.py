@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,7 +79,7 @@ def _reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
             if options.get("as_json"):
                 fields = {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
                 listed = (
-                    {"operators": [row._asdict() for row in error.refused]} if isinstance(error, OperatorsError) else {}
+                    {"operators": [asdict(row) for row in error.refused]} if isinstance(error, OperatorsError) else {}
                 )
                 _print_json({"error": {"kind": type(error).__name__, **fields, **listed}})
             else:
@@ -298,11 +298,11 @@ class _Samples:
         bits, activations = device.bits, self.activations or ("affine" if self.path else "symmetric")
         schemes: Any = (activations, self.weights)  # which are checked there
         if self.path is None:
-            return Quantization(bits.activation, bits.weight, *schemes)
+            return Quantization(bits.activation, bits.weight, schemes[0], schemes[1])
         centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
         inputs = input_shapes(model, _shapes(shape))
         samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
-        return Quantization(bits.activation, bits.weight, *schemes, samples)
+        return Quantization(bits.activation, bits.weight, schemes[0], schemes[1], samples)
 
 
 def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: _Samples) -> Network:

@@ -18,7 +18,7 @@ Each says where it happened, what was demanded, the bound that was met, and a le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
 class CyclecastError(Exception):
@@ -55,7 +55,8 @@ class UnsupportedError(ModelError):
     """A network asks for an operator or a shape that is not supported."""
 
 
-class Refused(NamedTuple):
+@dataclass(frozen=True, order=True, slots=True)
+class Refused:
     """An operator of a network that cannot be imported."""
 
     operator: str

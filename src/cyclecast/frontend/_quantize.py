@@ -304,7 +304,9 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         condition, zero, value = call.args
         inverted = self._bound(condition)
         finite = self._bound(inverted.args[0]) if name_of(inverted) == "relax.logical_not" else None
-        if self._sums(value) is None or name_of(finite) != "relax.isfinite" or not finite.args[0].same_as(value):
+        if self._sums(value) is None or finite is None or name_of(finite) != "relax.isfinite":
+            return call
+        if not finite.args[0].same_as(value):
             return call
         return value if isinstance(zero, GenericConst) and not zero.value.numpy().any() else call
 

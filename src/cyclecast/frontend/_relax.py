@@ -78,7 +78,7 @@ def _bound(source: IRModule, shapes: Shapes) -> IRModule:
             raise ModelError(
                 f"{NAME}: input '{name}'", "there is no such input", f"there are {', '.join(names)}", "one of these"
             )
-    extents = {}
+    extents: dict[str, int] = {}
     for variable, extent in _open(main, shapes):
         if extents.setdefault(variable, extent) != extent:
             raise ModelError(NAME, f"{variable} is {extents[variable]} and {extent}", "it is one extent", "equal ones")

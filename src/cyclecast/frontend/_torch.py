@@ -51,7 +51,8 @@ class Torch:
         with _errors(name, "PyTorch cannot write it as ONNX", LEVER), _quiet():
             import torch
 
-            return torch.onnx.export(program, dynamo=True, verbose=False).model_proto
+            exported: Any = torch.onnx.export(program, dynamo=True, verbose=False)
+            return exported.model_proto
 
     def inputs(self, source: Any, shapes: Shapes) -> Inputs:
         """The tensors that the program takes."""
