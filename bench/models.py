@@ -64,23 +64,22 @@ def measure(name: str) -> dict[str, Any]:
         "cycles": sum(part.member.count * part.timing.cycles for part in tuned.workloads),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "samples": len(shown),
-        **compared(pairs),
+        **compared(pairs, quantised="int8" in name),
         **(labelled(pairs, entry.labels()) if entry.labels else {}),
     }
 
 
-def compared(pairs: list[Any]) -> dict[str, Any]:
+def compared(pairs: list[Any], quantised: bool) -> dict[str, Any]:
     """How alike the outputs are, over all samples and outputs."""
     expected = _flat([part for theirs, _ in pairs for part in theirs.values()])
     computed = _flat([part for _, ours in pairs for part in ours])
     length = float(np.linalg.norm(expected) * np.linalg.norm(computed))
     apart = np.abs(expected - computed)
-    units = _unit(expected)
     return {
         "cosine": float(expected @ computed / length) if length else float(np.array_equal(expected, computed)),
         "error": float(apart.max()),
         "largest": float(np.abs(expected).max()),
-        "within_unit": float((apart <= 1.01 * units).mean()) if units else None,
+        "within_unit": float((apart <= 1.01 * unit(np.r_[expected, computed])).mean()) if quantised else None,
     }
 
 
@@ -88,11 +87,9 @@ def _flat(parts: list[Any]) -> Any:
     return np.concatenate([np.ravel(np.asarray(part, "float64")) for part in parts])
 
 
-def _unit(values: Any) -> float | None:
-    """The step between quantised outputs, if they are some: few different values."""
-    different = np.unique(values.round(6))
-    few = len(different) <= min(256, values.size - 1) or len(different) < values.size / 4
-    return float(np.diff(different).min()) if few and len(different) > 1 else None
+def unit(values: Any) -> float:
+    """The step between quantised values."""
+    return float(np.diff(np.unique(values.round(6))).min())
 
 
 def labelled(pairs: list[Any], labels: Any) -> dict[str, Any]:

@@ -272,7 +272,7 @@ def small_photographs() -> list[Sample]:
 def sung_in_range() -> list[Sample]:
     """With the lowest and the highest pitch to look for, in Hz."""
     return [
-        sample | {"fmin": np.float32(46.875), "fmax": np.float32(2093.75)}
+        sample | {"fmin": np.array(46.875, "float32"), "fmax": np.array(2093.75, "float32")}
         for sample in tone("audio", (1, 16000), 16000)
     ]
 

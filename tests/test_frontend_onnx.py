@@ -153,6 +153,22 @@ def test_files_that_are_no_network(make: Callable[[Path], Path], words: str, tmp
     assert raised.value.lever
 
 
+def test_constants_that_are_listed_as_inputs(tmp_path: Path) -> None:
+    """As old files must, and their weights are made by operators that take these constants."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["w"], value=helper.make_tensor("v", 1, [1], [0.5])),
+        helper.make_node("MatMul", ["input", "w"], ["output"]),
+    ]
+    path = saved(tmp_path / "old.onnx", *nodes, weights={"size": np.array([2, 3])})
+    model = onnx.load(path)
+    model.ir_version = 3
+    model.graph.input.append(helper.make_tensor_value_info("size", onnx.TensorProto.INT64, [2]))
+    onnx.save(model, path)
+    network = load(path)
+    assert [member.workload.name for member in network.members] == ["dense 1x2 -> 3"]
+    assert len(network.program["main"].params) == 1
+
+
 def test_weights_in_another_file(tmp_path: Path) -> None:
     path = networks.tiny_cnn(tmp_path / "tiny.onnx")
     expected = load(path)

@@ -56,6 +56,7 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
     """The model with fixed shapes, folded constants, and only operators that can be imported."""
     _require_names(model, source)
+    _without_defaults(model)
     fix_shapes(model, source, shapes)
     _rewrite(model, source)
     _require_operators(model, source, _is_foreign(model))
@@ -63,6 +64,16 @@ def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
     whole = _fold(model, source)
     _require_operators(whole, source, _is_unknown)
     return whole
+
+
+def _without_defaults(model: Any) -> None:
+    """Inputs that have a constant are that constant, as older files list all of theirs; nobody folds them otherwise."""
+    inputs = open_inputs(model)
+    if len(inputs) < len(model.graph.input):
+        kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in inputs]
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+        model.ir_version = max(model.ir_version, 4)  # from which constants need not be inputs
 
 
 def _require_names(model: Any, source: str) -> None:
