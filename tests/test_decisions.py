@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -197,3 +198,21 @@ def test_other_bits_than_the_device_takes_are_refused(bits: Bits, expected: str)
         with pytest.raises(FitError) as raised:
             ask(workload, TINY)
         assert str(raised.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("workload", "levels", "array", "packed"),
+    [
+        (matrix_vector(1, 1, pixels=2, groups=4), {"pe": 1, "cu": 1, "array": 2}, (4, 4), 4),
+        (matrix_vector(9, 4), {"pe": 3, "cu": 2, "array": 1}, (3, 2), 1),
+    ],
+    ids=["packed", "row tiles outside, column tiles inside"],
+)
+def test_what_can_be_resident_is_where_nothing_is_written_again(
+    workload: Workload, levels: dict[str, int], array: tuple[int, int], packed: int
+) -> None:
+    sizes = {"array.rows": array[0], "array.active_rows": array[0], "array.cols": 4 * array[1]}
+    said: dict[str, Any] = {f"levels.{name}.count": count for name, count in levels.items()} | sizes
+    device = TINY.vary_all(said | {"array.write.during_inference": False})
+    mapping = default_mapping(workload, device)
+    assert (mapping.passes, mapping.packed) == (1, packed)

@@ -14,6 +14,7 @@ from collections.abc import Mapping as Mapped
 from itertools import product
 
 from cyclecast.device import Device
+from cyclecast.enumeration import resident_mapping
 from cyclecast.errors import FitError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, TileAxis, require_fit
@@ -166,10 +167,13 @@ def requests(mapping: Mapping) -> dict[str, int]:
 def default_mapping(workload: Workload, device: Device) -> Mapping:
     """The mapping without any search: full arrays, filled from the inside outwards, replicas where room is left.
 
-    Raises `FitError` where the device cannot hold it.
+    Where that needs weights to be written again and the device cannot, one that holds them all, if there is any.
+    Raises `FitError` where the device cannot hold the workload.
     """
     require_bits(workload, device)
     mapping = grant(workload, device, {})
+    if mapping.passes > 1 and not device.array.write.during_inference:
+        mapping = resident_mapping(workload, device) or mapping
     require_fit(mapping, device)
     return mapping
 

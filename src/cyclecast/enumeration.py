@@ -18,12 +18,14 @@ import numpy as np
 
 from cyclecast.device import Device, Level
 from cyclecast.exact import ceil_div
-from cyclecast.mapping import TILE_AXES, Form
+from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping
 from cyclecast.units import Bandwidth
 from cyclecast.workload import Slide, Workload
 
 Numbers = Any
 """A NumPy array of int64."""
+MOST_WAYS = 2_000_000
+"""To use the inner levels: what a table of them may hold."""
 
 
 def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
@@ -139,6 +141,29 @@ class Inner(NamedTuple):
     """For every inner level, outermost first, the factor of every axis."""
     inside: tuple[Numbers, ...]
     """Their products over the levels, for every axis."""
+
+
+def resident_mapping(workload: Workload, device: Device) -> Mapping | None:
+    """A mapping whose arrays hold all weights at once, of one copy and without windows; None if there is none.
+
+    Tiles are as large as they can be: with fewer of them, whatever held more holds these.
+    """
+    tall, wide = device.word_lines_per_array, device.filters_per_array
+    if inner_ways(device) > MOST_WAYS:
+        return None
+    for packed in smallest_sizes(workload.groups, min(workload.groups, tall, wide)).tolist():
+        lines, filters = min(workload.reduction, tall // packed), min(workload.filters, wide // packed)
+        extents = (workload.groups, packed), (workload.reduction, lines), (workload.filters, filters)
+        tiles = tuple(ceil_div(extent, size) for extent, size in extents)
+        ways = inner(device, (*tiles, 1))
+        outer = [ceil_div(count, inside) for count, inside in zip(tiles, ways.inside, strict=False)]
+        held = np.flatnonzero(np.multiply.reduce(outer) <= device.levels[0].count)
+        if len(held):
+            chosen = [[factor[held[0]] for factor in level] for level in ((*outer, ways.inside[-1]), *ways.factors)]
+            levels = zip(device.levels, (Factors(*map(int, of)) for of in chosen), strict=True)
+            bound = tuple(LevelFactors(level.name, factors) for level, factors in levels)
+            return Mapping(workload, lines, filters, bound, Factors(pixel=workload.pixels), packed)
+    return None
 
 
 def inner_ways(device: Device) -> int:

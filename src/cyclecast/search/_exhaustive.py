@@ -26,6 +26,7 @@ import numpy as np
 from cyclecast.bounding import AT_ONCE, Floor, factors_of, mappings_of
 from cyclecast.decisions import default_mapping
 from cyclecast.enumeration import (
+    MOST_WAYS,
     Inner,
     Numbers,
     Tilings,
@@ -52,8 +53,6 @@ LEAST_CHUNK = 4096
 """What the smallest chunk costs, in mappings."""
 NEVER = 2**200
 """Longer than any time [fs]."""
-MOST_WAYS = 2_000_000
-"""To use the inner levels: what the tables of a node may hold."""
 SLOW = 0.001
 """Seconds a mapping from which on a timing model is too slow for this."""
 MOST_TILINGS = 4096
