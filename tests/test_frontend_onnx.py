@@ -153,6 +153,14 @@ def test_files_that_are_no_network(make: Callable[[Path], Path], words: str, tmp
     assert raised.value.lever
 
 
+def test_unknown_extents_that_are_minus_one(tmp_path: Path) -> None:
+    path = networks.tiny_cnn(tmp_path / "tiny.onnx")
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = -1
+    onnx.save(model, path)
+    assert load(path).members
+
+
 def test_constants_that_are_listed_as_inputs(tmp_path: Path) -> None:
     """As old files must, and their weights are made by operators that take these constants."""
     nodes = [

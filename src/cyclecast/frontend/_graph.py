@@ -146,7 +146,7 @@ def _require_sizes(model: Any, source: str) -> None:
         return
     for name, shape in shapes.items():
         size = prod(shape)
-        if not -1 < size <= LARGEST_TENSOR:
+        if size > LARGEST_TENSOR:
             raise UnsupportedError(
                 f"{source}: tensor {name!r}", f"{size:,} values", f"at most {LARGEST_TENSOR:,}", "smaller shapes"
             )

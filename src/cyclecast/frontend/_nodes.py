@@ -134,4 +134,4 @@ def inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:
         kind = value.type.tensor_type
         if kind.HasField("shape") and all(extent.HasField("dim_value") for extent in kind.shape.dim):
             shapes[value.name] = tuple(extent.dim_value for extent in kind.shape.dim)
-    return shapes
+    return {name: shape for name, shape in shapes.items() if min(shape, default=0) >= 0}  # some write -1 for unknown
