@@ -243,8 +243,8 @@ def image_of(name: str) -> Callable[[], list[Sample]]:
 
 
 def written_entry(name: str, file: str, shape: tuple[int, int, int, int]) -> Entry:
-    path = packaged("rapidocr_onnxruntime", "models", file)
-    return Entry(name, lambda _: path, lambda: written("x", shape), {"x": shape})
+    source = lambda _: packaged("rapidocr_onnxruntime", "models", file)  # noqa: E731
+    return Entry(name, source, lambda: written("x", shape), {"x": shape})
 
 
 def labels_of(kind: str) -> Callable[[], list[int]]:

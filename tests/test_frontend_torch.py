@@ -19,7 +19,7 @@ from cyclecast.verification import verify
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
-pytestmark = [pytest.mark.tvm, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # PyTorch warns of itself
+pytestmark = [pytest.mark.tvm, pytest.mark.slow, pytest.mark.filterwarnings("ignore::FutureWarning:copyreg")]
 
 
 class Residual(torch.nn.Module):  # type: ignore[misc, name-defined] # PyTorch may be absent
@@ -106,11 +106,13 @@ def test_transformers_and_recurrent_layers() -> None:
     np.testing.assert_allclose(build_program(network.program)(tokens)[0], expected, atol=2e-3)
 
 
-def test_a_program_with_an_open_batch(module: Any) -> None:
+def test_a_program_with_an_open_batch(module: Any, tmp_path: Path) -> None:
     dynamic = {"image": {0: torch.export.Dim("batch")}}
     program = torch.export.export(module, (torch.randn(4, 3, 8, 8),), dynamic_shapes=dynamic)
     assert input_shapes(program, {}) == {"image": ((1, 3, 8, 8), np.dtype("float32"))}
     assert load(program, shapes={"image": (2, 3, 8, 8)}).macs == 2 * load(program).macs
+    torch.export.save(program, path := tmp_path / "open.pt2")
+    assert load(path).members == load(program).members
 
 
 def test_a_module_keeps_its_mode(module: Any) -> None:
@@ -196,7 +198,7 @@ class TestFiles:
     def test_cut_off(self, size: int, file: Path, tmp_path: Path) -> None:
         path = tmp_path / "cut.pt2"
         path.write_bytes(file.read_bytes()[:size])
-        with pytest.raises(ModelError, match="it cannot be read as a"):
+        with pytest.raises(ModelError, match="it cannot be read as a|an unknown member"):  # of an archive inside
             load(path)
 
     def rewritten(self, file: Path, path: Path, change: Any) -> Path:
@@ -214,8 +216,33 @@ class TestFiles:
             next(iter(config["config"].values()))["use_pickle"] = True
             return json.dumps(config).encode()
 
-        with pytest.raises(ModelError, match="pickled tensors, they may run code"):
+        with pytest.raises(ModelError, match="pickled tensors or objects, they may run code"):
             load(self.rewritten(file, tmp_path / "pickled.pt2", change))
+
+    def test_objects_instead_of_tensors(self, file: Path, tmp_path: Path) -> None:
+        def change(name: str, content: bytes) -> bytes:
+            return content.replace(b'"weight_0"', b'"opaque_obj_0"') if name.endswith("_config.json") else content
+
+        with pytest.raises(ModelError, match="pickled tensors or objects, they may run code"):
+            load(self.rewritten(file, tmp_path / "objects.pt2", change))
+
+    @pytest.mark.parametrize("name", ["serialized_state_dict.json", "residual/data/constants/custom_obj_0", "version"])
+    def test_members_of_other_kinds(self, name: str, file: Path, tmp_path: Path) -> None:
+        path = self.rewritten(file, tmp_path / "other.pt2", lambda _, content: content)
+        with zipfile.ZipFile(path, "a") as target:
+            target.writestr(name, b"{}")
+        with pytest.raises(ModelError, match="an unknown member, it may run code"):
+            load(path)
+
+    @pytest.mark.parametrize("text", ["eval(chr(49))", "s0.__class__", "open('x')", "[s0]", "lambda: 0"])
+    def test_expressions_that_are_no_shapes(self, text: str, file: Path, tmp_path: Path) -> None:
+        def change(name: str, content: bytes) -> bytes:
+            if not name.endswith("models/model.json") and "/models/" not in name:
+                return content
+            return json.dumps(json.loads(content) | {"range": {"expr_str": text}}).encode()
+
+        with pytest.raises(ModelError, match="an expression of unknown words, it may run code"):
+            load(self.rewritten(file, tmp_path / "shapes.pt2", change))
 
     def test_code_in_sample_inputs(self, file: Path, tmp_path: Path) -> None:
         import io
