@@ -198,7 +198,7 @@ class TestFiles:
     def test_cut_off(self, size: int, file: Path, tmp_path: Path) -> None:
         path = tmp_path / "cut.pt2"
         path.write_bytes(file.read_bytes()[:size])
-        with pytest.raises(ModelError, match="it cannot be read as a|an unknown member"):  # of an archive inside
+        with pytest.raises(ModelError, match=r"it cannot be read as a|an unknown member"):  # of an archive inside
             load(path)
 
     def rewritten(self, file: Path, path: Path, change: Any) -> Path:
