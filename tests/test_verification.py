@@ -13,7 +13,7 @@ import networks
 from cyclecast.errors import ModelError
 from cyclecast.executable import build_program
 from cyclecast.frontend import load
-from cyclecast.verification import cosine, verify
+from cyclecast.verification import _drawn, cosine, verify
 
 pytestmark = pytest.mark.tvm
 
@@ -103,3 +103,10 @@ def test_values_that_are_no_numbers(folder: Path) -> None:
     np.savez(folder / "words.npz", input=np.full((1, 3, 16, 16), "x"))
     with pytest.raises(ModelError, match="the network wants float32"):
         verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "words.npz")
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("int8", -128, 127), ("uint16", 0, 65535), ("int64", 0, 9)])
+def test_drawn_integers_are_inputs_that_networks_take(kind: str, least: int, most: int) -> None:
+    drawn = _drawn(np.random.default_rng(0), (100_000,), np.dtype(kind))
+    assert (drawn.min() - least, most - drawn.max()) == pytest.approx((0, 0), abs=3)
+    assert str(drawn.dtype) == kind

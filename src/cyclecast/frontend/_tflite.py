@@ -5,6 +5,7 @@ Arithmetic on shapes is taken out before the import: with fixed shapes every ten
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections import defaultdict
 from contextlib import redirect_stdout
@@ -66,11 +67,10 @@ class TfLite:
 
     def reference(self, source: Path, values: Values) -> dict[str, Any]:
         """What LiteRT computes."""
-        interpreter = _litert().Interpreter(model_path=str(source))
         try:
-            for detail in interpreter.get_input_details():
-                interpreter.resize_tensor_input(detail["index"], values[detail["name"]].shape)
-            interpreter.allocate_tensors()
+            with without_native_chatter():
+                interpreter = _litert().Interpreter(model_path=str(source))
+                interpreter.allocate_tensors()
             for detail in interpreter.get_input_details():
                 interpreter.set_tensor(detail["index"], values[detail["name"]])
             interpreter.invoke()
@@ -291,6 +291,7 @@ def _import(model: Any, inputs: Inputs, source: Path) -> Any:
             return IRModule({"main": program["main"].without_attr("params")})
         except Exception as error:  # whatever an operator's converter meets
             reason = first_line(error)
+        gc.collect()  # what the importer leaves behind complains when it goes: here, where nobody hears it
     raise UnsupportedError(str(source), "an operator cannot be imported", reason, "exporting it to ONNX")
 
 
