@@ -32,6 +32,7 @@ from cyclecast.frontend._fold import constants_of
 from cyclecast.frontend._host import host_operators
 from cyclecast.frontend._integers import (
     LEAST_SCALE,
+    STORED,
     Activation,
     Constant,
     Recovered,
@@ -147,6 +148,8 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
                 return self._exact(call)
             case "relax.where":
                 return self._finite(call)
+            case "relax.quantize":
+                return self._requantised(call)
             case name if is_product(name):
                 made, reason = self._product(original, call)
                 self.kernels.reasons[original] = reason
@@ -312,6 +315,23 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
 
     def _bound(self, variable: Any) -> Any:
         return self.builder_.lookup_binding(variable) if isinstance(variable, relax.Var) else None
+
+    def _requantised(self, call: Any) -> Any:
+        """Sums that become integers of another scale: one product by the ratio of scales, rounded once (eq. 4)."""
+        data, scale, zero = call.args
+        sums, kind = self._sums(data), str(call.ty.dtype)
+        if (
+            sums is None
+            or kind not in STORED
+            or not all(isinstance(p, GenericConst) and p.value.numpy().size == 1 for p in (scale, zero))
+        ):
+            return call
+        ratio = (sums.factor / scale.value.numpy().reshape(())).astype("float32")
+        emit = self._emit
+        real = emit(relax.op.multiply(emit(relax.op.astype(sums.integers, "float32")), relax.const(ratio)))
+        moved = emit(relax.op.add(emit(relax.op.round(real)), relax.const(float(zero.value.numpy().item()), "float32")))
+        bounds = np.iinfo(kind)
+        return emit(relax.op.astype(emit(relax.op.clip(moved, int(bounds.min), int(bounds.max))), kind))
 
     def _sums(self, variable: Any) -> _Sums | None:
         while variable not in self.sums:
