@@ -64,7 +64,7 @@ def measure(name: str) -> dict[str, Any]:
         "cycles": sum(part.member.count * part.timing.cycles for part in tuned.workloads),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "samples": len(shown),
-        **compared(pairs, quantised="int8" in name),
+        **compared(pairs, entry.quantised),
         **(labelled(pairs, entry.labels()) if entry.labels else {}),
     }
 
@@ -155,8 +155,9 @@ are of two shared cores.
 *kernels*: operators on arrays. *on arrays*: their share of all multiply-accumulates. *cosine*, *largest error*: over
 all outputs of all samples. *within 1 unit*: of networks that are quantised already, the share of outputs that are at
 most one unit in the last place from their own runtime's. *labels*: right by us / by the reference, of 20 images.
-`_static` is quantised from the samples themselves, `_int8` came quantised, `light_` has constant weights (structure
-only); the others are quantised when they run.
+`_static` is quantised here from the samples themselves, `_qdq` and `_qoperator` are so by onnxruntime, `_int8` came
+quantised (`ds_cnn` and `autoencoder` run on noise), `light_` has constant weights (structure only); the others are
+quantised when they run.
 
 Multiply-accumulates that stay on the host:
 

@@ -37,6 +37,8 @@ class Entry:
     labels: Callable[[], Sequence[int]] | None = None
     calibrate: bool = False
     """Whether it is quantised statically, from its samples."""
+    quantised: bool = False
+    """Whether it comes with integers of its own."""
     slow: bool = False
     """More than some seconds a run."""
 
@@ -176,6 +178,31 @@ def efficientnet_lite0(folder: Path) -> Path:
     module = EfficientNet.from_name("efficientnet-lite0")
     module.load_state_dict(torch.load(weights, weights_only=True))
     return exported(module, {"inputs": torch.zeros(1, 3, 224, 224)}, folder / "efficientnet_lite0.pt2")
+
+
+def efficientnet_quantised(form: str) -> Callable[[Path], Path]:
+    """The same as onnxruntime quantises it, on the photographs: 8 bits, a scale for each filter."""
+
+    def source(folder: Path) -> Path:
+        import onnx
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+        from cyclecast.frontend._graph import folded_model
+        from cyclecast.frontend._torch import Torch
+
+        real, target = folder / "real.onnx", folder / f"efficientnet_{form}.onnx"
+        onnx.save(folded_model(Torch().graph(efficientnet_lite0(folder), {}), "efficientnet_lite0", {}), real)
+        samples = iter(photographs("inputs"))
+
+        class Samples(CalibrationDataReader):  # type: ignore[misc] # onnxruntime is untyped
+            def get_next(self) -> Sample | None:
+                return next(samples, None)
+
+        kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+        quantize_static(str(real), str(target), Samples(), quant_format=QuantFormat[form], per_channel=True, **kinds)
+        return target
+
+    return source
 
 
 def vit_tiny(folder: Path) -> Path:
@@ -318,14 +345,23 @@ def entries() -> dict[str, Entry]:
             "efficientnet_lite0_static", efficientnet_lite0, image_of("inputs"), labels=labels_of("imagenet"),
             calibrate=True,
         ),
+        *(
+            Entry(
+                f"efficientnet_lite0_{form.lower()}", efficientnet_quantised(form), image_of("inputs"),
+                labels=labels_of("imagenet"), quantised=True,
+            )
+            for form in ("QDQ", "QOperator")
+        ),
         Entry("resnet8", resnet8, lambda: cifar("input", "float32"), labels=labels_of("cifar10")),
         Entry(
             "resnet8_int8", from_mltk("image_classification"), lambda: cifar("input_1_int8", "int8"),
-            labels=labels_of("cifar10"),
+            labels=labels_of("cifar10"), quantised=True,
         ),
-        Entry("ds_cnn_int8", from_mltk("keyword_spotting"), noise("input_1", (1, 50, 10, 1), 30)),
-        Entry("mobilenet_v1_int8", from_mltk("visual_wake_words"), small_photographs),
-        Entry("autoencoder_int8", from_mltk("anomaly_detection"), noise("input_1", (1, 5, 128, 1), 20)),
+        Entry("ds_cnn_int8", from_mltk("keyword_spotting"), noise("input_1", (1, 50, 10, 1), 30), quantised=True),
+        Entry("mobilenet_v1_int8", from_mltk("visual_wake_words"), small_photographs, quantised=True),
+        Entry(
+            "autoencoder_int8", from_mltk("anomaly_detection"), noise("input_1", (1, 5, 128, 1), 20), quantised=True
+        ),
         Entry("swift_f0", swift_f0, sung_in_range, {"audio": (1, 16000)}),
         Entry("basic_pitch", basic_pitch, sung(PITCH_INPUT, (1, 43844, 1), 22050)),
         Entry("minilm_l3", minilm_l3, words(128, *WORDS), dict.fromkeys(WORDS, (1, 128))),
