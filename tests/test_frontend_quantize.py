@@ -226,9 +226,28 @@ class TestLayers:
         (result,) = build_program(network.program)(np.ones((1, terms), "float32"))
         np.testing.assert_allclose(result, terms, rtol=1e-5)
 
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_weights_without_integers_stay_on_the_host(self, value: float, tmp_path: Path) -> None:
+        graph = networks.Graph()
+        weights = np.ones((4, 2), "float32")
+        weights[1, 1] = value
+        output = graph.node("MatMul", "input", graph.constant(weights))
+        network = load(graph.save(tmp_path / "network.onnx", [1, 4], output, [1, 2]))
+        assert network.members == ()
+        assert [operator.reason for operator in network.host] == ["its weights are no finite numbers"]
+
     def test_products_of_one_input_quantise_it_once(self, tmp_path: Path) -> None:
         network = load(networks.attention_block(tmp_path / "attention.onnx"))
         assert len(re.findall(r"call_tir\(\S*round", network.program["main"].script())) == 3
+
+    @pytest.mark.parametrize(("activation_bits", "weight_bits"), [(4, 8), (8, 3), (12, 6), (2, 16)])
+    def test_widths_of_their_own(self, activation_bits: int, weight_bits: int, tmp_path: Path) -> None:
+        path = networks.tiny_cnn(tmp_path / "tiny.onnx")
+        network = load(path, activation_bits=activation_bits, weight_bits=weight_bits)
+        found = {(member.workload.input_bits, member.workload.weight_bits) for member in network.members}
+        assert found == {(activation_bits, weight_bits)}
+        kinds = [{str(part.dtype) for part in network.program[member.kernel].params[:2]} for member in network.members]
+        assert all(len(kind) == 1 + ((activation_bits > 8) != (weight_bits > 8)) for kind in kinds)
 
 
 class TestValues:

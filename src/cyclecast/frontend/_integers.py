@@ -165,8 +165,8 @@ class Activation:
 
     @property
     def is_static(self) -> bool:
-        """Whether scale and zero point are known before the program runs."""
-        return not isinstance(self.scale, relax.Expr) and not isinstance(self.zero, relax.Expr)
+        """Whether the scale is known before the program runs."""
+        return not isinstance(self.scale, relax.Expr)
 
 
 class Recovered:

@@ -203,6 +203,8 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return quantize_weights(known.values(), axes, bits, scheme).signed()
 
     def _kernel(self, call: Any, data: Any, known: Constant) -> tuple[Any, str | None]:
+        if not known.is_integer and not np.isfinite(known.integers).all():
+            return call, "its weights are no finite numbers"
         weights, activation = self._weights(known, call), self._activation(data)
         reason = self._too_wide(activation.bits, weights.bits)
         return (call, reason) if reason else (self._result(call, activation, weights), None)
