@@ -82,6 +82,7 @@ class TfLite:
 
 def _schema() -> Any:
     try:
+        import tflite  # noqa: F401 - TVM's importer asks for it
         from ai_edge_litert import schema_py_generated
     except ImportError as error:
         raise OptionError("TFLite networks", str(error), "tflite and LiteRT read them", INSTALL) from error
@@ -124,24 +125,25 @@ def _unpacked(schema: Any, content: bytes) -> Any:
 
 
 def _is_whole(model: Any) -> bool:
-    """Whether every index points at something, and every tensor's constants are as many as its shape says."""
+    """Whether every index points at something, and no tensor is larger than any network's."""
     graph = model.subgraphs[0]
     lists = (model.operatorCodes, model.buffers, graph.tensors, graph.operators, graph.inputs, graph.outputs)
     if any(part is None or not len(part) for part in lists):
         return False
-    used = [*graph.inputs, *graph.outputs]
-    used += [
-        index
-        for operator in graph.operators
-        for part in (operator.inputs, operator.outputs)
-        if part is not None
-        for index in part
-    ]
+    for tensor in graph.tensors:
+        tensor.shape = [] if tensor.shape is None else tensor.shape
+    for operator in graph.operators:
+        operator.inputs = [] if operator.inputs is None else operator.inputs
+        operator.outputs = [] if operator.outputs is None else operator.outputs
+    made = [*graph.inputs, *graph.outputs, *(index for operator in graph.operators for index in operator.outputs)]
+    used = [index for operator in graph.operators for index in operator.inputs]
     codes = [operator.opcodeIndex for operator in graph.operators]
     return (
-        all(-1 <= index < len(graph.tensors) for index in used)
+        all(0 <= index < len(graph.tensors) for index in made)
+        and all(-1 <= index < len(graph.tensors) for index in used)  # -1 is an input that is left out
         and all(0 <= code < len(model.operatorCodes) for code in codes)
         and all(tensor.name and 0 <= tensor.buffer < len(model.buffers) for tensor in graph.tensors)
+        and all(prod(map(int, tensor.shape)) <= LARGEST_TENSOR for tensor in graph.tensors)
     )
 
 
@@ -184,7 +186,7 @@ def _without_shape_arithmetic(model: Any) -> None:
     """Reshapes take the shapes of their results; what computed these is not used any more and goes."""
     schema, graph = _schema(), model.subgraphs[0]
     for operator in graph.operators:
-        if _code(model.operatorCodes[operator.opcodeIndex]) == schema.BuiltinOperator.RESHAPE:
+        if len(operator.outputs) and _code(model.operatorCodes[operator.opcodeIndex]) == schema.BuiltinOperator.RESHAPE:
             operator.inputs = operator.inputs[:1]
             operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
             operator.builtinOptions = schema.ReshapeOptionsT()
@@ -218,7 +220,7 @@ class _Explicit:
         name = self.names[_code(self.model.operatorCodes[operator.opcodeIndex])]
         inputs = [index for index in map(int, operator.inputs) if self._is_quantised(index)]
         outputs = [index for index in map(int, operator.outputs) if self._is_quantised(index)]
-        hybrid = not outputs and not self._is_quantised(int(operator.inputs[0]))
+        hybrid = not outputs and len(operator.inputs) > 0 and not self._is_quantised(int(operator.inputs[0]))
         taken = name in self.supported and name not in INEXACT and not hybrid
         if taken or name in SCALING or not inputs + outputs:
             return [], []
@@ -278,24 +280,29 @@ def _require_operators(model: Any, source: Path, known: set[str]) -> None:
 
 
 def _import(model: Any, inputs: Inputs, source: Path) -> Any:
-    import flatbuffers
-    import tflite
-
-    converter = OperatorConverter(tflite.Model.GetRootAsModel(_packed(model, flatbuffers), 0), None, None, None)
-    _require_operators(model, source, set(converter.convert_map))
-    _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
     with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
         try:
-            packed = tflite.Model.GetRootAsModel(_packed(model, flatbuffers), 0)
-            program = from_tflite(packed, {name: shape for name, (shape, _) in inputs.items()})
+            _require_operators(model, source, set(_converter(model).convert_map))
+            _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
+            program = from_tflite(_packed(model), {name: shape for name, (shape, _) in inputs.items()})
             return IRModule({"main": program["main"].without_attr("params")})
+        except OperatorsError:
+            raise
         except Exception as error:  # whatever an operator's converter meets
             reason = first_line(error)
         gc.collect()  # what the importer leaves behind complains when it goes: here, where nobody hears it
     raise UnsupportedError(str(source), "an operator cannot be imported", reason, "exporting it to ONNX")
 
 
-def _packed(model: Any, flatbuffers: Any) -> bytes:
+def _converter(model: Any) -> Any:
+    return OperatorConverter(_packed(model), None, None, None)
+
+
+def _packed(model: Any) -> Any:
+    """The model as the importer takes it."""
+    import flatbuffers
+    import tflite
+
     builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
+    return tflite.Model.GetRootAsModel(bytes(builder.Output()), 0)
