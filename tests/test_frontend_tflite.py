@@ -40,6 +40,13 @@ def test_a_quantised_network_computes_what_litert_does(tmp_path: Path) -> None:
     assert (np.concatenate(apart) <= 1).mean() >= 0.99
 
 
+def test_averages_are_rounded_as_litert_does(tmp_path: Path) -> None:
+    path = files.pooled(tmp_path / "pooled.tflite")
+    values = np.random.default_rng(2).integers(-128, 128, (1, 16, 16, 4)).astype("int8")
+    (expected,) = reference(path, {"t0": values}).values()
+    assert np.array_equal(build_program(load(path).program)(values)[0], expected)
+
+
 def test_a_real_network_is_quantised(tmp_path: Path) -> None:
     path = files.real(tmp_path / "real.tflite")
     network = load(path, activation_bits=16, weight_bits=16)

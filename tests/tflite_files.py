@@ -127,6 +127,15 @@ def real(path: Path) -> Path:
     return file.save(path, [given], [two])
 
 
+def pooled(path: Path) -> Path:
+    """Averages of four integers, a quarter of which are halves."""
+    file = File()
+    given, output = (file.tensor((1, size, size, 4), "int8", [0.1], [-7]) for size in (16, 8))
+    pool = {"filterWidth": 2, "filterHeight": 2, "strideW": 2, "strideH": 2, "padding": 1}
+    file.operator("AVERAGE_POOL_2D", [given], output, "Pool2DOptions", **pool)
+    return file.save(path, [given], [output])
+
+
 def unknown(path: Path) -> Path:
     """An operator of somebody's own."""
     file = File()

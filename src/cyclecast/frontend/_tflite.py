@@ -22,6 +22,7 @@ from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OperatorsError, OptionError, Refused, UnsupportedError
+from cyclecast.frontend._averages import with_rounded_averages
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._graph import MOST_NODES, first_line
 
@@ -30,8 +31,6 @@ IDENTIFIER = b"TFL3"
 LARGEST_TENSOR = 1 << 28
 """Values; more is a mistake in a shape."""
 SCALING = ("QUANTIZE", "DEQUANTIZE")
-INEXACT = ("AVERAGE_POOL_2D",)
-"""Quantised operators that the importer takes and gets wrong: it cuts averages off instead of rounding them."""
 TYPES = {"FLOAT32": "float32", "FLOAT64": "float64", "INT8": "int8", "UINT8": "uint8", "INT16": "int16"}
 TYPES |= {"INT32": "int32", "INT64": "int64", "BOOL": "bool", "FLOAT16": "float16"}
 
@@ -221,7 +220,7 @@ class _Explicit:
         inputs = [index for index in map(int, operator.inputs) if self._is_quantised(index)]
         outputs = [index for index in map(int, operator.outputs) if self._is_quantised(index)]
         hybrid = not outputs and len(operator.inputs) > 0 and not self._is_quantised(int(operator.inputs[0]))
-        taken = name in self.supported and name not in INEXACT and not hybrid
+        taken = name in self.supported and not hybrid
         if taken or name in SCALING or not inputs + outputs:
             return [], []
         real = {index: self._real(index) for index in {*inputs, *outputs}}
@@ -285,7 +284,7 @@ def _import(model: Any, inputs: Inputs, source: Path) -> Any:
             _require_operators(model, source, set(_converter(model).convert_map))
             _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
             program = from_tflite(_packed(model), {name: shape for name, (shape, _) in inputs.items()})
-            return IRModule({"main": program["main"].without_attr("params")})
+            return with_rounded_averages(IRModule({"main": program["main"].without_attr("params")}))
         except OperatorsError:
             raise
         except Exception as error:  # whatever an operator's converter meets
