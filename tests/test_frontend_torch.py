@@ -263,6 +263,35 @@ class TestFiles:
             load(path)
         assert not ran.exists()
 
+    def test_outputs_of_classes_that_are_not_imported(self, tmp_path: Path) -> None:
+        """As transformers' are, where only the file is there."""
+
+        class Named(torch.nn.Module):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+                self.dense = torch.nn.Linear(4, 3)
+
+            def forward(self, image: Any) -> Any:
+                return {"scores": self.dense(image), "same": image + 1}
+
+        torch.manual_seed(0)
+        image = np.ones((1, 4), "float32")
+        torch.export.save(torch.export.export(Named().eval(), (torch.from_numpy(image),)), known := tmp_path / "a.pt2")
+
+        def change(name: str, content: bytes) -> bytes:
+            if "/models/" not in name:
+                return content
+            program = json.loads(content)
+            signature = program["graph_module"]["module_call_graph"][0]["signature"]
+            assert "scores" in signature["out_spec"]
+            signature["out_spec"] = signature["out_spec"].replace("builtins.dict", "nowhere.Output")
+            return json.dumps(program).encode()
+
+        path = self.rewritten(known, tmp_path / "b.pt2", change)
+        expected, computed = (list(reference(source, {"image": image}).values()) for source in (known, path))
+        assert [np.array_equal(*pair) for pair in zip(expected, computed, strict=True)] == [True, True]
+        assert load(path).members == load(known).members
+
     def test_bombs(self, file: Path, tmp_path: Path) -> None:
         path = tmp_path / "bomb.pt2"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:

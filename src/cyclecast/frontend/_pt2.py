@@ -52,6 +52,53 @@ def require_no_code(source: Path, torch: Any) -> None:
                 torch.load(BytesIO(archive.read(member)), weights_only=True)
 
 
+def opened(source: Path) -> Any:
+    """What PyTorch can open: the file, or a copy in which outputs of classes that it does not know are dictionaries.
+
+    Such classes (those of transformers, say) are known only where the package that made them is imported.
+    """
+    with zipfile.ZipFile(source) as archive:
+        programs = {
+            member.filename: archive.read(member)
+            for member in archive.infolist()
+            if "/models/" in member.filename and member.filename.endswith(".json")
+        }
+        changed = {name: _with_dictionaries(content) for name, content in programs.items()}
+        if changed == programs:
+            return source
+        copy = BytesIO()
+        with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
+            for member in archive.infolist():
+                target.writestr(member.filename, changed.get(member.filename) or archive.read(member))
+    copy.seek(0)
+    return copy
+
+
+def _with_dictionaries(content: bytes) -> bytes:
+    program = json.loads(content)
+    found = False
+    for entry in program.get("graph_module", {}).get("module_call_graph", ()):
+        signature = entry.get("signature") or {}
+        for key in ("in_spec", "out_spec"):
+            version, spec = json.loads(signature.get(key) or "[0, null]")
+            if spec is not None and _made_plain(spec):
+                signature[key], found = json.dumps([version, spec]), True
+    return json.dumps(program).encode() if found else content
+
+
+def _made_plain(spec: Any) -> bool:
+    """Turn the nodes of unknown classes that hold named parts into dictionaries, in place; whether there are any."""
+    inner = [_made_plain(child) for child in spec["children_spec"]]
+    kind = spec["type"]
+    if kind is None or kind.split(".")[0] in ("builtins", "collections"):
+        return any(inner)
+    names = json.loads(spec["context"])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return any(inner)
+    spec["type"] = "builtins.dict"
+    return True
+
+
 def _require_plain(config: Any, name: str) -> None:
     for entry in config.get("config", {}).values():
         if entry.get("use_pickle") or not PLAIN.fullmatch(str(entry.get("path_name"))):

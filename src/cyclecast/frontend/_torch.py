@@ -21,7 +21,7 @@ from typing import Any
 from cyclecast.errors import ModelError, OptionError, UnsupportedError
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._graph import first_line, inputs_of, program_of
-from cyclecast.frontend._pt2 import LEVER, require_no_code
+from cyclecast.frontend._pt2 import LEVER, opened, require_no_code
 
 WITHOUT_GRAPH = (".pt", ".pth")
 """Suffixes of pickled weights."""
@@ -108,7 +108,7 @@ def _from_file(source: Path, torch: Any) -> Any:
         raise ModelError(str(source), "it cannot be read as a .pt2 file", "it is no archive, or cut off", LEVER)
     with _errors(str(source), "it cannot be read as a program of torch.export", LEVER), _quiet():
         require_no_code(source, torch)
-        return torch.export.load(source)
+        return torch.export.load(opened(source))
 
 
 def _from_module(module: Any, shapes: Shapes, torch: Any) -> Any:
