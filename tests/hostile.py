@@ -19,6 +19,7 @@ from onnx import AttributeProto, TensorProto, helper
 import networks
 from cyclecast.errors import ModelError
 from cyclecast.frontend import load
+from cyclecast.frontend._folding import _FOLDER
 
 NUMBERS = (-(1 << 63), -1, 0, 1, 2, 3, 7, 64, 1 << 16, 10**9, 1 << 40, (1 << 63) - 1)
 KINDS = ("Conv", "MatMul", "Gemm", "Loop", "ConvTranspose", "LSTM", "Reshape", "Resize", "Cast", "Concat", "")
@@ -171,6 +172,7 @@ def main(seed: int, count: int, keep: Path | None = None) -> dict[str, Any]:
             longest = max(longest, time.monotonic() - start)
             if said not in ("loaded", "refused"):
                 sys.stderr.write(f"{place} {said}\n")
+    _FOLDER.stop()  # a process counts as a child only after its end
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     memory = max(resource.getrusage(kind).ru_maxrss for kind in kinds) * 1024
     return {"found": dict(found), "longest": longest, "memory": memory}
