@@ -270,7 +270,9 @@ def image_of(name: str) -> Callable[[], list[Sample]]:
 
 
 def written_entry(name: str, file: str, shape: tuple[int, int, int, int]) -> Entry:
-    source = lambda _: packaged("rapidocr_onnxruntime", "models", file)  # noqa: E731
+    def source(_: Path) -> Path:
+        return packaged("rapidocr_onnxruntime", "models", file)
+
     return Entry(name, source, lambda: written("x", shape), {"x": shape})
 
 

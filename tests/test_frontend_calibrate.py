@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ import networks
 from cyclecast.errors import ModelError, OptionError
 from cyclecast.executable import build_program
 from cyclecast.frontend import Quantization, layer_errors, load, read_samples
-from cyclecast.frontend._calibrate import BINS, Range, fake_quantised
+from cyclecast.frontend._calibrate import BINS, Range, _ranges, fake_quantised, layers_of
 from cyclecast.frontend._integers import scale_and_zero
 from cyclecast.verification import cosine
 
@@ -40,6 +41,19 @@ def test_a_chosen_scale_costs_no_more_than_the_whole_range(values: list[float], 
         return float(((fake_quantised(middles, scale, zero, bits) - middles) ** 2 * seen.counts).sum())
 
     assert cost(*seen.scale(bits, scheme)) <= cost(*scale_and_zero(least, largest, bits, scheme)) * 1.001
+
+
+def test_ranges_of_values_below_zero(tmp_path: Path) -> None:
+    """Their histogram ends at zero as the range does."""
+    graph = networks.Graph()
+    data = graph.node("Neg", graph.relu("input"))
+    path = graph.save(tmp_path / "below.onnx", [1, 4], graph.node("MatMul", data, graph.he(4, 3, fan_in=4)), [1, 3])
+    samples = {"input": np.random.default_rng(0).normal(0, 0.1, (50, 1, 4)).astype("float32")}
+    (found,) = _ranges(onnx.load(path), "below", layers_of(onnx.load(path)), samples).values()
+    below = -np.maximum(samples["input"], 0).ravel()
+    assert found.largest == 0
+    assert found.counts.sum() == below.size
+    assert np.array_equal(found.counts, np.histogram(below, BINS, (below.min(), 0))[0])
 
 
 def test_outliers_are_cut_off_where_few_bits_are_left() -> None:

@@ -162,3 +162,40 @@ def test_unsigned_weights_lose_their_zero_point_where_no_bit_is_lost(
     assert str(stored.integers.dtype) == "int8"
     assert (not stored.zero.any()) == signed
     assert np.array_equal(stored.values(), constant.values())
+
+
+@pytest.mark.parametrize(
+    ("weights", "axis", "reason"),
+    [
+        ("int8", 0, "its integer weights have no one scale for each filter"),
+        ("int32", 1, "its integer weights have no one scale for each filter"),
+    ],
+)
+def test_integers_that_arrays_cannot_keep_are_not_made_anew(
+    weights: str, axis: int, reason: str, tmp_path: Path
+) -> None:
+    values = np.arange(12, dtype=weights).reshape(4, 3)
+    path = layer(
+        tmp_path / "layer.onnx",
+        helper.make_node("DequantizeLinear", ["weights", "steps"], ["w"], axis=axis),
+        helper.make_node("MatMul", ["input", "w"], ["output"]),
+        shape=(2, 4), kind=TensorProto.FLOAT, weights=values,
+        steps=np.linspace(0.1, 1, values.shape[axis], dtype="float32"),
+    )  # fmt: skip
+    network = load(path)
+    assert [operator.reason for operator in network.host if operator.macs] == [reason]
+    inputs = sample((2, 4), 1)
+    np.testing.assert_allclose(build_program(network.program)(inputs)[0], expected(path, inputs), rtol=1e-5)
+
+
+def test_inputs_of_several_scales_are_not_made_anew(tmp_path: Path) -> None:
+    path = layer(
+        tmp_path / "layer.onnx",
+        helper.make_node("DequantizeLinear", ["input", "steps"], ["x"], axis=1),
+        helper.make_node("Conv", ["x", "w"], ["output"]),
+        shape=(1, 3, 4, 4), kind=TensorProto.INT8, steps=np.array([0.1, 1, 10], "float32"), w=sample((2, 3, 1, 1), 2),
+    )  # fmt: skip
+    network = load(path)
+    assert [operator.reason for operator in network.host if operator.macs] == ["its integer inputs have no one scale"]
+    inputs = np.random.default_rng(1).integers(-128, 128, (1, 3, 4, 4)).astype("int8")
+    np.testing.assert_allclose(build_program(network.program)(inputs)[0], expected(path, inputs), rtol=1e-4, atol=1e-3)

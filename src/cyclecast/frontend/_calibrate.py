@@ -196,7 +196,8 @@ def _ranges(model: Any, source: str, layers: list[Layer], samples: Values) -> di
     counts = {name: np.zeros(BINS) for name in tensors}
     for traced in _traced(model, source, tensors, samples):
         for name, values in traced.items():
-            counts[name] += np.histogram(values, BINS, (least[name], largest[name] or 1.0))[0]
+            most = largest[name] if largest[name] > least[name] else 1.0  # of nothing but zeros
+            counts[name] += np.histogram(values, BINS, (least[name], most))[0]
     return {name: Range(least[name], largest[name], counts[name]) for name in sorted(tensors)}
 
 

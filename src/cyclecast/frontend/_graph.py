@@ -35,7 +35,7 @@ LOG = logging.getLogger(__name__)
 MOST_SIGNS = 200
 """Of another tool's message."""
 LARGEST_TENSOR = 1 << 28
-"""Values; four times as many as the largest of the open networks has."""
+"""Values; more than twice as many as the largest of the open networks has."""
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 

@@ -81,6 +81,21 @@ def host_operators(
     )
 
 
+def fuse_host(program: Any) -> Any:
+    """Legalise and fuse the float operators; the kernels are legal already and stay as they are."""
+    for step in (
+        relax.transform.DeadCodeElimination(),
+        relax.transform.LegalizeOps(),
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.FoldConstant(),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+        relax.transform.DeadCodeElimination(),
+    ):
+        program = step(program)
+    return program
+
+
 def name_of(call: Any) -> str:
     """What reports call an operator; a function of the program goes by its name without a number."""
     if call.op.name == "relax.call_tir":

@@ -45,6 +45,11 @@ class Constant:
         return cls(values, np.ones(ones, "float32"), np.zeros(ones, "int32"), bits)
 
     @property
+    def is_real(self) -> bool:
+        """Whether these are real values, which have no integers yet."""
+        return bool(np.issubdtype(self.integers.dtype, np.floating))
+
+    @property
     def is_integer(self) -> bool:
         """Whether the integers can be operands of a kernel as they are."""
         return str(self.integers.dtype) in STORED
@@ -56,8 +61,8 @@ class Constant:
 
     def values(self) -> Any:
         """The real values."""
-        if not self.is_integer and self.scale.size == 1 and self.scale == 1 and not self.zero.any():
-            return self.integers.astype("float32")
+        if self.is_real:
+            return self.integers
         return ((self.integers - self.zero) * self.scale).astype("float32")
 
     def turned(self) -> Constant:

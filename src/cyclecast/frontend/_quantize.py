@@ -29,7 +29,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from cyclecast._tvm._block import workload_of
 from cyclecast.frontend._base import Quantization
 from cyclecast.frontend._fold import constants_of
-from cyclecast.frontend._host import host_operators
+from cyclecast.frontend._host import fuse_host, host_operators
 from cyclecast.frontend._integers import (
     LEAST_SCALE,
     STORED,
@@ -92,7 +92,7 @@ def quantize(
     rewriter = _Quantizer(program, constants, quantised, quantization, kernels)
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
     host = host_operators(main, {**constants, **quantised}, lambda call: kernels.reasons.get(call, ""))
-    whole = _fuse_host(rewriter.builder_.get())
+    whole = fuse_host(rewriter.builder_.get())
     counts = _calls(whole["main"])  # of what is left: a result that nothing needs is not computed
     members = tuple(
         Member(_workload(whole[kernel], name, quantization), counts[kernel], kernel)
@@ -196,18 +196,28 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return Constant.of(operand.value.numpy()) if isinstance(operand, GenericConst) else None
 
     def _weights(self, known: Constant, call: Any) -> Constant:
-        axes = filter_axes(call)
-        if known.is_integer and known.varies_only_along(axes):
+        if not known.is_real:
             return known.signed()
         scheme, bits = self.quantization.weights, self.quantization.weight_bits
-        return quantize_weights(known.values(), axes, bits, scheme).signed()
+        return quantize_weights(known.integers, filter_axes(call), bits, scheme).signed()
 
     def _kernel(self, call: Any, data: Any, known: Constant) -> tuple[Any, str | None]:
-        if not known.is_integer and not np.isfinite(known.integers).all():
-            return call, "its weights are no finite numbers"
+        reason = self._unfit(known, call, data)
+        if reason:
+            return call, reason
         weights, activation = self._weights(known, call), self._activation(data)
         reason = self._too_wide(activation.bits, weights.bits)
         return (call, reason) if reason else (self._result(call, activation, weights), None)
+
+    def _unfit(self, known: Constant, call: Any, data: Any) -> str:
+        """Why the operands have no integers that a kernel could use; those of the network are never made anew."""
+        if known.is_real and not np.isfinite(known.integers).all():
+            return "its weights are no finite numbers"
+        if not known.is_real and not (known.is_integer and known.varies_only_along(filter_axes(call))):
+            return "its integer weights have no one scale for each filter"
+        if name_of(self._bound(data)) == "relax.dequantize" and self.recovered.activation(data) is None:
+            return "its integer inputs have no one scale"
+        return ""
 
     def _too_wide(self, activation: int, weight: int) -> str:
         """The network's own integers stay as they are; wider ones than the device takes stay on the host."""
@@ -382,18 +392,3 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
 def sums_type(count: int, input_bits: int, weight_bits: int) -> str:
     """The type that holds every sum of so many products, zero points included."""
     return "int32" if input_bits + weight_bits + count.bit_length() <= 31 else "int64"
-
-
-def _fuse_host(program: IRModule) -> IRModule:
-    """Legalise and fuse the float operators; the kernels are legal already and stay as they are."""
-    for step in (
-        relax.transform.DeadCodeElimination(),
-        relax.transform.LegalizeOps(),
-        relax.transform.AnnotateTIROpPattern(),
-        relax.transform.FoldConstant(),
-        relax.transform.FuseOps(),
-        relax.transform.FuseTIR(),
-        relax.transform.DeadCodeElimination(),
-    ):
-        program = step(program)
-    return program
