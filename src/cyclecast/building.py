@@ -13,7 +13,7 @@ from tvm.s_tir.schedule import Trace
 
 from cyclecast.errors import ScheduleError
 from cyclecast.executable import Executable, build_program
-from cyclecast.space import as_module, decided_schedule, lowered_function
+from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
 from cyclecast.tuning import Tuned
 
 
@@ -22,12 +22,12 @@ def build(tuned: Tuned) -> Executable:
     return build_program(lowered_program(tuned))
 
 
-def lowered_program(tuned: Tuned) -> IRModule:
+def lowered_program(tuned: Tuned, implementation: Implementation = "native") -> IRModule:
     """The network's program with every kernel lowered; host operators as they were."""
     program = tuned.network.program.clone()
     for entry in tuned.workloads:
         kernel = entry.member.kernel
-        program.update_func(program.get_global_var(kernel), lowered_function(program[kernel], entry.mapping))
+        program.update_func(program.get_global_var(kernel), lowered_function(program[kernel], entry.mapping, implementation))
     return program
 
 

@@ -76,20 +76,25 @@ class Step(NamedTuple):
 
 
 def steps(device: Device) -> tuple[Step, ...]:
-    """The input steps of one activation, equal ones together (A20).
+    """The input steps of one activation, equal ones together (A20)."""
+    each = each_step(device)
+    return tuple(step._replace(times=each.count(step)) for step in dict.fromkeys(each))
+
+
+def each_step(device: Device) -> tuple[Step, ...]:
+    """The input steps of one activation, one after another (A20).
 
     A step of p bits reads for `read`, and `input_pulse` for each of 2^p - 1 pulses. A bit-serial ADC takes a period for
     each bit; with `adc_residue` it leaves out the bits of the steps before (Wan et al., Nature 2022, as modelled by
     Andrulis et al., "CiMLoop", ISPASS 2024).
     """
-    array, found, applied = device.array, dict[tuple[int, int], int](), 0
+    array, found, applied = device.array, [], 0
     for bits in device.step_bits:
         read = array.read.femtoseconds + ((1 << bits) - 1) * array.input_pulse.femtoseconds
         resolved = max(0, array.adc_bits - applied) if array.adc_residue else array.adc_bits
-        step = (read, resolved if array.adc_bit_serial else 1)
-        found[step] = found.get(step, 0) + 1
+        found.append(Step(1, read, resolved if array.adc_bit_serial else 1))
         applied += bits
-    return tuple(Step(count, *step) for step, count in found.items())
+    return tuple(found)
 
 
 def used_rows(m: AnyMapping, device: Device) -> Whole:

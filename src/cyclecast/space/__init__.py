@@ -10,6 +10,7 @@ from cyclecast.space._generate import (
     lowered_function,
     sampled_decisions,
 )
+from cyclecast.space._intrinsics import Implementation
 from cyclecast.space._lower import as_module
 from cyclecast.space._marks import PREFIX, SKETCH
 from cyclecast.space._read import decided_contraction, read
@@ -17,6 +18,7 @@ from cyclecast.space._read import decided_contraction, read
 __all__ = [
     "PREFIX",
     "SKETCH",
+    "Implementation",
     "Rule",
     "as_module",
     "decided_contraction",

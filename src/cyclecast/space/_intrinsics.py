@@ -1,10 +1,11 @@
 """Tensor intrinsics of a CIM array, one pair per tile size, registered when first asked for.
 
 An array of R word lines and F filters is written once (`program`: R x F weights) and then multiplied by input vectors
-(`mvm`: output[F] += input[R] . weights[R, F]). Two implementations compute the same values:
+(`mvm`: output[F] += input[R] . weights[R, F]). Three implementations compute the same values:
 
 * `native`: plain loops that the back end compiles, for fast programs without any library;
-* `behaviour`: calls into the behaviour model (`cyclecast.simulator`), which knows an array's states.
+* `behaviour`: calls into the behaviour model (`cyclecast.simulator`), which knows an array's states;
+* `driver`: like `native`, with the result in a matrix of its own; the C source puts calls of a driver in its place.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ from typing import Literal
 from tvm.s_tir import TensorIntrin
 from tvm.script import from_source
 
-Implementation = Literal["native", "behaviour"]
+from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, OUTPUT_SCOPE
 
-INPUT_SCOPE = "global.cim_input"
-ARRAY_SCOPE = "global.cim_array"
-OUTPUT_SCOPE = "global.cim_output"
+Implementation = Literal["native", "behaviour", "driver"]
 
 PROGRAM_CALL = "cyclecast.program"
 """Packed function (array address, weights address, weights row stride, word lines, filters, weight type)."""
@@ -75,10 +74,10 @@ def mvm_intrinsic(tile: Tile, implementation: Implementation) -> str:
     name = _name("mvm", tile, implementation)
     loops = (("f", tile.filters, "S"), ("r", tile.word_lines, "R"))
     described = _nest(loops, _MVM_UPDATE, tile)
-    if implementation == "native":
-        body = _nest(tuple(reversed(loops)), _MVM_UPDATE, tile)
-    else:
+    if implementation == "behaviour":
         body = " " * 8 + _fill(_MVM_CALL, tile, call=MVM_CALL)
+    else:
+        body = _nest(tuple(reversed(loops)), _MVM_UPDATE, tile)
     _register(name, _fill(_MVM, tile, body=described), _fill(_MVM, tile, body=body))
     return name
 

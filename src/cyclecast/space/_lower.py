@@ -32,27 +32,17 @@ from tvm.ir import IRModule, load_json, save_json
 from tvm.s_tir import Schedule
 
 from cyclecast._tvm._block import Contraction, operands_of
+from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, LOOP, OUTPUT_SCOPE, TIME
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.space._form import written_out
-from cyclecast.space._intrinsics import (
-    ARRAY_SCOPE,
-    INPUT_SCOPE,
-    OUTPUT_SCOPE,
-    Implementation,
-    Tile,
-    mvm_intrinsic,
-    program_intrinsic,
-)
+from cyclecast.space._intrinsics import Implementation, Tile, mvm_intrinsic, program_intrinsic
 from cyclecast.workload import Kind
 
-LOOP = "cim.loop"
-"""Loop annotation: `LEVEL.AXIS` of a spatial loop, `time.AXIS` of a temporal one."""
 WORKLOAD = "cim.workload"
 """Block annotation of the result's write-back: the workload (not a decision), as JSON."""
 FORM = "cim.form"
 """Another, where a matrix was written out: its window and how many groups an array holds, as JSON."""
-TIME = "time"
 
 INPUT_ORDER = (Kind.GROUP, Kind.PIXEL, Kind.REDUCTION)
 WEIGHT_ORDER = (Kind.GROUP, Kind.REDUCTION, Kind.FILTER)
@@ -80,8 +70,14 @@ def lower(schedule: Schedule, contraction: Contraction, mapping: Mapping, implem
     result = schedule.get_consumers(block)[0]
     _pad(schedule, block, mapping)
     written = _lower_matrix(schedule, block, mapping, Tile(mapping.word_lines, mapping.filters, *types), implementation)
-    schedule.reverse_compute_inline(result)
+    if implementation != "driver" or not _feeds(schedule, written, result):
+        schedule.reverse_compute_inline(result)
     schedule.annotate(written, WORKLOAD, json.dumps(asdict(mapping.workload)))
+
+
+def _feeds(schedule: Schedule, block: Any, consumer: Any) -> bool:
+    """Whether the consumer reads what the block writes, with no other block between them."""
+    return any(schedule.get(producer).same_as(schedule.get(block)) for producer in schedule.get_producers(consumer))
 
 
 def needs_form(mapping: Mapping) -> bool:

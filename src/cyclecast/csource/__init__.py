@@ -1,0 +1,9 @@
+"""Networks as C: readable sources with a driver interface, which build and run without Python."""
+
+from __future__ import annotations
+
+import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
+from cyclecast.csource._project import Generated, write_project
+
+__all__ = ["Generated", "write_project"]
+"""`write_project` is all that others need."""

@@ -1,0 +1,158 @@
+"""A folder of C that anyone can build: the network, its parts, the device, the drivers, and how to use them."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping as Mapped
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cyclecast.csource._function import ALIGNMENT, Writer, Written
+from cyclecast.csource._kernel import kernel
+from cyclecast.csource._lower import flat_functions
+from cyclecast.csource._plan import Plan, Tensor, plan
+from cyclecast.csource._schedule import describe
+from cyclecast.csource._text import Names, c_type
+from cyclecast.device import Device
+from cyclecast.mapping import Mapping
+from cyclecast.simulator import DRIVER_FILES, driver_source, parameters
+
+TEMPLATES = ("Makefile", "CMakeLists.txt", "README.md", "network.h", "network.c", "parts.h", "device.c", "main.c")
+INCLUDE = '#include "parts.h"\n\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What was written."""
+
+    folder: Path
+    files: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    workspace: int
+    """Bytes that a run needs."""
+    weights: int
+    """Bytes of `weights.bin`."""
+
+
+def write_project(name: str, program: Any, mappings: Mapped[str, Mapping], device: Device, folder: Path) -> Generated:
+    """Write a lowered program, whose kernels were lowered as the mappings say, as C into an existing folder."""
+    what = plan(program)
+    texts = _parts(program, what, mappings)
+    files = {name: driver_source(name) for name in DRIVER_FILES}
+    for kernel_name, entry in texts.items():
+        if entry.on_device:
+            files[f"{entry.name}.c"] = f"/* The workload {kernel_name} of {name}. */\n{INCLUDE}{entry.text}"
+    host = [entry.text for entry in texts.values() if not entry.on_device]
+    files["host.c"] = f"/* What the host computes for {name}. */\n{INCLUDE}{chr(10).join(host)}"
+    values = _values(name, what, texts, mappings, device)
+    environment = Environment(
+        loader=PackageLoader("cyclecast.csource"), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    for template in TEMPLATES:
+        files[template] = environment.get_template(template).render(values)
+    for stale in folder.glob("kernel_*.c"):
+        stale.unlink()
+    for file, text in files.items():
+        (folder / file).write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    (folder / "weights.bin").write_bytes(what.weights)
+    written = tuple(sorted([*files, "weights.bin"]))
+    return Generated(
+        folder, written, tuple(what.inputs), tuple(what.outputs), values["workspace"], values["weight_bytes"]
+    )
+
+
+def _parts(program: Any, what: Plan, mappings: Mapped[str, Mapping]) -> dict[str, Written]:
+    """Every function that the plan calls, kernels and host functions, by its name in the program."""
+    flat, names = flat_functions(program), Names()
+    found: dict[str, Written] = {}
+    for function in dict.fromkeys(step.function for step in what.steps if step.function):
+        if function in mappings:
+            found[function] = kernel(names.new(f"kernel_{function}"), flat[function], mappings[function])
+        else:
+            found[function] = Writer(names.new(f"host_{function}"), flat[function]).written(f"{function}.")
+    return found
+
+
+def _values(
+    name: str, what: Plan, parts: Mapped[str, Written], mappings: Mapped[str, Mapping], device: Device
+) -> dict[str, Any]:
+    """What the templates say."""
+    scratch = max((part.workspace for part in parts.values()), default=0)
+    places, end = _laid_out([*what.inputs, *what.outputs], what.workspace + scratch, ALIGNMENT)
+    offsets, input_bytes = _laid_out(what.inputs, 0, 1)
+    ends, output_bytes = _laid_out(what.outputs, 0, 1)
+    calls = Counter(step.function for step in what.steps)
+    return {
+        "name": name,
+        "title": f"{name} on {device.name}",
+        "version": version("cyclecast"),
+        "device": device.name,
+        "levels": _level_names(device),
+        "alignment": ALIGNMENT,
+        "c_type": c_type,
+        "inputs": what.inputs,
+        "outputs": what.outputs,
+        "constants": what.constants,
+        "places": what.places,
+        "scratch": what.workspace,
+        "workspace": end,
+        "input_places": places[: len(what.inputs)],
+        "output_places": places[len(what.inputs) :],
+        "input_offsets": offsets,
+        "output_offsets": ends,
+        "input_bytes": input_bytes,
+        "output_bytes": output_bytes,
+        "weight_bytes": len(what.weights),
+        "weight_crc": zlib.crc32(what.weights),
+        "parts": list(parts.values()),
+        "calls": [_call(step, parts) for step in what.steps],
+        "parameters": {field: _initialiser(value) for field, value in parameters(device).items()},
+        "kernels": [
+            {
+                "workload": mapping.workload.name,
+                "file": f"{parts[kernel].name}.c",
+                "calls": calls[kernel],
+                "schedule": describe(mapping).partition(". ")[2],
+            }
+            for kernel, mapping in mappings.items()
+            if kernel in parts
+        ],
+    }
+
+
+def _laid_out(tensors: list[Tensor], start: int, alignment: int) -> tuple[list[int], int]:
+    """Where tensors begin one after another, and where the last one ends."""
+    places = []
+    for tensor in tensors:
+        places.append(start)
+        start += -(-tensor.bytes // alignment) * alignment
+    return places, start
+
+
+def _call(step: Any, parts: Mapped[str, Written]) -> str:
+    if not step.function:
+        target, source = step.arguments
+        return f"memcpy({target}, {source}, {step.size})"
+    part = parts[step.function]
+    arguments = [*step.arguments, *(["scratch"] if part.workspace else [])]
+    if part.on_device:
+        return f"TRY({part.name}({', '.join(['device', *arguments])}))"
+    return f"{part.name}({', '.join(arguments)})"
+
+
+def _initialiser(value: int | tuple[int, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"{{{', '.join(map(_initialiser, value))}}}"
+    return str(value) if value < 2**32 else f"UINT64_C({value})"
+
+
+def _level_names(device: Device) -> list[str]:
+    """As C identifiers, as in the kernels."""
+    names = Names()
+    return [names.new(level.name) for level in device.levels]

@@ -1,0 +1,119 @@
+"""C text in the making: indented lines, names that C accepts, types, numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cyclecast.errors import UnsupportedError
+
+KEYWORDS = frozenset(
+    "auto bool break case char const continue default do double else enum extern false float for goto if inline int "
+    "long register restrict return short signed sizeof static struct switch true typedef union unsigned void volatile "
+    "while main".split()
+)
+TYPES = {
+    **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "bool": "bool",
+    "float32": "float",
+    "float64": "double",
+}
+BYTES = {
+    **{f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "bool": 1,
+    "float32": 4,
+    "float64": 8,
+}
+MOST_COLUMNS = 110
+
+
+class Lines:
+    """Lines of C, indented by the blocks that they are in."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._depth = 0
+
+    def add(self, *lines: str) -> None:
+        """Lines at the present depth; empty ones stay empty."""
+        self.lines += [f"{'    ' * self._depth}{line}" if line else "" for line in lines]
+
+    def comment(self, text: str) -> None:
+        """A comment, over as many lines as it takes."""
+        words, line = text.replace("*/", "* /").split(), "/*"
+        for word in words:
+            if len(line) + 1 + len(word) > MOST_COLUMNS - 4 * self._depth:
+                self.add(line)
+                line = " *"
+            line += f" {word}"
+        self.add(f"{line} */")
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Inside, lines belong to the block with this head."""
+        self.add(f"{head} {{")
+        self._depth += 1
+        yield
+        self._depth -= 1
+        self.add("}")
+
+    @contextmanager
+    def function(self, *head: str) -> Iterator[None]:
+        """Inside, lines belong to the function with this head."""
+        self.add(*head, "{")
+        self._depth += 1
+        yield
+        self._depth -= 1
+        self.add("}", "")
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+class Names:
+    """Different C identifiers for different things."""
+
+    def __init__(self, taken: frozenset[str] = frozenset()) -> None:
+        self._taken = set(KEYWORDS | taken)
+
+    def new(self, wanted: str) -> str:
+        """An identifier like the wanted name that nothing else has."""
+        plain = re.sub(r"\W", "_", wanted, flags=re.ASCII).strip("_") or "value"
+        plain = f"v{plain}" if plain[0].isdigit() else plain
+        name, number = plain, 1
+        while name in self._taken:
+            number += 1
+            name = f"{plain}_{number}"
+        self._taken.add(name)
+        return name
+
+
+def c_type(kind: str) -> str:
+    """The C type of a tensor's elements; `UnsupportedError` where C99 has none."""
+    if kind not in TYPES:
+        raise UnsupportedError("generated C", f"values of type {kind}", "C99 has no such type", "--target llvm")
+    return TYPES[kind]
+
+
+def c_integer(value: int, kind: str) -> str:
+    """A literal of an integer type; the smallest ones have none and are sums."""
+    if kind == "bool":
+        return "true" if value else "false"
+    if kind.endswith("64"):
+        macro = "UINT64_C" if kind.startswith("u") else "INT64_C"
+        return f"({macro}({value + 1}) - 1)" if value == -(2**63) else f"{macro}({value})"
+    if kind == "uint32":
+        return f"{value}u"
+    return "(-2147483647 - 1)" if value == -(2**31) else str(value)
+
+
+def c_real(value: float, kind: str) -> str:
+    """A literal of a floating-point type that reads back as the same number."""
+    if math.isnan(value):
+        return "NAN"
+    if math.isinf(value):
+        return "INFINITY" if value > 0 else "(-INFINITY)"
+    text = f"{value:.9g}f" if kind == "float32" else f"{value:.17g}"
+    return text if re.search(r"[.e]", text) else text.replace("f", "") + (".0f" if kind == "float32" else ".0")

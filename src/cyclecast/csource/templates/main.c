@@ -1,0 +1,109 @@
+/* Run the network on files: ./network input.bin output.bin [--fast]
+ *
+ * input.bin holds all inputs one after another, as the machine has them in memory; output.bin will hold all outputs.
+ * --fast lets the behaviour model skip the bits where its converters lose nothing. */
+#include "network.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT {{ alignment }}
+
+/* Memory whose first byte has the alignment; freed by its own pointer, in *memory. */
+static unsigned char *aligned(size_t size, void **memory)
+{
+    unsigned char *start;
+    *memory = malloc(size + ALIGNMENT);
+    start = *memory;
+    return start == NULL ? NULL : start + (ALIGNMENT - (uintptr_t)start % ALIGNMENT) % ALIGNMENT;
+}
+
+/* Whether a file has exactly these many bytes and they could be read. */
+static int read_file(const char *path, unsigned char *bytes, size_t size)
+{
+    FILE *const file = fopen(path, "rb");
+    int good;
+    if (file == NULL) {
+        fprintf(stderr, "network: %s cannot be opened\n", path);
+        return 0;
+    }
+    good = fread(bytes, 1, size, file) == size && fgetc(file) == EOF;
+    fclose(file);
+    if (!good) {
+        fprintf(stderr, "network: %s must have exactly %lu bytes\n", path, (unsigned long)size);
+    }
+    return good;
+}
+
+static int write_file(const char *path, const unsigned char *bytes, size_t size)
+{
+    FILE *const file = fopen(path, "wb");
+    int good = file != NULL && fwrite(bytes, 1, size, file) == size;
+    good = file != NULL && fclose(file) == 0 && good;
+    if (!good) {
+        fprintf(stderr, "network: %s cannot be written\n", path);
+    }
+    return good;
+}
+
+static uint32_t crc32_of(const unsigned char *bytes, size_t size)
+{
+    uint32_t crc = 0xffffffffu;
+    for (size_t place = 0; place < size; ++place) {
+        crc ^= bytes[place];
+        for (int bit = 0; bit < 8; ++bit) {
+            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+        }
+    }
+    return ~crc;
+}
+
+static void report(cyclecast_device *device)
+{
+    const cyclecast_counters *const counters = cyclecast_read_counters(device);
+    printf("compute %llu cycles, %llu products\n",
+        (unsigned long long)cyclecast_cycles(device, counters->compute_fs), (unsigned long long)counters->products);
+    printf("write %llu cycles, %llu arrays programmed\n",
+        (unsigned long long)cyclecast_cycles(device, counters->write_fs), (unsigned long long)counters->programs);
+}
+
+static int run(const char *input, const char *output, int fast)
+{
+    void *memory = NULL;
+    cyclecast_parameters parameters = network_device;
+    cyclecast_device *device = NULL;
+    unsigned char *const weights =
+        aligned((size_t)NETWORK_WEIGHT_BYTES + NETWORK_WORKSPACE_BYTES + NETWORK_INPUT_BYTES + NETWORK_OUTPUT_BYTES, &memory);
+    unsigned char *const workspace = weights + NETWORK_WEIGHT_BYTES;
+    unsigned char *const inputs = workspace + NETWORK_WORKSPACE_BYTES, *const outputs = inputs + NETWORK_INPUT_BYTES;
+    int good = 0;
+    parameters.fast = (uint32_t)fast;
+    if (weights == NULL) {
+        fprintf(stderr, "network: there is no memory left\n");
+    } else if (!read_file("weights.bin", weights, NETWORK_WEIGHT_BYTES) || !read_file(input, inputs, NETWORK_INPUT_BYTES)) {
+        /* it has been said */
+    } else if (crc32_of(weights, NETWORK_WEIGHT_BYTES) != NETWORK_WEIGHT_CRC32) {
+        fprintf(stderr, "network: weights.bin is not the one that was written with this program\n");
+    } else if (cyclecast_open(&parameters, &device) != CYCLECAST_OK) {
+        fprintf(stderr, "network: the device cannot be opened\n");
+    } else if (network_run_bytes(device, weights, inputs, outputs, workspace) != CYCLECAST_OK) {
+        fprintf(stderr, "network: %s\n", cyclecast_message(device));
+    } else {
+        report(device);
+        good = write_file(output, outputs, NETWORK_OUTPUT_BYTES);
+    }
+    cyclecast_close(device);
+    free(memory);
+    return good;
+}
+
+int main(int count, char **arguments)
+{
+    const int fast = count == 4 && strcmp(arguments[3], "--fast") == 0;
+    if (count != 3 && !fast) {
+        fprintf(stderr, "usage: %s input.bin output.bin [--fast]\n", arguments[0]);
+        return 2;
+    }
+    return run(arguments[1], arguments[2], fast) ? 0 : 1;
+}

@@ -1,0 +1,139 @@
+"""The C drivers' types, and how their sources become a library for this machine."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cyclecast.errors import OptionError
+from cyclecast.simulator._parameters import FIELDS, LEVELS, Parameters
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
+"""Contracted products and sums would round otherwise than the compiled network does."""
+REFERENCE = (
+    "cyclecast_device.h",
+    "cyclecast_device.c",
+    "cyclecast_reference.h",
+    "cyclecast_reference.c",
+    "cyclecast_slots.c",
+    "cyclecast_array.c",
+    "cyclecast_multiply.c",
+)
+DRIVER_FILES = (
+    *REFERENCE,
+    "cyclecast_host.h",
+    "cyclecast_windows.h",
+    "cyclecast_windows.c",
+    "cyclecast_mock.c",
+)
+"""What a generated project contains besides what is generated."""
+
+OK = 0
+TYPES: dict[int, Any] = {32: ctypes.c_uint32, 64: ctypes.c_uint64}
+
+
+class CPlace(ctypes.Structure):
+    """`cyclecast_place`."""
+
+    _fields_ = (("depth", ctypes.c_uint32), ("at", ctypes.c_uint32 * LEVELS))
+
+
+class CCall(ctypes.Structure):
+    """`cyclecast_call`."""
+
+    _fields_ = (
+        ("operation", ctypes.c_int),
+        ("place", CPlace),
+        ("slot", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("filters", ctypes.c_uint32),
+        ("values", ctypes.POINTER(ctypes.c_int32)),
+        ("sums", ctypes.POINTER(ctypes.c_int64)),
+        ("name", ctypes.c_char_p),
+    )
+
+
+class CCounters(ctypes.Structure):
+    """`cyclecast_counters`."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("compute_fs", "write_fs", "programs", "products", "waits")),
+        ("inputs", ctypes.c_uint64 * (LEVELS + 1)),
+        ("sums", ctypes.c_uint64 * (LEVELS + 1)),
+    )
+
+
+class CParameters(ctypes.Structure):
+    """`cyclecast_parameters`."""
+
+    _fields_ = tuple((name, TYPES[bits] * length if length > 1 else TYPES[bits]) for name, bits, length in FIELDS)
+
+
+OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(CCall))
+
+
+def c_parameters(values: Parameters) -> CParameters:
+    """The structure that the drivers take."""
+    made = CParameters()
+    for name, bits, length in FIELDS:
+        value = values[name]
+        setattr(made, name, (TYPES[bits] * length)(*value) if isinstance(value, tuple) else value)
+    return made
+
+
+def driver_source(name: str) -> str:
+    """The text of one of the drivers' files."""
+    return (files("cyclecast.simulator") / "driver" / name).read_text(encoding="utf-8")
+
+
+def compiler() -> str:
+    """A C compiler; `OptionError` where there is none."""
+    found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
+    if found is None:
+        raise OptionError("C compiler", "there is none", f"one of {', '.join(COMPILERS)}", "apt-get install gcc")
+    return found
+
+
+def compile_library(sources: Sequence[Path], library: Path, include: Path, extra: Sequence[str] = ()) -> None:
+    """Compile C files to a shared library; `OptionError` with the compiler's first complaint where that fails."""
+    command = [compiler(), *FLAGS, *extra, "-fPIC", "-shared", f"-I{include}", *map(str, sources), "-o", str(library)]
+    done = subprocess.run([*command, "-lm"], capture_output=True, text=True)
+    if done.returncode:
+        complaints = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        raise OptionError("C compiler", "it refuses the files", (complaints or ["without a word"])[0])
+
+
+def load_library(path: Path) -> Any:
+    """A library with a driver in it, its functions typed."""
+    library = ctypes.CDLL(str(path))
+    device, call = ctypes.c_void_p, ctypes.POINTER(CCall)
+    for name, arguments, result in (
+        ("open", (ctypes.POINTER(CParameters), ctypes.POINTER(ctypes.c_void_p)), ctypes.c_int),
+        ("close", (device,), None),
+        ("message", (device,), ctypes.c_char_p),
+        ("observe", (device, OBSERVER, ctypes.c_void_p), None),
+        ("execute", (device, call), ctypes.c_int),
+        ("read_counters", (device,), ctypes.POINTER(CCounters)),
+    ):
+        function = getattr(library, f"cyclecast_{name}")
+        function.argtypes, function.restype = arguments, result
+    return library
+
+
+@lru_cache(maxsize=1)
+def reference_library() -> Any:
+    """The reference driver, compiled for this process when it is first asked for."""
+    with TemporaryDirectory(prefix="cyclecast-") as folder:
+        for name in REFERENCE:
+            (Path(folder) / name).write_text(driver_source(name), encoding="utf-8")
+        library = Path(folder) / "reference.so"
+        compile_library(sorted(Path(folder).glob("*.c")), library, Path(folder))
+        return load_library(library)

@@ -1,0 +1,91 @@
+"""A device as the C drivers see it: the fields of `cyclecast_parameters`, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cyclecast.device import Device, Encoding, Inputs
+from cyclecast.exact import reduced
+from cyclecast.work import each_step
+
+LEVELS = 8
+"""CYCLECAST_LEVELS, of `cyclecast_device.h`."""
+STEPS = 32
+"""CYCLECAST_STEPS."""
+
+WHOLE, LONG = 32, 64
+"""Bits of the fields."""
+FIELDS: tuple[tuple[str, int, int], ...] = (
+    ("levels", WHOLE, 1),
+    ("counts", WHOLE, LEVELS),
+    ("rows", WHOLE, 1),
+    ("columns", WHOLE, 1),
+    ("active_rows", WHOLE, 1),
+    ("active_columns", WHOLE, 1),
+    ("skips_unused", WHOLE, 1),
+    ("weight_bits", WHOLE, 1),
+    ("input_bits", WHOLE, 1),
+    ("cell_bits", WHOLE, 1),
+    ("encoding", WHOLE, 1),
+    ("flips_columns", WHOLE, 1),
+    ("sign_magnitude", WHOLE, 1),
+    ("digital", WHOLE, 1),
+    ("adc_bits", WHOLE, 1),
+    ("adcs", WHOLE, 1),
+    ("adc_overlap", WHOLE, 1),
+    ("adc_period_fs", LONG, 1),
+    ("adc_period_parts", LONG, 1),
+    ("steps", WHOLE, 1),
+    ("step_bits", WHOLE, STEPS),
+    ("step_read_fs", LONG, STEPS),
+    ("step_periods", WHOLE, STEPS),
+    ("write_rows", WHOLE, 1),
+    ("write_columns", WHOLE, 1),
+    ("write_arrays", WHOLE, 1),
+    ("write_fs", LONG, 1),
+    ("cycle_fs", LONG, 1),
+    ("fast", WHOLE, 1),
+)
+"""Name, bits and length of every field."""
+
+Parameters = Mapping[str, int | tuple[int, ...]]
+"""A number or, for a field of some length, as many numbers as there are; the rest is 0."""
+
+
+def parameters(device: Device, *, fast: bool = False) -> Parameters:
+    """The fields for a device; `fast` lets the behaviour model skip the bits where its converters lose nothing."""
+    array, write, steps = device.array, device.array.write, each_step(device)
+    period, parts = reduced(10**18, array.adc_rate.millihertz)
+    values: dict[str, Any] = {
+        "levels": len(device.levels),
+        "counts": tuple(level.count for level in device.levels),
+        "rows": array.rows,
+        "columns": array.cols,
+        "active_rows": array.active_rows,
+        "active_columns": array.active_cols,
+        "skips_unused": array.skips_unused,
+        "weight_bits": device.bits.weight,
+        "input_bits": device.bits.activation,
+        "cell_bits": array.cell_bits,
+        "encoding": tuple(Encoding).index(array.encoding),
+        "flips_columns": array.flips_columns,
+        "sign_magnitude": array.inputs is Inputs.SIGN_MAGNITUDE,
+        "digital": array.digital,
+        "adc_bits": array.adc_bits,
+        "adcs": array.adcs,
+        "adc_overlap": array.adc_overlap,
+        "adc_period_fs": period,
+        "adc_period_parts": parts,
+        "steps": len(steps),
+        "step_bits": device.step_bits,
+        "step_read_fs": tuple(step.read for step in steps),
+        "step_periods": tuple(step.conversion_steps for step in steps),
+        "write_rows": write.rows,
+        "write_columns": write.cols,
+        "write_arrays": write.arrays,
+        "write_fs": write.pulses * (write.pulse.femtoseconds + write.verify.femtoseconds),
+        "cycle_fs": array.read.femtoseconds,
+        "fast": fast,
+    }
+    return {name: value if isinstance(value, tuple) else int(value) for name, value in values.items()}

@@ -1,0 +1,277 @@
+/* One array of the behaviour model: encoded weights, input steps, converters, and what they take.
+ *
+ * Offset encoding and flipped columns: Shafiee et al., ISAAC, ISCA 2016, section V; differential rows: Wan et al.,
+ * NeuRRAM, Nature 2022. An input step drives the word lines with some bits of the inputs. All active word lines of a
+ * row phase add up on a bit line, whose sum a converter tells (and cuts off); shift and add does the rest. */
+#include "cyclecast_reference.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t ceil_div(uint64_t left, uint64_t right)
+{
+    return left / right + (left % right != 0);
+}
+
+uint32_t cyclecast_rows_per_weight(const cyclecast_parameters *p)
+{
+    return p->encoding == CYCLECAST_DIFFERENTIAL_ROWS ? 2 : 1;
+}
+
+uint32_t cyclecast_slices(const cyclecast_parameters *p)
+{
+    const uint32_t bits = p->encoding == CYCLECAST_OFFSET || p->weight_bits == 1 ? p->weight_bits : p->weight_bits - 1;
+    return (bits + p->cell_bits - 1) / p->cell_bits;
+}
+
+uint32_t cyclecast_columns_per_weight(const cyclecast_parameters *p)
+{
+    return cyclecast_slices(p) * (p->encoding == CYCLECAST_DIFFERENTIAL_COLUMNS ? 2 : 1);
+}
+
+static int64_t weight_offset(const cyclecast_parameters *p)
+{
+    return p->encoding == CYCLECAST_OFFSET ? (int64_t)1 << (p->weight_bits - 1) : 0;
+}
+
+static int64_t cell_most(const cyclecast_parameters *p)
+{
+    return ((int64_t)1 << p->cell_bits) - 1;
+}
+
+static int signed_sums(const cyclecast_parameters *p)
+{
+    return p->sign_magnitude || p->encoding == CYCLECAST_DIFFERENTIAL_ROWS;
+}
+
+uint32_t cyclecast_most_lines(const cyclecast_parameters *p)
+{
+    return p->rows / cyclecast_rows_per_weight(p);
+}
+
+uint32_t cyclecast_most_filters(const cyclecast_parameters *p)
+{
+    return p->columns / cyclecast_columns_per_weight(p);
+}
+
+static const char *refused_steps(const cyclecast_parameters *p)
+{
+    const uint32_t bits = p->sign_magnitude && p->input_bits > 1 ? p->input_bits - 1 : p->input_bits;
+    uint64_t applied = 0;
+    if (p->steps < 1 || p->steps > CYCLECAST_STEPS) {
+        return "1 to 32 input steps are possible";
+    }
+    for (uint32_t step = 0; step < p->steps; ++step) {
+        if (p->step_bits[step] < 1 || p->step_bits[step] > p->step_bits[0]) {
+            return "an input step applies as many bits as the first one, or fewer";
+        }
+        applied += p->step_bits[step];
+    }
+    return applied == bits ? NULL : "the bits of the input steps are not those of an input";
+}
+
+const char *cyclecast_refused(const cyclecast_parameters *p)
+{
+    uint64_t arrays = 1;
+    if (p->levels < 1 || p->levels > CYCLECAST_LEVELS) {
+        return "1 to 8 levels are possible";
+    }
+    for (uint32_t level = 0; level < p->levels; ++level) {
+        if (p->counts[level] < 1 || p->counts[level] > CYCLECAST_MOST_ARRAYS) {
+            return "1 to 1048576 instances of a level are possible";
+        }
+        arrays *= p->counts[level];
+        if (arrays > CYCLECAST_MOST_ARRAYS) {
+            return "the behaviour model has at most 1048576 arrays";
+        }
+    }
+    if (p->rows < 1 || p->rows > CYCLECAST_MOST_LINES || p->columns < 1 || p->columns > CYCLECAST_MOST_LINES) {
+        return "1 to 65536 word lines and bit lines are possible";
+    }
+    if (p->encoding > CYCLECAST_DIFFERENTIAL_ROWS) {
+        return "there is no such encoding of weights";
+    }
+    if (p->active_rows < cyclecast_rows_per_weight(p) || p->active_rows > p->rows || p->active_columns < 1 ||
+        p->active_columns > p->columns) {
+        return "the active word lines and bit lines are some of the array's";
+    }
+    if (p->weight_bits < 1 || p->input_bits < 1 || p->weight_bits > 32 || p->input_bits > 32) {
+        return "weights and inputs have 1 to 32 bits each";
+    }
+    if (p->cell_bits < 1 || p->cell_bits > 16 || p->weight_bits + p->input_bits + p->cell_bits > 46) {
+        return "cells have 1 to 16 bits, and weights, inputs and cells at most 46 together";
+    }
+    if (p->adc_bits < 1 || p->adc_bits > 32) {
+        return "converters have 1 to 32 bits";
+    }
+    if (p->adcs < 1 || p->adc_period_parts < 1 || p->write_rows < 1 || p->write_columns < 1 || p->write_arrays < 1 ||
+        p->cycle_fs < 1) {
+        return "converters, what is written at once and a cycle are at least 1";
+    }
+    if (cyclecast_most_lines(p) < 1 || cyclecast_most_filters(p) < 1) {
+        return "an array holds no weight";
+    }
+    return refused_steps(p);
+}
+
+int cyclecast_lossless(const cyclecast_parameters *p)
+{
+    const uint64_t lines = ceil_div(p->active_rows, cyclecast_rows_per_weight(p));
+    uint64_t most = lines * (uint64_t)cell_most(p), bits = 0;
+    if (p->flips_columns && p->encoding != CYCLECAST_DIFFERENTIAL_ROWS) {
+        most /= 2;
+    }
+    if (p->digital) {
+        return 1;
+    }
+    if (p->step_bits[0] > 24) {
+        return 0;
+    }
+    for (most *= ((uint64_t)1 << p->step_bits[0]) - 1; most > 0; most >>= 1) {
+        ++bits;
+    }
+    return bits + (uint64_t)(signed_sums(p) != 0) <= p->adc_bits;
+}
+
+static int fits(int32_t value, uint32_t bits, int magnitude)
+{
+    const int64_t most = ((int64_t)1 << (bits - 1)) - 1;
+    const int64_t least = magnitude && bits > 1 ? -most : -most - 1;
+    return value >= least && value <= most;
+}
+
+int cyclecast_weight_fits(const cyclecast_parameters *p, int32_t weight)
+{
+    return fits(weight, p->weight_bits, p->encoding != CYCLECAST_OFFSET);
+}
+
+int cyclecast_input_fits(const cyclecast_parameters *p, int32_t input)
+{
+    return fits(input, p->input_bits, p->sign_magnitude != 0);
+}
+
+/* The time of a product: input steps x row phases x column phases x (read, and conversions beside or after it). */
+static uint64_t product_time(const cyclecast_parameters *p, uint64_t rows, uint64_t columns)
+{
+    const uint64_t tall = p->skips_unused ? rows : p->rows, wide = p->skips_unused ? columns : p->columns;
+    const uint64_t row_phases = p->active_rows == p->rows ? 1 : ceil_div(tall, p->active_rows);
+    const uint64_t column_phases = p->active_columns == p->columns ? 1 : ceil_div(wide, p->active_columns);
+    const uint64_t phase = p->skips_unused && columns < p->active_columns ? columns : p->active_columns;
+    uint64_t total = 0;
+    for (uint32_t step = 0; step < p->steps; ++step) {
+        const uint64_t read = p->step_read_fs[step];
+        const uint64_t periods = ceil_div(phase, p->adcs) * p->step_periods[step];
+        const uint64_t whole = p->adc_period_fs / p->adc_period_parts, part = p->adc_period_fs % p->adc_period_parts;
+        const uint64_t converting = p->digital ? 0 : periods * whole + ceil_div(periods * part, p->adc_period_parts);
+        if (p->adc_overlap) {
+            total += converting > read ? converting : read;
+        } else {
+            total += converting + read;
+        }
+    }
+    return row_phases * column_phases * total;
+}
+
+/* What the columns of one weight hold, on its word line and, if there is a pair of them, on the second. */
+static void encode(const cyclecast_parameters *p, int32_t weight, uint16_t *cells, uint16_t *second)
+{
+    const uint32_t count = cyclecast_slices(p);
+    const int64_t value = weight;
+    const uint64_t most = (uint64_t)cell_most(p);
+    const uint64_t positive = (uint64_t)(p->encoding == CYCLECAST_OFFSET ? value + weight_offset(p)
+                                         : value > 0                     ? value
+                                                                         : 0);
+    const uint64_t negative = (uint64_t)(value < 0 ? -value : 0);
+    for (uint32_t slice = 0; slice < count; ++slice) {
+        const uint32_t shift = slice * p->cell_bits;
+        cells[slice] = (uint16_t)(positive >> shift & most);
+        if (p->encoding == CYCLECAST_DIFFERENTIAL_COLUMNS) {
+            cells[count + slice] = (uint16_t)(negative >> shift & most);
+        } else if (p->encoding == CYCLECAST_DIFFERENTIAL_ROWS) {
+            second[slice] = (uint16_t)(negative >> shift & most);
+        }
+    }
+}
+
+/* Complement, in every row phase, the columns whose cells add up to more than half of what they could. */
+static void flip(const cyclecast_parameters *p, cyclecast_array *array)
+{
+    const size_t rows = (size_t)array->lines * cyclecast_rows_per_weight(p);
+    const size_t columns = (size_t)array->filters * cyclecast_columns_per_weight(p);
+    for (size_t first = 0, phase = 0; first < rows; first += p->active_rows, ++phase) {
+        const size_t end = rows - first < p->active_rows ? rows : first + p->active_rows;
+        for (size_t column = 0; column < columns; ++column) {
+            int64_t sum = 0;
+            for (size_t row = first; row < end; ++row) {
+                sum += array->cells[row * columns + column];
+            }
+            if (2 * sum <= (int64_t)(end - first) * cell_most(p)) {
+                continue;
+            }
+            array->flipped[phase * columns + column] = 1;
+            for (size_t row = first; row < end; ++row) {
+                array->cells[row * columns + column] = (uint16_t)(cell_most(p) - array->cells[row * columns + column]);
+            }
+        }
+    }
+}
+
+static int allocate(const cyclecast_parameters *p, cyclecast_array *array)
+{
+    const size_t rows = (size_t)array->lines * cyclecast_rows_per_weight(p);
+    const size_t columns = (size_t)array->filters * cyclecast_columns_per_weight(p);
+    const size_t phases = (size_t)ceil_div(rows, p->active_rows);
+    array->weights = malloc((size_t)array->lines * array->filters * sizeof *array->weights);
+    array->weight_sums = calloc(array->filters, sizeof *array->weight_sums);
+    array->inputs = malloc(array->lines * sizeof *array->inputs);
+    array->result = malloc(array->filters * sizeof *array->result);
+    if (!p->fast) {
+        array->cells = malloc(rows * columns * sizeof *array->cells);
+        array->flipped = calloc(phases * columns, sizeof *array->flipped);
+    }
+    return array->weights && array->weight_sums && array->inputs && array->result &&
+           (p->fast || (array->cells && array->flipped));
+}
+
+int cyclecast_array_program(
+    const cyclecast_parameters *p, cyclecast_array *array, const int32_t *weights, uint32_t lines, uint32_t filters)
+{
+    const uint32_t wide = cyclecast_columns_per_weight(p), tall = cyclecast_rows_per_weight(p);
+    const size_t columns = (size_t)filters * wide;
+    const uint64_t turns = ceil_div((uint64_t)lines * tall, p->write_rows) * ceil_div(columns, p->write_columns);
+    cyclecast_array made = {.lines = lines, .filters = filters};
+    if (!allocate(p, &made)) {
+        cyclecast_array_free(&made);
+        return 0;
+    }
+    made.product_fs = product_time(p, (uint64_t)lines * tall, columns);
+    made.write_fs = turns * p->write_fs;
+    memcpy(made.weights, weights, (size_t)lines * filters * sizeof *weights);
+    for (size_t line = 0; line < lines; ++line) {
+        for (size_t filter = 0; filter < filters; ++filter) {
+            const int32_t weight = weights[line * filters + filter];
+            made.weight_sums[filter] += weight;
+            if (made.cells) {
+                uint16_t *const cells = made.cells + line * tall * columns + filter * wide;
+                encode(p, weight, cells, cells + columns);
+            }
+        }
+    }
+    if (made.cells && p->flips_columns && p->encoding != CYCLECAST_DIFFERENTIAL_ROWS) {
+        flip(p, &made);
+    }
+    cyclecast_array_free(array);
+    *array = made;
+    return 1;
+}
+
+void cyclecast_array_free(cyclecast_array *array)
+{
+    free(array->weights);
+    free(array->cells);
+    free(array->flipped);
+    free(array->weight_sums);
+    free(array->inputs);
+    free(array->result);
+    memset(array, 0, sizeof *array);
+}

@@ -1,0 +1,116 @@
+/* The product of one array: step by step as the converters tell it, or at once where they lose nothing. */
+#include "cyclecast_reference.h"
+
+#include <string.h>
+
+/* A sum as a converter tells it: cut off at the ends of its range, on the side of the sign only if it has one. */
+static int64_t converted(const cyclecast_parameters *p, int64_t sum)
+{
+    const int is_signed = p->sign_magnitude || p->encoding == CYCLECAST_DIFFERENTIAL_ROWS;
+    const int64_t most = ((int64_t)1 << (p->adc_bits - (uint32_t)is_signed)) - 1;
+    const int64_t least = is_signed ? -most - 1 : sum;
+    if (p->digital) {
+        return sum;
+    }
+    return sum > most ? most : sum < least ? least : sum;
+}
+
+/* What the DACs drive in a step: bits of the input, with its sign where that is the polarity of the drive. */
+static int64_t pulse(const cyclecast_parameters *p, int64_t input, uint32_t place, uint32_t bits)
+{
+    const uint64_t mask = ((uint64_t)1 << bits) - 1;
+    const uint64_t magnitude = (uint64_t)(p->sign_magnitude && input < 0 ? -input : input);
+    const int64_t driven = (int64_t)(magnitude >> place & mask);
+    return p->sign_magnitude && input < 0 ? -driven : driven;
+}
+
+/* What the bit lines of one row phase add up. */
+static void read_columns(int64_t *sums, const int64_t *driven, const uint16_t *cells, size_t rows, size_t columns)
+{
+    memset(sums, 0, columns * sizeof *sums);
+    for (size_t row = 0; row < rows; ++row) {
+        const int64_t value = driven[row];
+        if (value == 0) {
+            continue;
+        }
+        for (size_t column = 0; column < columns; ++column) {
+            sums[column] += value * cells[row * columns + column];
+        }
+    }
+}
+
+/* One input step: read every row phase, convert, undo the flips, shift and add. */
+static void add_step(
+    const cyclecast_parameters *p, cyclecast_array *array, const int64_t *driven, int64_t *sums, int64_t weight)
+{
+    const uint32_t slices = cyclecast_slices(p), wide = cyclecast_columns_per_weight(p);
+    const size_t rows = (size_t)array->lines * cyclecast_rows_per_weight(p), columns = (size_t)array->filters * wide;
+    const int64_t cell_most = ((int64_t)1 << p->cell_bits) - 1;
+    for (size_t first = 0, phase = 0; first < rows; first += p->active_rows, ++phase) {
+        const size_t active = rows - first < p->active_rows ? rows - first : p->active_rows;
+        const uint8_t *const flipped = array->flipped + phase * columns;
+        int64_t all = 0;
+        for (size_t row = first; row < first + active; ++row) {
+            all += driven[row];
+        }
+        read_columns(sums, driven + first, array->cells + first * columns, active, columns);
+        for (size_t column = 0; column < columns; ++column) {
+            const uint32_t part = (uint32_t)(column % wide);
+            const int64_t code = converted(p, sums[column]), sum = flipped[column] ? cell_most * all - code : code;
+            const int64_t place = (int64_t)1 << part % slices * p->cell_bits;
+            array->result[column / wide] += weight * place * (part < slices ? sum : -sum);
+        }
+    }
+}
+
+static void bit_by_bit(const cyclecast_parameters *p, cyclecast_array *array, int64_t *driven, int64_t *sums)
+{
+    const uint32_t tall = cyclecast_rows_per_weight(p);
+    const int64_t weight_offset = p->encoding == CYCLECAST_OFFSET ? (int64_t)1 << (p->weight_bits - 1) : 0;
+    const int offset_inputs = !p->sign_magnitude && p->step_bits[0] > 1;
+    const int64_t offset = offset_inputs ? (int64_t)1 << (p->input_bits - 1) : 0;
+    uint32_t place = 0;
+    for (uint32_t filter = 0; filter < array->filters; ++filter) {
+        array->result[filter] = -offset * array->weight_sums[filter];
+    }
+    for (uint32_t step = 0; step < p->steps; ++step) {
+        const uint32_t bits = p->step_bits[step];
+        const int negative = !p->sign_magnitude && !offset_inputs && place + bits == p->input_bits;
+        const int64_t weight = negative ? -((int64_t)1 << place) : (int64_t)1 << place;
+        int64_t all = 0;
+        for (size_t line = 0; line < array->lines; ++line) {
+            const int64_t value = pulse(p, array->inputs[line] + offset, place, bits);
+            driven[line * tall] = value;
+            if (tall == 2) {
+                driven[line * tall + 1] = -value;
+            }
+            all += value;
+        }
+        add_step(p, array, driven, sums, weight);
+        for (uint32_t filter = 0; filter < array->filters; ++filter) {
+            array->result[filter] -= weight * all * weight_offset;
+        }
+        place += bits;
+    }
+}
+
+static void at_once(cyclecast_array *array)
+{
+    memset(array->result, 0, array->filters * sizeof *array->result);
+    for (size_t line = 0; line < array->lines; ++line) {
+        const int64_t input = array->inputs[line];
+        const int32_t *const weights = array->weights + line * array->filters;
+        for (uint32_t filter = 0; filter < array->filters; ++filter) {
+            array->result[filter] += input * weights[filter];
+        }
+    }
+}
+
+void cyclecast_array_multiply(const cyclecast_parameters *p, cyclecast_array *array, int64_t *scratch)
+{
+    if (array->cells) {
+        bit_by_bit(p, array, scratch, scratch + p->rows);
+    } else {
+        at_once(array);
+    }
+}

@@ -1,0 +1,255 @@
+/* The behaviour model of a whole device: states, products and counters of all its arrays.
+ *
+ * Every call is checked completely before it changes anything. */
+#include "cyclecast_reference.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+cyclecast_status cyclecast_fail(
+    cyclecast_reference *r, cyclecast_status status, const char *what, uint64_t is, uint64_t bound)
+{
+    snprintf(r->base.message, sizeof r->base.message, "%s: %llu, %llu", what, (unsigned long long)is,
+        (unsigned long long)bound);
+    return status;
+}
+
+cyclecast_status cyclecast_refuse(cyclecast_reference *r, cyclecast_status status, const char *why)
+{
+    snprintf(r->base.message, sizeof r->base.message, "%s", why);
+    return status;
+}
+
+/* The number of a place among those of its depth. */
+uint64_t cyclecast_number(const cyclecast_parameters *p, const cyclecast_place *place)
+{
+    uint64_t number = 0;
+    for (uint32_t level = 0; level < place->depth; ++level) {
+        number = number * p->counts[level] + place->at[level];
+    }
+    return number;
+}
+
+static cyclecast_array *array_at(cyclecast_reference *r, const cyclecast_place *place)
+{
+    return &r->arrays[cyclecast_number(&r->base.parameters, place)];
+}
+
+static cyclecast_status check_place(cyclecast_reference *r, const cyclecast_place *place, uint32_t least, uint32_t most)
+{
+    if (place->depth < least || place->depth > most) {
+        return cyclecast_fail(r, CYCLECAST_RANGE, "a place of another depth than wanted", place->depth, most);
+    }
+    for (uint32_t level = 0; level < place->depth; ++level) {
+        if (place->at[level] >= r->base.parameters.counts[level]) {
+            return cyclecast_fail(r, CYCLECAST_RANGE, "an index out of range, and how many there are", place->at[level],
+                r->base.parameters.counts[level]);
+        }
+    }
+    return CYCLECAST_OK;
+}
+
+static cyclecast_status no_memory(cyclecast_reference *r)
+{
+    return cyclecast_refuse(r, CYCLECAST_MEMORY, "there is no memory left for the behaviour model");
+}
+
+static cyclecast_status busy(cyclecast_reference *r)
+{
+    return cyclecast_refuse(r, CYCLECAST_BUSY, "a product is under way in this array: wait first");
+}
+
+static cyclecast_status to_state(cyclecast_reference *r, cyclecast_array *array, int reading)
+{
+    if (array->started) {
+        return busy(r);
+    }
+    if (reading && array->lines == 0) {
+        return cyclecast_refuse(r, CYCLECAST_UNWRITTEN, "the array has not been written: program it first");
+    }
+    array->reading = reading;
+    return CYCLECAST_OK;
+}
+
+static cyclecast_status program(cyclecast_reference *r, cyclecast_array *array, const cyclecast_call *call)
+{
+    const cyclecast_parameters *const p = &r->base.parameters;
+    if (array->reading) {
+        return cyclecast_refuse(r, CYCLECAST_STATE, "a write, but the array is in the state READ: to_write first");
+    }
+    if (call->count < 1 || call->count > cyclecast_most_lines(p)) {
+        return cyclecast_fail(
+            r, CYCLECAST_RANGE, "word lines, and how many hold weights", call->count, cyclecast_most_lines(p));
+    }
+    if (call->filters < 1 || call->filters > cyclecast_most_filters(p)) {
+        return cyclecast_fail(
+            r, CYCLECAST_RANGE, "filters, and how many an array holds", call->filters, cyclecast_most_filters(p));
+    }
+    if (call->values == NULL) {
+        return cyclecast_refuse(r, CYCLECAST_RANGE, "there are no weights");
+    }
+    for (uint64_t place = 0; place < (uint64_t)call->count * call->filters; ++place) {
+        if (!cyclecast_weight_fits(p, call->values[place])) {
+            return cyclecast_fail(r, CYCLECAST_RANGE, "a weight out of range; its place, and the bits of a weight",
+                place, p->weight_bits);
+        }
+    }
+    if (!cyclecast_array_program(p, array, call->values, call->count, call->filters)) {
+        return no_memory(r);
+    }
+    ++r->counters.programs;
+    ++r->written;
+    if (array->write_fs > r->longest_write_fs) {
+        r->longest_write_fs = array->write_fs;
+    }
+    return CYCLECAST_OK;
+}
+
+static cyclecast_status start(cyclecast_reference *r, cyclecast_array *array)
+{
+    if (!array->reading) {
+        return cyclecast_refuse(r, CYCLECAST_STATE, "a product, but the array is in the state WRITE: to_read first");
+    }
+    if (array->started) {
+        return busy(r);
+    }
+    if (!array->streamed) {
+        return cyclecast_refuse(r, CYCLECAST_EMPTY, "a product without inputs: stream them first");
+    }
+    array->started = 1;
+    array->finished = 0;
+    r->started[r->started_count++] = (uint32_t)(array - r->arrays);
+    if (array->product_fs > r->longest_fs) {
+        r->longest_fs = array->product_fs;
+    }
+    return CYCLECAST_OK;
+}
+
+static cyclecast_status wait(cyclecast_reference *r)
+{
+    const cyclecast_parameters *const p = &r->base.parameters;
+    for (uint32_t place = 0; place < r->started_count; ++place) {
+        cyclecast_array *const array = &r->arrays[r->started[place]];
+        cyclecast_array_multiply(p, array, r->scratch);
+        array->started = array->streamed = 0;
+        array->finished = 1;
+    }
+    r->counters.waits += r->started_count > 0 || r->written > 0;
+    r->counters.products += r->started_count;
+    r->counters.compute_fs += r->longest_fs;
+    r->counters.write_fs += (r->written + p->write_arrays - 1) / p->write_arrays * r->longest_write_fs;
+    r->started_count = 0;
+    r->longest_fs = r->longest_write_fs = r->written = 0;
+    return CYCLECAST_OK;
+}
+
+static cyclecast_status execute(cyclecast_device *device, const cyclecast_call *call)
+{
+    cyclecast_reference *const r = (cyclecast_reference *)device;
+    const uint32_t levels = device->parameters.levels;
+    cyclecast_status status = CYCLECAST_OK;
+    switch (call->operation) {
+    case CYCLECAST_BEGIN:
+        return CYCLECAST_OK;
+    case CYCLECAST_WAIT:
+        return wait(r);
+    case CYCLECAST_SEND:
+        return cyclecast_slots_send(r, call);
+    case CYCLECAST_RECEIVE:
+        return cyclecast_slots_receive(r, call);
+    case CYCLECAST_MOVE:
+        status = check_place(r, &call->place, 1, levels - 1);
+        return status == CYCLECAST_OK ? cyclecast_slots_move(r, call) : status;
+    case CYCLECAST_ACCUMULATE:
+        status = check_place(r, &call->place, 1, levels);
+        if (status != CYCLECAST_OK) {
+            return status;
+        }
+        return call->place.depth == levels ? cyclecast_slots_result(r, array_at(r, &call->place), call)
+                                           : cyclecast_slots_accumulate(r, call);
+    default:
+        break;
+    }
+    status = check_place(r, &call->place, levels, levels);
+    if (status != CYCLECAST_OK) {
+        return status;
+    }
+    switch (call->operation) {
+    case CYCLECAST_TO_WRITE:
+        return to_state(r, array_at(r, &call->place), 0);
+    case CYCLECAST_TO_READ:
+        return to_state(r, array_at(r, &call->place), 1);
+    case CYCLECAST_PROGRAM:
+        return program(r, array_at(r, &call->place), call);
+    case CYCLECAST_STREAM:
+        return cyclecast_slots_stream(r, array_at(r, &call->place), call);
+    case CYCLECAST_START:
+        return start(r, array_at(r, &call->place));
+    default:
+        return cyclecast_fail(r, CYCLECAST_RANGE, "a call that there is not, and how many there are",
+            (uint64_t)call->operation, CYCLECAST_OPERATIONS);
+    }
+}
+
+static const cyclecast_counters *counters(cyclecast_device *device)
+{
+    return &((cyclecast_reference *)device)->counters;
+}
+
+static void close_reference(cyclecast_device *device)
+{
+    cyclecast_reference *const r = (cyclecast_reference *)device;
+    const uint32_t levels = device->parameters.levels;
+    for (uint32_t depth = 0; r->nodes != NULL && depth < levels; ++depth) {
+        for (uint64_t place = r->first[depth]; place < r->first[depth + 1]; ++place) {
+            cyclecast_slots_free(r->nodes[place].inputs, r->inside[depth]);
+            cyclecast_slots_free(r->nodes[place].sums, r->inside[depth]);
+        }
+    }
+    for (uint64_t array = 0; r->arrays != NULL && array < r->inside[0]; ++array) {
+        cyclecast_array_free(&r->arrays[array]);
+    }
+    free(r->nodes);
+    free(r->arrays);
+    free(r->started);
+    free(r->scratch);
+    free(r);
+}
+
+static const cyclecast_driver DRIVER = {execute, counters, close_reference};
+
+cyclecast_status cyclecast_open(const cyclecast_parameters *parameters, cyclecast_device **device)
+{
+    cyclecast_reference *r = NULL;
+    uint64_t nodes = 1;
+    *device = NULL;
+    if (cyclecast_refused(parameters) != NULL) {
+        return CYCLECAST_RANGE;
+    }
+    r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return CYCLECAST_MEMORY;
+    }
+    r->base.driver = &DRIVER;
+    r->base.parameters = *parameters;
+    r->base.parameters.fast = parameters->fast && cyclecast_lossless(parameters);
+    r->inside[parameters->levels] = 1;
+    for (uint32_t level = parameters->levels; level-- > 0;) {
+        r->inside[level] = r->inside[level + 1] * parameters->counts[level];
+    }
+    for (uint32_t depth = 0; depth < parameters->levels; ++depth) {
+        r->first[depth + 1] = r->first[depth] + nodes;
+        nodes *= parameters->counts[depth];
+    }
+    r->nodes = calloc((size_t)r->first[parameters->levels], sizeof *r->nodes);
+    r->arrays = calloc((size_t)r->inside[0], sizeof *r->arrays);
+    r->started = calloc((size_t)r->inside[0], sizeof *r->started);
+    r->scratch = calloc((size_t)parameters->rows + parameters->columns, sizeof *r->scratch);
+    if (r->nodes == NULL || r->arrays == NULL || r->started == NULL || r->scratch == NULL) {
+        close_reference(&r->base);
+        return CYCLECAST_MEMORY;
+    }
+    *device = &r->base;
+    return CYCLECAST_OK;
+}

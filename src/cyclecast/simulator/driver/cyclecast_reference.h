@@ -1,0 +1,95 @@
+/* The parts of the behaviour model: one array (cyclecast_array.c, cyclecast_multiply.c), the slots of the levels around
+ * it (cyclecast_slots.c), and the device of all these (cyclecast_reference.c). */
+#ifndef CYCLECAST_REFERENCE_H
+#define CYCLECAST_REFERENCE_H
+
+#include "cyclecast_device.h"
+
+#define CYCLECAST_MOST_LINES 65536u    /* word lines or bit lines of an array */
+#define CYCLECAST_MOST_ARRAYS 1048576u /* of a device */
+
+typedef struct {
+    int reading;    /* in the state READ, else WRITE */
+    int started;    /* a product is under way */
+    uint32_t lines; /* of the weights; 0 before they are programmed */
+    uint32_t filters;
+    uint64_t product_fs;  /* what one product takes */
+    uint64_t write_fs;    /* what programming these weights takes */
+    int32_t *weights;     /* as they were given: lines x filters */
+    uint16_t *cells;      /* as they are stored: word lines x columns; NULL where the bits are skipped */
+    uint8_t *flipped;     /* row phases x columns: whether the column is stored complemented */
+    int64_t *weight_sums; /* of every filter */
+    int32_t *inputs;      /* what was streamed: lines */
+    int streamed;
+    int64_t *result; /* filters */
+    int finished;    /* there is a result that was not taken */
+} cyclecast_array;
+
+typedef struct {
+    uint32_t count; /* 0 of an empty slot */
+    int64_t *values;
+} cyclecast_slot;
+
+typedef struct {
+    cyclecast_slot *inputs;
+    cyclecast_slot *sums;
+} cyclecast_node;
+
+typedef struct {
+    cyclecast_device base;
+    cyclecast_counters counters;
+    uint64_t inside[CYCLECAST_LEVELS + 1]; /* arrays in one node of each depth: how many slots it has */
+    uint64_t first[CYCLECAST_LEVELS + 1];  /* where the nodes of each depth begin */
+    cyclecast_node *nodes;
+    cyclecast_array *arrays;
+    uint32_t *started; /* indices of arrays with a product under way */
+    uint32_t started_count;
+    uint64_t longest_fs; /* of the products under way */
+    uint64_t written;    /* arrays programmed since the last wait */
+    uint64_t longest_write_fs;
+    int64_t *scratch;
+} cyclecast_reference;
+
+/* Note what is wrong, and two numbers that say it; the status, for returning it. */
+cyclecast_status cyclecast_fail(
+    cyclecast_reference *device, cyclecast_status status, const char *what, uint64_t is, uint64_t bound);
+cyclecast_status cyclecast_refuse(cyclecast_reference *device, cyclecast_status status, const char *why);
+
+/* Whether a device can be modelled; if not, what is wrong with it. */
+const char *cyclecast_refused(const cyclecast_parameters *parameters);
+
+/* Whether converters tell all sums apart. */
+int cyclecast_lossless(const cyclecast_parameters *parameters);
+
+uint32_t cyclecast_rows_per_weight(const cyclecast_parameters *parameters);
+uint32_t cyclecast_slices(const cyclecast_parameters *parameters); /* of one weight */
+uint32_t cyclecast_columns_per_weight(const cyclecast_parameters *parameters);
+uint32_t cyclecast_most_lines(const cyclecast_parameters *parameters);   /* values one above the other in an array */
+uint32_t cyclecast_most_filters(const cyclecast_parameters *parameters); /* weights side by side in an array */
+int cyclecast_weight_fits(const cyclecast_parameters *parameters, int32_t weight);
+int cyclecast_input_fits(const cyclecast_parameters *parameters, int32_t input);
+
+/* Replace an array's weights; 0 without memory, and then the array is as it was. */
+int cyclecast_array_program(const cyclecast_parameters *parameters, cyclecast_array *array, const int32_t *weights,
+    uint32_t lines, uint32_t filters);
+
+/* Multiply what was streamed; the result is in `result`. `scratch` holds a value for each word line and each column. */
+void cyclecast_array_multiply(const cyclecast_parameters *parameters, cyclecast_array *array, int64_t *scratch);
+
+void cyclecast_array_free(cyclecast_array *array);
+
+/* Calls that move tiles between slots (cyclecast_slots.c). Their places have been checked. */
+cyclecast_status cyclecast_slots_send(cyclecast_reference *device, const cyclecast_call *call);
+cyclecast_status cyclecast_slots_move(cyclecast_reference *device, const cyclecast_call *call);
+cyclecast_status cyclecast_slots_stream(
+    cyclecast_reference *device, cyclecast_array *array, const cyclecast_call *call);
+cyclecast_status cyclecast_slots_result(
+    cyclecast_reference *device, cyclecast_array *array, const cyclecast_call *call);
+cyclecast_status cyclecast_slots_accumulate(cyclecast_reference *device, const cyclecast_call *call);
+cyclecast_status cyclecast_slots_receive(cyclecast_reference *device, const cyclecast_call *call);
+void cyclecast_slots_free(cyclecast_slot *slots, uint64_t count);
+
+/* The number of a place among those of its depth. */
+uint64_t cyclecast_number(const cyclecast_parameters *parameters, const cyclecast_place *place);
+
+#endif
