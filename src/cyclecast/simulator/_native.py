@@ -16,7 +16,7 @@ from cyclecast.errors import OptionError
 from cyclecast.simulator._parameters import FIELDS, LEVELS, Parameters
 
 COMPILERS = ("cc", "gcc", "clang")
-FLAGS = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
+FLAGS = ("-std=c99", "-O3", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
 """Contracted products and sums would round otherwise than the compiled network does."""
 REFERENCE = (
     "cyclecast_device.h",

@@ -133,21 +133,26 @@ int cyclecast_lossless(const cyclecast_parameters *p)
     return bits + (uint64_t)(signed_sums(p) != 0) <= p->adc_bits;
 }
 
-static int fits(int32_t value, uint32_t bits, int magnitude)
+static int64_t out_of_range(const int32_t *values, uint64_t count, uint32_t bits, int magnitudes)
 {
     const int64_t most = ((int64_t)1 << (bits - 1)) - 1;
-    const int64_t least = magnitude && bits > 1 ? -most : -most - 1;
-    return value >= least && value <= most;
+    const int64_t least = magnitudes && bits > 1 ? -most : -most - 1;
+    for (uint64_t place = 0; place < count; ++place) {
+        if (values[place] < least || values[place] > most) {
+            return (int64_t)place;
+        }
+    }
+    return -1;
 }
 
-int cyclecast_weight_fits(const cyclecast_parameters *p, int32_t weight)
+int64_t cyclecast_weight_out_of_range(const cyclecast_parameters *p, const int32_t *weights, uint64_t count)
 {
-    return fits(weight, p->weight_bits, p->encoding != CYCLECAST_OFFSET);
+    return out_of_range(weights, count, p->weight_bits, p->encoding != CYCLECAST_OFFSET);
 }
 
-int cyclecast_input_fits(const cyclecast_parameters *p, int32_t input)
+int64_t cyclecast_input_out_of_range(const cyclecast_parameters *p, const int32_t *inputs, uint64_t count)
 {
-    return fits(input, p->input_bits, p->sign_magnitude != 0);
+    return out_of_range(inputs, count, p->input_bits, p->sign_magnitude != 0);
 }
 
 /* The time of a product: input steps x row phases x column phases x (read, and conversions beside or after it). */
@@ -214,6 +219,13 @@ static void flip(const cyclecast_parameters *p, cyclecast_array *array)
             }
         }
     }
+}
+
+uint64_t cyclecast_array_bytes(const cyclecast_parameters *p, uint64_t lines, uint64_t filters)
+{
+    const uint64_t rows = lines * cyclecast_rows_per_weight(p), columns = filters * cyclecast_columns_per_weight(p);
+    const uint64_t bits = p->fast ? 0 : rows * columns * 2 + ceil_div(rows, p->active_rows) * columns;
+    return lines * filters * 4 + lines * 4 + filters * 16 + bits;
 }
 
 static int allocate(const cyclecast_parameters *p, cyclecast_array *array)

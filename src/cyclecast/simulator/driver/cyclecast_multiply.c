@@ -94,15 +94,46 @@ static void bit_by_bit(const cyclecast_parameters *p, cyclecast_array *array, in
     }
 }
 
-static void at_once(cyclecast_array *array)
+/* Whether no sum of so many products can leave 32 bits. */
+static int is_narrow(const cyclecast_parameters *p, uint32_t lines)
 {
-    memset(array->result, 0, array->filters * sizeof *array->result);
-    for (size_t line = 0; line < array->lines; ++line) {
-        const int64_t input = array->inputs[line];
-        const int32_t *const weights = array->weights + line * array->filters;
-        for (uint32_t filter = 0; filter < array->filters; ++filter) {
-            array->result[filter] += input * weights[filter];
+    uint32_t bits = p->weight_bits + p->input_bits - 1;
+    for (; lines > 1; lines = (lines + 1) / 2) {
+        ++bits;
+    }
+    return bits <= 32;
+}
+
+static void add_narrow(int32_t *restrict sums, const int32_t *restrict weights, int32_t input, size_t count)
+{
+    for (size_t place = 0; place < count; ++place) {
+        sums[place] += input * weights[place];
+    }
+}
+
+static void add_wide(int64_t *restrict sums, const int32_t *restrict weights, int64_t input, size_t count)
+{
+    for (size_t place = 0; place < count; ++place) {
+        sums[place] += input * weights[place];
+    }
+}
+
+static void at_once(const cyclecast_parameters *p, cyclecast_array *array, int32_t *narrow)
+{
+    const size_t filters = array->filters;
+    memset(array->result, 0, filters * sizeof *array->result);
+    if (!is_narrow(p, array->lines)) {
+        for (size_t line = 0; line < array->lines; ++line) {
+            add_wide(array->result, array->weights + line * filters, array->inputs[line], filters);
         }
+        return;
+    }
+    memset(narrow, 0, filters * sizeof *narrow);
+    for (size_t line = 0; line < array->lines; ++line) {
+        add_narrow(narrow, array->weights + line * filters, array->inputs[line], filters);
+    }
+    for (size_t filter = 0; filter < filters; ++filter) {
+        array->result[filter] = narrow[filter];
     }
 }
 
@@ -111,6 +142,6 @@ void cyclecast_array_multiply(const cyclecast_parameters *p, cyclecast_array *ar
     if (array->cells) {
         bit_by_bit(p, array, scratch, scratch + p->rows);
     } else {
-        at_once(array);
+        at_once(p, array, (int32_t *)scratch);
     }
 }

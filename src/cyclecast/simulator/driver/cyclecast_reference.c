@@ -89,15 +89,17 @@ static cyclecast_status program(cyclecast_reference *r, cyclecast_array *array, 
     if (call->values == NULL) {
         return cyclecast_refuse(r, CYCLECAST_RANGE, "there are no weights");
     }
-    for (uint64_t place = 0; place < (uint64_t)call->count * call->filters; ++place) {
-        if (!cyclecast_weight_fits(p, call->values[place])) {
-            return cyclecast_fail(r, CYCLECAST_RANGE, "a weight out of range; its place, and the bits of a weight",
-                place, p->weight_bits);
-        }
+    const int64_t wrong = cyclecast_weight_out_of_range(p, call->values, (uint64_t)call->count * call->filters);
+    if (wrong >= 0) {
+        return cyclecast_fail(r, CYCLECAST_RANGE, "a weight out of range; its place, and the bits of a weight",
+            (uint64_t)wrong, p->weight_bits);
     }
-    if (!cyclecast_array_program(p, array, call->values, call->count, call->filters)) {
+    const uint64_t before = array->lines ? cyclecast_array_bytes(p, array->lines, array->filters) : 0;
+    const uint64_t bytes = r->bytes - before + cyclecast_array_bytes(p, call->count, call->filters);
+    if (bytes > CYCLECAST_MOST_BYTES || !cyclecast_array_program(p, array, call->values, call->count, call->filters)) {
         return no_memory(r);
     }
+    r->bytes = bytes;
     ++r->counters.programs;
     ++r->written;
     if (array->write_fs > r->longest_write_fs) {
@@ -219,7 +221,14 @@ static void close_reference(cyclecast_device *device)
 
 static const cyclecast_driver DRIVER = {execute, counters, close_reference};
 
+#ifndef CYCLECAST_BEHIND_WINDOWS
 cyclecast_status cyclecast_open(const cyclecast_parameters *parameters, cyclecast_device **device)
+{
+    return cyclecast_reference_open(parameters, device);
+}
+#endif
+
+cyclecast_status cyclecast_reference_open(const cyclecast_parameters *parameters, cyclecast_device **device)
 {
     cyclecast_reference *r = NULL;
     uint64_t nodes = 1;

@@ -5,8 +5,9 @@
 
 #include "cyclecast_device.h"
 
-#define CYCLECAST_MOST_LINES 65536u    /* word lines or bit lines of an array */
-#define CYCLECAST_MOST_ARRAYS 1048576u /* of a device */
+#define CYCLECAST_MOST_LINES 65536u              /* word lines or bit lines of an array */
+#define CYCLECAST_MOST_ARRAYS 1048576u           /* of a device */
+#define CYCLECAST_MOST_BYTES ((uint64_t)4 << 30) /* for the contents of arrays and slots */
 
 typedef struct {
     int reading;    /* in the state READ, else WRITE */
@@ -26,7 +27,8 @@ typedef struct {
 } cyclecast_array;
 
 typedef struct {
-    uint32_t count; /* 0 of an empty slot */
+    uint32_t count;    /* 0 of an empty slot */
+    uint32_t capacity; /* of `values` */
     int64_t *values;
 } cyclecast_slot;
 
@@ -48,7 +50,11 @@ typedef struct {
     uint64_t written;    /* arrays programmed since the last wait */
     uint64_t longest_write_fs;
     int64_t *scratch;
+    uint64_t bytes; /* of the contents of arrays and slots */
 } cyclecast_reference;
+
+/* Open the behaviour model; cyclecast_open is the same, unless it is behind windows (CYCLECAST_BEHIND_WINDOWS). */
+cyclecast_status cyclecast_reference_open(const cyclecast_parameters *parameters, cyclecast_device **device);
 
 /* Note what is wrong, and two numbers that say it; the status, for returning it. */
 cyclecast_status cyclecast_fail(
@@ -66,12 +72,17 @@ uint32_t cyclecast_slices(const cyclecast_parameters *parameters); /* of one wei
 uint32_t cyclecast_columns_per_weight(const cyclecast_parameters *parameters);
 uint32_t cyclecast_most_lines(const cyclecast_parameters *parameters);   /* values one above the other in an array */
 uint32_t cyclecast_most_filters(const cyclecast_parameters *parameters); /* weights side by side in an array */
-int cyclecast_weight_fits(const cyclecast_parameters *parameters, int32_t weight);
-int cyclecast_input_fits(const cyclecast_parameters *parameters, int32_t input);
+
+/* The place of the first value out of range, or -1. */
+int64_t cyclecast_weight_out_of_range(const cyclecast_parameters *parameters, const int32_t *weights, uint64_t count);
+int64_t cyclecast_input_out_of_range(const cyclecast_parameters *parameters, const int32_t *inputs, uint64_t count);
 
 /* Replace an array's weights; 0 without memory, and then the array is as it was. */
 int cyclecast_array_program(const cyclecast_parameters *parameters, cyclecast_array *array, const int32_t *weights,
     uint32_t lines, uint32_t filters);
+
+/* What the contents of an array of these weights take. */
+uint64_t cyclecast_array_bytes(const cyclecast_parameters *parameters, uint64_t lines, uint64_t filters);
 
 /* Multiply what was streamed; the result is in `result`. `scratch` holds a value for each word line and each column. */
 void cyclecast_array_multiply(const cyclecast_parameters *parameters, cyclecast_array *array, int64_t *scratch);

@@ -27,24 +27,32 @@ static cyclecast_status check_slots(cyclecast_reference *r, uint32_t depth, uint
     return CYCLECAST_OK;
 }
 
-/* Whether slots of a node have room for a tile each; it is made when they first need it. */
-static int has_room(
-    const cyclecast_reference *r, cyclecast_slot **slots, uint32_t depth, uint32_t first, uint32_t count)
+/* Whether a slot of a node has room for so many values; it is made when it is first needed. */
+static int has_room(cyclecast_reference *r, cyclecast_slot **slots, uint32_t depth, uint32_t place, uint32_t count)
 {
-    const cyclecast_parameters *const p = &r->base.parameters;
-    const uint32_t lines = cyclecast_most_lines(p), filters = cyclecast_most_filters(p);
+    cyclecast_slot *slot = NULL;
+    int64_t *grown = NULL;
     if (*slots == NULL) {
         *slots = calloc((size_t)r->inside[depth], sizeof **slots);
     }
-    for (uint32_t slot = first; *slots != NULL && slot < first + count; ++slot) {
-        if ((*slots)[slot].values == NULL) {
-            (*slots)[slot].values = malloc((lines > filters ? lines : filters) * sizeof *(*slots)[slot].values);
-        }
-        if ((*slots)[slot].values == NULL) {
-            return 0;
-        }
+    if (*slots == NULL) {
+        return 0;
     }
-    return *slots != NULL;
+    slot = *slots + place;
+    if (slot->capacity >= count) {
+        return 1;
+    }
+    if (r->bytes + count * sizeof *grown > CYCLECAST_MOST_BYTES) {
+        return 0;
+    }
+    grown = realloc(slot->values, count * sizeof *grown);
+    if (grown == NULL) {
+        return 0;
+    }
+    r->bytes += (count - slot->capacity) * sizeof *grown;
+    slot->values = grown;
+    slot->capacity = count;
+    return 1;
 }
 
 static int is_empty(const cyclecast_slot *slots, uint32_t slot)
@@ -68,13 +76,12 @@ cyclecast_status cyclecast_slots_send(cyclecast_reference *r, const cyclecast_ca
         return cyclecast_fail(
             r, CYCLECAST_RANGE, "values, and how many a tile can have", call->count, cyclecast_most_lines(p));
     }
-    for (uint32_t place = 0; place < call->count; ++place) {
-        if (!cyclecast_input_fits(p, call->values[place])) {
-            return cyclecast_fail(
-                r, CYCLECAST_RANGE, "an input out of range; its place, and the bits of an input", place, p->input_bits);
-        }
+    const int64_t wrong = cyclecast_input_out_of_range(p, call->values, call->count);
+    if (wrong >= 0) {
+        return cyclecast_fail(r, CYCLECAST_RANGE, "an input out of range; its place, and the bits of an input",
+            (uint64_t)wrong, p->input_bits);
     }
-    if (!has_room(r, &r->nodes[0].inputs, 0, call->slot, 1)) {
+    if (!has_room(r, &r->nodes[0].inputs, 0, call->slot, call->count)) {
         return no_memory(r);
     }
     for (uint32_t place = 0; place < call->count; ++place) {
@@ -101,8 +108,11 @@ cyclecast_status cyclecast_slots_move(cyclecast_reference *r, const cyclecast_ca
             return cyclecast_fail(r, CYCLECAST_EMPTY, "an empty slot of inputs, after the first", slot, call->slot);
         }
     }
-    if (!has_room(r, &to->inputs, call->place.depth, 0, call->count)) {
-        return no_memory(r);
+    for (uint32_t slot = 0; slot < call->count; ++slot) {
+        const uint32_t count = from->inputs[call->slot + slot].count;
+        if (!has_room(r, &to->inputs, call->place.depth, slot, count)) {
+            return no_memory(r);
+        }
     }
     for (uint32_t slot = 0; slot < call->count; ++slot) {
         const cyclecast_slot *const tile = &from->inputs[call->slot + slot];
@@ -164,7 +174,7 @@ static void give(cyclecast_slot *to, const int64_t *values, uint32_t count)
 static cyclecast_status check_target(
     cyclecast_reference *r, cyclecast_node *to, uint32_t depth, uint32_t slot, uint32_t count)
 {
-    if (!has_room(r, &to->sums, depth, slot, 1)) {
+    if (!has_room(r, &to->sums, depth, slot, count)) {
         return no_memory(r);
     }
     if (to->sums[slot].count != 0 && to->sums[slot].count != count) {
