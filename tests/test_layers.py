@@ -21,7 +21,7 @@ ROWS = [
     {"area", "bounding", "energy", "outcome", "sensitivity", "stages", "timing", "work"},
     {"placement"},
     {"simulator"},
-    {"_tvm", "database", "executable", "frontend", "runner", "search", "space"},
+    {"_tvm", "csource", "database", "executable", "frontend", "runner", "search", "space"},
     {"building", "explore", "tuning", "tvm", "verification"},
     {"cli", "report", "testing"},
     {"cyclecast"},  # the package itself, which fetches its names when they are used

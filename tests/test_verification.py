@@ -12,8 +12,8 @@ from onnx import helper
 import networks
 from cyclecast.errors import ModelError
 from cyclecast.executable import build_program
-from cyclecast.frontend import load
-from cyclecast.verification import _drawn, cosine, verify
+from cyclecast.frontend import load, random_values
+from cyclecast.verification import cosine, verify
 
 pytestmark = pytest.mark.tvm
 
@@ -107,6 +107,6 @@ def test_values_that_are_no_numbers(folder: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "least", "most"), [("int8", -128, 127), ("uint16", 0, 65535), ("int64", 0, 9)])
 def test_drawn_integers_are_inputs_that_networks_take(kind: str, least: int, most: int) -> None:
-    drawn = _drawn(np.random.default_rng(0), (100_000,), np.dtype(kind))
+    drawn = random_values(np.random.default_rng(0), (100_000,), np.dtype(kind))
     assert (drawn.min() - least, most - drawn.max()) == pytest.approx((0, 0), abs=3)
     assert str(drawn.dtype) == kind

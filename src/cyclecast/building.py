@@ -3,47 +3,111 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping as Mapped
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tvm import tirx
-from tvm.ir import IRModule
+from tvm.ir import IRModule, load_json, save_json
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
 
-from cyclecast.errors import ScheduleError
+from cyclecast.csource import Generated, write_project
+from cyclecast.device import Device
+from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
+from cyclecast.mapping import Mapping, mapping_from_json
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
 from cyclecast.tuning import Tuned
+from cyclecast.workload import HostOperator, Member, Network
+
+FORMAT = 1
+"""Of `network.json`."""
 
 
-def build(tuned: Tuned) -> Executable:
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A network with a mapping for each of its kernels: what a folder written by `save` holds."""
+
+    network: Network
+    device: Device
+    mappings: Mapped[str, Mapping]
+    """By kernel."""
+
+
+def build(tuned: Tuned | Scheduled) -> Executable:
     """Lower every workload as its mapping says, and build the whole network for this machine."""
     return build_program(lowered_program(tuned))
 
 
-def lowered_program(tuned: Tuned, implementation: Implementation = "native") -> IRModule:
+def generate(tuned: Tuned | Scheduled, folder: str | Path) -> Generated:
+    """Write the whole network as C, with drivers and what it takes to build it, into a folder that is made."""
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        return write_project(tuned.network.name, lowered_program(tuned, "driver"), tuned.mappings, tuned.device, place)
+    except OSError as error:
+        raise OptionError(f"writing {place}", "it cannot be written", str(error.strerror), "another folder") from error
+
+
+def lowered_program(tuned: Tuned | Scheduled, implementation: Implementation = "native") -> IRModule:
     """The network's program with every kernel lowered; host operators as they were."""
     program = tuned.network.program.clone()
-    for entry in tuned.workloads:
-        kernel = entry.member.kernel
-        program.update_func(program.get_global_var(kernel), lowered_function(program[kernel], entry.mapping, implementation))
+    for kernel, mapping in tuned.mappings.items():
+        variable = program.get_global_var(kernel)
+        program.update_func(variable, lowered_function(program[kernel], mapping, implementation))
     return program
 
 
-def save(tuned: Tuned, folder: Path) -> None:
-    """Write `mappings.json`, `traces/KERNEL.json` and `device.yaml` into the folder."""
-    mappings = {entry.member.kernel: entry.mapping.to_json() for entry in tuned.workloads}
-    (folder / "mappings.json").write_text(json.dumps(mappings, indent=2) + "\n", encoding="utf-8")
+def save(tuned: Tuned | Scheduled, folder: Path) -> None:
+    """Write what `load` reads, `network.json`, `program.json`, `mappings.json` and `device.yaml`, and all traces."""
+    network = tuned.network
+    described = {
+        "format": FORMAT,
+        "name": network.name,
+        "members": [{"kernel": member.kernel, "count": member.count} for member in network.members],
+        "host": [asdict(operator) for operator in network.host],
+    }
+    mappings = {kernel: mapping.to_json() for kernel, mapping in tuned.mappings.items()}
+    for name, value in (("network", described), ("mappings", mappings)):
+        (folder / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    (folder / "program.json").write_text(save_json(network.program), encoding="utf-8")
     (folder / "device.yaml").write_text(tuned.device.to_yaml(), encoding="utf-8")
     traces = folder / "traces"
     traces.mkdir(exist_ok=True)
     for stale in traces.glob("*.json"):
         stale.unlink()
-    for entry in tuned.workloads:
-        function = tuned.network.program[entry.member.kernel]
-        trace = decided_schedule(function, tuned.device, entry.mapping).trace
-        (traces / f"{entry.member.kernel}.json").write_text(trace_to_text(trace), encoding="utf-8")
+    for kernel, mapping in tuned.mappings.items():
+        trace = decided_schedule(network.program[kernel], tuned.device, mapping).trace
+        (traces / f"{kernel}.json").write_text(trace_to_text(trace), encoding="utf-8")
+
+
+def load(folder: str | Path) -> Scheduled:
+    """What `save` wrote into a folder; `ModelError` where that is not all there, or no longer what it was."""
+    place = Path(folder)
+    try:
+        described, mappings = (
+            json.loads((place / f"{name}.json").read_text(encoding="utf-8")) for name in ("network", "mappings")
+        )
+        if described["format"] != FORMAT:
+            raise ModelError(f"{place}/network.json", f"format {described['format']}", f"this is format {FORMAT}")
+        by_kernel = {str(kernel): mapping_from_json(mapping) for kernel, mapping in mappings.items()}
+        members = tuple(
+            Member(by_kernel[member["kernel"]].workload, member["count"], member["kernel"])
+            for member in described["members"]
+        )
+        host = tuple(HostOperator(**operator) for operator in described["host"])
+        program = load_json((place / "program.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        lever = "cyclecast tune MODEL --out FOLDER"
+        raise ModelError(str(error.filename), "it cannot be read", str(error.strerror), lever) from error
+    except CyclecastError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise ModelError(str(place), "its files are not what tune wrote", reason, "tuning again") from error
+    return Scheduled(Network(described["name"], members, host, program), Device.load(place / "device.yaml"), by_kernel)
 
 
 def trace_to_text(trace: Any) -> str:

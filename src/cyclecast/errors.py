@@ -9,6 +9,7 @@ CyclecastError
  |- FitError             a workload that the device cannot hold
  |- MappingError         a mapping that breaks one of its laws
  |- ScheduleError        a scheduled module that cannot be read as a mapping
+ |- TraceError           an instruction trace that cannot be read, or that a device does not follow
  |- BehaviourError       a wrong use of the behaviour model, such as reading an unwritten array
  `- DatabaseError        a record database that cannot be opened or written
 
@@ -89,6 +90,10 @@ class MappingError(CyclecastError, ValueError):
 
 class ScheduleError(CyclecastError, ValueError):
     """A scheduled module cannot be read as a mapping."""
+
+
+class TraceError(CyclecastError, ValueError):
+    """An instruction trace cannot be read, or a device answers it otherwise."""
 
 
 class BehaviourError(CyclecastError, RuntimeError):

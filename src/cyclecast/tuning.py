@@ -51,6 +51,11 @@ class Tuned:
     """The clock of the search."""
 
     @property
+    def mappings(self) -> dict[str, Mapping]:
+        """The mapping of every kernel."""
+        return {entry.member.kernel: entry.mapping for entry in self.workloads}
+
+    @property
     def total(self) -> Time:
         """One workload after another, counts included; operators on the host are not in it."""
         return sum((entry.member.count * entry.timing.total for entry in self.workloads), Time(0))

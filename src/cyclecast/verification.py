@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from cyclecast.errors import ModelError
-from cyclecast.frontend import Shapes, input_shapes, read_arrays, reference, runtime_of
+from cyclecast.frontend import Shapes, input_shapes, random_values, read_arrays, reference, runtime_of
 
-LARGEST_INDEX = 9
 RUN = "import sys; from cyclecast.executable import run_files; run_files(*sys.argv[1:])"
 
 
@@ -59,16 +58,7 @@ def _real(values: Any) -> Any:
 
 def _random(model: Path, shapes: Shapes, seed: int) -> dict[str, Any]:
     generator = np.random.default_rng(seed)
-    return {name: _drawn(generator, *entry) for name, entry in input_shapes(model, shapes).items()}
-
-
-def _drawn(generator: Any, shape: tuple[int, ...], kind: Any) -> Any:
-    """Real numbers of a normal distribution, small integers of their whole range, of wide ones what may be an index."""
-    if not np.issubdtype(kind, np.integer):
-        return generator.normal(size=shape).astype(kind)
-    bounds = np.iinfo(kind)
-    least, most = (bounds.min, bounds.max) if bounds.bits <= 16 else (0, LARGEST_INDEX)
-    return generator.integers(least, most, shape, kind, endpoint=True)
+    return {name: random_values(generator, *entry) for name, entry in input_shapes(model, shapes).items()}
 
 
 def _read(inputs: Path, model: Path, shapes: Shapes) -> dict[str, Any]:

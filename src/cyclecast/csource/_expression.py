@@ -51,6 +51,21 @@ class Expressions:
     def __init__(self, name_of: Callable[[Any], str]) -> None:
         self._name_of = name_of
         self._bound: dict[Any, Any] = {}
+        self._forms: Mapping[type, Callable[[Any, str], tuple[str, int]]] = {
+            prim.IntImm: self._integer,
+            prim.FloatImm: self._real,
+            Var: self._variable,
+            TensorLoad: self._load,
+            prim.Cast: self._cast,
+            prim.Min: self._extreme,
+            prim.Max: self._extreme,
+            prim.Select: self._select,
+            prim.Not: self._not,
+            prim.BitwiseNot: self._complement,
+            prim.Let: self._let,
+            Call: self._call,
+            **dict.fromkeys(BINARY, self._binary),
+        }
 
     def text(self, expression: Any) -> str:
         """The expression as C."""
@@ -67,36 +82,38 @@ class Expressions:
         return f"({text})" if inner < binding or unclear else text
 
     def _printed(self, expression: Any) -> tuple[str, int]:
-        kind = type_of(expression)
-        match expression:
-            case prim.IntImm():
-                return c_integer(int(expression.value), kind), UNARY if expression.value < 0 else PRIMARY
-            case prim.FloatImm():
-                return c_real(float(expression.value), kind), UNARY if expression.value < 0 else PRIMARY
-            case Var():
-                bound = self._bound.get(expression)
-                return self._printed(bound) if bound is not None else (self._name_of(expression), PRIMARY)
-            case TensorLoad():
-                (index,) = expression.indices
-                return f"{self._name_of(expression.source)}[{self.text(index)}]", PRIMARY
-            case prim.Cast():
-                return self._cast(expression, kind)
-            case prim.Min() | prim.Max():
-                return self._extreme(expression, kind), PRIMARY
-            case prim.Select():
-                return self._conditional(expression.condition, expression.true_value, expression.false_value)
-            case prim.Not():
-                return f"!{self._operand(expression.a, UNARY)}", UNARY
-            case prim.BitwiseNot():
-                return self._narrowed(f"~{self._operand(expression.a, UNARY)}", UNARY, kind)
-            case prim.Let():
-                self._bound[expression.var] = expression.value
-                return self._printed(expression.body)
-            case Call():
-                return self._call(expression)
-        if type(expression) in BINARY:
-            return self._binary(expression, kind)
-        raise _unknown(type(expression).__name__)
+        """An expression, and how tightly its outermost operator binds."""
+        form = self._forms.get(type(expression))
+        if form is None:
+            raise _unknown(type(expression).__name__)
+        return form(expression, type_of(expression))
+
+    def _integer(self, constant: Any, kind: str) -> tuple[str, int]:
+        return c_integer(int(constant.value), kind), UNARY if constant.value < 0 else PRIMARY
+
+    def _real(self, constant: Any, kind: str) -> tuple[str, int]:
+        return c_real(float(constant.value), kind), UNARY if constant.value < 0 else PRIMARY
+
+    def _variable(self, variable: Any, kind: str) -> tuple[str, int]:
+        bound = self._bound.get(variable)
+        return (self._name_of(variable), PRIMARY) if bound is None else self._printed(bound)
+
+    def _load(self, load: Any, kind: str) -> tuple[str, int]:
+        (index,) = load.indices
+        return f"{self._name_of(load.source)}[{self.text(index)}]", PRIMARY
+
+    def _select(self, select: Any, kind: str) -> tuple[str, int]:
+        return self._conditional(select.condition, select.true_value, select.false_value)
+
+    def _not(self, negation: Any, kind: str) -> tuple[str, int]:
+        return f"!{self._operand(negation.a, UNARY)}", UNARY
+
+    def _complement(self, complement: Any, kind: str) -> tuple[str, int]:
+        return self._narrowed(f"~{self._operand(complement.a, UNARY)}", UNARY, kind)
+
+    def _let(self, let: Any, kind: str) -> tuple[str, int]:
+        self._bound[let.var] = let.value
+        return self._printed(let.body)
 
     def _binary(self, expression: Any, kind: str) -> tuple[str, int]:
         sign, binding = BINARY[type(expression)]
@@ -113,16 +130,16 @@ class Expressions:
             return f"{self._operand(expression.value, 9)} != 0", 8
         return f"({c_type(kind)}){self._operand(expression.value, UNARY)}", UNARY
 
-    def _extreme(self, expression: Any, kind: str) -> str:
+    def _extreme(self, expression: Any, kind: str) -> tuple[str, int]:
         name = "max" if isinstance(expression, prim.Max) else "min"
         suffix = kind.replace("float", "f") if "float" in kind else "i64" if kind in ("int64", "uint32") else "i32"
-        return f"{name}_{suffix}({self.text(expression.a)}, {self.text(expression.b)})"
+        return f"{name}_{suffix}({self.text(expression.a)}, {self.text(expression.b)})", PRIMARY
 
     def _conditional(self, condition: Any, then: Any, otherwise: Any) -> tuple[str, int]:
         parts = self._operand(condition, 3), self._operand(then, CONDITIONAL + 1), self._operand(otherwise, CONDITIONAL)
         return f"{parts[0]} ? {parts[1]} : {parts[2]}", CONDITIONAL
 
-    def _call(self, call: Any) -> tuple[str, int]:
+    def _call(self, call: Any, kind: str) -> tuple[str, int]:
         name, arguments = str(getattr(call.op, "name", call.op)), list(call.args)
         if name == "prim.if_then_else":
             return self._conditional(*arguments)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import tvm_ffi
 from tvm import tirx
-from tvm.ir import Call, TensorLoad
 
 from cyclecast.csource._expression import Expressions, type_of
 from cyclecast.csource._text import BYTES, Lines, Names, c_type
@@ -46,6 +45,16 @@ class Writer:
         self._called: dict[Any, str] = {}
         self._expressions = Expressions(self._called.__getitem__)
         self._on_device = on_device
+        self._forms: Mapping[type, Callable[[Any], None]] = {
+            tirx.SeqStmt: self._sequence,
+            tirx.For: self._loop,
+            tirx.BufferStore: self._store,
+            tirx.IfThenElse: self._condition,
+            tirx.DeclBuffer: self._declaration,
+            tirx.AllocBuffer: self._allocation,
+            tirx.Bind: self._binding,
+            tirx.AttrStmt: lambda statement: self._statement(statement.body),
+        }
         self._name, self._function = name, function
 
     def written(self, comment: str) -> Written:
@@ -54,12 +63,10 @@ class Writer:
         params = []
         for param in self._function.params:
             self._called[param] = self.names.new(str(param.name))
-            constant = "" if self._called_later(param) & stored else "const "
+            constant = "" if self._other_names(param) & stored else "const "
             params.append(f"{constant}{c_type(str(param.dtype))} *restrict {self._called[param]}")
-        body = Lines()
-        body, self.lines = self.lines, body
         self._statement(self._function.body)
-        inner, self.lines = self.lines, body
+        inner, self.lines = self.lines, Lines()
         scratch = ["unsigned char *restrict workspace"] if self.workspace else []
         first = ["cyclecast_device *device"] if self._on_device else []
         kind = "cyclecast_status" if self._on_device else "void"
@@ -82,7 +89,7 @@ class Writer:
         self.workspace += -(-extent * BYTES[kind] // ALIGNMENT) * ALIGNMENT
         return name
 
-    def _called_later(self, param: Any) -> set[Any]:
+    def _other_names(self, param: Any) -> set[Any]:
         """The buffers that are other names of a parameter."""
         found = {param}
 
@@ -94,37 +101,35 @@ class Writer:
         return found
 
     def _statement(self, statement: Any) -> None:
-        match statement:
-            case tirx.SeqStmt():
-                for part in statement.seq:
-                    self._statement(part)
-            case tirx.For():
-                self._loop(statement)
-            case tirx.BufferStore():
-                (index,) = statement.indices
-                place = f"{self._called[statement.buffer]}[{self._expressions.text(index)}]"
-                self.lines.add(f"{place} = {self._expressions.text(statement.value)};")
-            case tirx.IfThenElse():
-                with self.lines.block(f"if ({self._expressions.text(statement.condition)})"):
-                    self._statement(statement.then_case)
-                if statement.else_case is not None:
-                    with self.lines.block("else"):
-                        self._statement(statement.else_case)
-            case tirx.DeclBuffer():
-                self._called[statement.buffer] = self._called[statement.data.args[0]]
-            case tirx.AllocBuffer():
-                self._allocation(statement.buffer)
-            case tirx.Bind():
-                name = self._called[statement.var] = self.names.new(str(statement.var.name))
-                kind, value = c_type(type_of(statement.var)), self._expressions.text(statement.value)
-                self.lines.add(f"const {kind} {name} = {value};")
-            case tirx.AttrStmt():
-                self._statement(statement.body)
-            case tirx.Evaluate() if not isinstance(statement.value, Call):
-                pass
-            case _:
-                what = f"a {type(statement).__name__} in {self._name}"
-                raise UnsupportedError("generated C", what, "it has loops and stores", "--target llvm")
+        form = self._forms.get(type(statement))
+        if form is None:
+            what = f"a {type(statement).__name__} in {self._name}"
+            raise UnsupportedError("generated C", what, "it has loops and stores", "--target llvm")
+        form(statement)
+
+    def _sequence(self, statement: Any) -> None:
+        for part in statement.seq:
+            self._statement(part)
+
+    def _store(self, store: Any) -> None:
+        (index,) = store.indices
+        place = f"{self._called[store.buffer]}[{self._expressions.text(index)}]"
+        self.lines.add(f"{place} = {self._expressions.text(store.value)};")
+
+    def _condition(self, condition: Any) -> None:
+        with self.lines.block(f"if ({self._expressions.text(condition.condition)})"):
+            self._statement(condition.then_case)
+        if condition.else_case is not None:
+            with self.lines.block("else"):
+                self._statement(condition.else_case)
+
+    def _declaration(self, declared: Any) -> None:
+        self._called[declared.buffer] = self._called[declared.data.args[0]]
+
+    def _binding(self, binding: Any) -> None:
+        name = self._called[binding.var] = self.names.new(str(binding.var.name))
+        kind, value = c_type(type_of(binding.var)), self._expressions.text(binding.value)
+        self.lines.add(f"const {kind} {name} = {value};")
 
     def _loop(self, loop: Any) -> None:
         if self._on_device and any(str(name) == "cim.loop" for name in loop.annotations):
@@ -135,7 +140,8 @@ class Writer:
         with self.lines.block(f"for ({c_type(type_of(loop.loop_var))} {name} = {first}; {name} < {extent}; ++{name})"):
             self._statement(loop.body)
 
-    def _allocation(self, buffer: Any) -> None:
+    def _allocation(self, allocated: Any) -> None:
+        buffer = allocated.buffer
         kind, extent = str(buffer.dtype), prod(int(size) for size in buffer.shape)
         if extent * BYTES.get(kind, 0) > MOST_ON_STACK:
             self._called[buffer] = self.allocate(kind, extent, str(buffer.name))
@@ -151,16 +157,4 @@ def _offset(bytes_before: int) -> str:
 def _stored(body: Any) -> set[Any]:
     found: set[Any] = set()
     tvm_ffi.structural_walk(body, [(tirx.BufferStore, lambda store: found.add(store.buffer))], order="pre")
-    return found
-
-
-def loaded(statement: Any) -> list[Any]:
-    """The buffers that a statement loads from, each once."""
-    found: list[Any] = []
-
-    def visit(load: Any) -> None:
-        if load.source not in found:
-            found.append(load.source)
-
-    tvm_ffi.structural_walk(statement, [(TensorLoad, visit)], order="pre")
     return found

@@ -7,8 +7,8 @@ from typing import Any
 import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.ir import Call, IRModule
-from tvm.target import Target
 from tvm.ir.transform import Sequential
+from tvm.target import Target
 
 from cyclecast.csource._expression import stable_tanh
 

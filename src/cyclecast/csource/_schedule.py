@@ -19,8 +19,22 @@ INPUT_AXES: tuple[TileAxis, ...] = ("group", "row", "pixel")
 SUM_AXES: tuple[TileAxis, ...] = ("group", "column", "pixel")
 """Tiles of sums differ along these; rows are added up."""
 LOCALS = frozenset(
-    "device inputs weights results tile sums group row_tile column_tile pixel step time_group time_row time_column line "
-    "filter value try_status TRY".split()
+    (
+        *(
+            "device",
+            "inputs",
+            "weights",
+            "results",
+            "tile",
+            "sums",
+            "group",
+            "row_tile",
+            "column_tile",
+            "pixel",
+            "step",
+        ),
+        *("time_group", "time_row", "time_column", "line", "filter", "try_status", "TRY"),
+    )
 )
 
 Digit = tuple[str, int]
@@ -112,7 +126,7 @@ class _Schedule:
 
     def _declare(self, axes: Sequence[TileAxis]) -> dict[str, str]:
         """Declare the number of the tile along each axis; what to call it, or nothing where there is one only."""
-        found = {}
+        found: dict[str, str] = {}
         for axis in axes:
             name = {"row": "row_tile", "column": "column_tile"}.get(axis, axis)
             number = numbered(self._along(axis))
@@ -131,10 +145,10 @@ class _Schedule:
         with self._nodes(TILE_AXES):
             tiles = self._declare(("group", "row", "column"))
             place = ((tiles["group"], rows * columns), (tiles["row"], lines * columns))
-            with self.lines.block(f"for (size_t line = 0; line < {lines}; ++line)"):
-                with self.lines.block(f"for (size_t filter = 0; filter < {filters}; ++filter)"):
-                    index = self._index((*place, ("line", columns), (tiles["column"], filters)), "filter")
-                    self.lines.add(f"tile[line * {filters} + filter] = weights[{index}];")
+            each_line = self.lines.block(f"for (size_t line = 0; line < {lines}; ++line)")
+            with each_line, self.lines.block(f"for (size_t filter = 0; filter < {filters}; ++filter)"):
+                index = self._index((*place, ("line", columns), (tiles["column"], filters)), "filter")
+                self.lines.add(f"tile[line * {filters} + filter] = weights[{index}];")
             array = self._place(len(self.levels) - 1)
             self.lines.add(
                 f"TRY(cyclecast_to_write(device, {array}));",

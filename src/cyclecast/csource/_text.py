@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from cyclecast.errors import UnsupportedError
 
 KEYWORDS = frozenset(
-    "auto bool break case char const continue default do double else enum extern false float for goto if inline int "
-    "long register restrict return short signed sizeof static struct switch true typedef union unsigned void volatile "
-    "while main".split()
+    (
+        *("auto", "bool", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum"),
+        *("extern", "false", "float", "for", "goto", "if", "inline", "int", "long", "main", "register", "restrict"),
+        *("return", "short", "signed", "sizeof", "static", "struct", "switch", "true", "typedef", "union"),
+        *("unsigned", "void", "volatile", "while"),
+    )
 )
 TYPES = {
     **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},

@@ -15,7 +15,7 @@ from cyclecast.frontend._graph import folded_model
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
-from cyclecast.frontend._samples import read_arrays, read_samples
+from cyclecast.frontend._samples import random_values, read_arrays, read_samples
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
 from cyclecast.workload import Network
@@ -33,6 +33,7 @@ __all__ = [
     "layer_errors",
     "load",
     "load_quantised",
+    "random_values",
     "read_arrays",
     "read_samples",
     "reference",

@@ -15,6 +15,8 @@ from cyclecast.frontend._base import Inputs, Values
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MOST_IMAGES = 256
+LARGEST_INDEX = 9
+"""Of random integers that are too wide to be samples."""
 
 
 def read_samples(
@@ -74,3 +76,12 @@ def _image(file: Path, shape: tuple[int, ...], mean: Sequence[float], deviation:
         centre, spread = centre.mean(), spread.mean()
     scaled = (values - centre) / spread
     return (scaled.transpose(2, 0, 1) if first else scaled).astype("float32")
+
+
+def random_values(generator: np.random.Generator, shape: tuple[int, ...], kind: Any) -> Any:
+    """Real numbers of a normal distribution, small integers of their whole range, of wide ones what may be an index."""
+    if not np.issubdtype(kind, np.integer):
+        return generator.normal(size=shape).astype(kind)
+    bounds = np.iinfo(kind)
+    least, most = (bounds.min, bounds.max) if bounds.bits <= 16 else (0, LARGEST_INDEX)
+    return generator.integers(least, most, shape, kind, endpoint=True)

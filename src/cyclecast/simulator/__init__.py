@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from cyclecast.simulator._crossbar import Array, State
 from cyclecast.simulator._driver import Call, Counters, Driver, Operation
-from cyclecast.simulator._native import DRIVER_FILES, driver_source
-from cyclecast.simulator._parameters import parameters
+from cyclecast.simulator._native import DRIVER_FILES, compile_library, driver_source, load_library
+from cyclecast.simulator._parameters import Parameters, parameters
 from cyclecast.simulator._run import Chip
+from cyclecast.simulator._trace import Header, Replayed, Trace, TraceWriter, replay
+from cyclecast.simulator._vectors import Catcher, write_vectors
 
 __all__ = [
     "DRIVER_FILES",
     "Array",
     "Call",
+    "Catcher",
     "Chip",
     "Counters",
     "Driver",
+    "Header",
     "Operation",
+    "Parameters",
+    "Replayed",
     "State",
+    "Trace",
+    "TraceWriter",
+    "compile_library",
     "driver_source",
+    "load_library",
     "parameters",
+    "replay",
+    "write_vectors",
 ]

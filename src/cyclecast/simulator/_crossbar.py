@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,20 @@ class State(StrEnum):
 
     WRITE = "write"
     READ = "read"
+
+
+class Reading(NamedTuple):
+    """One read of an array: an input step applied to the word lines of a row phase."""
+
+    weight: int
+    """What the input step counts for."""
+    phase: int
+    pulses: Integers
+    """What drives each word line of the phase."""
+    sums: Integers
+    """Of the bit lines: filters x columns of a weight."""
+    codes: Integers
+    """The same as the converters tell them."""
 
 
 class Array:
@@ -86,6 +101,13 @@ class Array:
         Exact while the converters can tell all sums apart (`Array.lossless_adc_bits`), and where there are none;
         beyond that, sums saturate.
         """
+        total = self.correction
+        for reading in self.readings(inputs):
+            total += self.shifted(reading)
+        return total
+
+    def readings(self, inputs: Integers) -> list[Reading]:
+        """All reads of the product of one input vector: input steps, and in each of them the row phases."""
         if self.state is not State.READ:
             raise BehaviourError(self.name, "a read", "the array is in the state write", "to_read() first")
         array, bits = self.device.array, self.device.bits.activation
@@ -94,11 +116,46 @@ class Array:
             raise BehaviourError(self.name, f"an input of shape {inputs.shape}", f"there are {lines} word lines")
         self._require_range("inputs", inputs, bits, array.inputs is Inputs.SIGN_MAGNITUDE)
         self.activations += 1
-        offset = 1 << (bits - 1) if array.inputs is Inputs.TWOS_COMPLEMENT and array.dac_bits > 1 else 0
-        total = -offset * self._weight_sums
-        for step_weight, pulses in self._input_steps(inputs.astype(np.int64) + offset):
-            total += step_weight * (self._sums(pulses) @ self._column_weights - pulses.sum() * self._weight_offset)
-        return total
+        found = []
+        for weight, pulses in self._input_steps(inputs.astype(np.int64) + self._input_offset):
+            driven = pulses
+            if array.encoding is Encoding.DIFFERENTIAL_ROWS:
+                driven = np.stack((pulses, -pulses), axis=1).reshape(-1)
+            first = 0
+            for phase, (cells, _) in enumerate(self._phases):
+                active = driven[first : first + len(cells)]
+                first += len(cells)
+                sums = np.tensordot(active, cells, axes=1)
+                found.append(Reading(weight, phase, active, sums, self._converted(sums)))
+        return found
+
+    def shifted(self, reading: Reading) -> Integers:
+        """What a read adds to the sum of every filter: flips and offsets undone, slices and steps shifted."""
+        driven = reading.pulses.sum()
+        flipped = self._phases[reading.phase][1]
+        column = reading.codes + flipped * (self._cell_most * driven - 2 * reading.codes)
+        added: Integers = reading.weight * (column @ self._column_weights - driven * self._weight_offset)
+        return added
+
+    @property
+    def correction(self) -> Integers:
+        """What is added once to the sum of every filter, for the offset of the inputs."""
+        return -self._input_offset * self._weight_sums
+
+    @property
+    def cells(self) -> Integers:
+        """As they are stored: word lines x filters x columns of a weight."""
+        return np.concatenate([cells for cells, _ in self._phases])
+
+    @property
+    def flipped(self) -> Integers:
+        """Which columns are stored complemented, 0 or 1: row phases x filters x columns of a weight."""
+        return np.stack([flipped for _, flipped in self._phases])
+
+    @property
+    def _input_offset(self) -> int:
+        array, bits = self.device.array, self.device.bits.activation
+        return 1 << (bits - 1) if array.inputs is Inputs.TWOS_COMPLEMENT and array.dac_bits > 1 else 0
 
     @property
     def _weight_offset(self) -> int:
@@ -140,19 +197,6 @@ class Array:
             highest = place + bits == self.device.bits.activation and array.dac_bits == 1
             yield (-1 if highest and not signed else 1) << place, np.sign(inputs) * values if signed else values
             place += bits
-
-    def _sums(self, pulses: Integers) -> Integers:
-        """What the converters make of each column, flips undone."""
-        lines = pulses
-        if self.device.array.encoding is Encoding.DIFFERENTIAL_ROWS:
-            lines = np.stack((pulses, -pulses), axis=1).reshape(-1)
-        total, first = np.zeros(self._phases[0][1].shape, dtype=np.int64), 0
-        for cells, flipped in self._phases:
-            active = lines[first : first + len(cells)]
-            first += len(cells)
-            column = self._converted(np.tensordot(active, cells, axes=1))
-            total += column + flipped * (self._cell_most * active.sum() - 2 * column)
-        return total
 
     def _converted(self, sums: Integers) -> Integers:
         """The sums as the converters tell them; a digital array has none."""

@@ -82,6 +82,19 @@ class Counters:
     sums: tuple[int, ...]
     """Tiles of sums out of them."""
 
+    def since(self, before: Counters) -> Counters:
+        """What has been counted after that."""
+        numbers: dict[str, Any] = {name: getattr(self, name) - getattr(before, name) for name in COUNTED}
+        tiles: dict[str, Any] = {
+            name: tuple(now - then for now, then in zip(getattr(self, name), getattr(before, name), strict=True))
+            for name in TILES
+        }
+        return Counters(**numbers, **tiles)
+
+
+COUNTED = ("compute_fs", "write_fs", "programs", "products", "waits")
+TILES = ("inputs", "sums")
+
 
 class Driver:
     """An open device. Closed by `close`, or at the end of a `with`."""
@@ -117,8 +130,9 @@ class Driver:
     def counters(self) -> Counters:
         """As they stand."""
         found = self._library.cyclecast_read_counters(self.handle).contents
-        values = {name: getattr(found, name) for name in Counters.__slots__}
-        return Counters(**{name: value if isinstance(value, int) else tuple(value) for name, value in values.items()})
+        tiles: dict[str, Any] = {name: tuple(getattr(found, name)) for name in TILES}
+        numbers: dict[str, Any] = {name: int(getattr(found, name)) for name in COUNTED}
+        return Counters(**numbers, **tiles)
 
     def execute(self, call: Call) -> NDArray[Any]:
         """Execute a call; the sums that it received, if it receives. `BehaviourError` where the driver refuses."""
@@ -133,7 +147,7 @@ class Driver:
         status = self._library.cyclecast_execute(self.handle, ctypes.byref(made))
         if status != OK:
             raise BehaviourError(
-                f"{call.operation.name.lower()} at {call.place}", Status(status).name.lower(), self._message()
+                f"{call.operation.name.lower()} at {call.place}", Status(status).name.lower(), self.message
             )
         return received
 
@@ -158,7 +172,9 @@ class Driver:
         if errors:
             raise errors[0]
 
-    def _message(self) -> str:
+    @property
+    def message(self) -> str:
+        """What was wrong with the last call that was refused."""
         return str(self._library.cyclecast_message(self.handle).decode())
 
 

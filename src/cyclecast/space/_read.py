@@ -19,12 +19,12 @@ from tvm.ir import IRModule
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 
 from cyclecast._tvm._block import Contraction, contraction_of
+from cyclecast._tvm._nest import ARRAY_SCOPE, LOOP, TIME
 from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.errors import FitError, ScheduleError
 from cyclecast.mapping import Mapping, mapping_from_json, require_fit
-from cyclecast.space._intrinsics import ARRAY_SCOPE
-from cyclecast.space._lower import FORM, LOOP, TIME, WORKLOAD
+from cyclecast.space._lower import FORM, WORKLOAD
 from cyclecast.space._marks import PREFIX, SKETCH
 from cyclecast.workload import Workload
 

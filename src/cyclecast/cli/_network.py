@@ -1,41 +1,31 @@
-"""The command line: one verb for each public function. The only file that prints.
-
-Every verb takes `--json` (`device schema` prints JSON anyway) and then prints one JSON object to standard output and
-nothing else there (`docs/json.md`).
-A mistake of the user's ends in one message and exit code 2, never in a traceback.
-"""
+"""Verbs about networks: tune, estimate, sqnr, verify."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import wraps
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from cyclecast.cli._common import (
+    FolderArgument,
+    JsonOption,
+    app,
+    console,
+    print_json,
+    reports_mistakes,
+    require_folder,
+)
 from cyclecast.device import Device
-from cyclecast.errors import CyclecastError, OperatorsError, OptionError
+from cyclecast.errors import OptionError
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
     from cyclecast.workload import Network
 
-app = typer.Typer(
-    help="An auto-scheduler for chips that do not exist yet.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-device_app = typer.Typer(help="Look at device files.", no_args_is_help=True)
-app.add_typer(device_app, name="device")
-
-WIDTH_WITHOUT_TERMINAL = 160
 IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
 """Of red, green and blue over ImageNet: what most image networks are trained with."""
 
@@ -60,42 +50,10 @@ ActivationsOption = Annotated[
 WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
 MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
 DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images are (value / 255 - mean) / deviation.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-
-
-def main() -> None:
-    """Entry point of the `cyclecast` command."""
-    app()
-
-
-def _reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
-    """Turn a `CyclecastError` into one message (or JSON object) and exit code 2."""
-
-    @wraps(verb)
-    def wrapped(*args: Any, **options: Any) -> None:
-        try:
-            verb(*args, **options)
-        except CyclecastError as error:
-            if options.get("as_json"):
-                fields = {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
-                listed = (
-                    {"operators": [asdict(row) for row in error.refused]} if isinstance(error, OperatorsError) else {}
-                )
-                _print_json({"error": {"kind": type(error).__name__, **fields, **listed}})
-            else:
-                console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
-                if isinstance(error, OperatorsError):
-                    from cyclecast.report import refused_table
-
-                    console.print(refused_table(error.refused))
-                console.print(Text.assemble(("error:", "bold red"), f" {error}"))
-            raise typer.Exit(2) from None
-
-    return wrapped
 
 
 @app.command()
-@_reports_mistakes
+@reports_mistakes
 def tune(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", help="The folder for records, program, mappings and traces.")],
@@ -122,7 +80,7 @@ def tune(
     A second run with the same folder reuses the searches that it finds finished there.
     """
     described = Device.load(device)
-    _require_folder(out)
+    require_folder(out)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
     from cyclecast import building, tuning
@@ -150,15 +108,15 @@ def tune(
         raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
     _show(info, as_json)
     if explain and not as_json:
-        _console().print(search_table(info))
+        console().print(search_table(info))
     if not as_json:
-        _console().print(
+        console().print(
             f"wrote {out}/: records.db, module.so, mappings.json, traces/, device.yaml, result.json", soft_wrap=True
         )
 
 
 @app.command()
-@_reports_mistakes
+@reports_mistakes
 def estimate(
     model: ModelArgument,
     device: DeviceOption = "isaac",
@@ -182,7 +140,7 @@ def estimate(
 
 
 @app.command()
-@_reports_mistakes
+@reports_mistakes
 def sqnr(
     model: ModelArgument,
     calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],
@@ -203,15 +161,15 @@ def sqnr(
 
     info = sqnr_info(layer_errors(model, samples.quantization(model, described, shape), shapes=_shapes(shape)))
     if as_json:
-        _print_json(info)
+        print_json(info)
     else:
-        _console().print(sqnr_table(info, worst))
+        console().print(sqnr_table(info, worst))
 
 
 @app.command()
-@_reports_mistakes
+@reports_mistakes
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A folder written by tune.", show_default=False)],
+    folder: FolderArgument,
     model: ModelArgument,
     inputs: Annotated[
         Path | None, typer.Option("--inputs", help="An .npz file with an array for each input; else random values.")
@@ -225,61 +183,13 @@ def verify(
 
     result = compare(folder / "module.so", model, inputs=inputs, seed=seed, shapes=_shapes(shape))
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     for output in result["outputs"]:
-        _console().print(
+        console().print(
             f"{output['name']}: cosine {output['cosine']:.6f}, maximum error {output['maximum_error']:.4g} "
             f"of {output['largest']:.4g}, {result['runtime']} on {result['inputs']}"
         )
-
-
-@device_app.command("check")
-@_reports_mistakes
-def device_check(
-    device: Annotated[str, typer.Argument(help="A library name, or a path to a device file.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Check a device file, and say what follows from it."""
-    from cyclecast.report import device_info, device_text
-
-    info = device_info(Device.load(device))
-    if as_json:
-        _print_json(info)
-    else:
-        _console().print(device_text(info), soft_wrap=True)
-
-
-@device_app.command("show")
-@_reports_mistakes
-def device_show(
-    device: Annotated[str, typer.Argument(help="A library name, or a path to a device file.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Print a device as its file says it; with --json, every default filled in."""
-    loaded = Device.load(device)
-    if as_json:
-        _print_json(loaded.model_dump(mode="json"))
-    else:
-        sys.stdout.write(loaded.to_yaml())
-
-
-@device_app.command("list")
-@_reports_mistakes
-def device_list(as_json: JsonOption = False) -> None:
-    """List the devices of the library."""
-    names = list(Device.library())
-    if as_json:
-        _print_json({"devices": names})
-    else:
-        sys.stdout.write("\n".join(names) + "\n")
-
-
-@device_app.command("schema")
-@_reports_mistakes
-def device_schema() -> None:
-    """Print the JSON Schema of device files, for editors."""
-    sys.stdout.write(Device.schema_text())
 
 
 @dataclass(frozen=True)
@@ -338,35 +248,10 @@ def _settings(timing: str, strategy: str, trials: int, seed: int) -> dict[str, A
     return {"timing": timing, "strategy": strategy, "trials": trials, "seed": seed}
 
 
-def _require_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"--out {folder}", "it must be a folder", str(error.strerror), "another path") from None
-
-
 def _show(info: dict[str, Any], as_json: bool) -> None:
     from cyclecast.report import tuned_table
 
     if as_json:
-        _print_json(info)
+        print_json(info)
     else:
-        _console().print(tuned_table(info))
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
-
-
-def _console() -> Console:
-    """For results: names of files and networks are printed as they are, brackets too."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    return (
-        console
-        if console.is_terminal
-        else Console(highlight=False, markup=False, emoji=False, width=WIDTH_WITHOUT_TERMINAL)
-    )
-
-
-if __name__ == "__main__":
-    main()
+        console().print(tuned_table(info))

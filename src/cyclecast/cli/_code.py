@@ -1,0 +1,150 @@
+"""Verbs about code for the device: compile, vectors, trace, replay."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cyclecast.cli._common import (
+    FolderArgument,
+    JsonOption,
+    app,
+    console,
+    print_json,
+    reports_mistakes,
+    require_folder,
+)
+from cyclecast.errors import OptionError
+
+TARGETS = ("c", "llvm")
+
+InputsOption = Annotated[
+    Path | None, typer.Option("--inputs", help="An .npz file with an array for each input; else random values.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")]
+
+
+@app.command("compile")
+@reports_mistakes
+def compile_network(
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Option("--out", help="The folder for the sources, or for module.so.")],
+    target: Annotated[str, typer.Option("--target", help="c: sources with drivers; llvm: module.so.")] = "c",
+    as_json: JsonOption = False,
+) -> None:
+    """Write the scheduled network as readable C with a behaviour model of the device, or as a program for this host."""
+    if target not in TARGETS:
+        raise OptionError("--target", f"'{target}'", f"there are {' and '.join(TARGETS)}", "--target c")
+    from cyclecast import building
+    from cyclecast.report import status
+
+    with status("lowering and writing", shown=not as_json):
+        scheduled = building.load(folder)
+        require_folder(out)
+        if target == "llvm":
+            building.build(scheduled).save(out / "module.so")
+            info: dict[str, Any] = {"out": str(out), "files": ["module.so"]}
+        else:
+            made = building.generate(scheduled, out)
+            tensors = {"inputs": made.inputs, "outputs": made.outputs}
+            described = {name: [asdict(tensor) for tensor in listed] for name, listed in tensors.items()}
+            sizes = {"workspace_bytes": made.workspace, "weight_bytes": made.weights}
+            info = {"out": str(out), "files": list(made.files), **described, **sizes}
+    if as_json:
+        print_json(info)
+    elif target == "llvm":
+        console().print(f"wrote {out}/module.so", soft_wrap=True)
+    else:
+        kernels = sum(name.startswith("kernel_") for name in made.files)
+        console().print(
+            f"wrote {out}/: {len(made.files)} files, {kernels} kernels, {made.weights:,} bytes of weights, "
+            f"{made.workspace:,} bytes of workspace; {out}/README.md says how to build and run them",
+            soft_wrap=True,
+        )
+
+
+@app.command()
+@reports_mistakes
+def vectors(
+    folder: FolderArgument,
+    workload: Annotated[str, typer.Option("--workload", help="A workload of the network, or its kernel.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder for manifest, .npz and $readmemh files.")],
+    arrays: Annotated[int, typer.Option("--arrays", min=1, help="How many arrays, the first ones.")] = 4,
+    products: Annotated[int, typer.Option("--products", min=1, help="How many products of each array.")] = 16,
+    inputs: InputsOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write golden vectors of single arrays: cells, input steps, column sums, ADC codes, partial sums, outputs."""
+    from cyclecast import building, capture
+    from cyclecast.report import status
+
+    with status("running the network", shown=not as_json):
+        manifest = capture.golden_vectors(
+            building.load(folder), workload, out, arrays=arrays, products=products, inputs=inputs, seed=seed
+        )
+    if as_json:
+        print_json({"out": str(out), "manifest": manifest})
+        return
+    shapes = manifest["arrays"][0]["files"]
+    console().print(
+        f"wrote {out}/: {len(manifest['arrays'])} arrays of {manifest['workload']}, "
+        f"{shapes['inputs']['shape'][0]} products of {shapes['inputs']['shape'][1]} values each; "
+        f"manifest.json, vectors.npz, array_*/",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+@reports_mistakes
+def trace(
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Option("--out", help="The trace: .jsonl for lines of JSON, else binary.")],
+    workload: Annotated[str, typer.Option("--workload", help="One workload, or its kernel; else all.")] = "",
+    inputs: InputsOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what one run of the network tells the device's driver, call by call, with payloads."""
+    from cyclecast import building, capture
+    from cyclecast.report import status
+
+    with status("running the network", shown=not as_json):
+        traced = capture.write_trace(building.load(folder), out, workload=workload, inputs=inputs, seed=seed)
+    if as_json:
+        print_json({"out": str(out), "calls": traced.calls, "counters": asdict(traced.counters)})
+        return
+    counters = traced.counters
+    console().print(
+        f"wrote {out}: {traced.calls:,} calls, {counters.programs:,} arrays programmed, {counters.products:,} products",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+@reports_mistakes
+def replay(
+    path: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by trace.", show_default=False)],
+    fast: Annotated[bool, typer.Option("--fast", help="Skip the bits where converters lose nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Execute a trace on the behaviour model in C; sums and counters have to come out as recorded."""
+    from cyclecast.report import status
+    from cyclecast.simulator import replay as execute
+
+    with status("executing the calls", shown=not as_json):
+        done = execute(path, fast=fast)
+    cycle = int(str(done.header.parameters["cycle_fs"]))
+    cycles = {name: -(-getattr(done.counters, f"{name}_fs") // cycle) for name in ("compute", "write")}
+    if as_json:
+        counted = {"calls": done.calls, "sums": done.received, "cycles": cycles, "counters": asdict(done.counters)}
+        print_json({"network": done.header.network, "device": done.header.device, **counted})
+        return
+    console().print(
+        f"{path}: {done.calls:,} calls, {done.received:,} sums as recorded; compute {cycles['compute']:,} cycles, "
+        f"write {cycles['write']:,} cycles, as recorded",
+        soft_wrap=True,
+    )
