@@ -11,7 +11,7 @@ import tvm_ffi
 from tvm import tirx
 
 from cyclecast.csource._expression import Expressions, type_of
-from cyclecast.csource._text import BYTES, Lines, Names, c_type
+from cyclecast.csource._text import BYTES, Lines, Names, c_type, wrapped
 from cyclecast.errors import UnsupportedError
 
 ALIGNMENT = 64
@@ -76,6 +76,7 @@ class Writer:
             self.lines.add(*inner.lines)
             if self._on_device:
                 self.lines.add("return CYCLECAST_OK;")
+        declaration = "\n".join(wrapped(declaration, "    "))
         return Written(self._name, declaration, str(self.lines), self.workspace, self._on_device is not None)
 
     def name_of(self, variable: Any) -> str:

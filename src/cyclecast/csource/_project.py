@@ -16,8 +16,8 @@ from cyclecast.csource._function import ALIGNMENT, Writer, Written
 from cyclecast.csource._kernel import kernel
 from cyclecast.csource._lower import flat_functions
 from cyclecast.csource._plan import Plan, Tensor, plan
-from cyclecast.csource._schedule import describe
-from cyclecast.csource._text import Names, c_type
+from cyclecast.csource._schedule import describe, level_names
+from cyclecast.csource._text import Names, c_type, plain, wrapped
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.simulator import DRIVER_FILES, driver_source, parameters
@@ -42,9 +42,9 @@ class Generated:
 
 def write_project(name: str, program: Any, mappings: Mapped[str, Mapping], device: Device, folder: Path) -> Generated:
     """Write a lowered program, whose kernels were lowered as the mappings say, as C into an existing folder."""
-    what = plan(program)
+    name, what = plain(name), plan(program)
     texts = _parts(program, what, mappings)
-    files = {name: driver_source(name) for name in DRIVER_FILES}
+    files = {file: driver_source(file) for file in DRIVER_FILES}
     for kernel_name, entry in texts.items():
         if entry.on_device:
             files[f"{entry.name}.c"] = f"/* The workload {kernel_name} of {name}. */\n{INCLUDE}{entry.text}"
@@ -93,11 +93,12 @@ def _values(
         "title": f"{name} on {device.name}",
         "version": version("cyclecast"),
         "device": device.name,
-        "levels": _level_names(device),
+        "levels": level_names([level.name for level in device.levels]),
         "alignment": ALIGNMENT,
         "c_type": c_type,
         "inputs": what.inputs,
         "outputs": what.outputs,
+        "signature": _signature(what),
         "constants": what.constants,
         "places": what.places,
         "scratch": what.workspace,
@@ -126,6 +127,15 @@ def _values(
     }
 
 
+def _signature(what: Plan) -> str:
+    """Of `network_run`."""
+    given = [f"const {c_type(tensor.kind)} *{tensor.name}" for tensor in what.inputs]
+    taken = [f"{c_type(tensor.kind)} *{tensor.name}" for tensor in what.outputs]
+    first = ("cyclecast_device *device", "const unsigned char *weights")
+    line = f"cyclecast_status network_run({', '.join([*first, *given, *taken, 'unsigned char *workspace'])})"
+    return "\n".join(wrapped(line, "    "))
+
+
 def _laid_out(tensors: list[Tensor], start: int, alignment: int) -> tuple[list[int], int]:
     """Where tensors begin one after another, and where the last one ends."""
     places = []
@@ -150,9 +160,3 @@ def _initialiser(value: int | tuple[int, ...]) -> str:
     if isinstance(value, tuple):
         return f"{{{', '.join(map(_initialiser, value))}}}"
     return str(value) if value < 2**32 else f"UINT64_C({value})"
-
-
-def _level_names(device: Device) -> list[str]:
-    """As C identifiers, as in the kernels."""
-    names = Names()
-    return [names.new(level.name) for level in device.levels]

@@ -44,8 +44,8 @@ Digit = tuple[str, int]
 class _Level:
     """A level of the mapping: the loops over its instances."""
 
-    def __init__(self, name: str, position: int, mapping: Mapping) -> None:
-        self.name = name
+    def __init__(self, name: str, place: str, position: int, mapping: Mapping) -> None:
+        self.name, self.place = name, place
         factors = mapping.levels[position].factors
         self._factors: dict[TileAxis, int] = {axis: int(factors.along(axis)) for axis in TILE_AXES}
         several = sum(factor > 1 for factor in self._factors.values()) > 1
@@ -77,8 +77,11 @@ class _Schedule:
         self.kinds = tuple(map(c_type, kinds))
         self.tile = mapping.packed * mapping.word_lines, mapping.packed * mapping.filters
         names = Names(LOCALS)
-        entries = enumerate(mapping.levels)
-        self.levels = [_Level(names.new(entry.level), place, mapping) for place, entry in entries]
+        places = level_names([entry.level for entry in mapping.levels])
+        self.levels = [
+            _Level(names.new(entry.level), place, position, mapping)
+            for position, (entry, place) in enumerate(zip(mapping.levels, places, strict=True))
+        ]
         self._name = name
         self._function()
 
@@ -227,7 +230,13 @@ class _Schedule:
 
     def _place(self, position: int) -> str:
         indices = [level.name if level.count(TILE_AXES) > 1 else "0" for level in self.levels[: position + 1]]
-        return f"at_{self.levels[position].name}({', '.join(indices)})"
+        return f"at_{self.levels[position].place}({', '.join(indices)})"
+
+
+def level_names(levels: Sequence[str]) -> list[str]:
+    """Levels as C identifiers: the function `at_NAME` makes a place."""
+    names = Names()
+    return [names.new(level) for level in levels]
 
 
 def numbered(digits: Sequence[Digit], scale: int = 1) -> str:

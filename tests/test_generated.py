@@ -1,0 +1,124 @@
+"""Whole networks in C: built by two compilers, checked by sanitizers, equal to the compiled module to the last bit."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import c_projects
+import networks
+from cyclecast.building import build, generate
+from cyclecast.device import Device
+from cyclecast.frontend import load
+from cyclecast.tuning import tune
+from text_direction import INPUT, SHAPE, line_of_text, model_file
+
+pytestmark = [pytest.mark.tvm, pytest.mark.slow]
+
+ISAAC = Device.load("isaac")
+RANDOM = np.random.default_rng(6)
+SANITIZERS = "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+NETWORKS = ("text_direction", "resnet8", "transformer_block")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A generated network with inputs, and what the compiled module makes of them."""
+
+    folder: Path
+    inputs: list[Any]
+    expected: bytes
+
+
+def source(name: str, folder: Path) -> tuple[Path, dict[str, tuple[int, ...]], list[Any]]:
+    if name == "text_direction":
+        return model_file(), {INPUT: SHAPE}, [line_of_text().astype("float32")]
+    if name == "resnet8":
+        return c_projects.resnet8(folder), {}, [RANDOM.integers(-128, 128, (1, 32, 32, 3), "int8")]
+    block = networks.attention_block(folder / "block.onnx", tokens=32, width=64)
+    return block, {}, [RANDOM.normal(size=(1, 32, 64)).astype("float32")]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp(request.param)
+    path, shapes, inputs = source(request.param, folder)
+    tuned = tune(load(path, shapes=shapes), ISAAC)
+    generated = generate(tuned, folder / "c")
+    return Project(generated.folder, inputs, c_projects.joined(build(tuned)(*inputs)))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_program_equals_the_compiled_module(project: Project, compiler: str) -> None:
+    c_projects.needs(compiler)
+    c_projects.make(project.folder, f"CC={compiler}")
+    assert c_projects.run(project.folder, project.inputs) == project.expected
+    assert c_projects.run(project.folder, project.inputs, "--fast") == project.expected
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_sanitizers_find_nothing(project: Project, compiler: str) -> None:
+    c_projects.needs(compiler)
+    c_projects.make(project.folder, f"CC={compiler}", SANITIZERS)
+    assert c_projects.run(project.folder, project.inputs) == project.expected
+
+
+def test_valgrind_finds_no_leak(project: Project) -> None:
+    c_projects.needs("valgrind")
+    c_projects.make(project.folder)
+    valgrind = ("valgrind", "-q", "--leak-check=full", "--show-leak-kinds=all", "--error-exitcode=9")
+    assert c_projects.run(project.folder, project.inputs, "--fast", before=valgrind) == project.expected
+
+
+def test_through_two_windows_the_values_are_the_same(project: Project) -> None:
+    c_projects.make(project.folder, "DRIVER=windows", SANITIZERS)
+    assert c_projects.run(project.folder, project.inputs) == project.expected
+
+
+def test_cmake_builds_it_too(project: Project) -> None:
+    c_projects.needs("cmake")
+    for command in (["cmake", "-B", "build"], ["cmake", "--build", "build"]):
+        subprocess.run(command, cwd=project.folder, check=True, capture_output=True)
+    (project.folder / "network").unlink(missing_ok=True)
+    (project.folder / "build" / "network").rename(project.folder / "network")
+    assert c_projects.run(project.folder, project.inputs) == project.expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        ((), 2, "usage: ./network input.bin output.bin [--fast]"),
+        (("input.bin", "output.bin", "--slow"), 2, "usage: ./network input.bin output.bin [--fast]"),
+        (("nowhere.bin", "output.bin"), 1, "network: nowhere.bin cannot be opened"),
+        (("Makefile", "output.bin"), 1, "network: Makefile must have exactly "),
+        (("input.bin", "nowhere/output.bin"), 1, "network: nowhere/output.bin cannot be written"),
+    ],
+)
+def test_mistakes_end_in_one_line(project: Project, arguments: tuple[str, ...], code: int, complaint: str) -> None:
+    c_projects.make(project.folder)
+    c_projects.run(project.folder, project.inputs, "--fast")
+    done = subprocess.run(["./network", *arguments], cwd=project.folder, capture_output=True, text=True)
+    assert (done.returncode, done.stdout if code == 2 else "") == (code, "")
+    assert done.stderr.startswith(complaint) and done.stderr.count("\n") == 1
+
+
+def test_weights_of_another_network_are_refused(project: Project) -> None:
+    c_projects.make(project.folder)
+    weights = project.folder / "weights.bin"
+    good = weights.read_bytes()
+    try:
+        weights.write_bytes(bytes([good[0] ^ 1]) + good[1:])
+        done = subprocess.run(
+            ["./network", "input.bin", "output.bin"], cwd=project.folder, capture_output=True, text=True
+        )
+    finally:
+        weights.write_bytes(good)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "network: weights.bin is not the one that was written with this program\n",
+    )
