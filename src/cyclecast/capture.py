@@ -86,7 +86,7 @@ def golden_vectors(
     if arrays < 1 or products < 1:
         raise OptionError("vectors", f"{arrays} arrays with {products} products", "1 of each, at least")
     kernel, place = _kernel(tuned, workload), Path(folder)
-    catcher = Catcher(f"kernel_{kernel}", arrays=arrays, products=products)
+    catcher = Catcher(kernel, arrays=arrays, products=products)
     with _library(tuned) as library, library.open(parameters(tuned.device, fast=True)) as driver:
         library.run(driver, _inputs(library, inputs, seed), catcher)
     mapping = tuned.mappings[kernel]
@@ -117,7 +117,7 @@ class _Recorder:
 
     def __call__(self, call: Call) -> None:
         if self._kernel and call.operation is Operation.BEGIN:
-            wanted = call.name == f"kernel_{self._kernel}"
+            wanted = call.name == self._kernel
             if wanted and self._before is None:
                 self._before = self._driver.counters
             elif self._before is not None and self._done is None:

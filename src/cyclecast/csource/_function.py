@@ -9,6 +9,7 @@ from typing import Any
 
 import tvm_ffi
 from tvm import tirx
+from tvm.ir import TensorLoad
 
 from cyclecast.csource._expression import Expressions, type_of
 from cyclecast.csource._text import BYTES, Lines, Names, c_type, wrapped
@@ -56,15 +57,21 @@ class Writer:
             tirx.AttrStmt: lambda statement: self._statement(statement.body),
         }
         self._name, self._function = name, function
+        self._loaded = _buffers(function.body, TensorLoad, "source")
+        self._dead: set[Any] = set()
+        """Allocated, but never loaded from: what is stored there need not be."""
 
     def written(self, comment: str) -> Written:
         """The function, with a comment before it."""
-        stored = _stored(self._function.body)
-        params = []
+        stored = _buffers(self._function.body, tirx.BufferStore, "buffer")
+        params, unused = [], []
         for param in self._function.params:
             self._called[param] = self.names.new(str(param.name))
-            constant = "" if self._other_names(param) & stored else "const "
+            names = self._other_names(param)
+            constant = "" if names & stored else "const "
             params.append(f"{constant}{c_type(str(param.dtype))} *restrict {self._called[param]}")
+            unused += [] if names & (stored | self._loaded) else [f"(void){self._called[param]};"]
+        self.lines.add(*unused)
         self._statement(self._function.body)
         inner, self.lines = self.lines, Lines()
         scratch = ["unsigned char *restrict workspace"] if self.workspace else []
@@ -113,6 +120,8 @@ class Writer:
             self._statement(part)
 
     def _store(self, store: Any) -> None:
+        if store.buffer in self._dead:
+            return
         (index,) = store.indices
         place = f"{self._called[store.buffer]}[{self._expressions.text(index)}]"
         self.lines.add(f"{place} = {self._expressions.text(store.value)};")
@@ -143,6 +152,9 @@ class Writer:
 
     def _allocation(self, allocated: Any) -> None:
         buffer = allocated.buffer
+        if buffer not in self._loaded:
+            self._dead.add(buffer)
+            return
         kind, extent = str(buffer.dtype), prod(int(size) for size in buffer.shape)
         if extent * BYTES.get(kind, 0) > MOST_ON_STACK:
             self._called[buffer] = self.allocate(kind, extent, str(buffer.name))
@@ -155,7 +167,8 @@ def _offset(bytes_before: int) -> str:
     return f"(workspace + {bytes_before})" if bytes_before else "workspace"
 
 
-def _stored(body: Any) -> set[Any]:
+def _buffers(body: Any, kind: type, attribute: str) -> set[Any]:
+    """The buffers of all stores or loads in a body."""
     found: set[Any] = set()
-    tvm_ffi.structural_walk(body, [(tirx.BufferStore, lambda store: found.add(store.buffer))], order="pre")
+    tvm_ffi.structural_walk(body, [(kind, lambda node: found.add(getattr(node, attribute)))], order="pre")
     return found

@@ -16,8 +16,11 @@ from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 
 
-def kernel(name: str, function: Any, mapping: Mapping) -> Written:
-    """The kernel of a flat function whose nest is what the mapping says; its text has both functions."""
+def kernel(name: str, label: str, function: Any, mapping: Mapping) -> Written:
+    """The kernel of a flat function whose nest is what the mapping says; its text has both functions.
+
+    `label` is what it tells the driver when it begins.
+    """
     texts: list[str] = []
 
     def on_device(writer: Writer, nest: Any) -> None:
@@ -30,7 +33,7 @@ def kernel(name: str, function: Any, mapping: Mapping) -> Written:
         sums = writer.allocate("int64", filters, "sums")
         matrices = ", ".join(writer.name_of(buffer) for buffer in (inputs, weights, results))
         writer.lines.add(
-            f'TRY(cyclecast_begin(device, "{name}"));',
+            f'TRY(cyclecast_begin(device, "{label}"));',
             f"TRY({name}_on_device(device, {matrices}, {tile}, {sums}));",
         )
 

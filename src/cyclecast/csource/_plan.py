@@ -69,7 +69,7 @@ def plan(program: Any) -> Plan:
     return _Planner(Sequential(PASSES)(program)["main"]).plan
 
 
-RESERVED = frozenset(("device", "weights", "scratch", "workspace", "TRY", "try_status"))
+RESERVED = frozenset(("device", "weights", "inputs", "outputs", "scratch", "workspace"))
 
 
 class _Planner:

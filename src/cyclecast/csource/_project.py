@@ -73,9 +73,9 @@ def _parts(program: Any, what: Plan, mappings: Mapped[str, Mapping]) -> dict[str
     found: dict[str, Written] = {}
     for function in dict.fromkeys(step.function for step in what.steps if step.function):
         if function in mappings:
-            found[function] = kernel(names.new(f"kernel_{function}"), flat[function], mappings[function])
+            found[function] = kernel(f"kernel_{names.new(function)}", function, flat[function], mappings[function])
         else:
-            found[function] = Writer(names.new(f"host_{function}"), flat[function]).written(f"{function}.")
+            found[function] = Writer(f"host_{names.new(function)}", flat[function]).written(f"{function}.")
     return found
 
 

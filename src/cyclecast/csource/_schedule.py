@@ -33,7 +33,7 @@ LOCALS = frozenset(
             "pixel",
             "step",
         ),
-        *("time_group", "time_row", "time_column", "line", "filter", "try_status", "TRY"),
+        *("time_group", "time_row", "time_column", "line", "filter"),
     )
 )
 

@@ -17,6 +17,22 @@ KEYWORDS = frozenset(
         *("unsigned", "void", "volatile", "while"),
     )
 )
+MATHEMATICAL = (
+    *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "cos", "cosh", "erf", "erfc", "exp"),
+    *("exp2", "expm1", "fabs", "floor", "fmax", "fmin", "fmod", "gamma", "hypot", "j0", "j1", "jn", "lgamma", "log"),
+    *("log10", "log1p", "log2", "nearbyint", "pow", "rint", "round", "sin", "sinh", "sqrt", "tan", "tanh", "tgamma"),
+    *("trunc", "y0", "y1", "yn"),
+)
+HEADERS = frozenset(
+    (
+        *MATHEMATICAL,
+        *(f"{name}f" for name in MATHEMATICAL),
+        *("isfinite", "isinf", "isnan", "memcpy", "memset", "size_t", "INFINITY", "NAN", "NULL", "TRY", "try_status"),
+    )
+)
+"""Names of the headers that generated files include."""
+PREFIXES = ("at_", "cyclecast_", "host_", "int", "kernel_", "max_", "min_", "network_", "uint")
+"""Of functions and types of ours and of the headers."""
 TYPES = {
     **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
     "bool": "bool",
@@ -97,12 +113,12 @@ class Names:
     """Different C identifiers for different things."""
 
     def __init__(self, taken: frozenset[str] = frozenset()) -> None:
-        self._taken = set(KEYWORDS | taken)
+        self._taken = set(KEYWORDS | HEADERS | taken)
 
     def new(self, wanted: str) -> str:
         """An identifier like the wanted name that nothing else has."""
         plain = re.sub(r"\W", "_", wanted, flags=re.ASCII).strip("_") or "value"
-        plain = f"v{plain}" if plain[0].isdigit() else plain
+        plain = f"v_{plain}" if plain[0].isdigit() or plain.startswith(PREFIXES) else plain
         name, number = plain, 1
         while name in self._taken:
             number += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclecast.simulator._crossbar import Array, State
 from cyclecast.simulator._driver import Call, Counters, Driver, Operation
-from cyclecast.simulator._native import DRIVER_FILES, compile_library, driver_source, load_library
+from cyclecast.simulator._native import DRIVER_FILES, REFERENCE, compile_library, driver_source, load_library
 from cyclecast.simulator._parameters import Parameters, parameters
 from cyclecast.simulator._run import Chip
 from cyclecast.simulator._trace import Header, Replayed, Trace, TraceWriter, replay
@@ -12,6 +12,7 @@ from cyclecast.simulator._vectors import Catcher, write_vectors
 
 __all__ = [
     "DRIVER_FILES",
+    "REFERENCE",
     "Array",
     "Call",
     "Catcher",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -103,9 +105,18 @@ def compiler() -> str:
 
 
 def compile_library(sources: Sequence[Path], library: Path, include: Path, extra: Sequence[str] = ()) -> None:
-    """Compile C files to a shared library; `OptionError` with the compiler's first complaint where that fails."""
-    command = [compiler(), *FLAGS, *extra, "-fPIC", "-shared", f"-I{include}", *map(str, sources), "-o", str(library)]
-    done = subprocess.run([*command, "-lm"], capture_output=True, text=True)
+    """Compile C files, side by side, to a shared library; `OptionError` with the compiler's first complaint."""
+    flags = [*FLAGS, *extra, "-fPIC", f"-I{include}"]
+    with TemporaryDirectory(prefix="cyclecast-") as folder:
+        objects = [Path(folder) / f"{number}.o" for number in range(len(sources))]
+        with ThreadPoolExecutor(os.cpu_count()) as workers:
+            commands = ([*flags, "-c", str(file), "-o", str(made)] for file, made in zip(sources, objects, strict=True))
+            list(workers.map(_compile, commands))
+        _compile([*extra, "-shared", *map(str, objects), "-o", str(library), "-lm"])
+
+
+def _compile(arguments: Sequence[str]) -> None:
+    done = subprocess.run([compiler(), *arguments], capture_output=True, text=True)
     if done.returncode:
         complaints = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
         raise OptionError("C compiler", "it refuses the files", (complaints or ["without a word"])[0])

@@ -171,8 +171,9 @@ def write_vectors(device: Device, catcher: Catcher, folder: Path, about: Mapping
         "received": received,
         "npz": {"file": "vectors.npz", "sha256": sha256(stored.getvalue()).hexdigest()},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return manifest
+    text = json.dumps(manifest, indent=2) + "\n"
+    (folder / "manifest.json").write_text(text, encoding="utf-8")
+    return dict(json.loads(text))
 
 
 def _hex(path: Path, values: Integers, bits: int) -> dict[str, Any]:

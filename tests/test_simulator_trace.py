@@ -1,0 +1,226 @@
+"""Instruction traces: what is written is read, what is recorded is reproduced, what is wrong is one clear error."""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.device import Device
+from cyclecast.errors import OptionError, TraceError
+from cyclecast.simulator import Call, Counters, Driver, Header, Operation, Trace, TraceWriter, parameters, replay
+
+TINY = Device.load("tiny")
+HEADER = Header(parameters(TINY), "a network", "tiny", 3, "some version")
+ARRAY = (1, 0, 1)
+CALLS = (
+    Call(Operation.BEGIN, name="kernel_ä"),
+    Call(Operation.TO_WRITE, ARRAY),
+    Call(Operation.PROGRAM, ARRAY, count=3, filters=2, values=np.array([1, -2, 3, -128, 127, 0])),
+    Call(Operation.TO_READ, ARRAY),
+    Call(Operation.SEND, slot=2, count=3, values=np.array([-128, 127, 5])),
+    Call(Operation.MOVE, ARRAY[:1], slot=2, count=1),
+    Call(Operation.MOVE, ARRAY[:2], count=1),
+    Call(Operation.STREAM, ARRAY),
+    Call(Operation.START, ARRAY),
+    Call(Operation.WAIT),
+    Call(Operation.ACCUMULATE, ARRAY, count=1),
+    Call(Operation.ACCUMULATE, ARRAY[:2], count=1),
+    Call(Operation.ACCUMULATE, ARRAY[:1], count=1),
+    Call(Operation.RECEIVE, count=2),
+)
+BOTH = pytest.mark.parametrize("suffix", ["jsonl", "trace"])
+
+
+def recorded(path: Path) -> Path:
+    """A trace of calls that a device has followed."""
+    with Driver.open(HEADER.parameters) as driver, TraceWriter(path, HEADER) as writer:
+        for call in CALLS:
+            sums = driver.execute(call)
+            values = sums if call.operation is Operation.RECEIVE else call.values
+            writer.write(Call(**fields(call) | {"values": values}))
+        writer.finish(driver.counters)
+    return path
+
+
+def fields(call: Call) -> dict[str, Any]:
+    return {name: getattr(call, name) for name in ("operation", "place", "slot", "count", "filters", "values", "name")}
+
+
+def same(left: Call, right: Call) -> bool:
+    plain = [{**fields(call), "values": call.values.tolist()} for call in (left, right)]
+    return plain[0] == plain[1]
+
+
+@BOTH
+def test_what_is_written_is_read(tmp_path: Path, suffix: str) -> None:
+    path = recorded(tmp_path / f"a.{suffix}")
+    trace = Trace(path)
+    calls = list(trace)
+    assert trace.header == HEADER
+    assert len(calls) == len(CALLS)
+    assert all(same(call, wanted) for call, wanted in zip(calls[:-1], CALLS[:-1], strict=True))
+    assert calls[-1].values.tolist() == [-128 + 3 * 127 + 5 * 127, 2 * 128 - 128 * 127]
+    assert trace.counters is not None
+    assert trace.counters.products == 1
+
+
+@BOTH
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_replay_reproduces_sums_and_cycles(tmp_path: Path, suffix: str, fast: bool) -> None:
+    done = replay(recorded(tmp_path / f"a.{suffix}"), fast=fast)
+    assert (done.calls, done.products, done.received) == (len(CALLS), 1, 2)
+    assert done.counters.compute_fs == 8 * TINY.array.read.femtoseconds
+    assert (done.header.network, done.header.device, done.header.seed) == ("a network", "tiny", 3)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Call,
+            operation=st.sampled_from([Operation.MOVE, Operation.START, Operation.ACCUMULATE, Operation.WAIT]),
+            place=st.lists(st.integers(0, 2**32 - 1), max_size=8).map(tuple),
+            slot=st.integers(0, 2**32 - 1),
+            count=st.integers(0, 2**32 - 1),
+            filters=st.integers(0, 2**32 - 1),
+        ),
+        max_size=8,
+    ),
+    st.sampled_from(["jsonl", "trace"]),
+)
+def test_any_numbers_survive(tmp_path_factory: pytest.TempPathFactory, calls: list[Call], suffix: str) -> None:
+    path = tmp_path_factory.mktemp("numbers") / f"a.{suffix}"
+    nothing = Counters(0, 0, 0, 0, 0, (0,) * 9, (0,) * 9)
+    with TraceWriter(path, HEADER) as writer:
+        for call in calls:
+            writer.write(call)
+        writer.finish(nothing)
+    read = Trace(path)
+    assert all(same(*pair) for pair in zip(read, calls, strict=True))
+    assert read.counters == nothing
+
+
+def test_lines_of_json_hold_what_the_documentation_says(tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in recorded(tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert lines[0].keys() == {"format", "version", "parameters", "network", "device", "seed", "versions"}
+    assert lines[1] == {"call": "begin", "name": "kernel_ä"}
+    assert lines[3] == {
+        "call": "program", "at": [1, 0, 1], "count": 3, "filters": 2, "values": "Af4DgH8A",
+        "crc32": zlib.crc32(bytes([1, 254, 3, 128, 127, 0])),
+    }  # fmt: skip
+    assert lines[-1].keys() == {"end", "counters"}
+    assert lines[-1]["end"] == len(CALLS)
+
+
+def changed(path: Path, number: int, **values: Any) -> Path:
+    """The trace with some fields of a line changed; what is None goes."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines[number] = {name: value for name, value in (lines[number] | values).items() if value is not None}
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "values", "complaint"),
+    [
+        (0, {"version": 2}, "its beginning: it is no record of a trace, no cyclecast-trace of version 1"),
+        (0, {"parameters": {}}, "its beginning: it is no record of a trace"),
+        (0, {"parameters": None}, "its beginning: it is no record of a trace"),
+        (1, {"call": "dance"}, "record 1: it is no record of a trace, 'DANCE'"),
+        (1, {"name": "x" * 5000}, "record 1: it is no record of a trace, a name of 5000 bytes"),
+        (2, {"at": [1, 0]}, "record 2: the device refuses to_write"),
+        (2, {"at": [1, 0, 9]}, "record 2: the device refuses to_write"),
+        (2, {"at": [0] * 9}, "record 2: it is no record of a trace, a place of depth 9"),
+        (2, {"at": "abc"}, "record 2: it is no record of a trace, a place is a list"),
+        (2, {"at": [-1, 0, 0]}, "record 2: it is no record of a trace, -1 is no number of 32 bits"),
+        (2, {"at": [1.5, 0, 0]}, "record 2: it is no record of a trace"),
+        (3, {"count": 2}, "record 3: it is no record of a trace, a payload of 6 bytes, 4 are wanted"),
+        (3, {"count": 2**31, "filters": 2**31}, "record 3: it is no record of a trace, a payload of 6 bytes"),
+        (3, {"crc32": 1}, "record 3: it is no record of a trace, the payload does not have its checksum"),
+        (3, {"values": "%%"}, "record 3: it is no record of a trace"),
+        (3, {"values": 5}, "record 3: it is no record of a trace"),
+        (5, {"slot": 2**40}, "record 5: it is no record of a trace"),
+        (10, {"call": "start"}, "record 10: the device refuses start"),
+        (14, {"values": "AAAAAAAAAAAAAAAAAAAAAA==", "crc32": 3971697493}, "record 14: other sums than recorded"),
+        (15, {"end": 3}, "record 15: 14 calls, the end says 3"),
+        (15, {"counters": {}}, "record 15: it is no record of a trace"),
+    ],
+)
+def test_lines_that_are_wrong_are_named(tmp_path: Path, number: int, values: dict[str, Any], complaint: str) -> None:
+    path = changed(recorded(tmp_path / "a.jsonl"), number, **values)
+    with pytest.raises(TraceError) as caught:
+        replay(path)
+    assert str(caught.value).startswith(f"{path}: {complaint}")
+
+
+def test_other_counters_than_recorded_are_an_error(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a.jsonl")
+    counters = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["counters"]
+    with pytest.raises(TraceError, match="the device counts otherwise"):
+        replay(changed(path, 15, counters=counters | {"products": 2}))
+
+
+@BOTH
+def test_a_trace_may_not_end_early_or_late(tmp_path: Path, suffix: str) -> None:
+    path = recorded(tmp_path / f"a.{suffix}")
+    whole = path.read_bytes()
+    for cut in (*range(0, len(whole), max(1, len(whole) // 60)), len(whole) - 2):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(TraceError):
+            replay(path)
+    path.write_bytes(whole + b"x")
+    with pytest.raises(TraceError, match="something after the end"):
+        replay(path)
+
+
+@BOTH
+def test_hostile_files_end_in_one_error(tmp_path: Path, suffix: str) -> None:
+    """Some bytes of a good trace replaced, removed or repeated: it replays to the same end, or is refused."""
+    whole = recorded(tmp_path / f"a.{suffix}").read_bytes()
+    path = tmp_path / f"b.{suffix}"
+    refused = 0
+    for seed in range(500):
+        draw = random.Random(seed)
+        mutant = bytearray(whole)
+        for _ in range(draw.randrange(1, 4)):
+            place, size = draw.randrange(len(mutant)), draw.randrange(1, 9)
+            mutant[place : place + draw.choice((0, size))] = draw.randbytes(draw.choice((0, size)))
+        path.write_bytes(mutant)
+        try:
+            replay(path)
+        except TraceError:
+            refused += 1
+    assert refused > 300
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"[]\n", b"{}\n", b"null\n", b"[" * 100_000, b"CYCT", b"CYCT\xff\xff\xff\xff\xff\xff", b"\xff" * 100,
+     b'{"a":' * 50_000, b"CYCT\x02{}", b"9" * 10_000, b"CYCT\xff\xff\xff\xff\x0f{}"],
+)  # fmt: skip
+def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(TraceError, match="its beginning: it is no record of a trace"):
+        replay(tmp_path / "a")
+
+
+def test_a_device_without_end_is_refused(tmp_path: Path) -> None:
+    """Its memory is bounded before any is taken."""
+    path = recorded(tmp_path / "a.jsonl")
+    large = json.loads(path.read_text(encoding="utf-8").splitlines()[0])["parameters"] | {"counts": [2**31, 2**31, 2]}
+    with pytest.raises(TraceError, match="there is no such device"):
+        replay(changed(path, 0, parameters=large))
+
+
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match="it cannot be read"):
+        replay(tmp_path / "nowhere")
+    with pytest.raises(OptionError, match="it cannot be written"):
+        TraceWriter(tmp_path / "nowhere" / "a.jsonl", HEADER)
