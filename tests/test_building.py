@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import networks
-from cyclecast.building import build, lowered_program, replay, save
+from cyclecast.building import build, generate, lowered_program, replay, save
+from cyclecast.building import load as load_folder
 from cyclecast.device import Device
-from cyclecast.errors import ScheduleError
+from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import build_program
 from cyclecast.frontend import load
 from cyclecast.mapping import mapping_from_json
@@ -126,3 +127,53 @@ def test_every_tuned_workload_equals_numpy(name: str, tmp_path: Path) -> None:
             tvm.runtime.tensor(integers), tvm.runtime.tensor(filters), result
         )
         assert np.array_equal(numpy_product(integers, filters, output), result.numpy()), entry.member.workload.name
+
+
+class TestLoad:
+    """A folder that `save` wrote is the same network, ready to be built."""
+
+    def test_is_what_was_saved(self, tuned: Tuned, tmp_path: Path) -> None:
+        save(tuned, tmp_path)
+        scheduled = load_folder(tmp_path)
+        assert scheduled.device == tuned.device
+        assert scheduled.mappings == tuned.mappings
+        assert scheduled.network.host == tuned.network.host
+        assert [(m.kernel, m.count) for m in scheduled.network.members] == [
+            (m.kernel, m.count) for m in tuned.network.members
+        ]
+        assert np.array_equal(build(scheduled)(IMAGE)[0], build(tuned)(IMAGE)[0])
+
+    def test_saves_again_what_it_loaded(self, tuned: Tuned, tmp_path: Path) -> None:
+        (tmp_path / "again").mkdir()
+        save(tuned, tmp_path)
+        save(load_folder(tmp_path), tmp_path / "again")
+        for name in ("network.json", "mappings.json", "device.yaml"):
+            assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+    @pytest.mark.parametrize("name", ["network.json", "program.json", "mappings.json", "device.yaml"])
+    def test_names_the_file_that_is_missing(self, tuned: Tuned, tmp_path: Path, name: str) -> None:
+        save(tuned, tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(CyclecastError, match=name):
+            load_folder(tmp_path)
+
+    @pytest.mark.parametrize("name", ["network.json", "program.json", "mappings.json"])
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"format": 1}', '{"conv2d": {}}', "\x00"])
+    def test_refuses_files_that_are_not_its_own(self, tuned: Tuned, tmp_path: Path, name: str, text: str) -> None:
+        save(tuned, tmp_path)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        with pytest.raises(CyclecastError):
+            load_folder(tmp_path)
+
+    def test_refuses_another_format(self, tuned: Tuned, tmp_path: Path) -> None:
+        save(tuned, tmp_path)
+        described = json.loads((tmp_path / "network.json").read_text(encoding="utf-8"))
+        (tmp_path / "network.json").write_text(json.dumps(described | {"format": 2}), encoding="utf-8")
+        with pytest.raises(ModelError, match="format 2, this is format 1"):
+            load_folder(tmp_path)
+
+
+def test_c_needs_a_folder_that_can_be_written(tuned: Tuned, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OptionError, match="it cannot be written"):
+        generate(tuned, tmp_path / "file")

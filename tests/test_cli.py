@@ -97,7 +97,8 @@ class TestDevice:
 @pytest.mark.tvm
 class TestTune:
     def test_leaves_everything_that_it_says(self, tuned: Path) -> None:
-        names = {"records.db", "module.so", "mappings.json", "traces", "device.yaml", "result.json"}
+        names = {"records.db", "module.so", "network.json", "program.json", "mappings.json", "traces", "device.yaml"}
+        names.add("result.json")
         assert {path.name for path in tuned.iterdir()} == names
         result = json.loads((tuned / "result.json").read_text(encoding="utf-8"))
         kernels = {workload["kernel"] for workload in result["workloads"]}

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
-NEEDS_TVM = ("building", "executable", "frontend", "report", "space", "tuning", "tvm", "verification")
+NEEDS_TVM = (
+    *("building", "capture", "csource", "executable", "frontend", "report", "space", "tuning", "tvm"),
+    "verification",
+)
 
 
 def module(file: Path) -> str:

@@ -22,7 +22,7 @@ ROWS = [
     {"placement"},
     {"simulator"},
     {"_tvm", "csource", "database", "executable", "frontend", "runner", "search", "space"},
-    {"building", "explore", "tuning", "tvm", "verification"},
+    {"building", "capture", "explore", "tuning", "tvm", "verification"},
     {"cli", "report", "testing"},
     {"cyclecast"},  # the package itself, which fetches its names when they are used
 ]

@@ -99,6 +99,8 @@ def load(folder: str | Path) -> Scheduled:
         )
         host = tuple(HostOperator(**operator) for operator in described["host"])
         program = load_json((place / "program.json").read_text(encoding="utf-8"))
+        if not isinstance(program, IRModule):
+            raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
     except OSError as error:
         lever = "cyclecast tune MODEL --out FOLDER"
         raise ModelError(str(error.filename), "it cannot be read", str(error.strerror), lever) from error
@@ -107,6 +109,9 @@ def load(folder: str | Path) -> Scheduled:
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise ModelError(str(place), "its files are not what tune wrote", reason, "tuning again") from error
+    missing = by_kernel.keys() - {str(variable.name_hint) for variable in program.get_global_vars()}
+    if missing:
+        raise ModelError(f"{place}/program.json", f"no kernel '{min(missing)}'", "mappings.json has it", "tuning again")
     return Scheduled(Network(described["name"], members, host, program), Device.load(place / "device.yaml"), by_kernel)
 
 

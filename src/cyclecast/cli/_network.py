@@ -111,7 +111,9 @@ def tune(
         console().print(search_table(info))
     if not as_json:
         console().print(
-            f"wrote {out}/: records.db, module.so, mappings.json, traces/, device.yaml, result.json", soft_wrap=True
+            f"wrote {out}/: records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, "
+            "result.json",
+            soft_wrap=True,
         )
 
 

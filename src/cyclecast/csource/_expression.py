@@ -39,7 +39,7 @@ BITWISE = (5, 6, 7, 10)
 """Operators of so little precedence that their neighbours stand in parentheses."""
 NARROW = ("int8", "int16", "uint8", "uint16")
 """What C computes as int and has to be cut back."""
-LIBRARY = {"tirx.fabs": "fabs", "tirx.fmod": "fmod", "tirx.isnan": "isnan"}
+LIBRARY = {"tirx.fabs": "fabs", "tirx.isnan": "isnan"}
 """Functions of C's own that TVM leaves as they are."""
 GENERIC = ("isnan",)
 """One name for all types."""

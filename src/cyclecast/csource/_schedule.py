@@ -162,8 +162,10 @@ class _Schedule:
 
     @contextmanager
     def _nodes(self, axes: Sequence[TileAxis]) -> Iterator[None]:
-        """Loops over the instances of all levels, or over those that differ along some axes."""
+        """Loops over the instances of all levels, or over those that differ along some axes; a scope in any case."""
         with ExitStack() as blocks:
+            if all(level.count(axes) == 1 for level in self.levels):
+                blocks.enter_context(self.lines.block(""))
             for level in self.levels:
                 blocks.enter_context(self._loops(level.digits(axes)))
                 if level.several and tuple(axes) == TILE_AXES:

@@ -75,8 +75,8 @@ class Lines:
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
-        """Inside, lines belong to the block with this head."""
-        self.add(f"{head} {{")
+        """Inside, lines belong to the block with this head, if it has one."""
+        self.add(f"{head} {{".lstrip())
         self._depth += 1
         yield
         self._depth -= 1

@@ -1,0 +1,111 @@
+"""The verbs about code: compile, vectors, trace, replay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import networks
+from cyclecast.cli import app
+from cyclecast.executable import load_executable
+
+pytestmark = pytest.mark.tvm
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that tune wrote."""
+    folder = tmp_path_factory.mktemp("code")
+    model = networks.attention_block(folder / "block.onnx")
+    done = run("tune", model, "--device", "tiny", "--strategy", "random", "--trials", 4, "--out", folder / "tuned")
+    assert done.exit_code == 0, done.output
+    return folder / "tuned"
+
+
+def test_compile_writes_a_project(tuned: Path, tmp_path: Path) -> None:
+    done = run("compile", tuned, "--out", tmp_path / "c")
+    assert done.exit_code == 0, done.output
+    assert "kernels" in done.output
+    assert "README.md says how to build and run them" in done.output
+    assert {"README.md", "Makefile", "CMakeLists.txt", "network.c", "weights.bin", "cyclecast_device.h"} <= {
+        path.name for path in (tmp_path / "c").iterdir()
+    }
+
+
+def test_compile_again_leaves_no_kernel_of_another_network(tuned: Path, tmp_path: Path) -> None:
+    (tmp_path / "kernel_old.c").write_text("#error")
+    assert run("compile", tuned, "--out", tmp_path).exit_code == 0
+    assert not (tmp_path / "kernel_old.c").exists()
+
+
+def test_compile_says_as_json_what_it_wrote(tuned: Path, tmp_path: Path) -> None:
+    info = json.loads(run("compile", tuned, "--out", tmp_path, "--json").stdout)
+    assert info["inputs"] == [{"name": "input", "kind": "float32", "shape": [1, 16, 32]}]
+    assert sorted(info["files"]) == sorted(path.name for path in tmp_path.iterdir())
+    assert info["weight_bytes"] == (tmp_path / "weights.bin").stat().st_size
+
+
+def test_compile_for_this_host(tuned: Path, tmp_path: Path) -> None:
+    done = run("compile", tuned, "--target", "llvm", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    load_executable(tmp_path / "module.so")
+    info = json.loads(run("compile", tuned, "--target", "llvm", "--out", tmp_path, "--json").stdout)
+    assert info == {"out": str(tmp_path), "files": ["module.so"]}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "trace"])
+def test_trace_and_replay(tuned: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    done = run("trace", tuned, "--out", path)
+    assert done.exit_code == 0, done.output
+    again = run("replay", path)
+    assert again.exit_code == 0, again.output
+    assert "sums as recorded" in again.output
+    written = json.loads(run("trace", tuned, "--out", path, "--workload", "dense", "--json").stdout)
+    replayed = json.loads(run("replay", path, "--fast", "--json").stdout)
+    assert replayed["counters"] == written["counters"]
+    assert replayed["calls"] == written["calls"]
+    assert replayed["device"] == "tiny"
+
+
+def test_vectors(tuned: Path, tmp_path: Path) -> None:
+    done = run("vectors", tuned, "--workload", "dense", "--out", tmp_path, "--arrays", 2, "--products", 3)
+    assert done.exit_code == 0, done.output
+    assert "2 arrays of dense" in done.output
+    info = json.loads(run("vectors", tuned, "--workload", "dense", "--out", tmp_path, "--json").stdout)
+    assert info["manifest"] == json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("compile", "TUNED", "--out", "OUT", "--target", "cuda"), "--target: 'cuda', there are c and llvm"),
+        (("compile", "OUT", "--out", "OUT"), "network.json: it cannot be read"),
+        (("compile", "TUNED", "--out", "FILE"), "it must be a folder"),
+        (("compile", "TUNED", "--out", "FILE", "--target", "llvm"), "it must be a folder"),
+        (("trace", "TUNED", "--out", "OUT/nowhere/a.jsonl"), "it cannot be written"),
+        (("trace", "TUNED", "--out", "OUT/a.jsonl", "--workload", "pool"), "there is no 'pool', there are"),
+        (("trace", "TUNED", "--out", "OUT/a.jsonl", "--inputs", "FILE"), "FILE"),
+        (("vectors", "TUNED", "--out", "FILE", "--workload", "dense"), "it cannot be written"),
+        (("replay", "OUT/nowhere.jsonl"), "it cannot be read"),
+        (("replay", "FILE"), "it is no record of a trace"),
+    ],
+)
+def test_mistakes_are_one_message(tuned: Path, tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
+    (tmp_path / "FILE").write_text("x")
+    given = [part.replace("TUNED", str(tuned)).replace("OUT", str(tmp_path)) for part in arguments]
+    given = [str(tmp_path / "FILE") if part == "FILE" else part for part in given]
+    done = run(*given)
+    assert done.exit_code == 2, done.output
+    assert complaint in done.output
+    assert "Traceback" not in done.output
+    as_json = run(*given, "--json")
+    assert as_json.exit_code == 2
+    assert set(json.loads(as_json.stdout)["error"]) == {"kind", "where", "demand", "bound", "lever"}

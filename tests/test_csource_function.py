@@ -1,0 +1,137 @@
+"""TIR functions as C: compiled and run beside TVM's own, on the same values."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cyclecast.csource._function import Writer
+from cyclecast.csource._lower import flat_functions
+from cyclecast.errors import UnsupportedError
+from cyclecast.simulator import compile_library, driver_source
+
+import tvm  # isort: skip - after cyclecast, which checks that this TVM works
+from tvm import te, tirx  # isort: skip
+
+pytestmark = pytest.mark.tvm
+
+SIZE = 64
+RANDOM = np.random.default_rng(0)
+HEADERS = ("cyclecast_device.h", "cyclecast_host.h")
+
+
+def written(function: Any) -> str:
+    flat = flat_functions(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
+    return Writer("made", flat["main"]).written("Made for a test.").text
+
+
+def in_c(function: Any, arrays: list[Any], folder: Path) -> None:
+    """Compile the C of a function and run it on the arrays, in place."""
+    for name in HEADERS:
+        (folder / name).write_text(driver_source(name), encoding="utf-8")
+    (folder / "made.c").write_text(f'#include "cyclecast_host.h"\n{written(function)}', encoding="utf-8")
+    compile_library([folder / "made.c"], folder / "made.so", folder, ("-Wno-missing-prototypes",))
+    workspace = np.zeros(1 << 20, dtype=np.uint8)
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (*arrays, workspace)]
+    ctypes.CDLL(str(folder / "made.so")).made(*pointers)
+
+
+def both(function: Any, arrays: list[Any], folder: Path) -> tuple[Any, Any]:
+    """What TVM's program and the C make of the last array."""
+    tensors = [tvm.runtime.tensor(array) for array in arrays]
+    module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
+    tvm.compile(module, target={"kind": "llvm"})["main"](*tensors)
+    in_c(function, arrays, folder)
+    return tensors[-1].numpy(), arrays[-1]
+
+
+def elementwise(operation: Callable[..., Any], *kinds: str) -> Any:
+    inputs = [te.placeholder((SIZE,), kind, name=f"in{number}") for number, kind in enumerate(kinds)]
+    result = te.compute((SIZE,), lambda i: operation(*(value[i] for value in inputs)), name="out")
+    return te.create_prim_func([*inputs, result])
+
+
+def drawn(kind: str) -> Any:
+    if kind.startswith("float"):
+        return (RANDOM.normal(size=SIZE) * 3).astype(kind)
+    if kind == "bool":
+        return RANDOM.integers(0, 2, SIZE).astype(kind)
+    least, most = (0, 100) if kind.startswith("u") else (-100, 100)
+    return RANDOM.integers(least, most, SIZE).astype(kind)
+
+
+def run(function: Any, folder: Path) -> None:
+    arrays = [drawn(str(param.dtype)).reshape([int(extent) for extent in param.shape]) for param in function.params]
+    expected, made = both(function, arrays, folder)
+    assert np.array_equal(expected, made, equal_nan=True)
+
+
+REAL = [
+    tirx.exp, tirx.tanh, tirx.sigmoid, tirx.erf, tirx.round, tirx.nearbyint, tirx.floor, tirx.ceil, tirx.trunc,
+    tirx.abs, tirx.sin, tirx.cos, tirx.atan, tirx.isnan, tirx.isfinite, lambda x: tirx.sqrt(tirx.abs(x)),
+    lambda x: tirx.log(tirx.abs(x)), lambda x: tirx.rsqrt(tirx.abs(x)), lambda x: tirx.pow(tirx.abs(x), x),
+    lambda x: tirx.max(tirx.min(x, x * x), x - 1), lambda x: x.astype("int8") + tirx.const(3, "int8"),
+    lambda x: x.astype("bool"), lambda x: tirx.Select(x > 0, x, -x), lambda x: tirx.if_then_else(x < 1, x / 3, x),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("operation", REAL, ids=[getattr(one, "__name__", str(n)) for n, one in enumerate(REAL)])
+def test_real_functions_are_those_of_the_compiled_module(
+    operation: Callable[..., Any], kind: str, tmp_path: Path
+) -> None:
+    run(elementwise(operation, kind), tmp_path)
+
+
+INTEGER = [
+    lambda x, y: x + y * 2 - 3, lambda x, y: (x + y) * (x - y), lambda x, y: tirx.floordiv(x, 7) + tirx.floormod(y, 5),
+    lambda x, y: tirx.truncdiv(x, 7) - tirx.truncmod(y, 5), lambda x, y: (x >> 1) + (y << 2),
+    lambda x, y: (x & y) | (x ^ 3), lambda x, y: ~x & (y + 1), lambda x, y: tirx.max(x, y) - tirx.min(x, y),
+    lambda x, y: tirx.Select(tirx.all(x > 0, tirx.any(y > 0, x < y)), x, y), lambda x, y: tirx.abs(x) - tirx.abs(y),
+    lambda x, y: tirx.Select(tirx.Not(x < y), x, y), lambda x, y: (x > y).astype("int32").astype(str(x.dtype)),
+    lambda x, y: x.astype("float32").astype(str(y.dtype)), lambda x, y: -(x - (y - (x - y))),
+    lambda x, y: tirx.floordiv(x, tirx.max(y, 1)) + tirx.floormod(x, tirx.max(y, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64"])
+@pytest.mark.parametrize("operation", INTEGER, ids=range(len(INTEGER)))
+def test_integers_are_those_of_the_compiled_module(operation: Callable[..., Any], kind: str, tmp_path: Path) -> None:
+    run(elementwise(operation, kind, kind), tmp_path)
+
+
+def test_intermediates_and_reductions(tmp_path: Path) -> None:
+    data = te.placeholder((8, 8), "float32", name="data")
+    axis = te.reduce_axis((0, 8), name="k")
+    summed = te.compute((8,), lambda i: te.sum(tirx.exp(data[i, axis]), axis), name="sum")
+    wide = te.compute((8, 300), lambda i, j: summed[i] * j.astype("float32"), name="wide")
+    result = te.compute((8, 300), lambda i, j: wide[7 - i, j] + summed[i], name="result")
+    function = te.create_prim_func([data, result])
+    arrays = [RANDOM.normal(size=(8, 8)).astype("float32"), np.zeros((8, 300), "float32")]
+    expected, made = both(function, arrays, tmp_path)
+    assert np.array_equal(expected, made)
+    text = written(function)
+    assert "float sum[8];" in text
+    assert "float *const wide = (float *)workspace;" in text
+
+
+def test_inputs_are_constant_and_what_is_not_used_is_said_so() -> None:
+    text = written(elementwise(lambda x, y: y * 2, "int32", "int32"))
+    assert "void made(const int32_t *restrict in0, const int32_t *restrict in1, int32_t *restrict out)" in text
+    assert "    (void)in0;" in text
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_types_that_c_has_not_are_refused(kind: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"values of type {kind}"):
+        written(elementwise(lambda x: x, kind))
+
+
+def test_functions_that_c_has_not_are_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"tirx\.popcount in a host function; try|C99 has no such function"):
+        written(elementwise(tirx.popcount, "int32"))
