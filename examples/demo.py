@@ -1,4 +1,4 @@
-"""The main job on a real network: tune it for ISAAC, build it, compare the program with onnxruntime.
+"""The main job on a real network: tune it for ISAAC, build it, compare the program with onnxruntime, write C.
 
 `make demo` runs this. What it writes lands in demo-out/; a second run reuses the searches of the first.
 """
@@ -26,6 +26,7 @@ def main() -> None:
     cyclecast("tune", str(model), "--device", "isaac", "--timing", "analytical", "--shape", shape, *search)
     cyclecast("verify", str(OUT), str(model), "--inputs", str(OUT / "line.npz"), "--shape", shape)
     cyclecast("verify", str(OUT), str(model), "--shape", shape)
+    cyclecast("compile", str(OUT), "--out", str(OUT / "code"))
 
 
 def cyclecast(*arguments: str) -> None:

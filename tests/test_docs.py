@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import c_projects
 from cyclecast.device import Device
 from pages import blocks, check_output, commands
 from text_direction import INPUT, line_of_text, model_file
@@ -28,6 +29,24 @@ def test_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             exec(block, {})
         for command, shown in commands(block) if language == "console" else ():
             check_output(command, shown, tmp_path)
+
+
+def test_c_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's commands run, and the lines of C that it shows are in what they write."""
+    c_projects.needs("iverilog", "vvp")
+    monkeypatch.chdir(tmp_path)
+    c_projects.mlperf_tiny("image_classification", tmp_path).rename(tmp_path / "resnet8.tflite")
+    shutil.copytree(DOCS.parent / "examples" / "verilog", tmp_path / "examples" / "verilog")
+    shown_in_c: list[str] = []
+    for language, block in blocks((DOCS / "c.md").read_text(encoding="utf-8")):
+        shown_in_c += block.split("\n") if language == "c" else []
+        for command, shown in commands(block) if language == "console" else ():
+            check_output(command, shown, tmp_path)
+    written = {
+        line.strip() for file in (tmp_path / "code").glob("kernel_*.c") for line in file.read_text().splitlines()
+    }
+    assert shown_in_c
+    assert [line for line in shown_in_c if line.strip() and line.strip() not in written] == []
 
 
 def test_a_device_from_a_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

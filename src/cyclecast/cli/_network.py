@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
     from cyclecast.workload import Network
 
+WRITTEN = "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json"
 IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
 """Of red, green and blue over ImageNet: what most image networks are trained with."""
 
@@ -110,11 +111,7 @@ def tune(
     if explain and not as_json:
         console().print(search_table(info))
     if not as_json:
-        console().print(
-            f"wrote {out}/: records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, "
-            "result.json",
-            soft_wrap=True,
-        )
+        console().print(f"wrote {out}/: {WRITTEN}", soft_wrap=True)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from tvm.ir import TensorLoad
 from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, OUTPUT_SCOPE
 from cyclecast.csource._function import Writer, Written
 from cyclecast.csource._schedule import describe, device_function
+from cyclecast.csource._text import plain
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 
@@ -38,7 +39,7 @@ def kernel(name: str, label: str, function: Any, mapping: Mapping) -> Written:
         )
 
     written = Writer(name, function, on_device).written(
-        f"{mapping.workload.name}: arrange the operands, multiply on the device, put the results in their places."
+        f"{plain(mapping.workload.name)}: arrange the operands, multiply on the device, put the results in their places."
     )
     if not texts:
         raise ScheduleError(name, "no nest of loops on the device", lever="the folder of a tuning")

@@ -116,7 +116,7 @@ def _values(
         "parameters": {field: _initialiser(value) for field, value in parameters(device).items()},
         "kernels": [
             {
-                "workload": mapping.workload.name,
+                "workload": plain(mapping.workload.name),
                 "file": f"{parts[kernel].name}.c",
                 "calls": calls[kernel],
                 "schedule": describe(mapping).partition(". ")[2],

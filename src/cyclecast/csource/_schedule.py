@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
 
-from cyclecast.csource._text import Lines, Names, c_type
+from cyclecast.csource._text import Lines, Names, c_type, plain
 from cyclecast.mapping import TILE_AXES, Mapping, TileAxis
 
 INPUT_AXES: tuple[TileAxis, ...] = ("group", "row", "pixel")
@@ -87,7 +87,7 @@ class _Schedule:
 
     def _function(self) -> None:
         m, data, weights, results = self.mapping, *self.kinds
-        self.lines.comment(describe(m))
+        self.lines.comment(f"{describe(m)}{self._legend()}")
         size = self._covered("group") * self._covered("pixel") * self._covered("column") * self.tile[1]
         passes = [(f"time_{axis}", m.temporal.along(axis)) for axis in ("group", "column", "row")]
         step = [("step", m.temporal.pixel)]
@@ -106,6 +106,17 @@ class _Schedule:
                     self._up(0)
                     self._receive()
             self.lines.add("return CYCLECAST_OK;")
+
+    def _legend(self) -> str:
+        """What the loops over instances of levels are about."""
+        meaning = {"group": "groups", "row": "row tiles", "column": "column tiles", "pixel": "replicas"}
+        found = [
+            f"{variable}: {extent} {meaning[axis]}"
+            for level in self.levels
+            for axis, (variable, extent) in zip(TILE_AXES, level.digits(TILE_AXES), strict=True)
+            if extent > 1
+        ]
+        return f" Side by side, {', '.join(found)}." if found else ""
 
     def _covered(self, axis: TileAxis) -> int:
         return int(self.mapping.spatial(axis) * self.mapping.temporal.along(axis))
@@ -144,7 +155,8 @@ class _Schedule:
     def _program(self) -> None:
         lines, filters = self.tile
         rows, columns = self._covered("row") * lines, self._covered("column") * filters
-        self.lines.comment(f"Program every array with its tile of {lines} word lines x {filters} filters.")
+        size = f"{several(lines, 'word line')} x {several(filters, 'filter')}"
+        self.lines.comment(f"Program every array with its tile of {size}.")
         with self._nodes(TILE_AXES):
             tiles = self._declare(("group", "row", "column"))
             place = ((tiles["group"], rows * columns), (tiles["row"], lines * columns))
@@ -175,7 +187,7 @@ class _Schedule:
     def _send(self) -> None:
         lines = self.tile[0]
         rows = self._covered("row") * lines
-        self.lines.comment(f"Send the tiles of inputs of this step, {lines} values each.")
+        self.lines.comment(f"Send the tiles of inputs of this step, {several(lines, 'value')} each.")
         with self._nodes(INPUT_AXES):
             tiles = self._declare(INPUT_AXES)
             place = ((tiles["group"], self._covered("pixel") * rows), (tiles["pixel"], rows), (tiles["row"], lines))
@@ -188,6 +200,8 @@ class _Schedule:
         """Hand the tiles of a level's instances to them, and start the arrays."""
         level, place = self.levels[position], self._place(position)
         inner = prod(deeper.count(INPUT_AXES) for deeper in self.levels[position + 1 :])
+        if position == 0:
+            self.lines.comment("Hand them down, each to all that need it, and start the arrays.")
         with self._instances(level):
             slot = numbered(level.digits(INPUT_AXES), inner)
             if position == len(self.levels) - 1:
@@ -202,6 +216,8 @@ class _Schedule:
         """Add the sums of a level's instances to those of the node around them."""
         level, place = self.levels[position], self._place(position)
         inner = prod(deeper.count(SUM_AXES) for deeper in self.levels[position + 1 :])
+        if position == 0:
+            self.lines.comment("Add up the sums of row tiles on their way.")
         with self._instances(level):
             if position < len(self.levels) - 1:
                 self._up(position + 1)
@@ -255,13 +271,19 @@ def describe(m: Mapping) -> str:
     """What a mapping does, for people."""
     w = m.workload
     groups = f"{w.groups} groups of " if w.groups > 1 else ""
-    passes = f"{m.passes} passes of" if m.passes > 1 else "one pass of"
     turn = ", all passes in every step" if m.input_stationary else ""
     replicas = f" {m.replicas} replicas of the weights work on different pixels." if m.replicas > 1 else ""
     window = f" {m.outputs} outputs of a filter from one input vector." if m.outputs > 1 else ""
     packed = f" {m.packed} groups share an array." if m.packed > 1 else ""
     return (
-        f"{w.name}: {groups}{w.pixels} pixels, {w.reduction} values -> {w.filters} filters, {w.input_bits}-bit inputs, "
-        f"{w.weight_bits}-bit weights. Tiles of {m.word_lines} word lines x {m.filters} filters on {m.arrays} arrays; "
-        f"{passes} {m.temporal.pixel} steps{turn}.{replicas}{window}{packed}"
+        f"{plain(w.name)}: {groups}{several(w.pixels, 'pixel')}, {several(w.reduction, 'value')} -> "
+        f"{several(w.filters, 'filter')}, {w.input_bits}-bit inputs, {w.weight_bits}-bit weights. "
+        f"Tiles of {several(m.word_lines, 'word line')} x {several(m.filters, 'filter')} on "
+        f"{several(m.arrays, 'array')}; {several(m.passes, 'pass', 'passes')} of {several(m.temporal.pixel, 'step')}"
+        f"{turn}.{replicas}{window}{packed}"
     )
+
+
+def several(count: int, one: str, many: str = "") -> str:
+    """A count of things."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,7 +47,7 @@ BYTES = {
     "float64": 8,
 }
 MOST_COLUMNS = 110
-BREAKS = (((", ", 1), (" && ", 0), (" || ", 0), (" ? ", 0), (" : ", 0)), ((" = ", 2), (" + ", 0)))
+BREAKS = (((", ", 1), (" && ", 0), (" || ", 0), (" ? ", 0), (" : ", 0)), ((" = ", 2), (" + ", 0), ("(", 1)))
 """Where a long line can be broken, the second kind only without the first; whether the mark stays before the break."""
 
 
@@ -65,13 +66,10 @@ class Lines:
 
     def comment(self, text: str) -> None:
         """A comment, over as many lines as it takes."""
-        words, line = text.replace("*/", "* /").split(), "/*"
-        for word in words:
-            if len(line) + 1 + len(word) > MOST_COLUMNS - 4 * self._depth:
-                self.add(line)
-                line = " *"
-            line += f" {word}"
-        self.add(f"{line} */")
+        indent = "    " * self._depth
+        room = MOST_COLUMNS - len(indent) - len(" */")
+        broken = textwrap.wrap(f"/* {text.replace('*/', '* /')}", room, subsequent_indent=" * ")
+        self.lines += [f"{indent}{line}" for line in [*broken[:-1], f"{broken[-1]} */"]]
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
@@ -129,7 +127,7 @@ class Names:
 
 def plain(text: str) -> str:
     """A text that is harmless in comments and string literals."""
-    return re.sub(r"[^\w .+-]", "_", text, flags=re.ASCII)
+    return re.sub(r"[^\w .+>-]", "_", text, flags=re.ASCII)
 
 
 def c_type(kind: str) -> str:

@@ -135,9 +135,13 @@ int cyclecast_lossless(const cyclecast_parameters *p)
 
 static int64_t out_of_range(const int32_t *values, uint64_t count, uint32_t bits, int magnitudes)
 {
-    const int64_t most = ((int64_t)1 << (bits - 1)) - 1;
-    const int64_t least = magnitudes && bits > 1 ? -most : -most - 1;
+    const int32_t most = (int32_t)(((int64_t)1 << (bits - 1)) - 1);
+    const int32_t least = magnitudes && bits > 1 ? -most : -most - 1;
+    int wrong = 0;
     for (uint64_t place = 0; place < count; ++place) {
+        wrong |= (values[place] < least) | (values[place] > most);
+    }
+    for (uint64_t place = 0; wrong && place < count; ++place) {
         if (values[place] < least || values[place] > most) {
             return (int64_t)place;
         }
@@ -259,14 +263,12 @@ int cyclecast_array_program(
     made.product_fs = product_time(p, (uint64_t)lines * tall, columns);
     made.write_fs = turns * p->write_fs;
     memcpy(made.weights, weights, (size_t)lines * filters * sizeof *weights);
-    for (size_t line = 0; line < lines; ++line) {
+    for (size_t line = 0; made.cells && line < lines; ++line) {
         for (size_t filter = 0; filter < filters; ++filter) {
             const int32_t weight = weights[line * filters + filter];
+            uint16_t *const cells = made.cells + line * tall * columns + filter * wide;
+            encode(p, weight, cells, cells + columns);
             made.weight_sums[filter] += weight;
-            if (made.cells) {
-                uint16_t *const cells = made.cells + line * tall * columns + filter * wide;
-                encode(p, weight, cells, cells + columns);
-            }
         }
     }
     if (made.cells && p->flips_columns && p->encoding != CYCLECAST_DIFFERENTIAL_ROWS) {
