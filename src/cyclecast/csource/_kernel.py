@@ -38,9 +38,8 @@ def kernel(name: str, label: str, function: Any, mapping: Mapping) -> Written:
             f"TRY({name}_on_device(device, {matrices}, {tile}, {sums}));",
         )
 
-    written = Writer(name, function, on_device).written(
-        f"{plain(mapping.workload.name)}: arrange the operands, multiply on the device, put the results in their places."
-    )
+    what = "arrange the operands, multiply on the device, put the results in their places"
+    written = Writer(name, function, on_device).written(f"{plain(mapping.workload.name)}: {what}.")
     if not texts:
         raise ScheduleError(name, "no nest of loops on the device", lever="the folder of a tuning")
     return Written(name, written.declaration, "\n".join([*texts, written.text]), written.workspace, True)
