@@ -228,25 +228,37 @@ static void flip(const cyclecast_parameters *p, cyclecast_array *array)
 uint64_t cyclecast_array_bytes(const cyclecast_parameters *p, uint64_t lines, uint64_t filters)
 {
     const uint64_t rows = lines * cyclecast_rows_per_weight(p), columns = filters * cyclecast_columns_per_weight(p);
-    const uint64_t bits = p->fast ? 0 : rows * columns * 2 + ceil_div(rows, p->active_rows) * columns;
-    return lines * filters * 4 + lines * 4 + filters * 16 + bits;
+    const uint64_t bits = p->fast ? 0 : rows * columns * sizeof(uint16_t) + ceil_div(rows, p->active_rows) * columns;
+    return 2 * filters * sizeof(int64_t) + (lines * filters + lines) * sizeof(int32_t) + bits;
 }
 
-static int allocate(const cyclecast_parameters *p, cyclecast_array *array)
+/* Put the parts of an array into its memory, those of the largest alignment first. */
+static void lay_out(const cyclecast_parameters *p, cyclecast_array *array)
 {
-    const size_t rows = (size_t)array->lines * cyclecast_rows_per_weight(p);
-    const size_t columns = (size_t)array->filters * cyclecast_columns_per_weight(p);
-    const size_t phases = (size_t)ceil_div(rows, p->active_rows);
-    array->weights = malloc((size_t)array->lines * array->filters * sizeof *array->weights);
-    array->weight_sums = calloc(array->filters, sizeof *array->weight_sums);
-    array->inputs = malloc(array->lines * sizeof *array->inputs);
-    array->result = malloc(array->filters * sizeof *array->result);
-    if (!p->fast) {
-        array->cells = malloc(rows * columns * sizeof *array->cells);
-        array->flipped = calloc(phases * columns, sizeof *array->flipped);
+    const size_t lines = array->lines, filters = array->filters;
+    const size_t cells = lines * cyclecast_rows_per_weight(p) * filters * cyclecast_columns_per_weight(p);
+    array->weight_sums = array->memory;
+    array->result = array->weight_sums + filters;
+    array->weights = (int32_t *)(array->result + filters);
+    array->inputs = array->weights + lines * filters;
+    array->cells = p->fast ? NULL : (uint16_t *)(array->inputs + lines);
+    array->flipped = p->fast ? NULL : (uint8_t *)(array->cells + cells);
+}
+
+/* Whether an array has memory for these weights; what it held before is lost only if it has. */
+static int has_memory(const cyclecast_parameters *p, cyclecast_array *array, uint32_t lines, uint32_t filters)
+{
+    const uint64_t bytes = cyclecast_array_bytes(p, lines, filters);
+    void *const memory = bytes > array->capacity ? malloc((size_t)bytes) : array->memory;
+    if (memory == NULL) {
+        return 0;
     }
-    return array->weights && array->weight_sums && array->inputs && array->result &&
-           (p->fast || (array->cells && array->flipped));
+    if (memory != array->memory) {
+        free(array->memory);
+        array->memory = memory;
+        array->capacity = bytes;
+    }
+    return 1;
 }
 
 int cyclecast_array_program(
@@ -255,37 +267,31 @@ int cyclecast_array_program(
     const uint32_t wide = cyclecast_columns_per_weight(p), tall = cyclecast_rows_per_weight(p);
     const size_t columns = (size_t)filters * wide;
     const uint64_t turns = ceil_div((uint64_t)lines * tall, p->write_rows) * ceil_div(columns, p->write_columns);
-    cyclecast_array made = {.lines = lines, .filters = filters};
-    if (!allocate(p, &made)) {
-        cyclecast_array_free(&made);
+    if (!has_memory(p, array, lines, filters)) {
         return 0;
     }
-    made.product_fs = product_time(p, (uint64_t)lines * tall, columns);
-    made.write_fs = turns * p->write_fs;
-    memcpy(made.weights, weights, (size_t)lines * filters * sizeof *weights);
-    for (size_t line = 0; made.cells && line < lines; ++line) {
+    array->lines = lines;
+    array->filters = filters;
+    array->streamed = array->finished = 0;
+    array->product_fs = product_time(p, (uint64_t)lines * tall, columns);
+    array->write_fs = turns * p->write_fs;
+    lay_out(p, array);
+    memcpy(array->weights, weights, (size_t)lines * filters * sizeof *weights);
+    if (array->cells == NULL) {
+        return 1;
+    }
+    memset(array->weight_sums, 0, filters * sizeof *array->weight_sums);
+    memset(array->flipped, 0, (size_t)ceil_div((uint64_t)lines * tall, p->active_rows) * columns);
+    for (size_t line = 0; line < lines; ++line) {
         for (size_t filter = 0; filter < filters; ++filter) {
             const int32_t weight = weights[line * filters + filter];
-            uint16_t *const cells = made.cells + line * tall * columns + filter * wide;
-            encode(p, weight, cells, cells + columns);
-            made.weight_sums[filter] += weight;
+            uint16_t *const cells = array->cells + line * tall * columns + filter * wide;
+            encode(p, weight, cells, tall == 2 ? cells + columns : NULL);
+            array->weight_sums[filter] += weight;
         }
     }
-    if (made.cells && p->flips_columns && p->encoding != CYCLECAST_DIFFERENTIAL_ROWS) {
-        flip(p, &made);
+    if (p->flips_columns && p->encoding != CYCLECAST_DIFFERENTIAL_ROWS) {
+        flip(p, array);
     }
-    cyclecast_array_free(array);
-    *array = made;
     return 1;
-}
-
-void cyclecast_array_free(cyclecast_array *array)
-{
-    free(array->weights);
-    free(array->cells);
-    free(array->flipped);
-    free(array->weight_sums);
-    free(array->inputs);
-    free(array->result);
-    memset(array, 0, sizeof *array);
 }

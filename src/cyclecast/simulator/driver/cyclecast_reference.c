@@ -94,12 +94,14 @@ static cyclecast_status program(cyclecast_reference *r, cyclecast_array *array, 
         return cyclecast_fail(r, CYCLECAST_RANGE, "a weight out of range; its place, and the bits of a weight",
             (uint64_t)wrong, p->weight_bits);
     }
-    const uint64_t before = array->lines ? cyclecast_array_bytes(p, array->lines, array->filters) : 0;
-    const uint64_t bytes = r->bytes - before + cyclecast_array_bytes(p, call->count, call->filters);
-    if (bytes > CYCLECAST_MOST_BYTES || !cyclecast_array_program(p, array, call->values, call->count, call->filters)) {
+    const uint64_t before = array->capacity, wanted = cyclecast_array_bytes(p, call->count, call->filters);
+    if (wanted > before && r->bytes - before + wanted > CYCLECAST_MOST_BYTES) {
         return no_memory(r);
     }
-    r->bytes = bytes;
+    if (!cyclecast_array_program(p, array, call->values, call->count, call->filters)) {
+        return no_memory(r);
+    }
+    r->bytes += array->capacity - before;
     ++r->counters.programs;
     ++r->written;
     if (array->write_fs > r->longest_write_fs) {
@@ -210,7 +212,7 @@ static void close_reference(cyclecast_device *device)
         }
     }
     for (uint64_t array = 0; r->arrays != NULL && array < r->inside[0]; ++array) {
-        cyclecast_array_free(&r->arrays[array]);
+        free(r->arrays[array].memory);
     }
     free(r->nodes);
     free(r->arrays);

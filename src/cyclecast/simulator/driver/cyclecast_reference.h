@@ -22,8 +22,10 @@ typedef struct {
     int64_t *weight_sums; /* of every filter */
     int32_t *inputs;      /* what was streamed: lines */
     int streamed;
-    int64_t *result; /* filters */
-    int finished;    /* there is a result that was not taken */
+    int64_t *result;   /* filters */
+    int finished;      /* there is a result that was not taken */
+    void *memory;      /* for all of these */
+    uint64_t capacity; /* of `memory` [bytes] */
 } cyclecast_array;
 
 typedef struct {
@@ -77,7 +79,7 @@ uint32_t cyclecast_most_filters(const cyclecast_parameters *parameters); /* weig
 int64_t cyclecast_weight_out_of_range(const cyclecast_parameters *parameters, const int32_t *weights, uint64_t count);
 int64_t cyclecast_input_out_of_range(const cyclecast_parameters *parameters, const int32_t *inputs, uint64_t count);
 
-/* Replace an array's weights; 0 without memory, and then the array is as it was. */
+/* Replace an array's weights, and what came of those before; 0 without memory, and then it is as it was. */
 int cyclecast_array_program(const cyclecast_parameters *parameters, cyclecast_array *array, const int32_t *weights,
     uint32_t lines, uint32_t filters);
 
@@ -86,8 +88,6 @@ uint64_t cyclecast_array_bytes(const cyclecast_parameters *parameters, uint64_t 
 
 /* Multiply what was streamed; the result is in `result`. `scratch` holds a value for each word line and each column. */
 void cyclecast_array_multiply(const cyclecast_parameters *parameters, cyclecast_array *array, int64_t *scratch);
-
-void cyclecast_array_free(cyclecast_array *array);
 
 /* Calls that move tiles between slots (cyclecast_slots.c). Their places have been checked. */
 cyclecast_status cyclecast_slots_send(cyclecast_reference *device, const cyclecast_call *call);
