@@ -12,13 +12,15 @@ import pytest
 
 import c_projects
 import networks
-from cyclecast.building import build
+from cyclecast.building import build, lowered_program
 from cyclecast.capture import golden_vectors, write_trace
 from cyclecast.device import Device
 from cyclecast.errors import ModelError, OptionError, TraceError
+from cyclecast.executable import build_program
 from cyclecast.frontend import load
-from cyclecast.simulator import replay
+from cyclecast.simulator import Chip, replay
 from cyclecast.tuning import Tuned, tune
+from cyclecast.tvm import running_on
 
 pytestmark = pytest.mark.tvm
 
@@ -158,3 +160,20 @@ def test_the_verilog_bench_sees_a_code_that_differs(resnet8: Tuned, tmp_path: Pa
     done = simulated(tmp_path / "array_0", tmp_path)
     assert done.returncode != 0
     assert "FAILED: 1 of" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["tiny", "neurram", "isaac_ou"])
+def test_converters_that_lose_sums_lose_the_same_in_c(name: str, tmp_path: Path) -> None:
+    """The whole network in C beside the program whose intrinsics call the behaviour model in Python."""
+    device = Device.load(name)
+    device = device.vary("array.adc_bits", 2) if name == "tiny" else device
+    bits = {"activation_bits": device.bits.activation, "weight_bits": device.bits.weight}
+    network = load(networks.attention_block(tmp_path / "block.onnx"), **bits)
+    tuned = tune(network, device, trials=4, strategy="random")
+    values = np.random.default_rng(7).normal(size=(1, 16, 32)).astype("float32")
+    np.savez(tmp_path / "values.npz", input=values)
+    (in_c,) = write_trace(tuned, tmp_path / "a.trace", inputs=tmp_path / "values.npz").outputs
+    with running_on(Chip(device)):
+        (in_python,) = build_program(lowered_program(tuned, "behaviour"))(values)
+    assert np.array_equal(in_c, in_python)
+    assert not np.array_equal(in_c, build(tuned)(values)[0])
