@@ -167,8 +167,8 @@ def test_converters_that_lose_sums_lose_the_same_in_c(name: str, tmp_path: Path)
     """The whole network in C beside the program whose intrinsics call the behaviour model in Python."""
     device = Device.load(name)
     device = device.vary("array.adc_bits", 2) if name == "tiny" else device
-    bits = {"activation_bits": device.bits.activation, "weight_bits": device.bits.weight}
-    network = load(networks.attention_block(tmp_path / "block.onnx"), **bits)
+    block = networks.attention_block(tmp_path / "block.onnx")
+    network = load(block, activation_bits=device.bits.activation, weight_bits=device.bits.weight)
     tuned = tune(network, device, trials=4, strategy="random")
     values = np.random.default_rng(7).normal(size=(1, 16, 32)).astype("float32")
     np.savez(tmp_path / "values.npz", input=values)

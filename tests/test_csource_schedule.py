@@ -14,7 +14,7 @@ import strategies
 from cyclecast.csource._schedule import describe, device_function, level_names, numbered
 from cyclecast.csource._text import plain
 from cyclecast.device import Device
-from cyclecast.mapping import Mapping
+from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.simulator import REFERENCE, Driver, compile_library, driver_source, load_library, parameters
 from cyclecast.timing import Analytical
 
@@ -70,7 +70,7 @@ def kernel(folder: Path, mapping: Mapping, number: int) -> Any:
 def test_any_mapping_multiplies_its_matrices(reference: tuple[Path, Any], drawn: tuple[Mapping, Device]) -> None:
     mapping, device = drawn
     lines, filters = mapping.packed * mapping.word_lines, mapping.packed * mapping.filters
-    covered = {axis: int(mapping.spatial(axis) * mapping.temporal.along(axis)) for axis in strategies.TILE_AXES}
+    covered = {axis: int(mapping.spatial(axis) * mapping.temporal.along(axis)) for axis in TILE_AXES}
     shapes = (
         (covered["group"], covered["pixel"], covered["row"] * lines),
         (covered["group"], covered["row"] * lines, covered["column"] * filters),

@@ -166,6 +166,13 @@ def test_what_an_observer_raises_is_raised_at_the_end() -> None:
         two_calls(driver)
 
 
+@pytest.mark.parametrize("operation", [Operation.SEND, Operation.PROGRAM])
+def test_a_call_with_fewer_values_than_it_says_is_refused(operation: Operation) -> None:
+    call = Call(operation, (0, 0, 0), count=4, filters=2, values=np.zeros(3))
+    with Driver.open(parameters(TINY)) as driver, pytest.raises(BehaviourError, match="3 values, the call says"):
+        driver.execute(call)
+
+
 def test_a_closed_device_closes_again() -> None:
     driver = Driver.open(parameters(TINY))
     driver.close()

@@ -136,6 +136,10 @@ class Driver:
 
     def execute(self, call: Call) -> NDArray[Any]:
         """Execute a call; the sums that it received, if it receives. `BehaviourError` where the driver refuses."""
+        wanted = {Operation.PROGRAM: call.count * call.filters, Operation.SEND: call.count}.get(call.operation, 0)
+        if call.values.size < wanted:
+            what = f"{call.operation.name.lower()} at {call.place}"
+            raise BehaviourError(what, f"{call.values.size} values", f"the call says {wanted}")
         made = CCall(operation=call.operation, slot=call.slot, count=call.count, filters=call.filters)
         made.place.depth = len(call.place)
         made.place.at[: min(LEVELS, len(call.place))] = call.place[:LEVELS]
