@@ -151,19 +151,20 @@ def _kernel(tuned: Tuned | Scheduled, workload: str) -> str:
 
 
 def _inputs(library: Library, path: Path | None, seed: int) -> list[Any]:
+    """Of a file by their names in C; in the file's order where it has none of these names but as many arrays."""
     tensors = library.generated.inputs
     if path is None:
         generator = np.random.default_rng(seed)
         return [random_values(generator, tensor.shape, np.dtype(tensor.kind)) for tensor in tensors]
     arrays = read_arrays(path)
-    return [_input(arrays, position, tensor, path) for position, tensor in enumerate(tensors)]
+    names = [tensor.name for tensor in tensors]
+    if not arrays.keys() & set(names) and len(arrays) == len(names):
+        arrays = dict(zip(names, arrays.values(), strict=True))
+    return [_input(arrays, tensor, path) for tensor in tensors]
 
 
-def _input(arrays: Mapping[str, Any], position: int, tensor: Tensor, path: Path) -> Any:
-    """By its name; C names differ from those of ONNX in letters that C does not know, then by position."""
+def _input(arrays: Mapping[str, Any], tensor: Tensor, path: Path) -> Any:
     chosen = arrays.get(tensor.name)
-    if chosen is None and position < len(arrays):
-        chosen = list(arrays.values())[position]
     if chosen is None or chosen.shape != tensor.shape:
         have = f"shape {chosen.shape}" if chosen is not None else "no such array"
         raise ModelError(f"{path}: '{tensor.name}'", have, f"the network wants shape {tensor.shape}", "numpy.savez")
