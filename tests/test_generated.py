@@ -92,8 +92,14 @@ def test_valgrind_finds_no_leak(project: Project) -> None:
 
 
 def test_through_two_windows_the_values_are_the_same(project: Project) -> None:
-    c_projects.make(project.folder, "DRIVER=windows", SANITIZERS)
+    c_projects.make(project.folder, "DRIVER=windows", "CFLAGS=-O1")
     assert c_projects.run(project.folder, project.inputs) == project.expected
+
+
+def test_the_driver_of_windows_is_sound(block: Project) -> None:
+    c_projects.make(block.folder, "DRIVER=windows", SANITIZERS)
+    assert c_projects.run(block.folder, block.inputs) == block.expected
+    c_projects.make(block.folder)
 
 
 def test_cmake_builds_it_too(block: Project) -> None:
@@ -101,6 +107,53 @@ def test_cmake_builds_it_too(block: Project) -> None:
     for command in (["cmake", "-B", "build"], ["cmake", "--build", "build"]):
         subprocess.run(command, cwd=block.folder, check=True, capture_output=True)
     assert c_projects.run(block.folder, block.inputs, program="build/network") == block.expected
+
+
+def test_weights_are_found_beside_the_program(block: Project, tmp_path: Path) -> None:
+    (tmp_path / "input.bin").write_bytes((block.folder / "input.bin").read_bytes())
+    assert c_projects.run(tmp_path, block.inputs, program=str(block.folder / "network")) == block.expected
+
+
+def test_a_driver_with_two_addresses_compiles_as_it_is(block: Project) -> None:
+    windows = ("-DCYCLECAST_WRITE_WINDOW=0x40000000", "-DCYCLECAST_READ_WINDOW=0x40010000")
+    flags = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only")
+    subprocess.run(["cc", *flags, *windows, "cyclecast_windows.c"], cwd=block.folder, check=True)
+
+
+def test_the_network_runs_in_a_program_of_its_user(block: Project) -> None:
+    """Through the typed function, with memory of the caller's."""
+    source = """
+#include "network.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static _Alignas(64) unsigned char weights[NETWORK_WEIGHT_BYTES], workspace[NETWORK_WORKSPACE_BYTES];
+static float input[NETWORK_INPUT_BYTES / sizeof(float)], output[NETWORK_OUTPUT_BYTES / sizeof(float)];
+
+int main(void)
+{
+    cyclecast_device *device = NULL;
+    FILE *file = fopen("weights.bin", "rb");
+    int bad = file == NULL || fread(weights, 1, sizeof weights, file) != sizeof weights || fclose(file) != 0;
+    file = fopen("input.bin", "rb");
+    bad |= file == NULL || fread(input, 1, sizeof input, file) != sizeof input || fclose(file) != 0;
+    bad |= cyclecast_open(&network_device, &device) != CYCLECAST_OK;
+    bad |= network_run(device, weights, input, output, workspace) != CYCLECAST_OK;
+    bad |= network_run(device, weights, input, output, workspace) != CYCLECAST_OK;
+    cyclecast_close(device);
+    bad |= fwrite(output, 1, sizeof output, stdout) != sizeof output;
+    return bad;
+}
+"""
+    (block.folder / "user").mkdir(exist_ok=True)
+    (block.folder / "user" / "user.c").write_text(source, encoding="utf-8")
+    parts = [str(path) for path in sorted(block.folder.glob("*.c")) if path.name not in NOT_IN_A_PROGRAM]
+    command = ["cc", "-std=c11", "-O1", "-I.", "-o", "user/user", "user/user.c", *parts, "-lm"]
+    subprocess.run(command, cwd=block.folder, check=True)
+    assert subprocess.run(["user/user"], cwd=block.folder, capture_output=True, check=True).stdout == block.expected
+
+
+NOT_IN_A_PROGRAM = ("main.c", "cyclecast_windows.c", "cyclecast_mock.c")
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,9 @@ static unsigned char *aligned(size_t size, void **memory)
     return start == NULL ? NULL : start + (ALIGNMENT - (uintptr_t)start % ALIGNMENT) % ALIGNMENT;
 }
 
-/* Whether a file has exactly these many bytes and they could be read. */
-static int read_file(const char *path, unsigned char *bytes, size_t size)
+/* Whether a file has exactly so many bytes, and they could be read; it is closed in any case. */
+static int read_open_file(FILE *file, const char *path, unsigned char *bytes, size_t size)
 {
-    FILE *const file = fopen(path, "rb");
     int good;
     if (file == NULL) {
         fprintf(stderr, "network: %s cannot be opened\n", path);
@@ -34,6 +33,26 @@ static int read_file(const char *path, unsigned char *bytes, size_t size)
         fprintf(stderr, "network: %s must have exactly %lu bytes\n", path, (unsigned long)size);
     }
     return good;
+}
+
+static int read_file(const char *path, unsigned char *bytes, size_t size)
+{
+    return read_open_file(fopen(path, "rb"), path, bytes, size);
+}
+
+/* weights.bin in this folder or, if there is none, in the program's. */
+static int read_weights(const char *program, unsigned char *bytes)
+{
+    static const char name[] = "weights.bin";
+    const char *const slash = strrchr(program, '/');
+    FILE *file = fopen(name, "rb");
+    char path[4096];
+    if (file == NULL && slash != NULL && (size_t)(slash + 1 - program) + sizeof name <= sizeof path) {
+        memcpy(path, program, (size_t)(slash + 1 - program));
+        memcpy(path + (slash + 1 - program), name, sizeof name);
+        file = fopen(path, "rb");
+    }
+    return read_open_file(file, name, bytes, NETWORK_WEIGHT_BYTES);
 }
 
 static int write_file(const char *path, const unsigned char *bytes, size_t size)
@@ -68,21 +87,21 @@ static void report(cyclecast_device *device)
         (unsigned long long)cyclecast_cycles(device, counters->write_fs), (unsigned long long)counters->programs);
 }
 
-static int run(const char *input, const char *output, int fast)
+static int run(const char *program, const char *input, const char *output, int fast)
 {
     void *memory = NULL;
     cyclecast_parameters parameters = network_device;
     cyclecast_device *device = NULL;
-    unsigned char *const weights =
-        aligned((size_t)NETWORK_WEIGHT_BYTES + NETWORK_WORKSPACE_BYTES + NETWORK_INPUT_BYTES + NETWORK_OUTPUT_BYTES, &memory);
+    const size_t size = (size_t)NETWORK_WEIGHT_BYTES + NETWORK_WORKSPACE_BYTES + NETWORK_INPUT_BYTES;
+    unsigned char *const weights = aligned(size + NETWORK_OUTPUT_BYTES, &memory);
     unsigned char *const workspace = weights + NETWORK_WEIGHT_BYTES;
     unsigned char *const inputs = workspace + NETWORK_WORKSPACE_BYTES, *const outputs = inputs + NETWORK_INPUT_BYTES;
     int good = 0;
     parameters.fast = (uint32_t)fast;
     if (weights == NULL) {
         fprintf(stderr, "network: there is no memory left\n");
-    } else if (!read_file("weights.bin", weights, NETWORK_WEIGHT_BYTES) || !read_file(input, inputs, NETWORK_INPUT_BYTES)) {
-        /* it has been said */
+    } else if (!read_weights(program, weights) || !read_file(input, inputs, NETWORK_INPUT_BYTES)) {
+        good = 0; /* what is wrong has been said */
     } else if (crc32_of(weights, NETWORK_WEIGHT_BYTES) != NETWORK_WEIGHT_CRC32) {
         fprintf(stderr, "network: weights.bin is not the one that was written with this program\n");
     } else if (cyclecast_open(&parameters, &device) != CYCLECAST_OK) {
@@ -105,5 +124,5 @@ int main(int count, char **arguments)
         fprintf(stderr, "usage: %s input.bin output.bin [--fast]\n", arguments[0]);
         return 2;
     }
-    return run(arguments[1], arguments[2], fast) ? 0 : 1;
+    return run(arguments[0], arguments[1], arguments[2], fast) ? 0 : 1;
 }
