@@ -116,7 +116,7 @@ def test_intermediates_and_reductions(tmp_path: Path) -> None:
     expected, made = both(function, arrays, tmp_path)
     assert np.array_equal(expected, made)
     text = written(function)
-    assert "float sum[8];" in text
+    assert "float sum[8] = {0};" in text
     assert "float *const wide = (float *)workspace;" in text
 
 

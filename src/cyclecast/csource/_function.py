@@ -160,7 +160,7 @@ class Writer:
             self._called[buffer] = self.allocate(kind, extent, str(buffer.name))
             return
         name = self._called[buffer] = self.names.new(str(buffer.name))
-        self.lines.add(f"{c_type(kind)} {name}[{extent}];")
+        self.lines.add(f"{c_type(kind)} {name}[{extent}] = {{0}};")
 
 
 def _offset(bytes_before: int) -> str:
