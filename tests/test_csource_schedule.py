@@ -14,9 +14,10 @@ import strategies
 from cyclecast.csource._schedule import describe, device_function, level_names, numbered
 from cyclecast.csource._text import plain
 from cyclecast.device import Device
-from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
 from cyclecast.simulator import REFERENCE, Driver, compile_library, driver_source, load_library, parameters
 from cyclecast.timing import Analytical
+from cyclecast.workload import Axis, Kind, Workload
 
 pytestmark = pytest.mark.tvm
 
@@ -101,6 +102,16 @@ def test_any_mapping_multiplies_its_matrices(reference: tuple[Path, Any], drawn:
     assert counters.products == mapping.arrays * mapping.passes * mapping.temporal.pixel
     if mapping.passes > 1:
         assert counters.write_fs == phases["write"]
+
+
+def test_levels_may_be_called_like_anything_else_in_the_function(reference: tuple[Path, Any]) -> None:
+    """`cu` with several axes has loops called `cu_row` and `cu_pixel`; so are other levels here."""
+    names = ("cu", "cu_row", "step", "for", "tile")
+    workload = Workload("w", (Axis("k", 4, Kind.REDUCTION), Axis("p", 4, Kind.PIXEL), Axis("n", 2, Kind.FILTER)))
+    factors = [Factors(row=2, pixel=2), Factors(row=2), Factors(), Factors(pixel=2), Factors(column=2)]
+    levels = tuple(LevelFactors(name, factor) for name, factor in zip(names, factors, strict=True))
+    mapping = Mapping(workload, 1, 1, levels, Factors())
+    assert kernel(reference[0], mapping, 0) is not None
 
 
 @pytest.mark.parametrize(

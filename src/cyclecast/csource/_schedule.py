@@ -18,23 +18,18 @@ INPUT_AXES: tuple[TileAxis, ...] = ("group", "row", "pixel")
 """Tiles of inputs differ along these; all columns share them."""
 SUM_AXES: tuple[TileAxis, ...] = ("group", "column", "pixel")
 """Tiles of sums differ along these; rows are added up."""
-LOCALS = frozenset(
-    (
-        *(
-            "device",
-            "inputs",
-            "weights",
-            "results",
-            "tile",
-            "sums",
-            "group",
-            "row_tile",
-            "column_tile",
-            "pixel",
-            "step",
-        ),
-        *("time_group", "time_row", "time_column", "line", "filter"),
-    )
+MATRICES = ("device", "inputs", "weights", "results", "tile", "sums")
+INDICES = (
+    "group",
+    "row_tile",
+    "column_tile",
+    "pixel",
+    "step",
+    "time_group",
+    "time_row",
+    "time_column",
+    "line",
+    "filter",
 )
 
 Digit = tuple[str, int]
@@ -76,11 +71,12 @@ class _Schedule:
         self.mapping = mapping
         self.kinds = tuple(map(c_type, kinds))
         self.tile = mapping.packed * mapping.word_lines, mapping.packed * mapping.filters
-        names = Names(LOCALS)
-        places = level_names([entry.level for entry in mapping.levels])
+        levels = [entry.level for entry in mapping.levels]
+        digits = (f"{level}_{axis}" for level in levels for axis in TILE_AXES)
+        names, places = Names(frozenset((*MATRICES, *INDICES, *digits))), level_names(levels)
         self.levels = [
-            _Level(names.new(entry.level), place, position, mapping)
-            for position, (entry, place) in enumerate(zip(mapping.levels, places, strict=True))
+            _Level(names.new(level), place, position, mapping)
+            for position, (level, place) in enumerate(zip(levels, places, strict=True))
         ]
         self._name = name
         self._function()
