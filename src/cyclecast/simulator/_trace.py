@@ -48,7 +48,7 @@ class Header:
     def value_bytes(self) -> int:
         """Of a weight or an input in a payload: 1, 2 or 4."""
         bits = max(int(str(self.parameters[name])) for name in ("weight_bits", "input_bits"))
-        return next(size for size in (1, 2, 4) if 8 * size >= bits)
+        return next((size for size in (1, 2) if 8 * size >= bits), 4)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
