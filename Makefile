@@ -28,7 +28,7 @@ demo: setup ## schedule a small network for ISAAC and show what came out
 	$(BIN)/python examples/demo.py
 
 test: setup ## run every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup ## format, lint, types and the fast tests
 	$(BIN)/ruff format --check .
