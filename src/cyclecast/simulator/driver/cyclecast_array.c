@@ -225,11 +225,28 @@ static void flip(const cyclecast_parameters *p, cyclecast_array *array)
     }
 }
 
-uint64_t cyclecast_array_bytes(const cyclecast_parameters *p, uint64_t lines, uint64_t filters)
+int cyclecast_small(const cyclecast_parameters *p)
+{
+    uint32_t bits = p->weight_bits + p->input_bits - 1;
+    for (uint32_t lines = cyclecast_most_lines(p); lines > 1; lines = (lines + 1) / 2) {
+        ++bits;
+    }
+    return p->weight_bits <= 8 && bits <= 32;
+}
+
+/* Bytes of all weights as the fast path wants them, or of all cells and which columns are flipped. */
+static uint64_t bytes_of_weights(const cyclecast_parameters *p, uint64_t lines, uint64_t filters)
 {
     const uint64_t rows = lines * cyclecast_rows_per_weight(p), columns = filters * cyclecast_columns_per_weight(p);
-    const uint64_t bits = p->fast ? 0 : rows * columns * sizeof(uint16_t) + ceil_div(rows, p->active_rows) * columns;
-    return 2 * filters * sizeof(int64_t) + (lines * filters + lines) * sizeof(int32_t) + bits;
+    if (p->fast) {
+        return lines * filters * (cyclecast_small(p) ? sizeof(int8_t) : sizeof(int32_t));
+    }
+    return rows * columns * sizeof(uint16_t) + ceil_div(rows, p->active_rows) * columns;
+}
+
+uint64_t cyclecast_array_bytes(const cyclecast_parameters *p, uint64_t lines, uint64_t filters)
+{
+    return 2 * filters * sizeof(int64_t) + lines * sizeof(int32_t) + bytes_of_weights(p, lines, filters);
 }
 
 /* Put the parts of an array into its memory, those of the largest alignment first. */
@@ -239,10 +256,18 @@ static void lay_out(const cyclecast_parameters *p, cyclecast_array *array)
     const size_t cells = lines * cyclecast_rows_per_weight(p) * filters * cyclecast_columns_per_weight(p);
     array->weight_sums = array->memory;
     array->result = array->weight_sums + filters;
-    array->weights = (int32_t *)(array->result + filters);
-    array->inputs = array->weights + lines * filters;
+    array->inputs = (int32_t *)(array->result + filters);
+    array->small_weights = p->fast && cyclecast_small(p) ? (int8_t *)(array->inputs + lines) : NULL;
+    array->weights = p->fast && !cyclecast_small(p) ? array->inputs + lines : NULL;
     array->cells = p->fast ? NULL : (uint16_t *)(array->inputs + lines);
     array->flipped = p->fast ? NULL : (uint8_t *)(array->cells + cells);
+}
+
+static void narrow(int8_t *restrict to, const int32_t *restrict from, size_t count)
+{
+    for (size_t place = 0; place < count; ++place) {
+        to[place] = (int8_t)from[place];
+    }
 }
 
 /* Whether an array has memory for these weights; what it held before is lost only if it has. */
@@ -276,8 +301,12 @@ int cyclecast_array_program(
     array->product_fs = product_time(p, (uint64_t)lines * tall, columns);
     array->write_fs = turns * p->write_fs;
     lay_out(p, array);
-    memcpy(array->weights, weights, (size_t)lines * filters * sizeof *weights);
-    if (array->cells == NULL) {
+    if (array->small_weights) {
+        narrow(array->small_weights, weights, (size_t)lines * filters);
+        return 1;
+    }
+    if (array->weights) {
+        memcpy(array->weights, weights, (size_t)lines * filters * sizeof *weights);
         return 1;
     }
     memset(array->weight_sums, 0, filters * sizeof *array->weight_sums);

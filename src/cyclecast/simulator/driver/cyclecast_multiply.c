@@ -94,17 +94,7 @@ static void bit_by_bit(const cyclecast_parameters *p, cyclecast_array *array, in
     }
 }
 
-/* Whether no sum of so many products can leave 32 bits. */
-static int is_narrow(const cyclecast_parameters *p, uint32_t lines)
-{
-    uint32_t bits = p->weight_bits + p->input_bits - 1;
-    for (; lines > 1; lines = (lines + 1) / 2) {
-        ++bits;
-    }
-    return bits <= 32;
-}
-
-static void add_narrow(int32_t *restrict sums, const int32_t *restrict weights, int32_t input, size_t count)
+static void add_small(int32_t *restrict sums, const int8_t *restrict weights, int32_t input, size_t count)
 {
     for (size_t place = 0; place < count; ++place) {
         sums[place] += input * weights[place];
@@ -118,22 +108,20 @@ static void add_wide(int64_t *restrict sums, const int32_t *restrict weights, in
     }
 }
 
-static void at_once(const cyclecast_parameters *p, cyclecast_array *array, int32_t *narrow)
+static void at_once(cyclecast_array *array, int32_t *sums)
 {
     const size_t filters = array->filters;
     memset(array->result, 0, filters * sizeof *array->result);
-    if (!is_narrow(p, array->lines)) {
-        for (size_t line = 0; line < array->lines; ++line) {
+    memset(sums, 0, filters * sizeof *sums);
+    for (size_t line = 0; line < array->lines; ++line) {
+        if (array->small_weights) {
+            add_small(sums, array->small_weights + line * filters, array->inputs[line], filters);
+        } else {
             add_wide(array->result, array->weights + line * filters, array->inputs[line], filters);
         }
-        return;
     }
-    memset(narrow, 0, filters * sizeof *narrow);
-    for (size_t line = 0; line < array->lines; ++line) {
-        add_narrow(narrow, array->weights + line * filters, array->inputs[line], filters);
-    }
-    for (size_t filter = 0; filter < filters; ++filter) {
-        array->result[filter] = narrow[filter];
+    for (size_t filter = 0; array->small_weights && filter < filters; ++filter) {
+        array->result[filter] = sums[filter];
     }
 }
 
@@ -142,6 +130,6 @@ void cyclecast_array_multiply(const cyclecast_parameters *p, cyclecast_array *ar
     if (array->cells) {
         bit_by_bit(p, array, scratch, scratch + p->rows);
     } else {
-        at_once(p, array, (int32_t *)scratch);
+        at_once(array, (int32_t *)scratch);
     }
 }

@@ -14,13 +14,14 @@ typedef struct {
     int started;    /* a product is under way */
     uint32_t lines; /* of the weights; 0 before they are programmed */
     uint32_t filters;
-    uint64_t product_fs;  /* what one product takes */
-    uint64_t write_fs;    /* what programming these weights takes */
-    int32_t *weights;     /* as they were given: lines x filters */
-    uint16_t *cells;      /* as they are stored: word lines x columns; NULL where the bits are skipped */
-    uint8_t *flipped;     /* row phases x columns: whether the column is stored complemented */
-    int64_t *weight_sums; /* of every filter */
-    int32_t *inputs;      /* what was streamed: lines */
+    uint64_t product_fs;   /* what one product takes */
+    uint64_t write_fs;     /* what programming these weights takes */
+    int32_t *weights;      /* lines x filters, where the bits are skipped; else NULL */
+    int8_t *small_weights; /* in their place, where they and all sums are small */
+    uint16_t *cells;       /* as they are stored: word lines x columns; NULL where the bits are skipped */
+    uint8_t *flipped;      /* row phases x columns: whether the column is stored complemented */
+    int64_t *weight_sums;  /* of every filter */
+    int32_t *inputs;       /* what was streamed: lines */
     int streamed;
     int64_t *result;   /* filters */
     int finished;      /* there is a result that was not taken */
@@ -78,6 +79,9 @@ uint32_t cyclecast_most_filters(const cyclecast_parameters *parameters); /* weig
 /* The place of the first value out of range, or -1. */
 int64_t cyclecast_weight_out_of_range(const cyclecast_parameters *parameters, const int32_t *weights, uint64_t count);
 int64_t cyclecast_input_out_of_range(const cyclecast_parameters *parameters, const int32_t *inputs, uint64_t count);
+
+/* Whether weights fit 8 bits and the sums of any array 32. */
+int cyclecast_small(const cyclecast_parameters *parameters);
 
 /* Replace an array's weights, and what came of those before; 0 without memory, and then it is as it was. */
 int cyclecast_array_program(const cyclecast_parameters *parameters, cyclecast_array *array, const int32_t *weights,
