@@ -40,9 +40,11 @@ def test_compile_writes_a_project(tuned: Path, tmp_path: Path) -> None:
 
 
 def test_compile_again_leaves_no_kernel_of_another_network(tuned: Path, tmp_path: Path) -> None:
-    (tmp_path / "kernel_old.c").write_text("#error")
+    (tmp_path / "kernel_old.c").write_text("/* The workload old of another. */\n#error")
+    (tmp_path / "kernel_mine.c").write_text("/* A file of the user's. */")
     assert run("compile", tuned, "--out", tmp_path).exit_code == 0
     assert not (tmp_path / "kernel_old.c").exists()
+    assert (tmp_path / "kernel_mine.c").exists()
 
 
 def test_compile_says_as_json_what_it_wrote(tuned: Path, tmp_path: Path) -> None:

@@ -105,6 +105,13 @@ def test_integers_are_those_of_the_compiled_module(operation: Callable[..., Any]
     run(elementwise(operation, kind, kind), tmp_path)
 
 
+@pytest.mark.parametrize(("operation", "name"), [(tirx.max, "max_u64"), (tirx.min, "min_u64")])
+def test_wide_unsigned_values_keep_their_bits(operation: Callable[..., Any], name: str, tmp_path: Path) -> None:
+    function = elementwise(operation, "uint64", "uint64")
+    run(function, tmp_path)
+    assert f"{name}(" in written(function)
+
+
 def test_intermediates_and_reductions(tmp_path: Path) -> None:
     data = te.placeholder((8, 8), "float32", name="data")
     axis = te.reduce_axis((0, 8), name="k")

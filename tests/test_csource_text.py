@@ -44,7 +44,7 @@ def test_names_are_identifiers_and_all_different(wanted: list[str]) -> None:
 @pytest.mark.parametrize(
     ("wanted", "name"),
     [("lv3", "lv3"), ("x.y", "x_y"), ("3d", "v_3d"), ("int", "v_int"), ("for", "for_2"), ("expf", "expf_2"),
-     ("", "value"), ("kernel_a", "v_kernel_a"), ("ä", "value"), ("__x__", "x")],
+     ("", "value"), ("kernel_a", "v_kernel_a"), ("ä", "value"), ("__x__", "x"), ("SIZE_MAX", "v_SIZE_MAX")],
 )  # fmt: skip
 def test_names_stay_as_they_are_where_c_allows(wanted: str, name: str) -> None:
     assert Names().new(wanted) == name

@@ -177,6 +177,19 @@ def test_a_closed_device_closes_again() -> None:
     driver = Driver.open(parameters(TINY))
     driver.close()
     driver.close()
+    with pytest.raises(BehaviourError, match="it is closed"):
+        driver.execute(Call(Operation.WAIT))
+
+
+def test_the_fast_path_holds_the_largest_sum_of_wide_inputs() -> None:
+    """2^31, one more than 32 bits hold."""
+    device = Device.load("isaac16").vary_all({"bits.weight": 8, "array.rows": 512, "array.active_rows": 512})
+    device = device.vary_all({"array.adc_bits": 12})
+    weights, inputs = np.full((512, 1), -128), np.full(512, -(2**15))
+    for fast in (False, True):
+        sums, driver = one_product(device, weights, inputs, fast=fast)
+        driver.close()
+        assert sums.tolist() == [2**31]
 
 
 @pytest.mark.parametrize(

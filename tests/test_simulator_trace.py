@@ -131,6 +131,7 @@ def changed(path: Path, number: int, **values: Any) -> Path:
     ("number", "values", "complaint"),
     [
         (0, {"version": 2}, "its beginning: it is no record of a trace, no cyclecast-trace of version 1"),
+        (0, {"version": True}, "its beginning: it is no record of a trace, no cyclecast-trace of version 1"),
         (0, {"parameters": {}}, "its beginning: it is no record of a trace"),
         (0, {"parameters": None}, "its beginning: it is no record of a trace"),
         (1, {"call": "dance"}, "record 1: it is no record of a trace, 'DANCE'"),
@@ -217,6 +218,24 @@ def test_a_device_without_end_is_refused(tmp_path: Path) -> None:
     large = json.loads(path.read_text(encoding="utf-8").splitlines()[0])["parameters"] | {"counts": [2**31, 2**31, 2]}
     with pytest.raises(TraceError, match="there is no such device"):
         replay(changed(path, 0, parameters=large))
+
+
+@pytest.mark.parametrize(("field", "value"), [("rows", [128]), ("rows", []), ("counts", 5), ("rows", True)])
+def test_parameters_have_their_own_form(tmp_path: Path, field: str, value: Any) -> None:
+    path = recorded(tmp_path / "a.jsonl")
+    given = json.loads(path.read_text(encoding="utf-8").splitlines()[0])["parameters"] | {field: value}
+    with pytest.raises(TraceError, match="its beginning"):
+        replay(changed(path, 0, parameters=given))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_is_one_error() -> None:
+    def written() -> None:
+        with TraceWriter(Path("/dev/full"), HEADER) as writer:
+            writer.finish(Counters(0, 0, 0, 0, 0, (0,) * 9, (0,) * 9))
+
+    with pytest.raises(OptionError, match="it cannot be written"):
+        written()
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:

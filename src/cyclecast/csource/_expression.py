@@ -117,6 +117,9 @@ class Expressions:
 
     def _binary(self, expression: Any, kind: str) -> tuple[str, int]:
         sign, binding = BINARY[type(expression)]
+        if sign == "%" and "float" in kind:
+            name = "fmodf" if kind == "float32" else "fmod"
+            return f"{name}({self.text(expression.a)}, {self.text(expression.b)})", PRIMARY
         left, right = self._operand(expression.a, binding, binding), self._operand(expression.b, binding + 1, binding)
         return self._narrowed(f"{left} {sign} {right}", binding, kind)
 
@@ -132,7 +135,8 @@ class Expressions:
 
     def _extreme(self, expression: Any, kind: str) -> tuple[str, int]:
         name = "max" if isinstance(expression, prim.Max) else "min"
-        suffix = kind.replace("float", "f") if "float" in kind else "i64" if kind in ("int64", "uint32") else "i32"
+        wide = {"int64": "i64", "uint32": "i64", "uint64": "u64"}
+        suffix = kind.replace("float", "f") if "float" in kind else wide.get(kind, "i32")
         return f"{name}_{suffix}({self.text(expression.a)}, {self.text(expression.b)})", PRIMARY
 
     def _conditional(self, condition: Any, then: Any, otherwise: Any) -> tuple[str, int]:

@@ -249,7 +249,7 @@ class _Schedule:
 
 def level_names(levels: Sequence[str]) -> list[str]:
     """Levels as C identifiers: the function `at_NAME` makes a place."""
-    names = Names()
+    names = Names(frozenset(("place",)))
     return [names.new(level) for level in levels]
 
 

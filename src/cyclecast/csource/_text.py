@@ -28,7 +28,7 @@ HEADERS = frozenset(
     (
         *MATHEMATICAL,
         *(f"{name}f" for name in MATHEMATICAL),
-        *("isfinite", "isinf", "isnan", "memcpy", "memset", "size_t", "INFINITY", "NAN", "NULL", "TRY", "try_status"),
+        *("isfinite", "isinf", "isnan", "memcpy", "memset", "size_t", "math_errhandling", "try_status"),
     )
 )
 """Names of the headers that generated files include."""
@@ -116,7 +116,8 @@ class Names:
     def new(self, wanted: str) -> str:
         """An identifier like the wanted name that nothing else has."""
         plain = re.sub(r"\W", "_", wanted, flags=re.ASCII).strip("_") or "value"
-        plain = f"v_{plain}" if plain[0].isdigit() or plain.startswith(PREFIXES) else plain
+        macro = re.fullmatch(r"[A-Z_][A-Z0-9_]+", plain) is not None
+        plain = f"v_{plain}" if plain[0].isdigit() or macro or plain.startswith(PREFIXES) else plain
         name, number = plain, 1
         while name in self._taken:
             number += 1

@@ -136,6 +136,8 @@ class Driver:
 
     def execute(self, call: Call) -> NDArray[Any]:
         """Execute a call; the sums that it received, if it receives. `BehaviourError` where the driver refuses."""
+        if not self.handle:
+            raise BehaviourError("device", "a call", "it is closed", "Driver.open")
         wanted = {Operation.PROGRAM: call.count * call.filters, Operation.SEND: call.count}.get(call.operation, 0)
         if call.values.size < wanted:
             what = f"{call.operation.name.lower()} at {call.place}"

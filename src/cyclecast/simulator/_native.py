@@ -18,7 +18,7 @@ from cyclecast.errors import OptionError
 from cyclecast.simulator._parameters import FIELDS, LEVELS, Parameters
 
 COMPILERS = ("cc", "gcc", "clang")
-FLAGS = ("-std=c99", "-O3", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off")
+FLAGS = ("-std=c99", "-O3", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off", "-fwrapv")
 """Contracted products and sums would round otherwise than the compiled network does."""
 REFERENCE = (
     "cyclecast_device.h",

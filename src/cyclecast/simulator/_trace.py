@@ -13,6 +13,7 @@ import binascii
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -68,7 +69,7 @@ class TraceWriter:
             raise OptionError(str(path), "it cannot be written", str(error.strerror), "another path") from error
         if self._binary:
             text = json.dumps(header.to_json()).encode()
-            self._file.write(MAGIC + _number(len(text)) + text)
+            self._put(MAGIC + _number(len(text)) + text)
         else:
             self._line(header.to_json())
 
@@ -76,7 +77,8 @@ class TraceWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # which flushing has reported, or an earlier error stands for
+            self._file.close()
 
     def write(self, call: Call) -> None:
         """Add a call."""
@@ -86,19 +88,30 @@ class TraceWriter:
             self._line(_record(call, payload))
             return
         numbers = [call.operation, len(call.place), *call.place, call.slot, call.count, call.filters]
-        self._file.write(b"".join(map(_number, (*numbers, len(payload), zlib.crc32(payload)))) + payload)
+        self._put(b"".join(map(_number, (*numbers, len(payload), zlib.crc32(payload)))) + payload)
 
     def finish(self, counters: Counters) -> None:
         """Add the end: what the device has counted for the calls of this trace."""
         end = {"end": self._calls, "counters": asdict(counters)}
         if self._binary:
             text = json.dumps(end).encode()
-            self._file.write(_number(END) + _number(len(text)) + text)
+            self._put(_number(END) + _number(len(text)) + text)
         else:
             self._line(end)
+        self._put(b"")
+
+    def _put(self, content: bytes) -> None:
+        """Write; without any content, all that has been written so far."""
+        try:
+            if content:
+                self._file.write(content)
+            else:
+                self._file.flush()
+        except OSError as error:
+            raise OptionError(self._file.name, "it cannot be written", str(error.strerror), "another path") from error
 
     def _line(self, value: dict[str, Any]) -> None:
-        self._file.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+        self._put(json.dumps(value, separators=(",", ":")).encode() + b"\n")
 
 
 class Trace:
@@ -282,11 +295,13 @@ def _opened(trace: Trace, fast: bool) -> Driver:
 
 
 def _header(record: dict[str, Any]) -> Header:
-    if record.get("format") != FORMAT or record.get("version") != VERSION:
+    if record.get("format") != FORMAT or record.get("version") != VERSION or record["version"] is True:
         raise ValueError(f"no {FORMAT} of version {VERSION}")
     given, parameters = record["parameters"], dict[str, int | tuple[int, ...]]()
     for name, bits, length in FIELDS:
         value = given[name]
+        if isinstance(value, list) != (length > 1):
+            raise ValueError(f"parameter {name} is a list of {length} numbers" if length > 1 else f"{name} is a number")
         many = value if isinstance(value, list) else [value]
         if len(many) > length or any(type(one) is not int or not 0 <= one < 2**bits for one in many):
             raise ValueError(f"parameter {name} is no number of {bits} bits, or not {length} of them")

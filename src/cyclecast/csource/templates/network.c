@@ -14,6 +14,9 @@
     (void)device;
     (void)weights;
     (void)scratch;
+{%- for tensor in inputs %}
+    (void){{ tensor.name }};
+{%- endfor %}
 {% for call in calls %}
     {{ call }};
 {%- endfor %}

@@ -231,7 +231,7 @@ int cyclecast_small(const cyclecast_parameters *p)
     for (uint32_t lines = cyclecast_most_lines(p); lines > 1; lines = (lines + 1) / 2) {
         ++bits;
     }
-    return p->weight_bits <= 8 && bits <= 32;
+    return p->weight_bits <= 8 && bits <= 31; /* the largest sum is 2^(bits - 1) */
 }
 
 /* Bytes of all weights as the fast path wants them, or of all cells and which columns are flipped. */

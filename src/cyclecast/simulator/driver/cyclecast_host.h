@@ -58,4 +58,14 @@ static inline int64_t min_i64(int64_t left, int64_t right)
     return left < right ? left : right;
 }
 
+static inline uint64_t max_u64(uint64_t left, uint64_t right)
+{
+    return left > right ? left : right;
+}
+
+static inline uint64_t min_u64(uint64_t left, uint64_t right)
+{
+    return left < right ? left : right;
+}
+
 #endif

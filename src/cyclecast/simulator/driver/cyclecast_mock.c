@@ -12,10 +12,11 @@ static struct {
     cyclecast_status status;
     int32_t *values;
     int64_t *sums;
-    uint64_t written;  /* values of the call so far */
-    uint64_t capacity; /* of `values` */
-    uint32_t read;     /* sums so far */
-    uint32_t polls;    /* until the device is no longer busy */
+    uint64_t written;   /* values of the call so far */
+    uint64_t capacity;  /* of `values` */
+    uint32_t available; /* sums that were received */
+    uint32_t read;      /* of these */
+    uint32_t polls;     /* until the device is no longer busy */
 } mock;
 
 static void reset(void)
@@ -59,6 +60,7 @@ static void execute(uint32_t operation)
         call->sums = mock.sums;
         mock.status = cyclecast_execute(mock.device, call);
     }
+    mock.available = operation == CYCLECAST_RECEIVE && mock.status == CYCLECAST_OK ? call->count : 0;
     mock.written = mock.read = 0;
 }
 
@@ -110,7 +112,7 @@ uint32_t cyclecast_window_read(uint32_t word)
     if (word == WINDOW_STATUS) {
         return mock.polls > 0 && mock.polls-- ? WINDOW_BUSY : (uint32_t)mock.status;
     }
-    if ((word == WINDOW_SUM_LOW || word == WINDOW_SUM_HIGH) && mock.sums != NULL && mock.read < mock.call.count) {
+    if ((word == WINDOW_SUM_LOW || word == WINDOW_SUM_HIGH) && mock.read < mock.available) {
         const uint64_t sum = (uint64_t)mock.sums[mock.read];
         mock.read += word == WINDOW_SUM_HIGH;
         return (uint32_t)(sum >> 32 * (word == WINDOW_SUM_HIGH));

@@ -174,13 +174,10 @@ static void give(cyclecast_slot *to, const int64_t *values, uint32_t count)
 static cyclecast_status check_target(
     cyclecast_reference *r, cyclecast_node *to, uint32_t depth, uint32_t slot, uint32_t count)
 {
-    if (!has_room(r, &to->sums, depth, slot, count)) {
-        return no_memory(r);
-    }
-    if (to->sums[slot].count != 0 && to->sums[slot].count != count) {
+    if (!is_empty(to->sums, slot) && to->sums[slot].count != count) {
         return cyclecast_fail(r, CYCLECAST_MISMATCH, "sums, and those in their slot", count, to->sums[slot].count);
     }
-    return CYCLECAST_OK;
+    return has_room(r, &to->sums, depth, slot, count) ? CYCLECAST_OK : no_memory(r);
 }
 
 cyclecast_status cyclecast_slots_result(cyclecast_reference *r, cyclecast_array *array, const cyclecast_call *call)

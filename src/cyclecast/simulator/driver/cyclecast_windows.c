@@ -50,14 +50,41 @@ static cyclecast_status answer(cyclecast_device *device)
     return (cyclecast_status)status;
 }
 
+static cyclecast_status refuse(cyclecast_device *device, const char *why)
+{
+    snprintf(device->message, sizeof device->message, "%s", why);
+    return CYCLECAST_RANGE;
+}
+
+/* What would go wrong on this side of the windows; the device checks the rest. */
+static cyclecast_status check(cyclecast_device *device, const cyclecast_call *call)
+{
+    const int given = call->operation == CYCLECAST_PROGRAM || call->operation == CYCLECAST_SEND;
+    const int taken = call->operation == CYCLECAST_RECEIVE;
+    if (call->place.depth > CYCLECAST_LEVELS) {
+        return refuse(device, "a place of more indices than there can be levels");
+    }
+    if ((given && call->values == NULL) || (taken && call->sums == NULL)) {
+        return refuse(device, "there are no values, or there is no place for sums");
+    }
+    if (given && call->count > device->parameters.rows) {
+        return refuse(device, "more word lines than an array has");
+    }
+    if ((taken && call->count > device->parameters.columns) ||
+        (call->operation == CYCLECAST_PROGRAM && call->filters > device->parameters.columns)) {
+        return refuse(device, "more filters than an array has bit lines");
+    }
+    return CYCLECAST_OK;
+}
+
 static cyclecast_status execute(cyclecast_device *device, const cyclecast_call *call)
 {
     const uint64_t values = call->operation == CYCLECAST_PROGRAM ? (uint64_t)call->count * call->filters
                             : call->operation == CYCLECAST_SEND  ? call->count
                                                                  : 0;
-    cyclecast_status status = CYCLECAST_OK;
-    if (call->operation == CYCLECAST_BEGIN) {
-        return CYCLECAST_OK;
+    cyclecast_status status = check(device, call);
+    if (status != CYCLECAST_OK || call->operation == CYCLECAST_BEGIN) {
+        return status;
     }
     cyclecast_window_write(WINDOW_DEPTH, call->place.depth);
     for (uint32_t level = 0; level < call->place.depth && level < CYCLECAST_LEVELS; ++level) {
