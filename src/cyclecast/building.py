@@ -14,6 +14,7 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
 
 from cyclecast.csource import Generated, write_project
+from cyclecast.dataflow import operators_from_json, operators_to_json
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
@@ -22,7 +23,7 @@ from cyclecast.space import Implementation, as_module, decided_schedule, lowered
 from cyclecast.tuning import Tuned
 from cyclecast.workload import HostOperator, Member, Network
 
-FORMAT = 1
+FORMAT = 2
 """Of `network.json`."""
 
 
@@ -68,6 +69,7 @@ def save(tuned: Tuned | Scheduled, folder: Path) -> None:
         "name": network.name,
         "members": [{"kernel": member.kernel, "count": member.count} for member in network.members],
         "host": [asdict(operator) for operator in network.host],
+        "operators": operators_to_json(network.operators),
     }
     mappings = {kernel: mapping.to_json() for kernel, mapping in tuned.mappings.items()}
     for name, value in (("network", described), ("mappings", mappings)):
@@ -98,6 +100,7 @@ def load(folder: str | Path) -> Scheduled:
             for member in described["members"]
         )
         host = tuple(HostOperator(**operator) for operator in described["host"])
+        operators = operators_from_json(described["operators"])
         program = load_json((place / "program.json").read_text(encoding="utf-8"))
         if not isinstance(program, IRModule):
             raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
@@ -112,7 +115,8 @@ def load(folder: str | Path) -> Scheduled:
     missing = by_kernel.keys() - {str(variable.name_hint) for variable in program.get_global_vars()}
     if missing:
         raise ModelError(f"{place}/program.json", f"no kernel '{min(missing)}'", "mappings.json has it", "tuning again")
-    return Scheduled(Network(described["name"], members, host, program), Device.load(place / "device.yaml"), by_kernel)
+    network = Network(described["name"], members, host, program, operators)
+    return Scheduled(network, Device.load(place / "device.yaml"), by_kernel)
 
 
 def trace_to_text(trace: Any) -> str:

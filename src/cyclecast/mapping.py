@@ -32,7 +32,7 @@ from typing import Any, Literal, get_args
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError
 from cyclecast.exact import Whole, ceil_div
-from cyclecast.workload import Axis, Kind, Slide, Workload
+from cyclecast.workload import Slide, Workload, workload_from_json
 
 TileAxis = Literal["group", "row", "column", "pixel"]
 """The axes of the matrix-vector form, as factors count them."""
@@ -256,16 +256,8 @@ def _product(numbers: Any) -> Whole:
 
 def mapping_from_json(value: Mapped[str, Any]) -> Mapping:
     """Rebuild a mapping from `Mapping.to_json`; a broken law raises `MappingError`."""
-    workload = value["workload"]
-    axes = tuple(Axis(axis["name"], axis["extent"], Kind(axis["kind"])) for axis in workload["axes"])
     return Mapping(
-        workload=Workload(
-            workload["name"],
-            axes,
-            workload["input_bits"],
-            workload["weight_bits"],
-            tuple(Slide(**slide) for slide in workload.get("slides", ())),
-        ),
+        workload=workload_from_json(value["workload"]),
         word_lines=value["word_lines"],
         filters=value["filters"],
         levels=tuple(LevelFactors(entry["level"], Factors(**entry["factors"])) for entry in value["levels"]),

@@ -6,6 +6,7 @@ meet a weight matrix of `reduction` x `filters` values. A convolution's im2col g
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Mapped
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import gcd, prod
@@ -150,6 +151,17 @@ class Workload:
         return self.groups * self.reduction * self.filters
 
 
+def workload_from_json(value: Mapped[str, Any]) -> Workload:
+    """Rebuild a workload from `asdict`."""
+    return Workload(
+        value["name"],
+        tuple(Axis(axis["name"], axis["extent"], Kind(axis["kind"])) for axis in value["axes"]),
+        value["input_bits"],
+        value["weight_bits"],
+        tuple(Slide(**slide) for slide in value.get("slides", ())),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A workload of a network: how often it occurs, and the kernel (function of the program) that computes it."""
@@ -176,6 +188,61 @@ class HostOperator:
 
 
 @dataclass(frozen=True, slots=True)
+class Along:
+    """The last index along a raster axis of the source that index i along an axis of the target needs."""
+
+    axis: int
+    """Of the target."""
+    scale: int = 1
+    offset: int = 0
+    """It needs scale x i + offset, as far as there is such an index."""
+
+    def after(self, inner: Along) -> Along:
+        """What is needed through another operator, which needs `self` of what it reads."""
+        return Along(inner.axis, self.scale * inner.scale, self.scale * inner.offset + self.offset)
+
+
+Reach = tuple[Along | None, ...]
+"""For every raster axis of the source; None where all of it is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What one operator needs of another one before it."""
+
+    source: int
+    """The other one's place in the network."""
+    reach: Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One occurrence of a workload in a network."""
+
+    kernel: str
+    """The function that computes it; "" of a product of two computed operands, which the program has on the host."""
+    workload: Workload
+    raster: tuple[int, ...]
+    """Extents of the axes along which its pixels follow each other, outermost first."""
+    sources: tuple[Edge, ...]
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return self.workload.name
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether both operands are computed, so that no weights stay."""
+        return not self.kernel
+
+    @property
+    def pixels(self) -> int:
+        """Of all groups together, as far as these follow each other."""
+        return prod(self.raster)
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """A network ready to schedule: equal workloads merged, the rest left to the host.
 
@@ -186,6 +253,8 @@ class Network:
     members: tuple[Member, ...]
     host: tuple[HostOperator, ...]
     program: Any = field(compare=False, repr=False)
+    operators: tuple[Operator, ...] = ()
+    """Every occurrence of a workload in the order of the program, and every product of two computed operands."""
 
     @property
     def macs(self) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from cyclecast.device._explain import explain, suggest
-from cyclecast.device._parts import Array, Bits, Component, Encoding, Host, Inputs, Level, Part, Pipeline
+from cyclecast.device._parts import Array, Bits, Component, Dynamic, Encoding, Host, Inputs, Level, Network, Part, Pipeline
 from cyclecast.errors import DeviceError
 from cyclecast.units import Bandwidth
 
@@ -38,6 +38,12 @@ class Device(Part):
     """Bytes of input that the whole device can take per second; none means that this never limits."""
     output_bandwidth: Bandwidth | None = None
     """Bytes of output that the whole device can hand on per second; none means that this never limits."""
+    network: Network | None = None
+    """What connects the instances of the outermost level; none means that distances cost nothing."""
+    link_bandwidth: Bandwidth | None = None
+    """Bytes that one device can exchange with others of its kind per second; none means that this never limits."""
+    dynamic: Dynamic = Dynamic.HOST
+    """Who multiplies two operands that are both computed, if not said otherwise."""
     host: Host = Host()
     """What computes the operators that arrays do not: 8 operations a nanosecond and 12.8 GB/s, if not said."""
     components: tuple[Component, ...] = ()

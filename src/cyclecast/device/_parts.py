@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from cyclecast.errors import DeviceError
-from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Time
+from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
 
 MOST = 1_000_000
 """The largest count; a typo beyond it is refused instead of scheduled for."""
@@ -108,6 +108,8 @@ class Level(Part):
     """Bytes of partial sums that one instance can take from its neighbours per second; none: this never limits."""
     merge_hop: Time = Time(0)
     """One step of the tree in which neighbouring instances add their partial sums."""
+    buffer: Size | None = None
+    """Bytes that one instance can keep of what the workloads in it still need; none means that this never limits."""
     components: tuple[Component, ...] = ()
     """What one instance is made of besides the levels inside it; none means no power and no area."""
 
@@ -129,6 +131,10 @@ class Write(Part):
     """Arrays programmed at the same time, on the whole device; more than it has means all."""
     during_inference: StrictBool = True
     """Whether arrays may be programmed while a network runs; if not, each workload's weights must fit the device."""
+    while_computing: StrictBool = False
+    """Whether some arrays may be programmed while others compute."""
+    endurance: Annotated[int, Field(strict=True, ge=1, le=10**18)] | None = None
+    """How often a cell can be programmed; none means that this is not known."""
 
 
 class Encoding(StrEnum):
@@ -267,6 +273,28 @@ class Pipeline(Part):
         if self.before > self.fill:
             raise DeviceError("before", f"{self.before}", f"fill is {self.fill} cycles", f"before: {self.fill}")
         return self
+
+
+class Network(Part):
+    """The network on the chip between instances of the outermost level: a mesh of routers."""
+
+    rows: Count
+    """Of routers."""
+    cols: Count
+    """Of routers; the instances are dealt to them in turn, equally many to each."""
+    bandwidth: Bandwidth
+    """Bytes that one link between two neighbouring routers can carry per second."""
+    hop: Time
+    """From one router to the next."""
+
+
+class Dynamic(StrEnum):
+    """Who multiplies two operands that are both computed, such as queries and keys."""
+
+    HOST = "host"
+    """The host, or a digital unit."""
+    ARRAYS = "arrays"
+    """Arrays: one of the operands is written into them every time."""
 
 
 class Host(Part):

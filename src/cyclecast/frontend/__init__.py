@@ -71,8 +71,8 @@ def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | 
     source = Path(source) if isinstance(source, str) else source
     program = front_end_of(source).load(source, shapes or {}, quantization)
     with without_native_chatter():
-        whole, members, host = quantize(program, quantization)
-    return Network(source.stem if isinstance(source, Path) else type(source).__name__, members, host, whole)
+        whole, members, host, operators = quantize(program, quantization)
+    return Network(source.stem if isinstance(source, Path) else type(source).__name__, members, host, whole, operators)
 
 
 def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> tuple[LayerError, ...]:

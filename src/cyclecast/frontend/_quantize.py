@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from cyclecast._tvm._block import workload_of
 from cyclecast.frontend._base import Quantization
+from cyclecast.frontend._dataflow import Kernels, operators_of
 from cyclecast.frontend._fold import constants_of
 from cyclecast.frontend._host import fuse_host, host_operators
 from cyclecast.frontend._integers import (
@@ -57,20 +58,10 @@ from cyclecast.frontend._products import (
     terms,
     weight_sums,
 )
-from cyclecast.workload import HostOperator, Member, Workload
+from cyclecast.workload import HostOperator, Member, Operator, Workload
 
 SAME_SCALE = 1e-5
 """Relative difference of two scales that are the same but for rounding."""
-
-
-@dataclass(slots=True)
-class Kernels:
-    """The kernels made so far."""
-
-    names: dict[str, str] = field(default_factory=dict)
-    """What each is called in reports, by the name of its function."""
-    reasons: dict[Any, str | None] = field(default_factory=dict)
-    """Why a product of the network is not computed by one, or None where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +74,8 @@ class _Sums:
 
 def quantize(
     program: IRModule, quantization: Quantization
-) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...]]:
-    """The program with integer kernels, legalised and fused; its workloads; and what stays on the host."""
+) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...], tuple[Operator, ...]]:
+    """The program with integer kernels, legalised and fused; its workloads; what stays on the host; its operators."""
     main = program["main"]
     constants = constants_of(main)
     quantised = quantised_constants(main, constants)
@@ -99,7 +90,9 @@ def quantize(
         for kernel, name in kernels.names.items()
         if counts[kernel]
     )
-    return whole, members, host
+    workloads = {member.kernel: member.workload for member in members}
+    bits = quantization.activation_bits, quantization.weight_bits
+    return whole, members, host, operators_of(main, kernels.calls, workloads, bits, {*constants, *quantised})
 
 
 def _calls(function: Any) -> Counter[str]:
@@ -153,6 +146,8 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
             case name if is_product(name):
                 made, reason = self._product(original, call)
                 self.kernels.reasons[original] = reason
+                if reason is None:
+                    self.kernels.calls[original] = self.kernels.latest
                 return made
         return call
 
@@ -257,7 +252,8 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         function = integer_function(call, data.ty, weights.ty, sums, padded=padded)
         name, label = names(call)
         variable = self.builder_.add_func(function, name)
-        self.kernels.names.setdefault(variable.name_hint, label)
+        self.kernels.latest = str(variable.name_hint)
+        self.kernels.names.setdefault(self.kernels.latest, label)
         return self._emit(relax.call_tir(variable, [data, weights], relax.TensorType(call.ty.shape, sums)))
 
     def _padded(self, activation: Activation, pads: list[int]) -> Any:

@@ -1,0 +1,51 @@
+"""What an operator of a network needs of the ones before it, pixel by pixel.
+
+An operator's pixels are computed in *raster order*: along its raster axes, the last one fastest. Operators on the host
+between two operators of the graph only change what is needed: a pooling window needs more of the one before it, a
+softmax over pixels all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from cyclecast.workload import Along, Edge, Operator, workload_from_json
+
+
+def needed(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: int) -> int:
+    """How many pixels of the source, in raster order, must be there before this pixel of the target is computed.
+
+    `source` and `target` are the rasters of the two; pixels count from 0.
+    """
+    place = []
+    for extent in reversed(target):
+        pixel, index = divmod(pixel, extent)
+        place.append(index)
+    place.reverse()
+    last = 0
+    for extent, along in zip(source, edge.reach, strict=True):
+        index = extent - 1 if along is None else along.scale * place[along.axis] + along.offset
+        last = last * extent + min(extent - 1, max(0, index))
+    return last + 1
+
+
+def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Any]]:
+    """Plain values for JSON; `operators_from_json` is the inverse."""
+    return [asdict(operator) for operator in operators]
+
+
+def operators_from_json(values: list[dict[str, Any]]) -> tuple[Operator, ...]:
+    """Rebuild operators from `operators_to_json`."""
+    return tuple(
+        Operator(
+            value["kernel"],
+            workload_from_json(value["workload"]),
+            tuple(value["raster"]),
+            tuple(
+                Edge(edge["source"], tuple(along and Along(**along) for along in edge["reach"]))
+                for edge in value["sources"]
+            ),
+        )
+        for value in values
+    )

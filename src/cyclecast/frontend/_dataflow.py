@@ -1,0 +1,373 @@
+"""What the operators of an imported network need of each other, read from the program before it is quantised.
+
+Every tensor knows, for each operator that it comes from, which pixel of it an element needs (`Flow`). Operators that
+are not known to look at a part of their inputs only are taken to need all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from math import prod
+from operator import mul
+from typing import Any
+
+from tvm import relax
+from tvm.ir import Op
+
+from cyclecast.frontend._host import name_of
+from cyclecast.workload import Along, Axis, Edge, Kind, Operator, Reach, Workload
+
+Flow = dict[int, Reach]
+"""By operator; axes are dimensions of the tensor."""
+Dimensions = list[Along | None]
+"""For every dimension of an operand, what an index along a dimension of the result needs; None: all of it."""
+
+LOCAL_NAMES = (
+    "abs acos acosh add asin asinh astype atan atan2 atanh bitwise_and bitwise_not bitwise_or bitwise_xor broadcast_to "
+    "ceil clip cos cosh dequantize divide dropout equal erf ewise_fma exp floor floor_divide floor_mod full_like gelu "
+    "gelu_tanh greater greater_equal isfinite isinf isnan leakyrelu left_shift less less_equal log log_add_exp "
+    "logical_and logical_not logical_or logical_xor maximum memory.view minimum mod multiply negative not_equal "
+    "ones_like power prelu quantize relu relu6 right_shift round rsqrt selu sigmoid sign silu sin sinh softplus sqrt "
+    "square subtract tan tanh trunc where zeros_like"
+)
+ELEMENTWISE = frozenset(LOCAL_NAMES.split())
+ALONG_AXES = ("softmax", "log_softmax", "layer_norm", "rms_norm", "cumsum", "cumprod")
+"""They need all of some axes, and of the others what is in the same place."""
+REDUCTIONS = ("max", "mean", "min", "prod", "std", "sum", "variance", "argmax", "argmin")
+VIEWS = ("reshape", "flatten", "batch_flatten", "squeeze", "expand_dims")
+
+
+@dataclass(slots=True)
+class Kernels:
+    """The kernels made so far of the products of a network."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    """What each is called in reports, by the name of its function."""
+    reasons: dict[Any, str | None] = field(default_factory=dict)
+    """Why a product of the network is not computed by one, or None where it is."""
+    calls: dict[Any, str] = field(default_factory=dict)
+    """The function that computes a product of the network, where one does."""
+    latest: str = ""
+
+
+def operators_of(
+    function: Any, calls: Mapping[Any, str], workloads: Mapping[str, Workload], bits: tuple[int, int], known: set[Any]
+) -> tuple[Operator, ...]:
+    """The operators of a network in the order of its program, those left out that no output needs.
+
+    `calls` are the products that became kernels, `workloads` those of the kernels, `bits` those of activations and
+    weights in products of two computed operands, and `known` the variables that are constants.
+    """
+    bindings = [binding for block in function.body.blocks for binding in block.bindings]
+    live = _live(bindings, function.body.body)
+    walk = _Walk(calls, workloads, bits, known)
+    for binding in bindings:
+        if binding.var in live and binding.var not in known:
+            walk.bind(binding.var, binding.value)
+    return tuple(walk.operators)
+
+
+def _live(bindings: list[Any], result: Any) -> set[Any]:
+    live = set(_variables(result))
+    for binding in reversed(bindings):
+        if binding.var in live:
+            live.update(_variables(binding.value))
+    return live
+
+
+def _variables(value: Any) -> list[Any]:
+    match value:
+        case relax.Var():
+            return [value]
+        case relax.Call():
+            return [variable for argument in value.args for variable in _variables(argument)]
+        case relax.Tuple():
+            return [variable for field in value.fields for variable in _variables(field)]
+        case relax.TupleGetItem():
+            return _variables(value.tuple_value)
+        case _:
+            return []
+
+
+class _Walk:
+    """Goes through the bindings in order."""
+
+    def __init__(
+        self, calls: Mapping[Any, str], workloads: Mapping[str, Workload], bits: tuple[int, int], known: set[Any]
+    ) -> None:
+        self.calls, self.workloads, self.bits, self.known = calls, workloads, bits, known
+        self.operators: list[Operator] = []
+        self.flows: dict[Any, Flow] = {}
+        self.parts: dict[Any, list[Any]] = {}
+        """Of tuples that are bound to a variable."""
+
+    def bind(self, variable: Any, value: Any) -> None:
+        if isinstance(value, relax.Tuple):
+            self.parts[variable] = list(value.fields)
+        if isinstance(value, relax.Call) and value in self.calls:
+            self.flows[variable] = self._kernel(value)
+        elif isinstance(value, relax.Call) and self._is_dynamic(value):
+            self.flows[variable] = self._dynamic(value)
+        else:
+            self.flows[variable] = self._host(value)
+
+    def flow(self, operand: Any) -> Flow:
+        if isinstance(operand, relax.Tuple):
+            return _merged([self.flow(field) for field in operand.fields])
+        return self.flows.get(operand, {})
+
+    def _kernel(self, call: Any) -> Flow:
+        kernel = self.calls[call]
+        data, dimensions, raster = _matmul_dimensions(call, self._is_known) if _is(call, "matmul") else _conv(call)
+        return self._add(kernel, self.workloads[kernel], call, [(data, dimensions)], raster)
+
+    def _is_dynamic(self, call: Any) -> bool:
+        return _is(call, "matmul") and not any(self._is_known(operand) for operand in call.args)
+
+    def _is_known(self, operand: Any) -> bool:
+        return not isinstance(operand, relax.Var) or operand in self.known
+
+    def _dynamic(self, call: Any) -> Flow:
+        """A product of two computed operands: pixels are the rows of the first one."""
+        left, right, result = (_shape(part) for part in (*call.args, call))
+        if not left or not right or not result or len(left) < 2 or len(right) < 2:
+            return _whole(self._host(call), len(result or ()))
+        rank = len(result)
+        groups, pixels, filters = prod(result[:-2]), result[-2], result[-1]
+        axes = ((groups, Kind.GROUP), (pixels, Kind.PIXEL), (left[-1], Kind.REDUCTION), (filters, Kind.FILTER))
+        name = f"product {groups}x{pixels}x{left[-1]} -> {filters}"
+        workload = Workload(name, tuple(Axis(kind.value, extent, kind) for extent, kind in axes), *self.bits)
+        leading = range(rank - 2)
+        first: Dimensions = [*_broadcast(left[:-2], result[:-2], leading), Along(rank - 2), None]
+        second: Dimensions = [*_broadcast(right[:-2], result[:-2], leading), None, None]
+        operands = [(call.args[0], first), (call.args[1], second)]
+        return self._add("", workload, call, operands, list(range(rank - 1)))
+
+    def _add(
+        self, kernel: str, workload: Workload, call: Any, operands: list[tuple[Any, Dimensions]], raster: list[int]
+    ) -> Flow:
+        shape = _shape(call)
+        assert shape is not None, "kernels have fixed shapes"
+        flow = _merged([_through(self.flow(data), dimensions) for data, dimensions in operands])
+        place = {dimension: axis for axis, dimension in enumerate(raster)}
+        edges = [Edge(source, tuple(_moved(along, place) for along in reach)) for source, reach in sorted(flow.items())]
+        extents = tuple(shape[dimension] for dimension in raster)
+        self.operators.append(Operator(kernel, workload, extents, tuple(edges)))
+        return {len(self.operators) - 1: tuple(Along(dimension) for dimension in raster)}
+
+    def _host(self, value: Any) -> Flow:
+        if isinstance(value, relax.Var):
+            return self.flow(value)
+        if isinstance(value, relax.TupleGetItem):
+            fields = self.parts.get(value.tuple_value)
+            return self.flow(fields[value.index] if fields else value.tuple_value)
+        if isinstance(value, relax.Tuple):
+            return self.flow(value)
+        if not isinstance(value, relax.Call):
+            return {}
+        operands = [part for argument in value.args for part in self._fields(argument)]
+        flows = []
+        for position, operand in enumerate(operands):
+            flow = self.flow(operand)
+            if flow:
+                flows.append(_through(flow, _dimensions(value, operand, position)))
+        return _merged(flows)
+
+    def _fields(self, argument: Any) -> list[Any]:
+        if isinstance(argument, relax.Tuple):
+            return list(argument.fields)
+        return self.parts.get(argument, [argument])
+
+
+def _moved(along: Along | None, place: Mapping[int, int]) -> Along | None:
+    """With raster axes in the place of dimensions; what goes along another dimension is needed whole."""
+    return replace(along, axis=place[along.axis]) if along and along.axis in place else None
+
+
+def _through(flow: Flow, dimensions: Dimensions) -> Flow:
+    def one(along: Along | None) -> Along | None:
+        inner = dimensions[along.axis] if along else None
+        return along.after(inner) if along and inner else None
+
+    return {source: tuple(map(one, reach)) for source, reach in flow.items()}
+
+
+def _merged(flows: list[Flow]) -> Flow:
+    """Of several operands: for each operator, what any of them needs."""
+    merged: Flow = {}
+    for flow in flows:
+        for source, reach in flow.items():
+            known = merged.get(source)
+            merged[source] = tuple(map(_either, known, reach)) if known else reach
+    return merged
+
+
+def _either(one: Along | None, other: Along | None) -> Along | None:
+    if not one or not other or (one.axis, one.scale) != (other.axis, other.scale):
+        return None
+    return one if one.offset >= other.offset else other
+
+
+def _whole(flow: Flow, rank: int) -> Flow:
+    return {source: (None,) * len(reach) for source, reach in flow.items()}
+
+
+def _is(call: Any, *names: str) -> bool:
+    return isinstance(call.op, Op) and str(call.op.name).removeprefix("relax.").removeprefix("nn.") in names
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """The extents of a tensor, if they are known."""
+    try:
+        return tuple(int(extent) for extent in value.ty.shape)
+    except (AttributeError, TypeError):
+        return None
+
+
+def _dimensions(call: Any, operand: Any, position: int) -> Dimensions:
+    """What an element of the result of a host operator needs of one operand."""
+    shape, result, name = _shape(operand), _shape(call), name_of(call) if isinstance(call.op, Op) else ""
+    if shape is None:
+        return []
+    nothing: Dimensions = [None] * len(shape)
+    if name == "split" and isinstance(call.ty, relax.TupleType):
+        return _except(shape, {int(call.attrs.axis) % len(shape)})
+    if result is None or (position and name not in ELEMENTWISE | {"concat"}):
+        return nothing
+    if name in ELEMENTWISE:
+        return _broadcast(shape, result, range(len(result)))
+    rule = RULES.get(name) or (_pool if name.endswith(("pool1d", "pool2d", "pool3d")) else None)
+    return rule(call, shape, result) if rule else nothing
+
+
+def _broadcast(shape: tuple[int, ...], result: tuple[int, ...], places: Any) -> Dimensions:
+    """The last dimensions go together; of one element there is all."""
+    aligned = list(places)[len(result) - len(shape) :] if len(shape) <= len(result) else []
+    if len(aligned) != len(shape):
+        return [None] * len(shape)
+    return [
+        Along(place) if extent == result[len(result) - len(shape) + index] else None
+        for index, (place, extent) in enumerate(zip(aligned, shape, strict=True))
+    ]
+
+
+def _except(shape: tuple[int, ...], axes: set[int]) -> Dimensions:
+    return [None if axis in axes else Along(axis) for axis in range(len(shape))]
+
+
+def _axes(attribute: Any, rank: int) -> set[int]:
+    """One axis, several, or all of them."""
+    if attribute is None:
+        return set(range(rank))
+    try:
+        return {int(axis) % rank for axis in attribute}
+    except TypeError:
+        return {int(attribute) % rank}
+
+
+def _along_axes(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
+    attribute = call.attrs.axes if hasattr(call.attrs, "axes") else call.attrs.axis
+    return _except(shape, _axes(attribute, len(shape)))
+
+
+def _reduced(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
+    axes = _axes(call.attrs.axis, len(shape))
+    kept = _except(shape, axes)
+    if len(result) == len(shape):
+        return kept
+    left = [axis for axis in range(len(shape)) if axis not in axes]
+    return [Along(left.index(axis)) if axis in left else None for axis in range(len(shape))]
+
+
+def _permuted(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
+    rank = len(shape)
+    axes = [int(axis) % rank for axis in call.attrs.axes] if call.attrs.axes is not None else list(range(rank))[::-1]
+    return [Along(axes.index(axis)) for axis in range(rank)]
+
+
+def _viewed(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
+    """A dimension stays where as many elements lie before it, and it is as long."""
+    before = dict(zip(zip(accumulate(result, mul, initial=1), result, strict=False), range(len(result)), strict=True))
+    places = zip(accumulate(shape, mul, initial=1), shape, strict=False)
+    return [Along(before[place]) if place in before else None for place in places]
+
+
+def _joined(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
+    return _except(shape, _axes(call.attrs.axis or 0, len(shape)))
+
+
+def _cut(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
+    if len(shape) != len(result):
+        return [None] * len(shape)
+    return [Along(axis) if shape[axis] == result[axis] else None for axis in range(len(shape))]
+
+
+def _pad(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
+    widths = [int(width) for width in call.attrs.pad_width]
+    return [Along(axis, 1, -widths[2 * axis]) for axis in range(len(shape))]
+
+
+def _pool(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
+    attributes, rank = call.attrs, len(shape)
+    layout = str(attributes.layout)
+    spatial = [axis for axis, letter in enumerate(layout) if letter in "DHW"]
+    if not hasattr(attributes, "pool_size") or len(layout) != rank:  # adaptive ones
+        return _except(shape, set(spatial))
+    return _windows(layout, spatial, attributes.pool_size, attributes)
+
+
+def _windows(layout: str, spatial: list[int], sizes: Any, attributes: Any) -> Dimensions:
+    """Kernels that slide: index i meets stride x i - padding + (size - 1) x dilation at last."""
+    found: Dimensions = [Along(axis) for axis in range(len(layout))]
+    for place, axis in enumerate(spatial):
+        stride, dilation, padding = (
+            int(getattr(attributes, name)[place]) for name in ("strides", "dilation", "padding")
+        )
+        found[axis] = Along(axis, stride, (int(sizes[place]) - 1) * dilation - padding)
+    return found
+
+
+def _conv(call: Any) -> tuple[Any, Dimensions, list[int]]:
+    """The data of a convolution, what its outputs need of it, and the dimensions of the result that are pixels."""
+    data, weight = call.args[:2]
+    attributes = call.attrs
+    layout, out, kernel = (str(getattr(attributes, name)) for name in ("data_layout", "out_layout", "kernel_layout"))
+    out = out or layout
+    spatial = [axis for axis, letter in enumerate(layout) if letter in "DHW"]
+    sizes = [int(weight.ty.shape[kernel.index(letter)]) for letter in layout if letter in "DHW"]
+    dimensions = _windows(layout, spatial, sizes, attributes)
+    moved = [along and replace(along, axis=out.index(layout[along.axis])) for along in dimensions]
+    moved[layout.index("C")] = None
+    return data, moved, [axis for axis, letter in enumerate(out) if letter != "C"]
+
+
+def _matmul_dimensions(call: Any, is_known: Callable[[Any], bool]) -> tuple[Any, Dimensions, list[int]]:
+    """The same of a matrix product, with constants on either side."""
+    left, right = call.args
+    result = _shape(call) or ()
+    rank = len(result)
+    if is_known(right):
+        data, shape = left, _shape(left) or ()
+        if len(shape) < 2:
+            return data, [None] * len(shape), []
+        raster = [axis for axis in range(rank) if axis != rank - 1]
+        return data, [*_broadcast(shape[:-2], result[:-2], range(rank - 2)), Along(rank - 2), None], raster
+    data, shape = right, _shape(right) or ()
+    if len(shape) < 2:
+        return data, [None] * len(shape), []
+    raster = [axis for axis in range(rank) if axis != rank - 2]
+    return data, [*_broadcast(shape[:-2], result[:-2], range(rank - 2)), None, Along(rank - 1)], raster
+
+
+Rule = Callable[[Any, tuple[int, ...], tuple[int, ...]], Dimensions]
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(ALONG_AXES, _along_axes),
+    **dict.fromkeys(REDUCTIONS, _reduced),
+    **dict.fromkeys(VIEWS, _viewed),
+    "permute_dims": _permuted,
+    "concat": _joined,
+    "strided_slice": _cut,
+    "pad": _pad,
+}
