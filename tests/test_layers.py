@@ -17,12 +17,12 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROWS = [
     {"dominance", "errors", "exact", "plugins", "units"},
     {"device"},
-    {"decisions", "enumeration", "mapping", "mappings", "workload"},
+    {"dataflow", "decisions", "enumeration", "mapping", "mappings", "workload"},
     {"area", "bounding", "energy", "outcome", "sensitivity", "stages", "timing", "work"},
     {"placement"},
     {"simulator"},
     {"_tvm", "csource", "database", "executable", "frontend", "runner", "search", "space"},
-    {"building", "capture", "explore", "tuning", "tvm", "verification"},
+    {"building", "capture", "explore", "placing", "tuning", "tvm", "verification"},
     {"cli", "report", "testing"},
     {"cyclecast"},  # the package itself, which fetches its names when they are used
 ]

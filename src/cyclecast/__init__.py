@@ -11,14 +11,18 @@ from cyclecast.errors import CyclecastError
 if TYPE_CHECKING:
     from cyclecast.building import build as compile
     from cyclecast.frontend import load
+    from cyclecast.placing import place
+    from cyclecast.report import write_report as report
     from cyclecast.tuning import estimate, tune
 
-__all__ = ["CyclecastError", "Device", "compile", "estimate", "load", "tune"]
+__all__ = ["CyclecastError", "Device", "compile", "estimate", "load", "place", "report", "tune"]
 
 _LAZY = {
     "compile": ("cyclecast.building", "build"),
     "estimate": ("cyclecast.tuning", "estimate"),
     "load": ("cyclecast.frontend", "load"),
+    "place": ("cyclecast.placing", "place"),
+    "report": ("cyclecast.report", "write_report"),
     "tune": ("cyclecast.tuning", "tune"),
 }
 """Names that need TVM, which takes seconds to import: fetched when first used."""

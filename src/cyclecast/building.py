@@ -19,6 +19,7 @@ from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
 from cyclecast.mapping import Mapping, mapping_from_json
+from cyclecast.placement import Placement
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
 from cyclecast.tuning import Tuned
 from cyclecast.workload import HostOperator, Member, Network
@@ -37,12 +38,12 @@ class Scheduled:
     """By kernel."""
 
 
-def build(tuned: Tuned | Scheduled) -> Executable:
+def build(tuned: Tuned | Scheduled | Placement) -> Executable:
     """Lower every workload as its mapping says, and build the whole network for this machine."""
     return build_program(lowered_program(tuned))
 
 
-def generate(tuned: Tuned | Scheduled, folder: str | Path) -> Generated:
+def generate(tuned: Tuned | Scheduled | Placement, folder: str | Path) -> Generated:
     """Write the whole network as C, with drivers and what it takes to build it, into a folder that is made."""
     place = Path(folder)
     try:
@@ -52,7 +53,7 @@ def generate(tuned: Tuned | Scheduled, folder: str | Path) -> Generated:
         raise OptionError(f"writing {place}", "it cannot be written", str(error.strerror), "another folder") from error
 
 
-def lowered_program(tuned: Tuned | Scheduled, implementation: Implementation = "native") -> IRModule:
+def lowered_program(tuned: Tuned | Scheduled | Placement, implementation: Implementation = "native") -> IRModule:
     """The network's program with every kernel lowered; host operators as they were."""
     program = tuned.network.program.clone()
     for kernel, mapping in tuned.mappings.items():
@@ -61,7 +62,7 @@ def lowered_program(tuned: Tuned | Scheduled, implementation: Implementation = "
     return program
 
 
-def save(tuned: Tuned | Scheduled, folder: Path) -> None:
+def save(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     """Write what `load` reads, `network.json`, `program.json`, `mappings.json` and `device.yaml`, and all traces."""
     network = tuned.network
     described = {

@@ -30,6 +30,15 @@ def needed(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: 
     return last + 1
 
 
+def lines(edge: Edge, source: tuple[int, ...]) -> int:
+    """How many pixels of the source one pixel of the target keeps alive: for a window of k x k, k - 1 rows and k."""
+    last, whole = 0, 1
+    for extent, along in zip(source, edge.reach, strict=True):
+        last = last * extent + (extent - 1 if along is None else min(extent - 1, along.span))
+        whole *= extent
+    return min(whole, last + 1)
+
+
 def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Any]]:
     """Plain values for JSON; `operators_from_json` is the inverse."""
     return [asdict(operator) for operator in operators]

@@ -195,11 +195,14 @@ class Along:
     """Of the target."""
     scale: int = 1
     offset: int = 0
-    """It needs scale x i + offset, as far as there is such an index."""
+    """It needs scale x i + offset, as far as there is such an index,"""
+    span: int = 0
+    """and so many before that: a kernel of size k and dilation d spans (k - 1) d."""
 
     def after(self, inner: Along) -> Along:
         """What is needed through another operator, which needs `self` of what it reads."""
-        return Along(inner.axis, self.scale * inner.scale, self.scale * inner.offset + self.offset)
+        scale, offset = self.scale * inner.scale, self.scale * inner.offset + self.offset
+        return Along(inner.axis, scale, offset, self.scale * inner.span + self.span)
 
 
 Reach = tuple[Along | None, ...]

@@ -7,7 +7,7 @@ A mistake of the user's ends in one message and exit code 2, never in a tracebac
 
 from __future__ import annotations
 
-from cyclecast.cli import _code, _device, _network  # noqa: F401 - they add their verbs to the program
+from cyclecast.cli import _code, _device, _network, _placement  # noqa: F401 - they add their verbs to the program
 from cyclecast.cli._common import app
 
 __all__ = ["app", "main"]

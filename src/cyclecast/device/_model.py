@@ -12,7 +12,19 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from cyclecast.device._explain import explain, suggest
-from cyclecast.device._parts import Array, Bits, Component, Dynamic, Encoding, Host, Inputs, Level, Network, Part, Pipeline
+from cyclecast.device._parts import (
+    Array,
+    Bits,
+    Component,
+    Dynamic,
+    Encoding,
+    Host,
+    Inputs,
+    Level,
+    Network,
+    Part,
+    Pipeline,
+)
 from cyclecast.errors import DeviceError
 from cyclecast.units import Bandwidth
 

@@ -207,7 +207,8 @@ def _merged(flows: list[Flow]) -> Flow:
 def _either(one: Along | None, other: Along | None) -> Along | None:
     if not one or not other or (one.axis, one.scale) != (other.axis, other.scale):
         return None
-    return one if one.offset >= other.offset else other
+    last, first = max(one.offset, other.offset), min(one.offset - one.span, other.offset - other.span)
+    return replace(one, offset=last, span=last - first)
 
 
 def _whole(flow: Flow, rank: int) -> Flow:
@@ -325,7 +326,8 @@ def _windows(layout: str, spatial: list[int], sizes: Any, attributes: Any) -> Di
         stride, dilation, padding = (
             int(getattr(attributes, name)[place]) for name in ("strides", "dilation", "padding")
         )
-        found[axis] = Along(axis, stride, (int(sizes[place]) - 1) * dilation - padding)
+        span = (int(sizes[place]) - 1) * dilation
+        found[axis] = Along(axis, stride, span - padding, span)
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from cyclecast.report._device import device_info, device_text
 from cyclecast.report._info import tuned_info
 from cyclecast.report._mapping import mapping_text
+from cyclecast.report._placed import placement_table
+from cyclecast.report._placement import placement_info
 from cyclecast.report._progress import progress_bar, status
 from cyclecast.report._search import search_info, search_table
 from cyclecast.report._sqnr import sqnr_info, sqnr_table
@@ -14,6 +16,8 @@ __all__ = [
     "device_info",
     "device_text",
     "mapping_text",
+    "placement_info",
+    "placement_table",
     "progress_bar",
     "refused_table",
     "search_info",

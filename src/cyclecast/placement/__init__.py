@@ -1,0 +1,38 @@
+"""Placements: a whole network in the arrays of some chips."""
+
+from __future__ import annotations
+
+from cyclecast.placement._base import (
+    DynamicCost,
+    Kept,
+    Limit,
+    Placement,
+    Point,
+    Segment,
+    Stage,
+    Wear,
+    system,
+)
+from cyclecast.placement._event import Busy, Check, Stall, simulate
+from cyclecast.placement._floor import Floor, Share, Site
+from cyclecast.placement._place import place
+
+__all__ = [
+    "Busy",
+    "Check",
+    "DynamicCost",
+    "Floor",
+    "Kept",
+    "Limit",
+    "Placement",
+    "Point",
+    "Segment",
+    "Share",
+    "Site",
+    "Stage",
+    "Stall",
+    "Wear",
+    "place",
+    "simulate",
+    "system",
+]

@@ -1,0 +1,41 @@
+"""The shortest interval of a resident pipeline under a budget of arrays: exact, by search on the period."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cyclecast.placement._options import Options
+
+
+def arrays_for(options: Sequence[Options], counts: Sequence[int], time: int) -> int | None:
+    """The fewest arrays with which no workload takes longer than this [fs]; None where one always does."""
+    total = 0
+    for each, count in zip(options, counts, strict=True):
+        place = each.within(time)
+        if place is None:
+            return None
+        total += count * each.arrays[place]
+    return total
+
+
+def periods(options: Sequence[Options], counts: Sequence[int], budget: int) -> list[int]:
+    """Every period at which some workload can do with fewer arrays, shortest first, for which all fit the budget."""
+    times: list[int] = np.unique(np.concatenate([np.asarray(each.times, np.int64) for each in options])).tolist()
+    first, last = 0, len(times)
+    while first < last:
+        middle = (first + last) // 2
+        needed = arrays_for(options, counts, times[middle])
+        first, last = (first, middle) if needed is not None and needed <= budget else (middle + 1, last)
+    return times[first:]
+
+
+def least_period(options: Sequence[Options], counts: Sequence[int], budget: int) -> int | None:
+    """The shortest period that the budget allows [fs], each workload there so many times; None where nothing fits.
+
+    Fewer arrays never make a workload faster, so the arrays needed fall with the period; the least period is one that
+    some workload takes.
+    """
+    fitting = periods(options, counts, budget)
+    return fitting[0] if fitting else None

@@ -1,0 +1,208 @@
+"""What a placement is: operators in arrays, segment after segment, and what follows from that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Mapped
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cyclecast.device import Device, Dynamic
+from cyclecast.mapping import Mapping
+from cyclecast.placement._floor import Floor, Site
+from cyclecast.timing import Timing
+from cyclecast.units import Energy, Time
+from cyclecast.workload import Network, Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An operator with arrays of its own."""
+
+    operator: int
+    """Its place in the network."""
+    mapping: Mapping
+    timing: Timing
+    """Of the mapping alone."""
+    busy: Time
+    """For one image: arrays and ports of the mapping, and writing where its operands are computed."""
+    site: Site
+    start: Time
+    """Of the first image, from the start of its segment."""
+    end: Time
+
+
+class Limit(NamedTuple):
+    """What an interval cannot be shorter than, and because of what."""
+
+    what: str
+    """Such as `workload`, `pe port`, `work`."""
+    where: str
+    """Which one."""
+    time: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Operators whose weights are in the arrays together."""
+
+    stages: tuple[Stage, ...]
+    write: Time
+    """Programming all its arrays."""
+    period: Time
+    """Between two images, when its pipeline is full."""
+    latency: Time
+    """Of one image, without writing."""
+    limits: tuple[Limit, ...]
+    """What the period cannot be shorter than, the longest first."""
+
+    @property
+    def arrays(self) -> int:
+        """In use."""
+        return sum(stage.site.arrays for stage in self.stages)
+
+
+class DynamicCost(NamedTuple):
+    """A product of two computed operands, on the host and in arrays."""
+
+    operator: int
+    host: Time
+    """By the host's roofline."""
+    write: Time
+    """Of one operand, into arrays."""
+    compute: Time
+    """In these arrays."""
+    arrays: int
+    """0 where they do not hold it."""
+
+
+class Kept(NamedTuple):
+    """What an operator keeps of its inputs in the buffers of its PEs."""
+
+    operator: int
+    bytes: int
+    room: int | None
+    """What its part of these buffers holds; None where the device states no size."""
+
+
+class Point(NamedTuple):
+    """A placement that none looked at is as good as in everything."""
+
+    segments: int
+    interval: Time
+    latency: Time
+    energy: Energy | None
+    arrays: int
+
+
+class Wear(NamedTuple):
+    """How often cells are written."""
+
+    writes: int
+    """Of the most written array, for one batch."""
+    endurance: int
+    """Writes that a cell stands."""
+    years: float
+    """At full speed."""
+    years_at_one: float
+    """At one image per second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A whole network on some chips of a device."""
+
+    network: Network
+    chip: Device
+    """One of them."""
+    floor: Floor
+    segments: tuple[Segment, ...]
+    batch: int
+    """Images that go through a segment before the next is written."""
+    objective: str
+    overlapped: bool
+    """Whether a segment is written while the one before it computes."""
+    interval: Time
+    """Results follow each other at this distance, on average over a batch."""
+    latency: Time
+    """From the first input of a batch to its last result; of one image where all weights stay."""
+    energy: Energy | None
+    """Of one image; None where the device states no components."""
+    host: Time
+    """What the operators on the host take for one image, one after another (A13)."""
+    bounds: tuple[Limit, ...]
+    """What no placement of all weights has a shorter interval than, the longest first."""
+    front: tuple[Point, ...]
+    independent: Time | None
+    """The interval with the tiles of the mappings as tuned, each workload by itself; None where these do not fit."""
+    dynamic: Dynamic
+    dynamic_costs: tuple[DynamicCost, ...]
+    kept: tuple[Kept, ...]
+    wear: Wear | None
+
+    @property
+    def chips(self) -> int:
+        """How many."""
+        return self.floor.chips
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all weights stay where they are."""
+        return len(self.segments) == 1 and self.segments[0].write == Time(0)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Of all segments, in the order of the program."""
+        return tuple(stage for segment in self.segments for stage in segment.stages)
+
+    @property
+    def arrays(self) -> int:
+        """In use at the same time, at most."""
+        return max((segment.arrays for segment in self.segments), default=0)
+
+    @property
+    def utilisation(self) -> float:
+        """The share of the arrays in use, in the fullest segment; 0 to 1."""
+        return self.arrays / (self.chip.arrays * self.chips)
+
+    @property
+    def limit(self) -> Limit:
+        """What the interval depends on most: the longest limit of the slowest segment."""
+        slowest = max(self.segments, key=lambda segment: segment.period)
+        return slowest.limits[0]
+
+    @property
+    def mappings(self) -> Mapped[str, Mapping]:
+        """The mapping of every kernel, for building; that of its first segment where it is in several."""
+        found: dict[str, Mapping] = {}
+        for stage in self.stages:
+            kernel = self.operator(stage).kernel
+            if kernel:
+                found.setdefault(kernel, stage.mapping)
+        return found
+
+    @property
+    def device(self) -> Device:
+        """All chips as one device, for building."""
+        return system(self.chip, self.chips)
+
+    @property
+    def with_host(self) -> tuple[Time, Time]:
+        """Interval and latency with the host: as one more stage of the pipeline, and one after the other."""
+        return max(self.interval, self.host), self.latency + self.batch * self.host
+
+    def operator(self, stage: Stage) -> Operator:
+        """What a stage computes."""
+        return self.network.operators[stage.operator]
+
+
+def system(chip: Device, chips: int) -> Device:
+    """Several chips as one device: so many times the instances of the outermost level, written at the same time."""
+    if chips == 1:
+        return chip
+    outermost, write = chip.levels[0], chip.array.write
+    return chip.vary_all(
+        {
+            f"levels.{outermost.name}.count": chips * outermost.count,
+            "array.write.arrays": min(chips * min(write.arrays, chip.arrays), 1_000_000),
+        }
+    )

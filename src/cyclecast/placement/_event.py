@@ -1,0 +1,323 @@
+"""The second opinion on a resident pipeline: its operators as processes that wait for each other, in SimPy.
+
+What the closed form takes for granted is simulated: an operator takes its steps one by one, each when its inputs are
+there, when the port of its busiest PE is free, and when there is room behind it. A step takes what the event simulation
+of the mapping alone (L2) says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from simpy import Environment, Event, Resource
+
+from cyclecast.dataflow import lines, needed
+from cyclecast.errors import OptionError
+from cyclecast.exact import ceil_div
+from cyclecast.placement._base import Placement, Segment
+from cyclecast.placement._options import stage_time
+from cyclecast.placement._pipeline import needs_of
+from cyclecast.placement._resident import Builder, Chosen, writing_time
+from cyclecast.timing import EventDriven, TimingModel
+from cyclecast.units import Time
+from cyclecast.workload import Edge
+
+MOST_TOKENS = 256
+"""Of one operator for one image: longer runs of steps are taken together."""
+BUFFERS = 2
+"""Tokens whose inputs are on their way or wait (A23)."""
+WAITS = ("input", "network", "port", "room")
+"""Why an operator that is free does not begin its next step."""
+
+
+class Busy(NamedTuple):
+    """A resource at work."""
+
+    resource: str
+    what: str
+    begin: Time
+    end: Time
+
+
+class Stall(NamedTuple):
+    """What an operator waits for, per image, when the pipeline is full."""
+
+    operator: str
+    cause: str
+    time: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A segment as simulated."""
+
+    interval: Time
+    latency: Time
+    stalls: tuple[Stall, ...]
+    """Of the operator that takes longest, and the longest of the others for each cause; the longest first."""
+    spans: tuple[Busy, ...]
+    """What was at work, all images, in the order of beginning."""
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    """An operator in the simulation."""
+
+    name: str
+    tokens: int
+    time: int
+    """Of one image [fs]."""
+    delay: int
+    port: Resource | None
+    port_time: int
+    """Of one image [fs]."""
+    port_name: str
+    ready: list[Event]
+    """Of every token: all its inputs have arrived,"""
+    fed: list[Event]
+    """they are in the registers of its arrays,"""
+    taken: list[Event]
+    """its step has begun,"""
+    done: list[Event]
+    """its step has ended: with when its pixels are there, the way to the next operator not counted."""
+    traffic: tuple[tuple[Resource, str, int], ...] = ()
+    """What its inputs occupy on their way, and for how long for one image [fs]."""
+    arrived: dict[int, int] = field(default_factory=dict)
+    """When the inputs of a token were there, but for the network."""
+    waits: list[Counter[str]] = field(default_factory=list)
+    """Of every image."""
+
+    def share(self, token: int, whole: int) -> int:
+        """The part of a time of the whole image that one token takes."""
+        return whole * (token + 1) // self.tokens - whole * token // self.tokens
+
+
+class _Link(NamedTuple):
+    """An edge: for every token of the target the token of the source that it waits for, and the other way round."""
+
+    source: int
+    target: int
+    way: int
+    inputs: list[int]
+    """For a token of the target, the token of the source in the same image."""
+    room: list[int]
+    """For a token of the source, how many tokens the target must have taken, counted from the image's first: negative
+    where those of an image before are enough."""
+
+
+def simulate(placement: Placement, *, images: int = 10, model: TimingModel | None = None) -> Check:
+    """Simulate the segment with the longest period for so many images, steps timed by `model` (L2 unless said)."""
+    if images < 4:
+        raise OptionError("images", f"{images}", "at least 4: those in the middle show the interval", "images=10")
+    segment = max(placement.segments, key=lambda each: each.period)
+    return _Pipeline(placement, segment, images, model or EventDriven()).run()
+
+
+class _Pipeline:
+    """The simulation of one segment."""
+
+    def __init__(self, placement: Placement, segment: Segment, images: int, model: TimingModel) -> None:
+        self.placement, self.images = placement, images
+        operators, floor = placement.network.operators, placement.floor
+        self.builder = Builder(operators, needs_of(operators), floor, placement.device, model)
+        self.env = Environment()
+        self.network = Resource(self.env)
+        self.before = placement.chip.pipeline.before * placement.chip.array.read.femtoseconds
+        self.spans: list[Busy] = []
+        self.stages = {stage.operator: stage for stage in segment.stages}
+        members = self._members(segment)
+        ports = self._ports()
+        self.nodes = {place: self._node(place, ports) for place in members}
+        self.links = {place: self._links(place) for place in members}
+        self.behind: dict[int, list[_Link]] = {place: [] for place in members}
+        for found in self.links.values():
+            for link in found:
+                self.behind[link.source].append(link)
+
+    def _members(self, segment: Segment) -> list[int]:
+        """The operators of the segment, those on the host between them included."""
+        places = [stage.operator for stage in segment.stages]
+        return list(range(places[0], places[-1] + 1))
+
+    def _ports(self) -> dict[int, tuple[Resource | None, int, str]]:
+        """For every operator: the port of its busiest PE if it has to share it, and how long it keeps it busy."""
+        sites = {place: stage.site for place, stage in self.stages.items()}
+        _, uses = self.builder.port_uses({place: stage.mapping for place, stage in self.stages.items()}, sites)
+        resources: dict[int, Resource] = {}
+        found: dict[int, tuple[Resource | None, int, str]] = dict.fromkeys(self.stages, (None, 0, ""))
+        for place, use in uses.items():
+            port = resources.setdefault(use.pe, Resource(self.env))
+            found[place] = port, use.own, f"{self.placement.chip.levels[0].name} {use.pe} port"
+        return found
+
+    def _node(self, place: int, ports: Mapping[int, tuple[Resource | None, int, str]]) -> _Node:
+        stage, name = self.stages.get(place), self.placement.network.operators[place].name
+        if stage is None:
+            return _Node(name, 1, 0, 0, None, 0, "", *self._events(1))
+        timing = self.builder.model.time(stage.mapping, self.placement.device)
+        dynamic = self.placement.operator(stage).is_dynamic
+        write = writing_time(stage.mapping, self.placement.device) if dynamic else 0
+        chosen = Chosen(stage.mapping, timing, stage_time(timing) + write, write)
+        tokens = min(MOST_TOKENS, stage.mapping.temporal.pixel)
+        delay = Chosen(stage.mapping, stage.timing, 0, 0).delay - (self.before if ports[place][0] else 0)
+        return _Node(
+            name, tokens, chosen.time, delay, *ports[place], *self._events(tokens), traffic=self._traffic(place)
+        )
+
+    def _traffic(self, place: int) -> tuple[tuple[Resource, str, int], ...]:
+        """The part that the inputs of an operator have in what all links carry, equally busy."""
+        network, segment = self.placement.chip.network, self.stages
+        edges = [edge for edge in self.placement.network.operators[place].sources if edge.source in segment]
+        if network is None or not edges:
+            return ()
+        floor, links = self.placement.floor, self.placement.floor.links * self.placement.chips
+        moved = sum(
+            self.builder.bytes_of(edge.source) * floor.hops(segment[edge.source].site, segment[place].site)
+            for edge in edges
+        )
+        return ((self.network, "network", network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds),)
+
+    def _events(self, tokens: int) -> tuple[list[Event], list[Event], list[Event], list[Event]]:
+        """Ready, fed, taken, done."""
+        ready, fed, taken, done = ([self.env.event() for _ in range(tokens * self.images)] for _ in range(4))
+        return ready, fed, taken, done
+
+    def _links(self, place: int) -> list[_Link]:
+        edges = self.placement.network.operators[place].sources
+        return [self._link(edge, place) for edge in edges if edge.source in self.nodes]
+
+    def _link(self, edge: Edge, place: int) -> _Link:
+        operators = self.placement.network.operators
+        source, target = operators[edge.source], operators[place]
+        one, other = self.nodes[edge.source], self.nodes[place]
+        most, needs = 0, []
+        for token in range(other.tokens):
+            last = ceil_div((token + 1) * target.pixels, other.tokens) - 1
+            most = max(most, needed(edge, source.raster, target.raster, int(last)))
+            needs.append(most)
+        inputs = [int(ceil_div(need * one.tokens, source.pixels)) - 1 for need in needs]
+        room = self._room(edge, place, needs, one.tokens, source.pixels)
+        network = self.placement.chip.network
+        stages = self.stages.get(edge.source), self.stages.get(place)
+        way = 0
+        if network and stages[0] and stages[1]:
+            way = int(self.placement.floor.hops(stages[0].site, stages[1].site) * network.hop.femtoseconds)
+        return _Link(edge.source, place, way, inputs, room)
+
+    def _room(self, edge: Edge, place: int, needs: list[int], tokens: int, pixels: int) -> list[int]:
+        """How many tokens the target must have taken before a token of the source has room."""
+        source, stage = self.placement.network.operators[edge.source], self.stages.get(place)
+        kept = {each.operator: each.room for each in self.placement.kept}
+        bytes_ = kept.get(place)
+        if stage is None or bytes_ is None:
+            return [-self.images * len(needs)] * tokens
+        alive = lines(edge, source.raster)
+        workload = stage.mapping.workload
+        size = max(1, workload.inputs * workload.input_bits // 8)
+        steps = ceil_div(pixels, tokens) + max(b - a for a, b in zip([0, *needs], needs, strict=False))
+        capacity = max(bytes_ * pixels // size, alive + steps)
+        freed = [max(0, need - alive) for need in needs]  # once a token is taken, what is before its window may go
+        freed.append(pixels)
+        found = []
+        for token in range(tokens):
+            over = ceil_div((token + 1) * pixels, tokens) - capacity
+            images = -(over // pixels) if over <= 0 else 0
+            over += images * pixels
+            taken = next(count for count, free in enumerate([0, *freed[:-1], pixels]) if free >= over)
+            found.append(min(taken, len(needs)) - images * len(needs))
+        return found
+
+    def run(self) -> Check:
+        for place, node in self.nodes.items():
+            self.env.process(self._bring(place, node))
+            self.env.process(self._feed(node))
+            self.env.process(self._work(place, node))
+        self.env.run()
+        ends = [self._end(image) for image in range(self.images)]
+        first, last = self.images // 4, self.images * 3 // 4  # later ones have the ports to themselves
+        interval = Time((ends[last] - ends[first]) // (last - first))
+        spans = tuple(sorted(self.spans, key=lambda span: (span.begin, span.resource)))
+        return Check(interval, Time(ends[0]), self._stalls(), spans)
+
+    def _end(self, image: int) -> int:
+        return max(int(node.done[(image + 1) * node.tokens - 1].value or 0) for node in self.nodes.values())
+
+    def _bring(self, place: int, node: _Node) -> Generator[Event, Any, None]:
+        """One token after another: wait for its inputs, and move them through the network."""
+        for number in range(node.tokens * self.images):
+            image, token = divmod(number, node.tokens)
+            for link in self.links[place]:
+                source = self.nodes[link.source]
+                there = yield source.done[image * source.tokens + link.inputs[token]]
+                yield from self._until(int(there or 0) + link.way)
+            node.arrived[number] = int(self.env.now)
+            for resource, name, time in node.traffic:
+                yield from self._occupied(resource, name, node.name, node.share(token, time))
+            node.ready[number].succeed()
+
+    def _feed(self, node: _Node) -> Generator[Event, Any, None]:
+        """One token after another, through the port as far ahead as buffers reach."""
+        for number in range(node.tokens * self.images):
+            yield node.ready[number]
+            if number >= BUFFERS:
+                yield node.taken[number - BUFFERS]
+            if node.port is not None:
+                time = node.share(number % node.tokens, node.port_time)
+                begin = yield from self._occupied(node.port, node.port_name, node.name, time)
+                yield from self._until(begin + self.before)
+            node.fed[number].succeed()
+
+    def _occupied(self, resource: Resource, name: str, what: str, time: int) -> Generator[Event, Any, int]:
+        turn = resource.request()
+        yield turn
+        begin = int(self.env.now)
+        yield from self._until(begin + time)
+        resource.release(turn)
+        if time:
+            self.spans.append(Busy(name, what, Time(begin), Time(int(self.env.now))))
+        return begin
+
+    def _work(self, place: int, node: _Node) -> Generator[Event, Any, None]:
+        """Take the steps of all images one by one."""
+        env = self.env
+        for image in range(self.images):
+            waits: Counter[str] = Counter()
+            for token in range(node.tokens):
+                number, since = image * node.tokens + token, int(env.now)
+                yield node.ready[number]
+                ready = int(env.now)
+                yield node.fed[number]
+                fed = int(env.now)
+                for link in self.behind[place]:
+                    target = self.nodes[link.target]
+                    wanted = image * target.tokens + link.room[token] - 1
+                    if wanted >= 0:
+                        yield target.taken[wanted]
+                begin = int(env.now)
+                node.taken[number].succeed()
+                yield from self._until(begin + node.share(token, node.time))
+                if node.time:
+                    self.spans.append(Busy(node.name, f"image {image}", Time(begin), Time(int(env.now))))
+                node.done[number].succeed(int(env.now) + node.delay)
+                arrived = max(since, node.arrived[number])
+                waits.update({"input": arrived - since, "network": ready - arrived})
+                waits.update({"port": fed - ready, "room": begin - fed})
+            node.waits.append(waits)
+
+    def _until(self, when: int) -> Generator[Event, Any, None]:
+        if when > self.env.now:
+            yield self.env.timeout(when - int(self.env.now))
+
+    def _stalls(self) -> tuple[Stall, ...]:
+        """Of an image in the middle."""
+        middle = self.images // 2
+        busiest = max(self.nodes.values(), key=lambda node: node.time)
+        found = [Stall(busiest.name, cause, Time(busiest.waits[middle][cause])) for cause in WAITS]
+        for cause in WAITS[1:]:
+            node = max(self.nodes.values(), key=lambda each: each.waits[middle][cause])
+            found.append(Stall(node.name, cause, Time(node.waits[middle][cause])))
+        named = sorted(dict.fromkeys(found), key=lambda stall: -stall.time.femtoseconds)
+        return tuple(stall for stall in named if stall.time > Time(0))

@@ -1,0 +1,60 @@
+"""Place a tuned network: from mappings of single workloads to arrays of whole chips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Mapped
+from typing import Protocol
+
+from cyclecast import placement
+from cyclecast.device import Device, Dynamic
+from cyclecast.mapping import Mapping
+from cyclecast.placement import Placement
+from cyclecast.timing import TimingModel
+from cyclecast.workload import Network
+
+
+class HasMappings(Protocol):
+    """A network with a mapping for each of its kernels: what `tune`, `estimate` and `building.load` give."""
+
+    @property
+    def network(self) -> Network:
+        """With its operators."""
+        ...
+
+    @property
+    def device(self) -> Device:
+        """One chip."""
+        ...
+
+    @property
+    def mappings(self) -> Mapped[str, Mapping]:
+        """By kernel."""
+        ...
+
+
+def place(
+    tuned: HasMappings,
+    *,
+    chips: int | None = 1,
+    objective: str = "interval",
+    batch: int = 1,
+    dynamic: Dynamic | str | None = None,
+    timing: str | TimingModel = "analytical",
+) -> Placement:
+    """Put a whole network into the arrays of so many chips; None: as many as hold all its weights.
+
+    `objective` is what is to be least: interval, latency, energy or arrays. `batch` images go through a segment before
+    the next one is written, where not all weights stay. `dynamic` says who multiplies two computed operands, host or
+    arrays; unless said, the device does. `timing` times the mappings of single operators. Raises `FitError` where the
+    network does not fit and arrays are not written during inference, `OptionError` where an option is none.
+    """
+    return placement.place(
+        tuned.network,
+        tuned.device,
+        tuned.mappings,
+        chips=chips,
+        objective=objective,
+        batch=batch,
+        dynamic=dynamic,
+        timing=timing,
+    )

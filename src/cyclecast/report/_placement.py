@@ -1,0 +1,139 @@
+"""What a placement says, as plain values; drawing comes second."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cyclecast.placement import Check, Limit, Placement, Segment, simulate
+from cyclecast.report._mapping import mapping_text
+
+MOST_LIMITS = 5
+"""Of a segment, that are told."""
+
+
+def placement_info(placement: Placement, check: Check | None = None) -> dict[str, Any]:
+    """Everything about a placement and its event simulation; documented in `docs/json.md`."""
+    found = check or simulate(placement)
+    interval, latency = placement.with_host
+    gain = placement.independent / placement.interval if placement.independent else None
+    return {
+        "network": placement.network.name,
+        "device": {"name": placement.chip.name, "digest": placement.chip.digest},
+        "chips": placement.chips,
+        "objective": placement.objective,
+        "batch": placement.batch,
+        "dynamic": str(placement.dynamic),
+        "resident": placement.is_resident,
+        "overlapped": placement.overlapped,
+        "total": {
+            "interval_fs": placement.interval.femtoseconds,
+            "latency_fs": placement.latency.femtoseconds,
+            "energy_aj": placement.energy.attojoules if placement.energy else None,
+            "arrays": placement.arrays,
+            "all_arrays": placement.chip.arrays * placement.chips,
+            "utilisation": placement.utilisation,
+            "host_fs": placement.host.femtoseconds,
+            "interval_with_host_fs": interval.femtoseconds,
+            "latency_with_host_fs": latency.femtoseconds,
+            "independent_fs": placement.independent.femtoseconds if placement.independent else None,
+            "gain": gain,
+        },
+        "limit": _limit(placement.limit),
+        "bounds": [_limit(bound) for bound in placement.bounds],
+        "check": {
+            "segment": _slowest(placement),
+            "interval_fs": found.interval.femtoseconds,
+            "latency_fs": found.latency.femtoseconds,
+            "closed_interval_fs": _longest(placement).period.femtoseconds,
+            "closed_latency_fs": _longest(placement).latency.femtoseconds,
+            "stalls": [
+                {"operator": stall.operator, "cause": stall.cause, "fs": stall.time.femtoseconds}
+                for stall in found.stalls
+            ],
+        },
+        "segments": [_segment(segment) for segment in placement.segments],
+        "operators": _operators(placement),
+        "floor": _floor(placement),
+        "front": [
+            {
+                "segments": point.segments,
+                "interval_fs": point.interval.femtoseconds,
+                "latency_fs": point.latency.femtoseconds,
+                "energy_aj": point.energy.attojoules if point.energy else None,
+                "arrays": point.arrays,
+            }
+            for point in placement.front
+        ],
+        "dynamic_products": [
+            {
+                "name": placement.network.operators[cost.operator].name,
+                "host_fs": cost.host.femtoseconds,
+                "write_fs": cost.write.femtoseconds,
+                "compute_fs": cost.compute.femtoseconds,
+                "arrays": cost.arrays,
+            }
+            for cost in placement.dynamic_costs
+        ],
+        "wear": placement.wear._asdict() if placement.wear else None,
+    }
+
+
+def _longest(placement: Placement) -> Segment:
+    return max(placement.segments, key=lambda segment: segment.period)
+
+
+def _slowest(placement: Placement) -> int:
+    return placement.segments.index(_longest(placement))
+
+
+def _limit(limit: Limit) -> dict[str, Any]:
+    return {"what": limit.what, "where": limit.where, "fs": limit.time.femtoseconds}
+
+
+def _segment(segment: Segment) -> dict[str, Any]:
+    return {
+        "operators": len(segment.stages),
+        "arrays": segment.arrays,
+        "write_fs": segment.write.femtoseconds,
+        "period_fs": segment.period.femtoseconds,
+        "latency_fs": segment.latency.femtoseconds,
+        "limits": [_limit(limit) for limit in segment.limits[:MOST_LIMITS]],
+    }
+
+
+def _operators(placement: Placement) -> list[dict[str, Any]]:
+    """Every operator on arrays, in the order of the program."""
+    kept = {each.operator: each for each in placement.kept}
+    found = []
+    for number, segment in enumerate(placement.segments):
+        for stage in segment.stages:
+            operator, keeps = placement.operator(stage), kept[stage.operator]
+            found.append(
+                {
+                    "place": stage.operator,
+                    "name": operator.name,
+                    "kernel": operator.kernel,
+                    "segment": number,
+                    "sources": sorted(edge.source for edge in operator.sources),
+                    "arrays": stage.site.arrays,
+                    "replicas": int(stage.mapping.replicas),
+                    "mapping": mapping_text(stage.mapping),
+                    "busy_fs": stage.busy.femtoseconds,
+                    "start_fs": stage.start.femtoseconds,
+                    "end_fs": stage.end.femtoseconds,
+                    "kept_bytes": keeps.bytes,
+                    "room_bytes": keeps.room,
+                    "pes": [list(share) for share in stage.site.shares],
+                }
+            )
+    return found
+
+
+def _floor(placement: Placement) -> dict[str, Any]:
+    floor, network = placement.floor, placement.chip.network
+    return {
+        "level": placement.chip.levels[0].name,
+        "pes": floor.pes,
+        "arrays_per_pe": floor.arrays_per_pe,
+        "network": network.model_dump(mode="json") if network else None,
+    }
