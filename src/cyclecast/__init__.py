@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from cyclecast.building import build as compile
     from cyclecast.frontend import load
     from cyclecast.placing import place
-    from cyclecast.report import write_report as report
+    from cyclecast.report import write_report
     from cyclecast.tuning import estimate, tune
 
-__all__ = ["CyclecastError", "Device", "compile", "estimate", "load", "place", "report", "tune"]
+__all__ = ["CyclecastError", "Device", "compile", "estimate", "load", "place", "tune", "write_report"]
 
 _LAZY = {
     "compile": ("cyclecast.building", "build"),
     "estimate": ("cyclecast.tuning", "estimate"),
     "load": ("cyclecast.frontend", "load"),
     "place": ("cyclecast.placing", "place"),
-    "report": ("cyclecast.report", "write_report"),
     "tune": ("cyclecast.tuning", "tune"),
+    "write_report": ("cyclecast.report", "write_report"),
 }
 """Names that need TVM, which takes seconds to import: fetched when first used."""
 

@@ -14,6 +14,7 @@ from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
+from cyclecast.markup import html_table
 from cyclecast.search import Kernel, Outcome, Problem, Strategy, Timed, begin, follow, search_strategy
 from cyclecast.space import as_module, read
 from cyclecast.timing import Timing, TimingModel, Timings, identity, timing_model
@@ -59,6 +60,14 @@ class Tuned:
     def total(self) -> Time:
         """One workload after another, counts included; operators on the host are not in it."""
         return sum((entry.member.count * entry.timing.total for entry in self.workloads), Time(0))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (entry.member.workload.name, str(entry.member.count), f"{entry.mapping.arrays:,}", str(entry.timing.total))
+            for entry in self.workloads
+        ]
+        caption = f"{self.network.name} on {self.device.name}: {self.total}, one workload after another"
+        return html_table(caption, ("workload", "count", "arrays", "time"), rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,73 @@ def place(
     console().print(f"wrote {folder}/{WRITTEN}", soft_wrap=True)
 
 
+@app.command()
+@reports_mistakes
+def report(
+    folder: FolderArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page; FOLDER/report.html unless said.", show_default=False)
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="Another folder written by tune: what differs from it.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", help="A timeline of the pipeline for Perfetto: trace events as JSON.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML page about a placed network: plots and tables, for a browser or a printer.
+
+    The placement is that of the last `place`, or one with all its defaults.
+    """
+    from cyclecast import report as reports
+    from cyclecast.placement import simulate
+
+    target = out or folder / "report.html"
+    other = reports.report_info(place_folder(against, _settings(against), not as_json)[0]) if against else None
+    placed, _ = place_folder(folder, _settings(folder), not as_json)
+    check = simulate(placed)
+    info = reports.write_report(placed, target, against=other, check=check)
+    if trace:
+        text = json.dumps(reports.trace_events(placed, simulate(placed, images=IMAGES)))
+        _write(trace, text)
+    if as_json:
+        print_json(info | {"out": str(target)})
+        return
+    console().print(reports.totals_text(info))
+    console().print(f"wrote {target}{f' and {trace}' if trace else ''}", soft_wrap=True)
+
+
+IMAGES = 4
+"""In a timeline."""
+DEFAULTS: dict[str, Any] = {
+    "chips": "1",
+    "objective": "interval",
+    "batch": 1,
+    "dynamic": None,
+    "timing": "analytical",
+}
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Those of the last `place`."""
+    try:
+        found = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))["settings"]
+        return {name: found[name] for name in DEFAULTS}
+    except OSError:
+        return DEFAULTS
+    except (ValueError, KeyError, TypeError) as error:
+        where = f"{folder}/{WRITTEN}"
+        raise OptionError(where, "it is not what place wrote", type(error).__name__, "placing again") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OptionError(str(path), "it cannot be written", str(error.strerror), "another path") from error
+
+
 def place_folder(folder: Path, settings: dict[str, Any], shown: bool) -> tuple[Any, dict[str, Any]]:
     """The placement of what `tune` wrote, and its info, which is written beside it."""
     chips = _chips(settings["chips"])
@@ -56,12 +123,7 @@ def place_folder(folder: Path, settings: dict[str, Any], shown: bool) -> tuple[A
         options = {name: value for name, value in settings.items() if name != "chips"}
         placed = place_network(tuned, chips=chips, **options)
         info = placement_info(placed) | {"settings": settings}
-    try:
-        (folder / WRITTEN).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OptionError(
-            f"{folder}/{WRITTEN}", "it cannot be written", str(error.strerror), "another folder"
-        ) from error
+    _write(folder / WRITTEN, json.dumps(info, indent=2) + "\n")
     return placed, info
 
 

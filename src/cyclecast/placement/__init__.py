@@ -16,9 +16,11 @@ from cyclecast.placement._base import (
 from cyclecast.placement._event import Busy, Check, Stall, simulate
 from cyclecast.placement._floor import Floor, Share, Site
 from cyclecast.placement._place import place
+from cyclecast.placement._sensitivity import Change, next_changes
 
 __all__ = [
     "Busy",
+    "Change",
     "Check",
     "DynamicCost",
     "Floor",
@@ -32,6 +34,7 @@ __all__ = [
     "Stage",
     "Stall",
     "Wear",
+    "next_changes",
     "place",
     "simulate",
     "system",

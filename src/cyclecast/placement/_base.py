@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 from cyclecast.device import Device, Dynamic
 from cyclecast.mapping import Mapping
+from cyclecast.markup import html_table
 from cyclecast.placement._floor import Floor, Site
 from cyclecast.timing import Timing
 from cyclecast.units import Energy, Time
@@ -94,6 +96,17 @@ class Point(NamedTuple):
     arrays: int
 
 
+class Spent(NamedTuple):
+    """What one component takes for one image."""
+
+    operator: int | None
+    """For which operator; None of the device itself."""
+    level: str
+    component: str
+    amount: Fraction
+    """[aJ]"""
+
+
 class Wear(NamedTuple):
     """How often cells are written."""
 
@@ -127,6 +140,8 @@ class Placement:
     """From the first input of a batch to its last result; of one image where all weights stay."""
     energy: Energy | None
     """Of one image; None where the device states no components."""
+    spent: tuple[Spent, ...]
+    """What it is made of."""
     host: Time
     """What the operators on the host take for one image, one after another (A13)."""
     bounds: tuple[Limit, ...]
@@ -189,6 +204,17 @@ class Placement:
     def with_host(self) -> tuple[Time, Time]:
         """Interval and latency with the host: as one more stage of the pipeline, and one after the other."""
         return max(self.interval, self.host), self.latency + self.batch * self.host
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (self.operator(stage).name, f"{stage.site.arrays:,}", f"{stage.mapping.replicas:,}", str(stage.busy))
+            for stage in self.stages
+        ]
+        caption = (
+            f"{self.network.name} on {self.chips} x {self.chip.name}: interval {self.interval}, latency {self.latency}, "
+            f"{self.arrays:,} arrays"
+        )
+        return html_table(caption, ("operator", "arrays", "replicas", "busy"), rows)
 
     def operator(self, stage: Stage) -> Operator:
         """What a stage computes."""

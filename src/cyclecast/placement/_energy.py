@@ -1,73 +1,79 @@
-"""The energy of one image through segments: events of every operator, and power while instances are in use."""
+"""The energy of one image: events of every operator, and power while instances are in use."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from cyclecast.device import Device, Event
+from cyclecast.device import Component, Device, Event
 from cyclecast.device._breakdown import listed
 from cyclecast.energy import energy, event_energy
 from cyclecast.exact import ceil_div
-from cyclecast.placement._base import Segment, Stage
+from cyclecast.placement._base import Segment, Spent, Stage
 from cyclecast.placement._floor import Floor
 from cyclecast.units import Energy, Time
 from cyclecast.work import events
 
 
-def image_energy(
+def image_energy(spent: Sequence[Spent], device: Device) -> Energy | None:
+    """All together; None where the device states no components."""
+    if not listed(device):
+        return None
+    return Energy(int(-(-sum((each.amount for each in spent), Fraction(0)) // 1)))
+
+
+def image_shares(
     segments: Sequence[Segment], floor: Floor, device: Device, batch: int, interval: Time, dynamic: frozenset[int]
-) -> Energy | None:
-    """Of one image, at full speed; None where the device states no components.
+) -> tuple[Spent, ...]:
+    """What every component takes for one image at full speed.
 
     A component with an event takes the energy of all its events, those of writing weights (once for a batch) and
     computed operands (of the operators in `dynamic`) among them. Another component of a level draws its power for as
-    long as its segment has arrays in its instance; one of the device itself, all the time (A17, A18, A45).
+    long as its segment has arrays in its instance, for all operators there in proportion to their arrays; one of the
+    device itself, all the time (A17, A18, A45).
     """
-    if not listed(device):
-        return None
-    total = Fraction(0)
-    stages = [stage for segment in segments for stage in segment.stages]
-    for stage in stages:
-        total += _events_of(stage, device)
-        cells = events(stage.mapping, device).cells
-        rewritten = len(segments) > 1 and stage.mapping.passes == 1
-        total += _write_energy(device) * cells * (1 if stage.operator in dynamic else Fraction(int(rewritten), batch))
+    several = len(segments) > 1
+    found: list[Spent] = []
     for segment in segments:
-        each = segment.period if len(segments) == 1 else _time(segment, batch)
-        total += _power_of(segment, floor, device, each, batch if len(segments) > 1 else 1)
-    whole = sum(component.power.picowatts for level, component in listed(device) if not level and not component.event)
-    total += Fraction(whole * floor.chips * interval.femtoseconds, 10**9)
-    return Energy(int(-(-total // 1)))
+        for stage in segment.stages:
+            rewritten = several and stage.mapping.passes == 1
+            writes = Fraction(int(rewritten), batch) + (stage.operator in dynamic)
+            found += _events_of(stage, device, writes)
+        time = segment.latency + (batch - 1) * segment.period if several else segment.period
+        found += _power_of(segment, device, time, batch if several else 1)
+    for level, component in listed(device):
+        if not level and component.event is None:
+            drawn = Fraction(component.power.picowatts * floor.chips * interval.femtoseconds, 10**9)
+            found.append(Spent(None, level, component.name, drawn))
+    return tuple(found)
 
 
-def _time(segment: Segment, batch: int) -> Time:
-    return segment.latency + (batch - 1) * segment.period
+def _events_of(stage: Stage, device: Device, writes: Fraction) -> Iterator[Spent]:
+    """Of the components that spend energy on events; all cells are written so many times more."""
+    components = {(level, component.name): component for level, component in listed(device)}
+    for part in energy(stage.mapping, device, stage.timing).shares:
+        component = components[part.level, part.component]
+        if component.event is None:
+            continue
+        amount = Fraction(part.amount.attojoules)
+        if component.event is Event.CELL_WRITE:
+            amount += writes * event_energy(component, part.level, device) * events(stage.mapping, device).cells
+        yield Spent(stage.operator, part.level, part.component, amount)
 
 
-def _events_of(stage: Stage, device: Device) -> Fraction:
-    """Of the components that spend energy on events."""
-    counted = {(level, component.name) for level, component in listed(device) if component.event is not None}
-    found = energy(stage.mapping, device, stage.timing)
-    return Fraction(sum(part.amount.attojoules for part in found.shares if (part.level, part.component) in counted))
-
-
-def _write_energy(device: Device) -> Fraction:
-    """Of one cell."""
-    return sum(
-        (event_energy(c, level, device) for level, c in listed(device) if c.event is Event.CELL_WRITE), Fraction(0)
-    )
-
-
-def _power_of(segment: Segment, floor: Floor, device: Device, time: Time, images: int) -> Fraction:
-    """Of the components that draw power, in all instances with arrays in use, for one image."""
-    used, inside = segment.arrays, device.arrays
-    drawn = Fraction(0)
-    instances: dict[str, int] = {}
+def _power_of(segment: Segment, device: Device, time: Time, images: int) -> Iterator[Spent]:
+    """Of the components that draw power, in all instances with arrays in use."""
+    instances, inside = {}, device.arrays
     for level in device.levels:
         inside //= level.count
-        instances[level.name] = ceil_div(used, inside)
-    for level_name, component in listed(device):
-        if level_name and component.event is None:
-            drawn += Fraction(component.power.picowatts * instances[level_name], component.per)
-    return drawn * time.femtoseconds / 10**9 / images
+        instances[level.name] = ceil_div(segment.arrays, inside)
+    for name, component in listed(device):
+        if name and component.event is None:
+            drawn = _drawn(component, instances[name]) * time.femtoseconds / 10**9 / images
+            for stage in segment.stages:
+                yield Spent(stage.operator, name, component.name, drawn * stage.site.arrays / segment.arrays)
+
+
+def _drawn(component: Component, instances: int) -> Fraction:
+    """[pW]"""
+    return Fraction(component.power.picowatts * instances, component.per)

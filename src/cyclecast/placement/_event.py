@@ -34,10 +34,15 @@ WAITS = ("input", "network", "port", "room")
 
 
 class Busy(NamedTuple):
-    """A resource at work."""
+    """Arrays, a port or the network at work."""
 
     resource: str
-    what: str
+    """`arrays`, `port` or `network`."""
+    pe: int
+    """The busiest of the operator's PEs."""
+    operator: int
+    """Its place in the network."""
+    image: int
     begin: Time
     end: Time
 
@@ -45,8 +50,10 @@ class Busy(NamedTuple):
 class Stall(NamedTuple):
     """What an operator waits for, per image, when the pipeline is full."""
 
-    operator: str
+    operator: int
+    """Its place in the network."""
     cause: str
+    """`input`, `network`, `port` or `room`."""
     time: Time
 
 
@@ -66,7 +73,7 @@ class Check:
 class _Node:
     """An operator in the simulation."""
 
-    name: str
+    place: int
     tokens: int
     time: int
     """Of one image [fs]."""
@@ -74,7 +81,7 @@ class _Node:
     port: Resource | None
     port_time: int
     """Of one image [fs]."""
-    port_name: str
+    pe: int
     ready: list[Event]
     """Of every token: all its inputs have arrived,"""
     fed: list[Event]
@@ -83,8 +90,8 @@ class _Node:
     """its step has begun,"""
     done: list[Event]
     """its step has ended: with when its pixels are there, the way to the next operator not counted."""
-    traffic: tuple[tuple[Resource, str, int], ...] = ()
-    """What its inputs occupy on their way, and for how long for one image [fs]."""
+    traffic: int = 0
+    """What its inputs occupy the network for, for one image [fs]."""
     arrived: dict[int, int] = field(default_factory=dict)
     """When the inputs of a token were there, but for the network."""
     waits: list[Counter[str]] = field(default_factory=list)
@@ -108,10 +115,10 @@ class _Link(NamedTuple):
     where those of an image before are enough."""
 
 
-def simulate(placement: Placement, *, images: int = 10, model: TimingModel | None = None) -> Check:
+def simulate(placement: Placement, *, images: int = 16, model: TimingModel | None = None) -> Check:
     """Simulate the segment with the longest period for so many images, steps timed by `model` (L2 unless said)."""
     if images < 4:
-        raise OptionError("images", f"{images}", "at least 4: those in the middle show the interval", "images=10")
+        raise OptionError("images", f"{images}", "at least 4: those in the middle show the interval", "images=16")
     segment = max(placement.segments, key=lambda each: each.period)
     return _Pipeline(placement, segment, images, model or EventDriven()).run()
 
@@ -128,6 +135,7 @@ class _Pipeline:
         self.before = placement.chip.pipeline.before * placement.chip.array.read.femtoseconds
         self.spans: list[Busy] = []
         self.stages = {stage.operator: stage for stage in segment.stages}
+        self.hops = self.builder.hops({place: stage.site for place, stage in self.stages.items()})
         members = self._members(segment)
         ports = self._ports()
         self.nodes = {place: self._node(place, ports) for place in members}
@@ -142,43 +150,30 @@ class _Pipeline:
         places = [stage.operator for stage in segment.stages]
         return list(range(places[0], places[-1] + 1))
 
-    def _ports(self) -> dict[int, tuple[Resource | None, int, str]]:
-        """For every operator: the port of its busiest PE if it has to share it, and how long it keeps it busy."""
+    def _ports(self) -> dict[int, tuple[Resource | None, int, int]]:
+        """For every operator: the port of its busiest PE, how long it keeps it busy, and which PE that is."""
         sites = {place: stage.site for place, stage in self.stages.items()}
         _, uses = self.builder.port_uses({place: stage.mapping for place, stage in self.stages.items()}, sites)
         resources: dict[int, Resource] = {}
-        found: dict[int, tuple[Resource | None, int, str]] = dict.fromkeys(self.stages, (None, 0, ""))
+        found: dict[int, tuple[Resource | None, int, int]] = {
+            place: (None, 0, site.shares[0].pe) for place, site in sites.items()
+        }
         for place, use in uses.items():
-            port = resources.setdefault(use.pe, Resource(self.env))
-            found[place] = port, use.own, f"{self.placement.chip.levels[0].name} {use.pe} port"
+            found[place] = resources.setdefault(use.pe, Resource(self.env)), use.own, use.pe
         return found
 
-    def _node(self, place: int, ports: Mapping[int, tuple[Resource | None, int, str]]) -> _Node:
-        stage, name = self.stages.get(place), self.placement.network.operators[place].name
+    def _node(self, place: int, ports: Mapping[int, tuple[Resource | None, int, int]]) -> _Node:
+        stage = self.stages.get(place)
         if stage is None:
-            return _Node(name, 1, 0, 0, None, 0, "", *self._events(1))
+            return _Node(place, 1, 0, 0, None, 0, 0, *self._events(1))
         timing = self.builder.model.time(stage.mapping, self.placement.device)
         dynamic = self.placement.operator(stage).is_dynamic
         write = writing_time(stage.mapping, self.placement.device) if dynamic else 0
         chosen = Chosen(stage.mapping, timing, stage_time(timing) + write, write)
         tokens = min(MOST_TOKENS, stage.mapping.temporal.pixel)
         delay = Chosen(stage.mapping, stage.timing, 0, 0).delay - (self.before if ports[place][0] else 0)
-        return _Node(
-            name, tokens, chosen.time, delay, *ports[place], *self._events(tokens), traffic=self._traffic(place)
-        )
-
-    def _traffic(self, place: int) -> tuple[tuple[Resource, str, int], ...]:
-        """The part that the inputs of an operator have in what all links carry, equally busy."""
-        network, segment = self.placement.chip.network, self.stages
-        edges = [edge for edge in self.placement.network.operators[place].sources if edge.source in segment]
-        if network is None or not edges:
-            return ()
-        floor, links = self.placement.floor, self.placement.floor.links * self.placement.chips
-        moved = sum(
-            self.builder.bytes_of(edge.source) * floor.hops(segment[edge.source].site, segment[place].site)
-            for edge in edges
-        )
-        return ((self.network, "network", network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds),)
+        traffic = self.builder.traffic(place, self.hops)
+        return _Node(place, tokens, chosen.time, delay, *ports[place], *self._events(tokens), traffic)
 
     def _events(self, tokens: int) -> tuple[list[Event], list[Event], list[Event], list[Event]]:
         """Ready, fed, taken, done."""
@@ -201,10 +196,7 @@ class _Pipeline:
         inputs = [int(ceil_div(need * one.tokens, source.pixels)) - 1 for need in needs]
         room = self._room(edge, place, needs, one.tokens, source.pixels)
         network = self.placement.chip.network
-        stages = self.stages.get(edge.source), self.stages.get(place)
-        way = 0
-        if network and stages[0] and stages[1]:
-            way = int(self.placement.floor.hops(stages[0].site, stages[1].site) * network.hop.femtoseconds)
+        way = int(self.hops.get((edge.source, place), 0) * network.hop.femtoseconds) if network else 0
         return _Link(edge.source, place, way, inputs, room)
 
     def _room(self, edge: Edge, place: int, needs: list[int], tokens: int, pixels: int) -> list[int]:
@@ -219,14 +211,13 @@ class _Pipeline:
         size = max(1, workload.inputs * workload.input_bits // 8)
         steps = ceil_div(pixels, tokens) + max(b - a for a, b in zip([0, *needs], needs, strict=False))
         capacity = max(bytes_ * pixels // size, alive + steps)
-        freed = [max(0, need - alive) for need in needs]  # once a token is taken, what is before its window may go
-        freed.append(pixels)
+        freed = [0, *(max(0, need - alive) for need in needs[:-1]), pixels]  # once so many tokens are taken
         found = []
         for token in range(tokens):
             over = ceil_div((token + 1) * pixels, tokens) - capacity
             images = -(over // pixels) if over <= 0 else 0
             over += images * pixels
-            taken = next(count for count, free in enumerate([0, *freed[:-1], pixels]) if free >= over)
+            taken = next(count for count, free in enumerate(freed) if free >= over)
             found.append(min(taken, len(needs)) - images * len(needs))
         return found
 
@@ -239,7 +230,7 @@ class _Pipeline:
         ends = [self._end(image) for image in range(self.images)]
         first, last = self.images // 4, self.images * 3 // 4  # later ones have the ports to themselves
         interval = Time((ends[last] - ends[first]) // (last - first))
-        spans = tuple(sorted(self.spans, key=lambda span: (span.begin, span.resource)))
+        spans = tuple(sorted(self.spans, key=lambda span: (span.begin, span.operator, span.resource)))
         return Check(interval, Time(ends[0]), self._stalls(), spans)
 
     def _end(self, image: int) -> int:
@@ -254,8 +245,8 @@ class _Pipeline:
                 there = yield source.done[image * source.tokens + link.inputs[token]]
                 yield from self._until(int(there or 0) + link.way)
             node.arrived[number] = int(self.env.now)
-            for resource, name, time in node.traffic:
-                yield from self._occupied(resource, name, node.name, node.share(token, time))
+            if node.traffic:
+                yield from self._occupied(self.network, "network", node, number, node.traffic)
             node.ready[number].succeed()
 
     def _feed(self, node: _Node) -> Generator[Event, Any, None]:
@@ -265,20 +256,26 @@ class _Pipeline:
             if number >= BUFFERS:
                 yield node.taken[number - BUFFERS]
             if node.port is not None:
-                time = node.share(number % node.tokens, node.port_time)
-                begin = yield from self._occupied(node.port, node.port_name, node.name, time)
+                begin = yield from self._occupied(node.port, "port", node, number, node.port_time)
                 yield from self._until(begin + self.before)
             node.fed[number].succeed()
 
-    def _occupied(self, resource: Resource, name: str, what: str, time: int) -> Generator[Event, Any, int]:
+    def _occupied(
+        self, resource: Resource, name: str, node: _Node, number: int, whole: int
+    ) -> Generator[Event, Any, int]:
+        """Take a turn for one token, out of so much time for an image; when it began."""
         turn = resource.request()
         yield turn
         begin = int(self.env.now)
-        yield from self._until(begin + time)
+        image, token = divmod(number, node.tokens)
+        yield from self._until(begin + node.share(token, whole))
         resource.release(turn)
-        if time:
-            self.spans.append(Busy(name, what, Time(begin), Time(int(self.env.now))))
+        self._note(name, node, image, begin)
         return begin
+
+    def _note(self, name: str, node: _Node, image: int, begin: int) -> None:
+        if self.env.now > begin:
+            self.spans.append(Busy(name, node.pe, node.place, image, Time(begin), Time(int(self.env.now))))
 
     def _work(self, place: int, node: _Node) -> Generator[Event, Any, None]:
         """Take the steps of all images one by one."""
@@ -299,8 +296,7 @@ class _Pipeline:
                 begin = int(env.now)
                 node.taken[number].succeed()
                 yield from self._until(begin + node.share(token, node.time))
-                if node.time:
-                    self.spans.append(Busy(node.name, f"image {image}", Time(begin), Time(int(env.now))))
+                self._note("arrays", node, image, begin)
                 node.done[number].succeed(int(env.now) + node.delay)
                 arrived = max(since, node.arrived[number])
                 waits.update({"input": arrived - since, "network": ready - arrived})
@@ -315,9 +311,9 @@ class _Pipeline:
         """Of an image in the middle."""
         middle = self.images // 2
         busiest = max(self.nodes.values(), key=lambda node: node.time)
-        found = [Stall(busiest.name, cause, Time(busiest.waits[middle][cause])) for cause in WAITS]
+        found = [Stall(busiest.place, cause, Time(busiest.waits[middle][cause])) for cause in WAITS]
         for cause in WAITS[1:]:
             node = max(self.nodes.values(), key=lambda each: each.waits[middle][cause])
-            found.append(Stall(node.name, cause, Time(node.waits[middle][cause])))
+            found.append(Stall(node.place, cause, Time(node.waits[middle][cause])))
         named = sorted(dict.fromkeys(found), key=lambda stall: -stall.time.femtoseconds)
         return tuple(stall for stall in named if stall.time > Time(0))

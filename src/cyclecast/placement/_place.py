@@ -11,8 +11,8 @@ from cyclecast.errors import FitError, OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
 from cyclecast.placement._balance import periods
-from cyclecast.placement._base import DynamicCost, Limit, Placement, Point, Segment, Stage, Wear, system
-from cyclecast.placement._energy import image_energy
+from cyclecast.placement._base import DynamicCost, Limit, Placement, Point, Segment, Spent, Stage, Wear, system
+from cyclecast.placement._energy import image_energy, image_shares
 from cyclecast.placement._floor import Floor, deal
 from cyclecast.placement._options import Options, least_arrays, options, slower
 from cyclecast.placement._pipeline import needs_of
@@ -50,6 +50,8 @@ class Plan:
     interval: Time
     latency: Time
     energy: Energy | None
+    spent: tuple[Spent, ...]
+    """By component; what the energy is made of."""
     overlapped: bool = False
 
     @property
@@ -182,8 +184,8 @@ class _Search:
         return plans
 
     def _plan(self, segments: tuple[Segment, ...], interval: Time, latency: Time, overlapped: bool = False) -> Plan:
-        spent = image_energy(segments, self.builder.floor, self.device, self.batch, interval, self.dynamic)
-        return Plan(segments, interval, latency, spent, overlapped)
+        spent = image_shares(segments, self.builder.floor, self.device, self.batch, interval, self.dynamic)
+        return Plan(segments, interval, latency, image_energy(spent, self.device), spent, overlapped)
 
     def segmented(self) -> list[Plan]:
         """Segments that take turns, and every operator by itself; none where arrays are not written meanwhile."""
@@ -322,6 +324,7 @@ class _Search:
             best.interval,
             best.latency,
             best.energy,
+            best.spent,
             host,
             self.bounds(),
             _front(plans),

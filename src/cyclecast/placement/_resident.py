@@ -70,7 +70,7 @@ class Builder:
         single = {place: (count, 1) for place, count in arrays.items()}
         dealt = [self._dealt(chosen, blocks) for blocks in (whole, single)]
         sites, hops, limits = min(dealt, key=lambda found: found[2][0].time if found[2] else Time(0))
-        works = self.works(chosen, sites, places)
+        works = self.works(chosen, sites, hops, places)
         lines = lines_of(works, self.needs, self._ways(hops))
         stages = tuple(
             Stage(
@@ -87,9 +87,17 @@ class Builder:
         period = limits[0].time if limits else Time(0)
         return Segment(stages, Time(write), period, Time(latency_of(lines)), limits)
 
-    def works(self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], places: Iterable[int]) -> dict[int, Work]:
-        """What every operator takes, at the pace of its port where that is slower; nothing on the host."""
+    def works(
+        self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], hops: Hops, places: Iterable[int]
+    ) -> dict[int, Work]:
+        """What every operator takes, at the pace of its port where that is slower; nothing on the host.
+
+        A step waits for its inputs to pass network and port, and there for half a step of each other operator.
+        """
         before = self.device.pipeline.before * self.device.array.read.femtoseconds
+        steps = {place: each.mapping.temporal.pixel for place, each in chosen.items()}
+        traffic = {place: self.traffic(place, hops) // steps[place] for place in chosen}
+        queue = sum(traffic.values()) // 2
         uses = self.port_uses({place: each.mapping for place, each in chosen.items()}, sites)[1]
         found = {}
         for place in places:
@@ -97,9 +105,9 @@ class Builder:
                 found[place] = Work()
                 continue
             each, own = chosen[place], uses[place].own if place in uses else 0
-            steps = each.mapping.temporal.pixel
             others = uses[place].other if place in uses else 0
-            found[place] = Work(max(each.time, own), steps, each.delay + max(0, own // steps + others - before))
+            arriving = max(0, own // steps[place] + others - before) + (traffic[place] + queue if traffic[place] else 0)
+            found[place] = Work(max(each.time, own), steps[place], each.delay + arriving)
         return found
 
     def port_uses(
@@ -112,13 +120,25 @@ class Builder:
         self, chosen: Mapped[int, Chosen], blocks: Mapped[int, tuple[int, int]]
     ) -> tuple[dict[int, Site], Hops, tuple[Limit, ...]]:
         sites = deal(self.floor, blocks)
-        hops = {
+        hops = self.hops(sites)
+        return sites, hops, self._limits(chosen, sites, hops)
+
+    def hops(self, sites: Mapped[int, Site]) -> Hops:
+        """The mean way along every edge between these operators."""
+        return {
             (need.source, place): self.floor.hops(sites[need.source], site) if self.floor.chip.network else 0.0
             for place, site in sites.items()
             for need in self.needs[place]
             if need.source in sites
         }
-        return sites, hops, self._limits(chosen, sites, hops)
+
+    def traffic(self, place: int, hops: Hops) -> int:
+        """How long the inputs of an operator occupy all links, equally busy, for one image [fs]."""
+        network, links = self.floor.chip.network, self.floor.links * self.floor.chips
+        if network is None or not links:
+            return 0
+        moved = sum(self.bytes_of(source) * way for (source, target), way in hops.items() if target == place)
+        return network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds
 
     def _ways(self, hops: Hops) -> dict[tuple[int, int], int]:
         """What the way from each operator to the next takes [fs]."""
@@ -153,15 +173,13 @@ class Builder:
 
     def _traffic(self, sites: Mapped[int, Site], hops: Hops) -> list[Limit]:
         """The network between PEs, all links equally busy, and the links between chips."""
-        chip, moved, crossing = self.floor.chip, 0.0, 0
-        for (source, place), way in hops.items():
-            size = self.bytes_of(source)
-            moved += size * way
-            crossing += size * (self.floor.chips_of(sites[source]) != self.floor.chips_of(sites[place]))
-        found = []
-        if chip.network and self.floor.links:
-            links = self.floor.links * self.floor.chips
-            found.append(Limit("network", "links", chip.network.bandwidth.time(ceil_div(int(moved), links))))
+        chip = self.floor.chip
+        crossing = sum(
+            self.bytes_of(source)
+            for source, place in hops
+            if self.floor.chips_of(sites[source]) != self.floor.chips_of(sites[place])
+        )
+        found = [Limit("network", "links", Time(sum(self.traffic(place, hops) for place in sites)))]
         if chip.link_bandwidth and self.floor.chips > 1:
             each = ceil_div(2 * crossing, self.floor.chips)
             found.append(Limit("chip links", "links", chip.link_bandwidth.time(each)))
@@ -177,7 +195,7 @@ class Builder:
         """What every operator keeps of its inputs, and the room in the buffers of its arrays' PEs."""
         sites = {stage.operator: stage.site for stage in segment.stages}
         chosen = {s.operator: Chosen(s.mapping, s.timing, s.busy.femtoseconds, 0) for s in segment.stages}
-        works = self.works(chosen, sites, sites)
+        works = self.works(chosen, sites, self.hops(sites), sites)
         lines = {s.operator: Line(s.start.femtoseconds, s.end.femtoseconds) for s in segment.stages}
         pixels = kept_pixels(works, self.needs, lines, segment.period.femtoseconds)
         held: dict[int, int] = dict.fromkeys(sites, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cyclecast.placement import Check, Limit, Placement, Segment, simulate
+from cyclecast.placement import Check, Limit, Placement, Segment, Stage, simulate
 from cyclecast.report._mapping import mapping_text
 
 MOST_LIMITS = 5
@@ -47,12 +47,18 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
             "closed_interval_fs": _longest(placement).period.femtoseconds,
             "closed_latency_fs": _longest(placement).latency.femtoseconds,
             "stalls": [
-                {"operator": stall.operator, "cause": stall.cause, "fs": stall.time.femtoseconds}
+                {
+                    "place": stall.operator,
+                    "operator": placement.network.operators[stall.operator].name,
+                    "cause": stall.cause,
+                    "fs": stall.time.femtoseconds,
+                }
                 for stall in found.stalls
             ],
         },
         "segments": [_segment(segment) for segment in placement.segments],
         "operators": _operators(placement),
+        "energy": _energy(placement, None),
         "floor": _floor(placement),
         "front": [
             {
@@ -123,10 +129,33 @@ def _operators(placement: Placement) -> list[dict[str, Any]]:
                     "end_fs": stage.end.femtoseconds,
                     "kept_bytes": keeps.bytes,
                     "room_bytes": keeps.room,
+                    "macs": operator.workload.macs,
+                    "port_bytes": _port_bytes(stage),
+                    "phases": [
+                        {"name": phase.name, "fs": phase.time.femtoseconds, "hidden": phase.hidden}
+                        for phase in stage.timing.phases
+                    ],
+                    "alone_fs": stage.timing.total.femtoseconds,
+                    "energy": _energy(placement, stage.operator),
                     "pes": [list(share) for share in stage.site.shares],
                 }
             )
     return found
+
+
+def _energy(placement: Placement, operator: int | None) -> list[dict[str, Any]]:
+    """What components take for an operator, or (None) for none; rounded each for itself."""
+    return [
+        {"level": each.level, "name": each.component, "aj": round(each.amount)}
+        for each in placement.spent
+        if each.operator == operator
+    ]
+
+
+def _port_bytes(stage: Stage) -> int:
+    """Through all ports of the outermost level."""
+    moved = stage.timing.events.moved[1] if stage.timing.events else None
+    return int(moved.inputs + moved.outputs) if moved else 0
 
 
 def _floor(placement: Placement) -> dict[str, Any]:

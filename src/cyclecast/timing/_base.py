@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from cyclecast.device import Device
 from cyclecast.exact import Whole, ceil_div
 from cyclecast.mapping import Mapping
+from cyclecast.markup import html_table
 from cyclecast.units import Time
 from cyclecast.work import Events, events_from_json
 
@@ -45,6 +46,10 @@ class Timing:
     def bound(self) -> str:
         """The name of the longest phase."""
         return max(self.phases, key=lambda phase: phase.time).name
+
+    def _repr_html_(self) -> str:
+        rows = [(phase.name, str(phase.time), "hidden" if phase.hidden else "") for phase in self.phases]
+        return html_table(f"{self.total}, {self.cycles:,} cycles", ("phase", "time", ""), rows)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON: femtoseconds and cycles are integers."""

@@ -1,0 +1,263 @@
+"""A report as one HTML file that needs nothing else: values first, plots and tables made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from cyclecast.device import Device
+from cyclecast.energy import peak
+from cyclecast.errors import OptionError
+from cyclecast.placement import Check, Placement, next_changes
+from cyclecast.report._assumptions import PLACEMENT
+from cyclecast.report._figures import energy_of, energy_parts, figures, label
+from cyclecast.report._placed import limit_text, totals_text
+from cyclecast.report._placement import placement_info
+from cyclecast.report._text import short_energy, short_time
+from cyclecast.timing import TimingModel, bounds_of, timing_model
+from cyclecast.units import Energy, Time
+
+Table = tuple[list[str], list[list[str]]]
+"""Titles of the columns, and the rows."""
+
+
+def report_info(
+    placement: Placement, *, timing: str | TimingModel = "analytical", check: Check | None = None
+) -> dict[str, Any]:
+    """`placement_info`, with bounds of every operator, the roof, what would help, and what is assumed."""
+    info, model, device = placement_info(placement, check), timing_model(timing), placement.device
+    for operator, stage in zip(info["operators"], placement.stages, strict=True):
+        found = bounds_of(model, stage.mapping, device)
+        operator |= {"lower_fs": found.lower.femtoseconds, "lower_by": found.lower_by}
+    return info | {
+        "roof": _roof(placement),
+        "changes": [
+            {
+                "field": change.field,
+                "before": change.before,
+                "after": change.after,
+                "interval_fs": change.interval.femtoseconds,
+                "latency_fs": change.latency.femtoseconds,
+                "interval_saved_fs": change.interval_saved.femtoseconds,
+                "latency_saved_fs": change.latency_saved.femtoseconds,
+            }
+            for change in next_changes(placement, model)
+        ],
+        "parameters": [[field, value] for field, value in _flat(placement.chip)],
+        "assumptions": [list(each) for each in PLACEMENT],
+    }
+
+
+def _roof(placement: Placement) -> dict[str, Any]:
+    """The peak of all chips, and what the ports of their outermost level move."""
+    level, count = placement.chip.levels[0], placement.chip.levels[0].count * placement.chips
+    ports = [port.bytes_per_second for port in (level.input_bandwidth, level.output_bandwidth) if port]
+    rate = float(peak(placement.chip).operations_per_second) * placement.chips / 1e12
+    return {"tops": rate, "bytes_per_second": count * sum(ports) if ports else None}
+
+
+def _flat(device: Device) -> Iterator[tuple[str, str]]:
+    """Every field that the device's file states, by its dotted name; components apart."""
+
+    def walk(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+        if isinstance(value, dict):
+            for name, part in value.items():
+                if name != "components":
+                    yield from walk(f"{prefix}.{name}" if prefix else name, part)
+        elif isinstance(value, list):
+            for part in value:
+                yield from walk(f"{prefix}.{part['name']}", {k: v for k, v in part.items() if k != "name"})
+        else:
+            yield prefix, str(value)
+
+    yield from walk("", device.to_json())
+
+
+def html(info: dict[str, Any]) -> str:
+    """The page of `report_info`; with another one as `against`, what differs is shown, too."""
+    drawn = {name: json.loads(figure.to_json()) for name, figure in figures(info).items()}
+    environment = Environment(
+        loader=PackageLoader("cyclecast.report"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
+    )
+    return environment.get_template("report.html").render(
+        info=info,
+        title=f"{info['network']} on {info['device']['name']}",
+        cards=_cards(info),
+        lines=totals_text(info).split("\n"),
+        sections=[section for section in _sections(info) if section[0] in drawn],
+        tables=tables(info),
+        compared=totals_table(info) if info.get("against") else None,
+        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        figures=_script(drawn),
+        values=_script({name: value for name, value in info.items() if name != "against"}),
+    )
+
+
+def _script(value: Any) -> Markup:
+    """JSON that can stand in a script element."""
+    return Markup(json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _time(femtoseconds: int) -> str:
+    return short_time(Time(femtoseconds))
+
+
+def _cards(info: dict[str, Any]) -> list[dict[str, Any]]:
+    """Title, what is shown, the value that it shows, and a line below."""
+    total, check, limit = info["total"], info["check"], info["limit"]
+    rate = f"{10**15 / total['interval_fs']:,.0f} per second" if total["interval_fs"] else ""
+    found = [
+        ("interval", _time(total["interval_fs"]), total["interval_fs"], rate),
+        ("latency", _time(total["latency_fs"]), total["latency_fs"], f"event simulation: {_time(check['latency_fs'])}"),
+        (
+            "arrays",
+            f"{total['arrays']:,}",
+            total["arrays"],
+            f"{total['utilisation']:.1%} of {info['chips']} chip{'s' if info['chips'] > 1 else ''}",
+        ),
+        ("limited by", limit["what"], limit["fs"], f"{limit['where']}, {_time(limit['fs'])}"),
+        ("host", _time(total["host_fs"]), total["host_fs"], f"with it: every {_time(total['interval_with_host_fs'])}"),
+    ]  # fmt: skip
+    if total["energy_aj"] is not None:
+        watts = total["energy_aj"] / 10**18 / (max(1, total["interval_fs"]) / 10**15)
+        spent = short_energy(Energy(total["energy_aj"]))
+        found.insert(2, ("energy", spent, total["energy_aj"], f"an image; {watts:,.3g} W at full speed"))
+    return [dict(zip(("title", "text", "value", "below"), each, strict=True)) for each in found]
+
+
+def _sections(info: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, heading, and what a plot shows."""
+    slowest = "the fullest segment" if len(info["segments"]) > 1 else "all operators"
+    level = info["floor"]["level"]
+    return [
+        ("difference", "What differs", "how long every operator is busy here and in the other run"),
+        ("graph", "The network", "operators from the input on; the larger and darker, the longer busy for one image"),
+        ("pipeline", "The first image", "when every operator works on it"),
+        ("floor", "Who is where", f"the operator with most arrays in every {level}, {slowest}"),
+        ("occupancy", "How full it is", f"arrays in use in every {level}, {slowest}"),
+        ("phases", "Where time goes", "phases of every operator's mapping; hidden ones can be switched on"),
+        ("energy", "Where energy goes", "components, for one image; idle ones that draw power are shared out"),
+        ("roofline", "Roofline", "rates of the operators under what arrays and ports can do"),
+        ("gaps", "Bounds", "how long operators take alone, and what no mapping on all arrays goes below"),
+        ("changes", "The next best change", "what a tenth more of one field of the chip would save"),
+        ("front", "What there is to choose from", "no placement looked at is better in everything"),
+    ]
+
+
+def tables(info: dict[str, Any]) -> dict[str, Table]:
+    """The numbers of every plot."""
+    operators = info["operators"]
+    names, parts = [label(each) for each in operators], energy_parts(info)
+    other = {each["place"]: each for each in (info.get("against") or {"operators": []})["operators"]}
+    return {
+        "difference": (
+            ["operator", "here", "other"],
+            [[n, _time(e["busy_fs"]), _time(other[e["place"]]["busy_fs"]) if e["place"] in other else ""]
+             for n, e in zip(names, operators, strict=True)],
+        ),
+        "graph": (
+            ["number", "operator", "reads", "busy"],
+            [[str(e["place"]), e["name"], ", ".join(map(str, e["sources"])), _time(e["busy_fs"])] for e in operators],
+        ),
+        "pipeline": (
+            ["operator", "segment", "starts", "ends"],
+            [[n, str(e["segment"]), _time(e["start_fs"]), _time(e["end_fs"])]
+             for n, e in zip(names, operators, strict=True)],
+        ),
+        "floor": (
+            ["operator", "mapping", "arrays", "replicas", f"{info['floor']['level']}s"],
+            [[n, e["mapping"], f"{e['arrays']:,}", f"{e['replicas']:,}", _ranges([pe for pe, _ in e["pes"]])]
+             for n, e in zip(names, operators, strict=True)],
+        ),
+        "occupancy": (
+            ["operator", "keeps", "has room for"],
+            [[n, f"{e['kept_bytes']:,} B", "" if e["room_bytes"] is None else f"{e['room_bytes']:,} B"]
+             for n, e in zip(names, operators, strict=True)],
+        ),
+        "phases": (
+            ["operator", "phases, hidden ones in brackets"],
+            [[n, ", ".join(_phase(p) for p in e["phases"] if p["fs"])] for n, e in zip(names, operators, strict=True)],
+        ),
+        "energy": (
+            ["", *parts],
+            [[n, *(short_energy(Energy(amount)) for amount in energy_of(e["energy"], parts))]
+             for n, e in [*zip(names, operators, strict=True), ("chips", info)]],
+        ),
+        "roofline": (
+            ["operator", "MACs", "bytes through ports", "busy"],
+            [[n, f"{e['macs']:,}", f"{e['port_bytes']:,}", _time(e["busy_fs"])]
+             for n, e in zip(names, operators, strict=True)],
+        ),
+        "gaps": (
+            ["operator", "alone", "lower bound", "by"],
+            [[n, _time(e["alone_fs"]), _time(e["lower_fs"]), e["lower_by"]]
+             for n, e in zip(names, operators, strict=True)],
+        ),
+        "changes": (
+            ["field", "now", "better", "interval", "latency"],
+            [[c["field"], c["before"], c["after"], _time(c["interval_fs"]), _time(c["latency_fs"])]
+             for c in info["changes"]],
+        ),
+        "front": (
+            ["segments", "interval", "latency", "energy", "arrays"],
+            [[str(p["segments"]), _time(p["interval_fs"]), _time(p["latency_fs"]),
+              "" if p["energy_aj"] is None else short_energy(Energy(p["energy_aj"])), f"{p['arrays']:,}"]
+             for p in info["front"]],
+        ),
+    }  # fmt: skip
+
+
+def totals_table(info: dict[str, Any]) -> Table:
+    """The results here and in the other run."""
+    rows = []
+    for name, field, show in TOTALS:
+        here, there = info["total"][field], info["against"]["total"][field]
+        if here is not None and there is not None:
+            change = f"{100 * (here / there - 1):+.1f} %" if there else ""
+            rows.append([name, show(here), show(there), change])
+    rows.append(["limited by", limit_text(info["limit"]), limit_text(info["against"]["limit"]), ""])
+    return ["", "here", "other", "change"], rows
+
+
+TOTALS: tuple[tuple[str, str, Any], ...] = (
+    ("interval", "interval_fs", _time),
+    ("latency", "latency_fs", _time),
+    ("energy", "energy_aj", lambda amount: short_energy(Energy(amount))),
+    ("arrays", "arrays", lambda count: f"{count:,}"),
+    ("host", "host_fs", _time),
+)
+
+
+def _phase(phase: dict[str, Any]) -> str:
+    text = f"{phase['name']} {_time(phase['fs'])}"
+    return f"({text})" if phase["hidden"] else text
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Numbers in order, those that follow each other together: 0-3, 7."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+
+
+def write_report(
+    placement: Placement, path: str | Path, *, against: dict[str, Any] | None = None, check: Check | None = None
+) -> dict[str, Any]:
+    """Write the page of a placement, and give its `report_info`; `against` is that of another one to compare with."""
+    info = report_info(placement, check=check)
+    target = Path(path)
+    try:
+        target.write_text(html(info | {"against": against}), encoding="utf-8")
+    except OSError as error:
+        raise OptionError(str(path), "it cannot be written", str(error.strerror), "another path") from error
+    return info

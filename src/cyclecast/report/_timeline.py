@@ -1,0 +1,87 @@
+"""The simulated pipeline as trace events, which Perfetto and chrome://tracing show.
+
+The format is that of the "Trace Event Format" document of the Chromium project: complete events (`ph` is "X") with
+times in microseconds, and metadata events that name processes and threads. A process is a PE: of every operator that
+with the busiest port, which stands for the others. Its threads are the operator's arrays, their ADCs, and the port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from cyclecast.placement import Busy, Check, Placement
+from cyclecast.stages import slots
+from cyclecast.units import Time
+
+NETWORK = 1_000_000
+"""The process of the network between PEs."""
+
+
+def trace_events(placement: Placement, check: Check) -> dict[str, Any]:
+    """What JSON in trace-event format says of a simulation."""
+    named = dict(_names(placement, check))
+    metadata = [
+        {"name": kind, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}}
+        for (kind, pid, tid), name in sorted(named.items())
+    ]
+    events = [event for span in check.spans for event in _events(placement, span)]
+    return {
+        "displayTimeUnit": "ns",
+        "otherData": {"network": placement.network.name, "device": placement.chip.name},
+        "traceEvents": metadata + events,
+    }
+
+
+def _names(placement: Placement, check: Check) -> Iterator[tuple[tuple[str, int, int], str]]:
+    level, operators = placement.chip.levels[0].name, placement.network.operators
+    for span in check.spans:
+        name, (pid, tid) = f"{span.operator} {operators[span.operator].name}", _thread(span)
+        if span.resource == "network":
+            yield ("process_name", pid, 0), f"network between {level}s"
+            yield ("thread_name", pid, tid), f"to {name}"
+            continue
+        yield ("process_name", pid, 0), f"{level} {span.pe}"
+        yield ("thread_name", pid, tid), "port" if span.resource == "port" else f"arrays of {name}"
+        if span.resource == "arrays" and not placement.chip.array.digital:
+            yield ("thread_name", pid, tid + 1), f"ADCs of {name}"
+
+
+def _thread(span: Busy) -> tuple[int, int]:
+    """Process and thread: a PE's port is 0, an operator's arrays have an odd number, its ADCs the next."""
+    if span.resource == "network":
+        return NETWORK, span.operator + 1
+    return span.pe + 1, 0 if span.resource == "port" else 2 * span.operator + 1
+
+
+def _events(placement: Placement, span: Busy) -> Iterator[dict[str, Any]]:
+    pid, tid = _thread(span)
+    name = f"image {span.image}" if span.resource == "arrays" else f"operator {span.operator}"
+    yield _event(name, span.resource, pid, tid, span.begin, span.end, span)
+    if span.resource == "arrays" and not placement.chip.array.digital:
+        begin, time = _converting(placement, span)
+        yield _event(name, "adc", pid, tid + 1, begin, Time(begin.femtoseconds + time), span)
+
+
+def _converting(placement: Placement, span: Busy) -> tuple[Time, int]:
+    """When the ADCs begin, after the first read, and for how long they convert [fs]."""
+    stage = next(stage for stage in placement.stages if stage.operator == span.operator)
+    steps = list(slots(stage.mapping, placement.device))
+    reading = sum(times * (max(read, time) if placement.chip.array.adc_overlap else read + time)
+                  for times, read, time in steps)  # fmt: skip
+    converting = sum(times * time for times, _, time in steps)
+    whole = span.end.femtoseconds - span.begin.femtoseconds
+    return Time(span.begin.femtoseconds + min(steps[0][1], whole)), whole * converting // max(1, reading)
+
+
+def _event(name: str, category: str, pid: int, tid: int, begin: Time, end: Time, span: Busy) -> dict[str, Any]:
+    return {
+        "name": name,
+        "cat": category,
+        "ph": "X",
+        "pid": pid,
+        "tid": tid,
+        "ts": begin.femtoseconds / 1e9,
+        "dur": (end.femtoseconds - begin.femtoseconds) / 1e9,
+        "args": {"operator": span.operator, "image": span.image},
+    }
