@@ -168,8 +168,8 @@ class TestLoad:
     def test_refuses_another_format(self, tuned: Tuned, tmp_path: Path) -> None:
         save(tuned, tmp_path)
         described = json.loads((tmp_path / "network.json").read_text(encoding="utf-8"))
-        (tmp_path / "network.json").write_text(json.dumps(described | {"format": 2}), encoding="utf-8")
-        with pytest.raises(ModelError, match="format 2, this is format 1"):
+        (tmp_path / "network.json").write_text(json.dumps(described | {"format": 3}), encoding="utf-8")
+        with pytest.raises(ModelError, match="format 3, this is format 2"):
             load_folder(tmp_path)
 
 

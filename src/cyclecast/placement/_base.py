@@ -211,8 +211,8 @@ class Placement:
             for stage in self.stages
         ]
         caption = (
-            f"{self.network.name} on {self.chips} x {self.chip.name}: interval {self.interval}, latency {self.latency}, "
-            f"{self.arrays:,} arrays"
+            f"{self.network.name} on {self.chips} x {self.chip.name}: interval {self.interval}, "
+            f"latency {self.latency}, {self.arrays:,} arrays"
         )
         return html_table(caption, ("operator", "arrays", "replicas", "busy"), rows)
 

@@ -12,7 +12,6 @@ from cyclecast.exact import ceil_div
 from cyclecast.placement._base import Segment, Spent, Stage
 from cyclecast.placement._floor import Floor
 from cyclecast.units import Energy, Time
-from cyclecast.work import events
 
 
 def image_energy(spent: Sequence[Spent], device: Device) -> Energy | None:
@@ -57,7 +56,8 @@ def _events_of(stage: Stage, device: Device, writes: Fraction) -> Iterator[Spent
             continue
         amount = Fraction(part.amount.attojoules)
         if component.event is Event.CELL_WRITE:
-            amount += writes * event_energy(component, part.level, device) * events(stage.mapping, device).cells
+            cells = stage.timing.events.cells if stage.timing.events else 0
+            amount += writes * event_energy(component, part.level, device) * cells
         yield Spent(stage.operator, part.level, part.component, amount)
 
 

@@ -37,7 +37,7 @@ class Busy(NamedTuple):
     """Arrays, a port or the network at work."""
 
     resource: str
-    """`arrays`, `port` or `network`."""
+    """`arrays`, `port`, `network`, or `write` where both operands are computed."""
     pe: int
     """The busiest of the operator's PEs."""
     operator: int
@@ -67,6 +67,8 @@ class Check:
     """Of the operator that takes longest, and the longest of the others for each cause; the longest first."""
     spans: tuple[Busy, ...]
     """What was at work, all images, in the order of beginning."""
+    blocked: tuple[int, ...] = ()
+    """Operators that would wait for room for ever, each for the next; all else is said of buffers without limits."""
 
 
 @dataclass(eq=False, slots=True)
@@ -90,8 +92,12 @@ class _Node:
     """its step has begun,"""
     done: list[Event]
     """its step has ended: with when its pixels are there, the way to the next operator not counted."""
+    write: int
+    """Of the time, for a computed operand [fs]."""
     traffic: int = 0
     """What its inputs occupy the network for, for one image [fs]."""
+    waiting: bool = False
+    """For room."""
     arrived: dict[int, int] = field(default_factory=dict)
     """When the inputs of a token were there, but for the network."""
     waits: list[Counter[str]] = field(default_factory=list)
@@ -120,18 +126,26 @@ def simulate(placement: Placement, *, images: int = 16, model: TimingModel | Non
     if images < 4:
         raise OptionError("images", f"{images}", "at least 4: those in the middle show the interval", "images=16")
     segment = max(placement.segments, key=lambda each: each.period)
-    return _Pipeline(placement, segment, images, model or EventDriven()).run()
+    found = _Pipeline(placement, segment, images, model or EventDriven())
+    found.run()
+    blocked = found.blocked()
+    if blocked:
+        found = _Pipeline(placement, segment, images, found.builder.model, limited=False)
+        found.run()
+    return found.check(blocked)
 
 
 class _Pipeline:
     """The simulation of one segment."""
 
-    def __init__(self, placement: Placement, segment: Segment, images: int, model: TimingModel) -> None:
-        self.placement, self.images = placement, images
+    def __init__(
+        self, placement: Placement, segment: Segment, images: int, model: TimingModel, limited: bool = True
+    ) -> None:
+        self.placement, self.images, self.limited = placement, images, limited
         operators, floor = placement.network.operators, placement.floor
         self.builder = Builder(operators, needs_of(operators), floor, placement.device, model)
         self.env = Environment()
-        self.network = Resource(self.env)
+        self.network, self.writer = Resource(self.env), Resource(self.env)
         self.before = placement.chip.pipeline.before * placement.chip.array.read.femtoseconds
         self.spans: list[Busy] = []
         self.stages = {stage.operator: stage for stage in segment.stages}
@@ -165,7 +179,7 @@ class _Pipeline:
     def _node(self, place: int, ports: Mapping[int, tuple[Resource | None, int, int]]) -> _Node:
         stage = self.stages.get(place)
         if stage is None:
-            return _Node(place, 1, 0, 0, None, 0, 0, *self._events(1))
+            return _Node(place, 1, 0, 0, None, 0, 0, *self._events(1), 0)
         timing = self.builder.model.time(stage.mapping, self.placement.device)
         dynamic = self.placement.operator(stage).is_dynamic
         write = writing_time(stage.mapping, self.placement.device) if dynamic else 0
@@ -173,7 +187,7 @@ class _Pipeline:
         tokens = min(MOST_TOKENS, stage.mapping.temporal.pixel)
         delay = Chosen(stage.mapping, stage.timing, 0, 0).delay - (self.before if ports[place][0] else 0)
         traffic = self.builder.traffic(place, self.hops)
-        return _Node(place, tokens, chosen.time, delay, *ports[place], *self._events(tokens), traffic)
+        return _Node(place, tokens, chosen.time, delay, *ports[place], *self._events(tokens), write, traffic)
 
     def _events(self, tokens: int) -> tuple[list[Event], list[Event], list[Event], list[Event]]:
         """Ready, fed, taken, done."""
@@ -204,7 +218,7 @@ class _Pipeline:
         source, stage = self.placement.network.operators[edge.source], self.stages.get(place)
         kept = {each.operator: each.room for each in self.placement.kept}
         bytes_ = kept.get(place)
-        if stage is None or bytes_ is None:
+        if stage is None or bytes_ is None or not self.limited:
             return [-self.images * len(needs)] * tokens
         alive = lines(edge, source.raster)
         workload = stage.mapping.workload
@@ -221,17 +235,25 @@ class _Pipeline:
             found.append(min(taken, len(needs)) - images * len(needs))
         return found
 
-    def run(self) -> Check:
+    def run(self) -> None:
+        """Until nothing happens any more."""
         for place, node in self.nodes.items():
             self.env.process(self._bring(place, node))
             self.env.process(self._feed(node))
             self.env.process(self._work(place, node))
         self.env.run()
+
+    def blocked(self) -> tuple[int, ...]:
+        """Operators that wait for room behind them when nothing happens any more."""
+        return tuple(node.place for node in self.nodes.values() if node.waiting)
+
+    def check(self, blocked: tuple[int, ...]) -> Check:
+        """What came out."""
         ends = [self._end(image) for image in range(self.images)]
         first, last = self.images // 4, self.images * 3 // 4  # later ones have the ports to themselves
         interval = Time((ends[last] - ends[first]) // (last - first))
         spans = tuple(sorted(self.spans, key=lambda span: (span.begin, span.operator, span.resource)))
-        return Check(interval, Time(ends[0]), self._stalls(), spans)
+        return Check(interval, Time(ends[0]), self._stalls(), spans, blocked)
 
     def _end(self, image: int) -> int:
         return max(int(node.done[(image + 1) * node.tokens - 1].value or 0) for node in self.nodes.values())
@@ -292,10 +314,14 @@ class _Pipeline:
                     target = self.nodes[link.target]
                     wanted = image * target.tokens + link.room[token] - 1
                     if wanted >= 0:
+                        node.waiting = True
                         yield target.taken[wanted]
+                        node.waiting = False
+                if node.write and not token:
+                    yield from self._occupied(self.writer, "write", node, image * node.tokens, node.tokens * node.write)
                 begin = int(env.now)
                 node.taken[number].succeed()
-                yield from self._until(begin + node.share(token, node.time))
+                yield from self._until(begin + node.share(token, node.time - node.write))
                 self._note("arrays", node, image, begin)
                 node.done[number].succeed(int(env.now) + node.delay)
                 arrived = max(since, node.arrived[number])

@@ -151,6 +151,10 @@ class Demand(NamedTuple):
     steps: int
     """in so many steps."""
 
+    def wait(self, time: int) -> int:
+        """How long others wait for a step, if all take so long; who takes only one step is done before they come."""
+        return time // self.steps * (self.steps - 1) // self.steps
+
     def of(self, arrays: int) -> int:
         """How long so many arrays do [fs]."""
         return int(ceil_div(self.busy * arrays, self.together))
@@ -178,7 +182,7 @@ def port_loads(sites: Mapping[int, Site], demands: Mapping[int, Demand]) -> tupl
         if demands[place].busy:
             share = max(site.shares, key=lambda each: (loads[each.pe], each.arrays))
             there = users[share.pe]
-            steps = [time // demands[other].steps for other, time in there.items() if other != place]
+            steps = [demands[other].wait(time) for other, time in there.items() if other != place]
             uses[place] = PortUse(share.pe, there[place], max(*steps, sum(steps) // 2) if steps else 0)
     return loads, uses
 

@@ -20,6 +20,8 @@ from cyclecast.work import product_time
 from cyclecast.workload import Workload
 
 ROW, PIXEL = TILE_AXES.index("row"), TILE_AXES.index("pixel")
+ANY = 1 << 40
+"""So many pixels that no factor is too large for them."""
 MOST_EQUAL = 24
 """Ways to use the levels with equally few arrays, that are timed for a number of replicas."""
 OUTSIDE = ("write", "fill", "drain")
@@ -115,16 +117,15 @@ def _worthwhile(cut: Tilings, products: Numbers, most: int) -> Iterator[tuple[in
         yield int(place), kept[2, kept[3] == place]
 
 
-def _undominated(*columns: Numbers) -> list[int]:
-    """The places of rows that no other row is as small as in every column; of equal ones the first."""
-    order = np.lexsort(columns[::-1])
+def _undominated(held: Numbers, vectors: Numbers, products: Numbers) -> list[int]:
+    """The places of tilings that no other is as good as in everything; of equal ones the first."""
+    order = np.lexsort((held, products, vectors))
+    same = (np.diff(vectors[order]) == 0) & (np.diff(products[order]) == 0)
+    least = order[np.concatenate([[True], ~same])]  # the fewest arrays for each number of vectors and time
     kept: list[int] = []
-    rows = np.stack(columns)
-    front = np.zeros((len(columns), 0), rows.dtype)
-    for place in order.tolist():
-        if not (front <= rows[:, [place]]).all(axis=0).any():
+    for place in least.tolist():
+        if not any(held[other] <= held[place] and products[other] <= products[place] for other in kept):
             kept.append(place)
-            front = rows[:, kept]
     return kept
 
 
@@ -133,7 +134,7 @@ def _timed(
 ) -> list[tuple[int, int, Mapping]]:
     """Arrays, time and mapping for each number of replicas that the levels can hold: the factors that take least."""
     tiles = [int(count[tiling]) for count in cut.tiles]
-    ways = inner(device, (*tiles[:PIXEL], int(replicas.max())))
+    ways = inner(device, (*tiles[:PIXEL], ANY))  # of all numbers of replicas, each may be right for some
     way, wanted = _compact(tiles, np.stack(ways.inside), replicas, device, hasattr(model, "times"))
     if not len(way):
         return []

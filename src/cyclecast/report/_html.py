@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,65 +152,81 @@ def _sections(info: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def tables(info: dict[str, Any]) -> dict[str, Table]:
     """The numbers of every plot."""
-    operators = info["operators"]
-    names, parts = [label(each) for each in operators], energy_parts(info)
     other = {each["place"]: each for each in (info.get("against") or {"operators": []})["operators"]}
-    return {
-        "difference": (
-            ["operator", "here", "other"],
-            [[n, _time(e["busy_fs"]), _time(other[e["place"]]["busy_fs"]) if e["place"] in other else ""]
-             for n, e in zip(names, operators, strict=True)],
-        ),
-        "graph": (
-            ["number", "operator", "reads", "busy"],
-            [[str(e["place"]), e["name"], ", ".join(map(str, e["sources"])), _time(e["busy_fs"])] for e in operators],
-        ),
-        "pipeline": (
-            ["operator", "segment", "starts", "ends"],
-            [[n, str(e["segment"]), _time(e["start_fs"]), _time(e["end_fs"])]
-             for n, e in zip(names, operators, strict=True)],
-        ),
-        "floor": (
-            ["operator", "mapping", "arrays", "replicas", f"{info['floor']['level']}s"],
-            [[n, e["mapping"], f"{e['arrays']:,}", f"{e['replicas']:,}", _ranges([pe for pe, _ in e["pes"]])]
-             for n, e in zip(names, operators, strict=True)],
-        ),
-        "occupancy": (
-            ["operator", "keeps", "has room for"],
-            [[n, f"{e['kept_bytes']:,} B", "" if e["room_bytes"] is None else f"{e['room_bytes']:,} B"]
-             for n, e in zip(names, operators, strict=True)],
-        ),
-        "phases": (
-            ["operator", "phases, hidden ones in brackets"],
-            [[n, ", ".join(_phase(p) for p in e["phases"] if p["fs"])] for n, e in zip(names, operators, strict=True)],
-        ),
-        "energy": (
-            ["", *parts],
-            [[n, *(short_energy(Energy(amount)) for amount in energy_of(e["energy"], parts))]
-             for n, e in [*zip(names, operators, strict=True), ("chips", info)]],
-        ),
-        "roofline": (
-            ["operator", "MACs", "bytes through ports", "busy"],
-            [[n, f"{e['macs']:,}", f"{e['port_bytes']:,}", _time(e["busy_fs"])]
-             for n, e in zip(names, operators, strict=True)],
-        ),
-        "gaps": (
-            ["operator", "alone", "lower bound", "by"],
-            [[n, _time(e["alone_fs"]), _time(e["lower_fs"]), e["lower_by"]]
-             for n, e in zip(names, operators, strict=True)],
-        ),
-        "changes": (
-            ["field", "now", "better", "interval", "latency"],
-            [[c["field"], c["before"], c["after"], _time(c["interval_fs"]), _time(c["latency_fs"])]
-             for c in info["changes"]],
-        ),
-        "front": (
-            ["segments", "interval", "latency", "energy", "arrays"],
-            [[str(p["segments"]), _time(p["interval_fs"]), _time(p["latency_fs"]),
-              "" if p["energy_aj"] is None else short_energy(Energy(p["energy_aj"])), f"{p['arrays']:,}"]
-             for p in info["front"]],
-        ),
-    }  # fmt: skip
+    changes = [
+        [c["field"], c["before"], c["after"], _time(c["interval_fs"]), _time(c["latency_fs"])] for c in info["changes"]
+    ]
+    front = [
+        [
+            str(p["segments"]),
+            _time(p["interval_fs"]),
+            _time(p["latency_fs"]),
+            _spent(p["energy_aj"]),
+            f"{p['arrays']:,}",
+        ]
+        for p in info["front"]
+    ]
+    parts = energy_parts(info)
+    energy = [
+        [name, *map(_spent, energy_of(each["energy"], parts))]
+        for name, each in [*((label(each), each) for each in info["operators"]), ("chips", info)]
+    ]
+    found: dict[str, Table] = {
+        name: (["operator", *columns], [[label(each), *row(each)] for each in info["operators"]])
+        for name, (columns, row) in BY_OPERATOR.items()
+    }
+    differs = [
+        [label(each), _time(each["busy_fs"]), _time(other[each["place"]]["busy_fs"]) if each["place"] in other else ""]
+        for each in info["operators"]
+    ]
+    return found | {
+        "energy": (["", *parts], energy),
+        "difference": (["operator", "here", "other"], differs),
+        "changes": (["field", "now", "better", "interval", "latency"], changes),
+        "front": (["segments", "interval", "latency", "energy", "arrays"], front),
+    }
+
+
+def _spent(attojoules: int | None) -> str:
+    return "" if attojoules is None else short_energy(Energy(attojoules))
+
+
+def _kept(each: dict[str, Any]) -> list[str]:
+    room = "" if each["room_bytes"] is None else f"{each['room_bytes']:,} B"
+    return [f"{each['arrays']:,}", f"{each['kept_bytes']:,} B", room]
+
+
+Row = Callable[[dict[str, Any]], list[str]]
+BY_OPERATOR: dict[str, tuple[list[str], Row]] = {
+    "graph": (
+        ["what", "reads", "busy"],
+        lambda each: [each["name"], ", ".join(map(str, each["sources"])), _time(each["busy_fs"])],
+    ),
+    "pipeline": (
+        ["segment", "starts", "ends"],
+        lambda each: [str(each["segment"]), _time(each["start_fs"]), _time(each["end_fs"])],
+    ),
+    "floor": (
+        ["mapping", "arrays", "replicas", "where"],
+        lambda each: [
+            each["mapping"], f"{each['arrays']:,}", f"{each['replicas']:,}", _ranges([pe for pe, _ in each["pes"]])
+        ],
+    ),
+    "occupancy": (["arrays", "keeps", "has room for"], _kept),
+    "phases": (
+        ["phases, hidden ones in brackets"],
+        lambda each: [", ".join(_phase(phase) for phase in each["phases"] if phase["fs"])],
+    ),
+    "roofline": (
+        ["MACs", "bytes through ports", "busy"],
+        lambda each: [f"{each['macs']:,}", f"{each['port_bytes']:,}", _time(each["busy_fs"])],
+    ),
+    "gaps": (
+        ["alone", "lower bound", "by"],
+        lambda each: [_time(each["alone_fs"]), _time(each["lower_fs"]), each["lower_by"]],
+    ),
+}  # fmt: skip
+"""Tables with a row for each operator: the other columns, and what stands in them."""
 
 
 def totals_table(info: dict[str, Any]) -> Table:

@@ -130,6 +130,9 @@ def _of_segment(info: dict[str, Any]) -> str:
 
 
 def _stalls(check: dict[str, Any]) -> str:
+    if check["blocked"]:
+        places = ", ".join(map(str, check["blocked"]))
+        return f"; with larger buffers, as operators {places} would wait for room for ever"
     found = [f"{each['operator']} waits {_time(each['fs'])} for {each['cause']}" for each in check["stalls"]]
     return "; " + "; ".join(found[:2]) if found else ""
 

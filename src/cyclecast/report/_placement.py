@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cyclecast.placement import Check, Limit, Placement, Segment, Stage, simulate
+from cyclecast.placement import Check, DynamicCost, Limit, Placement, Point, Segment, Stage, simulate
 from cyclecast.report._mapping import mapping_text
 
 MOST_LIMITS = 5
@@ -40,56 +40,57 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
         },
         "limit": _limit(placement.limit),
         "bounds": [_limit(bound) for bound in placement.bounds],
-        "check": {
-            "segment": _slowest(placement),
-            "interval_fs": found.interval.femtoseconds,
-            "latency_fs": found.latency.femtoseconds,
-            "closed_interval_fs": _longest(placement).period.femtoseconds,
-            "closed_latency_fs": _longest(placement).latency.femtoseconds,
-            "stalls": [
-                {
-                    "place": stall.operator,
-                    "operator": placement.network.operators[stall.operator].name,
-                    "cause": stall.cause,
-                    "fs": stall.time.femtoseconds,
-                }
-                for stall in found.stalls
-            ],
-        },
+        "check": _check(placement, found),
         "segments": [_segment(segment) for segment in placement.segments],
         "operators": _operators(placement),
         "energy": _energy(placement, None),
         "floor": _floor(placement),
-        "front": [
-            {
-                "segments": point.segments,
-                "interval_fs": point.interval.femtoseconds,
-                "latency_fs": point.latency.femtoseconds,
-                "energy_aj": point.energy.attojoules if point.energy else None,
-                "arrays": point.arrays,
-            }
-            for point in placement.front
-        ],
-        "dynamic_products": [
-            {
-                "name": placement.network.operators[cost.operator].name,
-                "host_fs": cost.host.femtoseconds,
-                "write_fs": cost.write.femtoseconds,
-                "compute_fs": cost.compute.femtoseconds,
-                "arrays": cost.arrays,
-            }
-            for cost in placement.dynamic_costs
-        ],
+        "front": [_point(point) for point in placement.front],
+        "dynamic_products": [_product(placement, cost) for cost in placement.dynamic_costs],
         "wear": placement.wear._asdict() if placement.wear else None,
     }
 
 
-def _longest(placement: Placement) -> Segment:
-    return max(placement.segments, key=lambda segment: segment.period)
+def _check(placement: Placement, found: Check) -> dict[str, Any]:
+    """The event simulation of the segment with the longest period, and its closed form."""
+    longest = max(placement.segments, key=lambda segment: segment.period)
+    return {
+        "segment": placement.segments.index(longest),
+        "interval_fs": found.interval.femtoseconds,
+        "latency_fs": found.latency.femtoseconds,
+        "blocked": list(found.blocked),
+        "closed_interval_fs": longest.period.femtoseconds,
+        "closed_latency_fs": longest.latency.femtoseconds,
+        "stalls": [
+            {
+                "place": stall.operator,
+                "operator": placement.network.operators[stall.operator].name,
+                "cause": stall.cause,
+                "fs": stall.time.femtoseconds,
+            }
+            for stall in found.stalls
+        ],
+    }
 
 
-def _slowest(placement: Placement) -> int:
-    return placement.segments.index(_longest(placement))
+def _point(point: Point) -> dict[str, Any]:
+    return {
+        "segments": point.segments,
+        "interval_fs": point.interval.femtoseconds,
+        "latency_fs": point.latency.femtoseconds,
+        "energy_aj": point.energy.attojoules if point.energy else None,
+        "arrays": point.arrays,
+    }
+
+
+def _product(placement: Placement, cost: DynamicCost) -> dict[str, Any]:
+    return {
+        "name": placement.network.operators[cost.operator].name,
+        "host_fs": cost.host.femtoseconds,
+        "write_fs": cost.write.femtoseconds,
+        "compute_fs": cost.compute.femtoseconds,
+        "arrays": cost.arrays,
+    }
 
 
 def _limit(limit: Limit) -> dict[str, Any]:

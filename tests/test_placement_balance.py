@@ -1,0 +1,42 @@
+"""The shortest interval under a budget is the shortest that there is."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.placement._balance import arrays_for, least_period, periods
+from cyclecast.placement._options import Options
+from placed import dense
+
+
+@st.composite
+def staircases(draw: st.DrawFn) -> Options:
+    """Ascending arrays with descending times."""
+    count = draw(st.integers(1, 5))
+    arrays = sorted(draw(st.lists(st.integers(1, 40), min_size=count, max_size=count, unique=True)))
+    times = sorted(draw(st.lists(st.integers(1, 60), min_size=count, max_size=count, unique=True)), reverse=True)
+    return Options(dense(1, 1), arrays, times, ())
+
+
+@given(st.lists(st.tuples(staircases(), st.integers(1, 3)), min_size=1, max_size=4), st.integers(1, 160))
+def test_no_choice_has_a_shorter_interval(network: list[tuple[Options, int]], budget: int) -> None:
+    options, counts = [each for each, _ in network], [count for _, count in network]
+    choices = product(*(range(len(each)) for each in options))
+    fitting = [
+        max(each.times[at] for each, at in zip(options, choice, strict=True))
+        for choice in choices
+        if sum(n * each.arrays[at] for each, at, n in zip(options, choice, counts, strict=True)) <= budget
+    ]
+    assert least_period(options, counts, budget) == min(fitting, default=None)
+
+
+@given(st.lists(staircases(), min_size=1, max_size=4), st.integers(1, 160))
+def test_periods_fit_and_shorter_ones_do_not(options: list[Options], budget: int) -> None:
+    counts = [1] * len(options)
+    fitting = periods(options, counts, budget)
+    for time in {time for each in options for time in each.times}:
+        needed = arrays_for(options, counts, time)
+        assert (time in fitting) == (needed is not None and needed <= budget)

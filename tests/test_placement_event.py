@@ -1,0 +1,104 @@
+"""The event simulation of a pipeline, and how near the closed form is to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from cyclecast.device import Device
+from cyclecast.errors import OptionError
+from cyclecast.placement import Placement, simulate
+from cyclecast.timing import Analytical
+from cyclecast.units import Time
+from cyclecast.workload import Network
+from placed import Build, attention, mobilenet_v2, network, placed, resnet18, vgg16
+
+ISAAC, ISAAC16 = Device.load("isaac"), Device.load("isaac16")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(lambda: placed(resnet18(16), ISAAC16), id="ResNet-18, 16 bits"),
+        pytest.param(lambda: placed(vgg16(16), ISAAC16, chips=5), id="VGG-16 on five chips"),
+        pytest.param(lambda: placed(attention(), ISAAC), id="attention"),
+        pytest.param(lambda: placed(mobilenet_v2(), ISAAC), id="MobileNetV2"),
+    ],
+)
+def test_the_closed_form_is_near(found: object) -> None:
+    """Within 5 % of the interval and 10 % of the latency."""
+    placement: Placement = found()  # type: ignore[operator]
+    check = simulate(placement)
+    assert placement.segments[0].period / check.interval == pytest.approx(1, abs=0.05)
+    assert placement.segments[0].latency / check.latency == pytest.approx(1, abs=0.10)
+
+
+def test_one_operator_is_exact() -> None:
+    build = Build()
+    build.conv([], 16, 8, 32, 3)
+    found = placed(network("one", build.operators), ISAAC)
+    check = simulate(found, model=Analytical())
+    assert check.interval == found.stages[0].busy
+    assert check.stalls == ()
+
+
+def shortcut() -> Network:
+    """Two blocks with a residual connection each."""
+    build = Build()
+    data = [build.conv([], 28, 16, 32, 3)]
+    for _ in range(2):
+        hidden = build.conv(data, 28, 32, 32, 3)
+        for _ in range(3):
+            hidden = build.conv([hidden], 28, 32, 32, 3)
+        data = [build.conv([hidden], 28, 32, 32, 3), data[0]]
+    build.conv(data, 14, 32, 64, 3, 2)
+    return network("shortcut", build.operators)
+
+
+@pytest.fixture(scope="module")
+def small() -> Placement:
+    return placed(shortcut(), ISAAC)
+
+
+def test_a_port_and_arrays_do_one_thing_at_a_time(small: Placement) -> None:
+    free: Counter[tuple[str, int, int]] = Counter()
+    for span in simulate(small, images=4).spans:
+        key = (span.resource, 0 if span.resource == "network" else span.pe, span.operator * (span.resource == "arrays"))
+        assert span.begin.femtoseconds >= free[key]
+        assert span.end > span.begin
+        free[key] = span.end.femtoseconds
+
+
+def test_arrays_work_as_long_as_the_model_says(small: Placement) -> None:
+    busy: Counter[int] = Counter()
+    for span in simulate(small, images=4, model=Analytical()).spans:
+        if span.resource == "arrays":
+            busy[span.operator] += span.end.femtoseconds - span.begin.femtoseconds
+    assert busy == {stage.operator: 4 * stage.busy.femtoseconds for stage in small.stages}
+
+
+def test_small_buffers_are_named() -> None:
+    tight = placed(shortcut(), ISAAC.vary("levels.pe.buffer", "64 B"))
+    assert any(each.room is not None and each.room < each.bytes for each in tight.kept)
+    check = simulate(tight, images=4)
+    assert check.blocked, "shortcuts fill up before the longer way brings anything"
+    assert check.interval == simulate(placed(shortcut(), ISAAC.vary("levels.pe.buffer", None)), images=4).interval
+    tighter = simulate(placed(shortcut(), ISAAC.vary("levels.pe.buffer", "2 KiB")), images=4)
+    assert not tighter.blocked
+    assert any(stall.cause == "room" for stall in tighter.stalls)
+
+
+def test_the_same_again(small: Placement) -> None:
+    assert simulate(small, images=5) == simulate(small, images=5)
+
+
+def test_too_few_images(small: Placement) -> None:
+    with pytest.raises(OptionError, match="images: 3, at least 4"):
+        simulate(small, images=3)
+
+
+def test_the_first_image_ends_first(small: Placement) -> None:
+    check = simulate(small)
+    assert Time(0) < check.interval < check.latency

@@ -1,0 +1,127 @@
+"""Ways to keep a workload in arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclecast.device import Device
+from cyclecast.enumeration import combinations, forms, tilings
+from cyclecast.exact import ceil_div
+from cyclecast.mapping import Factors, LevelFactors, Mapping, require_fit
+from cyclecast.placement._options import Options, least_arrays, options, slower, stage_time
+from cyclecast.timing import Analytical, Phase, Timing, TimingModel
+from cyclecast.units import Time
+from cyclecast.workload import Workload
+from placed import conv, dense
+
+ISAAC = Device.load("isaac")
+SMALL = Device.load("tiny")
+MODEL = Analytical()
+
+
+def every(workload: Workload, device: Device) -> list[Mapping]:
+    """Every mapping of the space whose weights stay, on a device of two levels."""
+    found = []
+    outer, inner = (combinations(level.count) for level in device.levels)
+    form = forms(workload, device)
+    for place in range(len(form)):
+        cut = tilings(workload, device, form[np.array([place])])
+        for at in range(len(cut)):
+            window = tuple(int(size[at]) for size in cut.window)
+            tiles = [int(count[at]) for count in cut.tiles]
+            for above in outer.tolist():
+                for below in inner.tolist():
+                    spatial = [a * b for a, b in zip(above, below, strict=True)]
+                    turns = [int(ceil_div(t, s)) for t, s in zip(tiles, spatial, strict=True)]
+                    if turns[:3] == [1, 1, 1]:
+                        levels = tuple(
+                            LevelFactors(level.name, Factors(*factors))
+                            for level, factors in zip(device.levels, (above, below), strict=True)
+                        )
+                        found.append(
+                            Mapping(workload, int(cut.word_lines[at]), int(cut.filters[at]), levels, Factors(*turns),
+                                    int(cut.packed[at]), window if max(window, default=1) > 1 else ())
+                        )  # fmt: skip
+    return found
+
+
+LEVELS = [{"name": "pe", "count": 3}, {"name": "array", "count": 4}]
+TWO_LEVELS = Device.from_json(SMALL.to_json() | {"levels": LEVELS})
+
+
+@given(st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 20), st.sampled_from([1, 3]), st.integers(1, 2)))
+def test_no_resident_mapping_is_better_where_nothing_moves(shape: tuple[int, int, int, int, int]) -> None:
+    workload = conv(*shape)
+    found = options(workload, TWO_LEVELS, MODEL, TWO_LEVELS.arrays)
+    best: dict[int, int] = {}
+    for mapping in every(workload, TWO_LEVELS):
+        time = stage_time(MODEL.time(mapping, TWO_LEVELS))
+        best[mapping.arrays] = min(time, best.get(mapping.arrays, time))
+    if not best:
+        assert found is None
+        return
+    assert found is not None
+    front, shortest = [], None
+    for arrays in sorted(best):
+        if shortest is None or best[arrays] < shortest:
+            shortest = best[arrays]
+            front.append((arrays, shortest))
+    assert list(zip(found.arrays, found.times, strict=True)) == front
+
+
+@pytest.mark.parametrize("workload", [conv(28, 128, 128, 3), conv(56, 3, 64, 7, 2), dense(512, 1000)], ids=str)
+def test_options_are_legal_and_timed_by_the_model(workload: Workload) -> None:
+    found = options(workload, ISAAC, MODEL, ISAAC.arrays)
+    assert found is not None
+    assert sorted(found.arrays) == list(found.arrays)
+    assert sorted(found.times, reverse=True) == list(found.times)
+    for arrays, time, mapping in zip(found.arrays, found.times, found.mappings, strict=True):
+        require_fit(mapping, ISAAC)
+        assert mapping.passes == 1
+        assert mapping.arrays == arrays
+        assert stage_time(MODEL.time(mapping, ISAAC)) == time
+
+
+def test_the_tiles_of_one_mapping() -> None:
+    whole = options(conv(28, 128, 128, 3), ISAAC, MODEL, ISAAC.arrays)
+    assert whole is not None
+    cut = options(whole.workload, ISAAC, MODEL, ISAAC.arrays, whole.mappings[0])
+    assert cut is not None
+    assert {(m.word_lines, m.filters, m.window) for m in cut.mappings} == {
+        (whole.mappings[0].word_lines, whole.mappings[0].filters, whole.mappings[0].window)
+    }
+    assert cut.arrays[0] == whole.arrays[0] == least_arrays(whole.workload, ISAAC)
+
+
+def test_a_budget_is_kept() -> None:
+    found = options(conv(28, 128, 128, 3), ISAAC, MODEL, 100)
+    assert found is not None
+    assert max(found.arrays) <= 100
+    assert options(dense(4096, 4096), ISAAC, MODEL, 100) is None
+
+
+def test_a_model_that_times_one_mapping_at_a_time() -> None:
+    class Slow:
+        def time(self, mapping: Mapping, device: Device) -> Timing:
+            return Timing((Phase("work", Time(10**6 * int(mapping.temporal.pixel))),), device.array.read)
+
+    model: TimingModel = Slow()
+    found = options(conv(14, 64, 64, 3), ISAAC, model, ISAAC.arrays)
+    assert found is not None
+    assert [10**6 * m.temporal.pixel for m in found.mappings] == list(found.times)
+
+
+def test_within_takes_the_fewest_arrays() -> None:
+    ways = Options(dense(1, 1), (1, 2, 4), (40, 20, 10), ())
+    assert [ways.within(time) for time in (100, 40, 39, 20, 10, 9)] == [0, 0, 1, 1, 2, None]
+
+
+def test_slower_ways_that_are_no_longer_worth_it_are_left_out() -> None:
+    found = options(conv(14, 64, 64, 3), ISAAC, MODEL, ISAAC.arrays)
+    assert found is not None
+    longer = slower(found, lambda mapping: mapping.arrays * 10**6)
+    assert len(longer) < len(found)
+    assert sorted(longer.times, reverse=True) == list(longer.times)
