@@ -79,15 +79,28 @@ def test_arrays_work_as_long_as_the_model_says(small: Placement) -> None:
     assert busy == {stage.operator: 4 * stage.busy.femtoseconds for stage in small.stages}
 
 
+def with_buffers(size: str | None) -> Placement:
+    """One copy of all weights, so that there are many steps."""
+    device = ISAAC.vary_all({"levels.pe.buffer": size, "array.write.during_inference": False})
+    return placed(shortcut(), device, objective="arrays")
+
+
 def test_small_buffers_are_named() -> None:
-    tight = placed(shortcut(), ISAAC.vary("levels.pe.buffer", "64 B"))
-    assert any(each.room is not None and each.room < each.bytes for each in tight.kept)
-    check = simulate(tight, images=4)
-    assert check.blocked, "shortcuts fill up before the longer way brings anything"
-    assert check.interval == simulate(placed(shortcut(), ISAAC.vary("levels.pe.buffer", None)), images=4).interval
-    tighter = simulate(placed(shortcut(), ISAAC.vary("levels.pe.buffer", "2 KiB")), images=4)
-    assert not tighter.blocked
-    assert any(stall.cause == "room" for stall in tighter.stalls)
+    assert all(each.room is None for each in with_buffers(None).kept)
+    free, tight = (simulate(with_buffers(size), images=4) for size in (None, "128 B"))
+    assert any(each.room is not None and each.room < each.bytes for each in with_buffers("128 B").kept)
+    assert tight.blocked, "shortcuts fill up before the longer way brings anything"
+    assert tight.interval == free.interval
+
+
+def test_a_chain_waits_for_room_but_never_for_ever() -> None:
+    build, last = Build(), list[int]()
+    for filters, size in ((64, 28), (32, 28), (64, 28)):
+        last = [build.conv(last, size, 32, filters, 3)]
+    found = placed(network("chain", build.operators), ISAAC.vary("levels.pe.buffer", "1 B"))
+    check = simulate(found)
+    assert not check.blocked
+    assert check.interval >= found.interval
 
 
 def test_the_same_again(small: Placement) -> None:

@@ -1,0 +1,127 @@
+"""The verbs about whole chips: place, report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import cyclecast as cc
+import networks
+from cyclecast import building
+from cyclecast.cli import app
+from cyclecast.placement import Placement
+
+pytestmark = pytest.mark.tvm
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that tune wrote."""
+    folder = tmp_path_factory.mktemp("placement")
+    model = networks.attention_block(folder / "block.onnx")
+    done = run("tune", model, "--device", "isaac", "--out", folder / "tuned")
+    assert done.exit_code == 0, done.output
+    return folder / "tuned"
+
+
+@pytest.fixture
+def tuned(written: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test."""
+    return Path(shutil.copytree(written, tmp_path / "tuned"))
+
+
+def test_place_says_and_writes_what_it_found(tuned: Path) -> None:
+    done = run("place", tuned)
+    assert done.exit_code == 0, done.output
+    assert "all weights stay: interval 800 ns" in done.output
+    assert "products of two computed operands: by the host" in done.output
+    info = json.loads((tuned / "placement.json").read_text())
+    assert info["total"]["interval_fs"] == 800 * 10**6
+    assert info["settings"]["objective"] == "interval"
+
+
+def test_place_as_json(tuned: Path) -> None:
+    done = run("place", tuned, "--json", "--objective", "latency", "--dynamic", "arrays", "--chips", "auto")
+    info = json.loads(done.stdout)
+    assert info["dynamic"] == "arrays"
+    assert info["chips"] == 1
+    assert len(info["operators"]) == 7
+    assert info["wear"]["writes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--chips", "many"), "--chips: 'many', a number, or auto; try --chips auto"),
+        (("--chips", "0"), "a batch of 1 on 0 chips"),
+        (("--objective", "speed"), "objective: 'speed'"),
+        (("--dynamic", "gpu"), "dynamic: 'gpu'"),
+        (("--timing", "guess"), "guess"),
+    ],
+)
+def test_mistakes(tuned: Path, options: tuple[str, ...], message: str) -> None:
+    done = run("place", tuned, *options)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+    assert not (tuned / "placement.json").exists()
+
+
+def test_a_folder_that_tune_did_not_write(tmp_path: Path) -> None:
+    for verb in ("place", "report"):
+        done = run(verb, tmp_path)
+        assert done.exit_code == 2
+        assert "cyclecast tune MODEL --out FOLDER" in " ".join(done.output.split())
+
+
+def test_report_writes_a_page_and_a_timeline(tuned: Path, tmp_path: Path) -> None:
+    assert run("place", tuned, "--dynamic", "arrays").exit_code == 0
+    done = run("report", tuned, "--trace", tmp_path / "trace.json", "--json")
+    assert done.exit_code == 0, done.output
+    info = json.loads(done.stdout)
+    assert info["dynamic"] == "arrays", "as placed"
+    assert info["out"] == str(tuned / "report.html")
+    text = (tuned / "report.html").read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "http://" not in text.partition("<script>")[0]
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+
+
+def test_report_beside_another_run(tuned: Path, written: Path, tmp_path: Path) -> None:
+    done = run("report", tuned, "--against", written, "--out", tmp_path / "page.html")
+    assert done.exit_code == 0, done.output
+    assert f"wrote {tmp_path / 'page.html'}" in done.output.replace("\n", "")
+    assert "Beside the other run" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_placement_of_another_program(tuned: Path) -> None:
+    (tuned / "placement.json").write_text("{}")
+    done = run("report", tuned)
+    assert done.exit_code == 2
+    assert "it is not what place wrote" in " ".join(done.output.split())
+
+
+def test_a_page_that_cannot_be_written(tuned: Path, tmp_path: Path) -> None:
+    done = run("report", tuned, "--out", tmp_path / "no" / "page.html")
+    assert done.exit_code == 2
+    assert "it cannot be written" in " ".join(done.output.split())
+
+
+def test_a_placed_network_computes_the_same_values(written: Path) -> None:
+    """Its mappings are schedules: lowered and built, they give what the tuned ones give."""
+    tuned = building.load(written)
+    found = cc.place(tuned)
+    assert isinstance(found, Placement)
+    assert set(found.mappings) == set(tuned.mappings)
+    assert dict(found.mappings) != dict(tuned.mappings)
+    values = np.random.default_rng(0).normal(size=(1, 16, 32)).astype("float32")
+    (placed_output,), (output,) = cc.compile(found)(values), cc.compile(tuned)(values)
+    np.testing.assert_array_equal(placed_output, output)
