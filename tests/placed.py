@@ -109,7 +109,7 @@ def resnet18(bits: int = 8) -> Network:
     for size, filters in ((56, 64), (28, 128), (14, 256), (7, 512)):
         for block in range(2):
             stride = 2 if not block else 1
-            shortcut = data
+            shortcut = data[:1]  # with all that was added to it before
             if filters > channels:
                 shortcut = [build.conv(data, size, channels, filters, 1, 2, bits)]
             hidden = build.conv(data, size, channels, filters, 3, stride if filters > 64 else 1, bits)

@@ -102,6 +102,12 @@ class _Walk:
         self.flows: dict[Any, Flow] = {}
         self.parts: dict[Any, list[Any]] = {}
         """Of tuples that are bound to a variable."""
+        self.joined: set[tuple[int, int]] = set()
+        """Operators whose results become one tensor, element by element, such as a sum."""
+        self.reads: list[set[int]] = []
+        """For every operator, all those whose results are in what it reads,"""
+        self.behind: list[set[int]] = []
+        """and all those before it."""
 
     def bind(self, variable: Any, value: Any) -> None:
         if isinstance(value, relax.Tuple):
@@ -152,10 +158,25 @@ class _Walk:
         assert shape is not None, "kernels have fixed shapes"
         flow = _merged([_through(self.flow(data), dimensions) for data, dimensions in operands])
         place = {dimension: axis for axis, dimension in enumerate(raster)}
-        edges = [Edge(source, tuple(_moved(along, place) for along in reach)) for source, reach in sorted(flow.items())]
+        kept = [source for source in sorted(flow) if not self._is_in_another(source, flow)]
+        edges = [Edge(source, tuple(_moved(along, place) for along in flow[source])) for source in kept]
+        self.reads.append(set(flow))
+        self.behind.append(set(flow).union(*(self.behind[source] for source in flow)))
         extents = tuple(shape[dimension] for dimension in raster)
         self.operators.append(Operator(kernel, workload, extents, tuple(edges)))
         return {len(self.operators) - 1: tuple(Along(dimension) for dimension in raster)}
+
+    def _is_in_another(self, source: int, flow: Flow) -> bool:
+        """Whether what a source gives is one tensor with what a later one gives, which an earlier operator has read.
+
+        A running sum is one tensor, not all that has ever been added to it.
+        """
+        later = [
+            other
+            for other in flow
+            if other > source and (source, other) in self.joined and source in self.behind[other]
+        ]
+        return any(source in reads and other in reads for other in later for reads in self.reads)
 
     def _host(self, value: Any) -> Flow:
         if isinstance(value, relax.Var):
@@ -173,6 +194,9 @@ class _Walk:
             flow = self.flow(operand)
             if flow:
                 flows.append(_through(flow, _dimensions(value, operand, position)))
+        if isinstance(value.op, Op) and name_of(value) in ELEMENTWISE:
+            pairs = ((one, other) for first in flows for second in flows for one in first for other in second)
+            self.joined.update((one, other) for one, other in pairs if one < other)
         return _merged(flows)
 
     def _fields(self, argument: Any) -> list[Any]:

@@ -145,16 +145,17 @@ def kept_pixels(
 ) -> dict[tuple[int, int], int]:
     """For every edge, the pixels of the source that wait for the target at the same time, at most.
 
-    Its window's, and those that come while it waits for another source: a residual connection keeps what its longer way
-    has not yet brought.
+    Its window's, and those that come meanwhile, one image after another: while it waits for another source, as a
+    residual connection keeps what its longer way has not yet brought, and while it works on what it needs all of.
     """
     found = {}
     for place in works:
         for need in needs[place]:
             if need.source not in lines:
                 continue
-            source = lines[need.source]
-            first = works[need.source].done(source, need.points[0][1])
-            waits, takes = max(0, lines[place].start - first), max(1, source.end - source.start, period)
-            found[need.source, place] = min(need.pixels, need.lines + ceil_div(waits * need.pixels, takes))
+            first = works[need.source].done(lines[need.source], need.points[0][1])
+            waits = max(0, lines[place].start - first)
+            if need.lines == need.pixels:
+                waits += lines[place].end - lines[place].start
+            found[need.source, place] = need.lines + ceil_div(waits * need.pixels, max(1, period, works[place].time))
     return found

@@ -196,12 +196,14 @@ class _Search:
         at_once = min(self.device.array.write.arrays, self.device.arrays)
         needs, count = self.builder.needs, len(parts)
         found = costs_of(parts, needs, self.device.arrays, at_once, self.batch)
-        cuts = {tuple(cut) for cut in (partition(count, found), each_alone(parts)) if cut}
-        plans = [self._turns(cut, found, False) for cut in cuts if len(cut) > 1 and all(each in found for each in cut)]
+        found.pop((0, count), None)  # which would be written for nothing: all weights could stay
+        cuts = dict.fromkeys(tuple(cut) for cut in (partition(count, found), each_alone(parts)) if cut)
+        plans = [self._turns(cut, found, False) for cut in cuts if all(each in found for each in cut)]
         if write.while_computing:
             halves = costs_of(parts, needs, self.device.arrays // 2, at_once, self.batch)
+            halves.pop((0, count), None)
             cut = overlapped_partition(count, halves)
-            plans += [self._turns(tuple(cut), halves, True)] if cut and len(cut) > 1 else []
+            plans += [self._turns(tuple(cut), halves, True)] if cut else []
         return plans
 
     def _part(self, place: int) -> Part:
