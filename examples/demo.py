@@ -1,4 +1,4 @@
-"""The main job on a real network: tune it for ISAAC, build it, compare the program with onnxruntime, write C.
+"""The main job on a real network: tune it for ISAAC, build it, compare it with onnxruntime, write C, place it, draw it.
 
 `make demo` runs this. What it writes lands in demo-out/; a second run reuses the searches of the first.
 """
@@ -27,6 +27,8 @@ def main() -> None:
     cyclecast("verify", str(OUT), str(model), "--inputs", str(OUT / "line.npz"), "--shape", shape)
     cyclecast("verify", str(OUT), str(model), "--shape", shape)
     cyclecast("compile", str(OUT), "--out", str(OUT / "code"))
+    cyclecast("place", str(OUT))
+    cyclecast("report", str(OUT))
 
 
 def cyclecast(*arguments: str) -> None:

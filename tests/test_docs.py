@@ -31,6 +31,17 @@ def test_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             check_output(command, shown, tmp_path)
 
 
+def test_placement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(model_file(), tmp_path / "text_direction.onnx")
+    for language, block in blocks((DOCS / "placement.md").read_text(encoding="utf-8")):
+        for command, shown in commands(block) if language == "console" else ():
+            check_output(command, shown, tmp_path)
+        if language == "python":
+            exec(block, {})
+    assert (tmp_path / "report.html").stat().st_size > 10**6
+
+
 def test_c_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's commands run, and the lines of C that it shows are in what they write."""
     c_projects.needs("iverilog", "vvp")

@@ -7,7 +7,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.placement._balance import arrays_for, least_period, periods
+from cyclecast.placement._balance import arrays_for, least_period, periods, work_bound
 from cyclecast.placement._options import Options
 from placed import dense
 
@@ -31,6 +31,19 @@ def test_no_choice_has_a_shorter_interval(network: list[tuple[Options, int]], bu
         if sum(n * each.arrays[at] for each, at, n in zip(options, choice, counts, strict=True)) <= budget
     ]
     assert least_period(options, counts, budget) == min(fitting, default=None)
+
+
+@given(st.lists(staircases(), min_size=1, max_size=4), st.integers(1, 160))
+def test_no_period_is_below_the_work_bound(options: list[Options], budget: int) -> None:
+    shares = [(each.arrays[0], min(a * t for a, t in zip(each.arrays, each.times, strict=True))) for each in options]
+    period = least_period(options, [1] * len(options), budget)
+    assert period is None or work_bound(shares, budget) <= period
+
+
+def test_the_work_bound_is_met_where_parts_fit() -> None:
+    ways = Options(dense(1, 1), (1, 2, 5, 10), (100, 50, 20, 10), ())
+    assert work_bound([(1, 100)], 10) == least_period([ways], [1], 10) == 10
+    assert work_bound([(1, 100), (8, 8)], 10) == least_period([ways, Options(dense(1, 1), (8,), (1,), ())], [1, 1], 10)
 
 
 @given(st.lists(staircases(), min_size=1, max_size=4), st.integers(1, 160))

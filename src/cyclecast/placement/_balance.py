@@ -39,3 +39,22 @@ def least_period(options: Sequence[Options], counts: Sequence[int], budget: int)
     """
     fitting = periods(options, counts, budget)
     return fitting[0] if fitting else None
+
+
+def work_bound(shares: Sequence[tuple[int, int]], budget: int) -> int:
+    """No period is shorter [fs], whatever parts of arrays a workload could have; 0 where nothing fits anyway.
+
+    `shares`: for each workload the fewest arrays that hold it, and the least arrays x time of any of its ways. In a
+    period it takes the larger of the two, the second over the period.
+    """
+    if sum(arrays for arrays, _ in shares) > budget:
+        return 0
+
+    def fits(period: int) -> bool:
+        return sum(max(arrays, -(-area // period)) for arrays, area in shares) <= budget
+
+    first, last = 1, max((area for _, area in shares), default=1)
+    while first < last:
+        middle = (first + last) // 2
+        first, last = (first, middle) if fits(middle) else (middle + 1, last)
+    return first

@@ -10,7 +10,7 @@ from cyclecast.device import Device, Dynamic
 from cyclecast.errors import FitError, OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
-from cyclecast.placement._balance import periods
+from cyclecast.placement._balance import periods, work_bound
 from cyclecast.placement._base import DynamicCost, Limit, Placement, Point, Segment, Spent, Stage, Wear, system
 from cyclecast.placement._energy import image_energy, image_shares
 from cyclecast.placement._floor import Floor, deal
@@ -273,16 +273,17 @@ class _Search:
         return min((plan.interval for plan in self._plans(found, 1)), default=None)
 
     def bounds(self) -> tuple[Limit, ...]:
-        """What no resident placement has a shorter interval than: work spread over all arrays, and each workload."""
-        area, slowest = 0, Limit("workload", "", Time(0))
+        """What no resident placement has a shorter interval than: the work of all arrays, and each workload."""
+        shares, slowest = [], Limit("workload", "", Time(0))
         for place in self.placed:
             operator = self.network.operators[place]
             ways = self.options_of(operator)
             if ways is None:
                 continue
-            area += min(arrays * time for arrays, time in zip(ways.arrays, ways.times, strict=True))
+            area = min(arrays * time for arrays, time in zip(ways.arrays, ways.times, strict=True))
+            shares.append((ways.arrays[0], area))
             slowest = max(slowest, Limit("workload", operator.name, Time(ways.times[-1])), key=lambda each: each.time)
-        work = Limit("work", "all arrays", Time(ceil_div(area, self.device.arrays)))
+        work = Limit("work", "all arrays", Time(work_bound(shares, self.device.arrays)))
         return tuple(sorted((work, slowest), key=lambda limit: -limit.time.femtoseconds))
 
     def costs_of_dynamic(self) -> tuple[DynamicCost, ...]:
