@@ -146,8 +146,8 @@ def sweep() -> None:
         figure.add_trace(go.Scatter(x=pulses, y=values, name=name, mode="lines+markers", line={"dash": dash}))
     figure.update_layout(template="plotly_white", width=720, height=420, margin={"l": 60, "r": 10, "t": 30, "b": 50})
     figure.update_layout(legend={"orientation": "h", "y": 1.08})
-    figure.update_xaxes(type="log", title="programming pulse, ns (128 for an array, 168 arrays at a time)")
-    figure.update_yaxes(type="log", title="latency of one image, us", dtick="D2")
+    figure.update_xaxes(type="log", dtick=1, title="programming pulse, ns (128 for an array, 168 arrays at a time)")
+    figure.update_yaxes(type="log", title="latency of one image, us", tickvals=[50, 100, 200, 500, 1000])
     picture(figure)
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.placement import Placement, place
+from cyclecast.placement._place import host_product
 from cyclecast.workload import Along, Axis, Edge, HostOperator, Kind, Member, Network, Operator, Slide, Workload
 
 
@@ -51,8 +52,9 @@ def network(name: str, operators: Sequence[Operator]) -> Network:
         if operator.kernel:
             counts.setdefault(operator.kernel, []).append(operator)
     members = tuple(Member(same[0].workload, len(same), kernel) for kernel, same in counts.items())
-    host = (HostOperator("add", 1, 10**6, 10**6),)
-    return Network(name, members, host, None, tuple(operators))
+    host = [HostOperator("add", 1, 10**6, 10**6)]
+    host += [host_product(operator) for operator in operators if operator.is_dynamic]
+    return Network(name, members, tuple(host), None, tuple(operators))
 
 
 class Build:

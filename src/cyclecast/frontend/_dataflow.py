@@ -6,37 +6,28 @@ are not known to look at a part of their inputs only are taken to need all of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from math import prod
-from operator import mul
 from typing import Any
 
 from tvm import relax
 from tvm.ir import Op
 
 from cyclecast.frontend._host import name_of
+from cyclecast.frontend._reach import (
+    ELEMENTWISE,
+    Dimensions,
+    broadcast,
+    conv_dimensions,
+    dimensions_of,
+    matmul_dimensions,
+    shape_of,
+)
 from cyclecast.workload import Along, Axis, Edge, Kind, Operator, Reach, Workload
 
 Flow = dict[int, Reach]
 """By operator; axes are dimensions of the tensor."""
-Dimensions = list[Along | None]
-"""For every dimension of an operand, what an index along a dimension of the result needs; None: all of it."""
-
-LOCAL_NAMES = (
-    "abs acos acosh add asin asinh astype atan atan2 atanh bitwise_and bitwise_not bitwise_or bitwise_xor broadcast_to "
-    "ceil clip cos cosh dequantize divide dropout equal erf ewise_fma exp floor floor_divide floor_mod full_like gelu "
-    "gelu_tanh greater greater_equal isfinite isinf isnan leakyrelu left_shift less less_equal log log_add_exp "
-    "logical_and logical_not logical_or logical_xor maximum memory.view minimum mod multiply negative not_equal "
-    "ones_like power prelu quantize relu relu6 right_shift round rsqrt selu sigmoid sign silu sin sinh softplus sqrt "
-    "square subtract tan tanh trunc where zeros_like"
-)
-ELEMENTWISE = frozenset(LOCAL_NAMES.split())
-ALONG_AXES = ("softmax", "log_softmax", "layer_norm", "rms_norm", "cumsum", "cumprod")
-"""They need all of some axes, and of the others what is in the same place."""
-REDUCTIONS = ("max", "mean", "min", "prod", "std", "sum", "variance", "argmax", "argmin")
-VIEWS = ("reshape", "flatten", "batch_flatten", "squeeze", "expand_dims")
 
 
 @dataclass(slots=True)
@@ -126,7 +117,9 @@ class _Walk:
 
     def _kernel(self, call: Any) -> Flow:
         kernel = self.calls[call]
-        data, dimensions, raster = _matmul_dimensions(call, self._is_known) if _is(call, "matmul") else _conv(call)
+        data, dimensions, raster = (
+            matmul_dimensions(call, self._is_known) if _is(call, "matmul") else conv_dimensions(call)
+        )
         return self._add(kernel, self.workloads[kernel], call, [(data, dimensions)], raster)
 
     def _is_dynamic(self, call: Any) -> bool:
@@ -137,7 +130,7 @@ class _Walk:
 
     def _dynamic(self, call: Any) -> Flow:
         """A product of two computed operands: pixels are the rows of the first one."""
-        left, right, result = (_shape(part) for part in (*call.args, call))
+        left, right, result = (shape_of(part) for part in (*call.args, call))
         if not left or not right or not result or len(left) < 2 or len(right) < 2:
             return _whole(self._host(call), len(result or ()))
         rank = len(result)
@@ -146,15 +139,15 @@ class _Walk:
         name = f"product {groups}x{pixels}x{left[-1]} -> {filters}"
         workload = Workload(name, tuple(Axis(kind.value, extent, kind) for extent, kind in axes), *self.bits)
         leading = range(rank - 2)
-        first: Dimensions = [*_broadcast(left[:-2], result[:-2], leading), Along(rank - 2), None]
-        second: Dimensions = [*_broadcast(right[:-2], result[:-2], leading), None, None]
+        first: Dimensions = [*broadcast(left[:-2], result[:-2], leading), Along(rank - 2), None]
+        second: Dimensions = [*broadcast(right[:-2], result[:-2], leading), None, None]
         operands = [(call.args[0], first), (call.args[1], second)]
         return self._add("", workload, call, operands, list(range(rank - 1)))
 
     def _add(
         self, kernel: str, workload: Workload, call: Any, operands: list[tuple[Any, Dimensions]], raster: list[int]
     ) -> Flow:
-        shape = _shape(call)
+        shape = shape_of(call)
         assert shape is not None, "kernels have fixed shapes"
         flow = _merged([_through(self.flow(data), dimensions) for data, dimensions in operands])
         place = {dimension: axis for axis, dimension in enumerate(raster)}
@@ -193,7 +186,7 @@ class _Walk:
         for position, operand in enumerate(operands):
             flow = self.flow(operand)
             if flow:
-                flows.append(_through(flow, _dimensions(value, operand, position)))
+                flows.append(_through(flow, dimensions_of(value, operand, position)))
         if isinstance(value.op, Op) and name_of(value) in ELEMENTWISE:
             pairs = ((one, other) for first in flows for second in flows for one in first for other in second)
             self.joined.update((one, other) for one, other in pairs if one < other)
@@ -241,159 +234,3 @@ def _whole(flow: Flow, rank: int) -> Flow:
 
 def _is(call: Any, *names: str) -> bool:
     return isinstance(call.op, Op) and str(call.op.name).removeprefix("relax.").removeprefix("nn.") in names
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """The extents of a tensor, if they are known."""
-    try:
-        return tuple(int(extent) for extent in value.ty.shape)
-    except (AttributeError, TypeError):
-        return None
-
-
-def _dimensions(call: Any, operand: Any, position: int) -> Dimensions:
-    """What an element of the result of a host operator needs of one operand."""
-    shape, result, name = _shape(operand), _shape(call), name_of(call) if isinstance(call.op, Op) else ""
-    if shape is None:
-        return []
-    nothing: Dimensions = [None] * len(shape)
-    if name == "split" and isinstance(call.ty, relax.TupleType):
-        return _except(shape, {int(call.attrs.axis) % len(shape)})
-    if result is None or (position and name not in ELEMENTWISE | {"concat"}):
-        return nothing
-    if name in ELEMENTWISE:
-        return _broadcast(shape, result, range(len(result)))
-    rule = RULES.get(name) or (_pool if name.endswith(("pool1d", "pool2d", "pool3d")) else None)
-    return rule(call, shape, result) if rule else nothing
-
-
-def _broadcast(shape: tuple[int, ...], result: tuple[int, ...], places: Any) -> Dimensions:
-    """The last dimensions go together; of one element there is all."""
-    aligned = list(places)[len(result) - len(shape) :] if len(shape) <= len(result) else []
-    if len(aligned) != len(shape):
-        return [None] * len(shape)
-    return [
-        Along(place) if extent == result[len(result) - len(shape) + index] else None
-        for index, (place, extent) in enumerate(zip(aligned, shape, strict=True))
-    ]
-
-
-def _except(shape: tuple[int, ...], axes: set[int]) -> Dimensions:
-    return [None if axis in axes else Along(axis) for axis in range(len(shape))]
-
-
-def _axes(attribute: Any, rank: int) -> set[int]:
-    """One axis, several, or all of them."""
-    if attribute is None:
-        return set(range(rank))
-    try:
-        return {int(axis) % rank for axis in attribute}
-    except TypeError:
-        return {int(attribute) % rank}
-
-
-def _along_axes(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    attribute = call.attrs.axes if hasattr(call.attrs, "axes") else call.attrs.axis
-    return _except(shape, _axes(attribute, len(shape)))
-
-
-def _reduced(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    axes = _axes(call.attrs.axis, len(shape))
-    kept = _except(shape, axes)
-    if len(result) == len(shape):
-        return kept
-    left = [axis for axis in range(len(shape)) if axis not in axes]
-    return [Along(left.index(axis)) if axis in left else None for axis in range(len(shape))]
-
-
-def _permuted(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    rank = len(shape)
-    axes = [int(axis) % rank for axis in call.attrs.axes] if call.attrs.axes is not None else list(range(rank))[::-1]
-    return [Along(axes.index(axis)) for axis in range(rank)]
-
-
-def _viewed(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    """A dimension stays where as many elements lie before it, and it is as long."""
-    before = dict(zip(zip(accumulate(result, mul, initial=1), result, strict=False), range(len(result)), strict=True))
-    places = zip(accumulate(shape, mul, initial=1), shape, strict=False)
-    return [Along(before[place]) if place in before else None for place in places]
-
-
-def _joined(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    return _except(shape, _axes(call.attrs.axis or 0, len(shape)))
-
-
-def _cut(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    if len(shape) != len(result):
-        return [None] * len(shape)
-    return [Along(axis) if shape[axis] == result[axis] else None for axis in range(len(shape))]
-
-
-def _pad(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    widths = [int(width) for width in call.attrs.pad_width]
-    return [Along(axis, 1, -widths[2 * axis]) for axis in range(len(shape))]
-
-
-def _pool(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    attributes, rank = call.attrs, len(shape)
-    layout = str(attributes.layout)
-    spatial = [axis for axis, letter in enumerate(layout) if letter in "DHW"]
-    if not hasattr(attributes, "pool_size") or len(layout) != rank:  # adaptive ones
-        return _except(shape, set(spatial))
-    return _windows(layout, spatial, attributes.pool_size, attributes)
-
-
-def _windows(layout: str, spatial: list[int], sizes: Any, attributes: Any) -> Dimensions:
-    """Kernels that slide: index i meets stride x i - padding + (size - 1) x dilation at last."""
-    found: Dimensions = [Along(axis) for axis in range(len(layout))]
-    for place, axis in enumerate(spatial):
-        stride, dilation, padding = (
-            int(getattr(attributes, name)[place]) for name in ("strides", "dilation", "padding")
-        )
-        span = (int(sizes[place]) - 1) * dilation
-        found[axis] = Along(axis, stride, span - padding, span)
-    return found
-
-
-def _conv(call: Any) -> tuple[Any, Dimensions, list[int]]:
-    """The data of a convolution, what its outputs need of it, and the dimensions of the result that are pixels."""
-    data, weight = call.args[:2]
-    attributes = call.attrs
-    layout, out, kernel = (str(getattr(attributes, name)) for name in ("data_layout", "out_layout", "kernel_layout"))
-    out = out or layout
-    spatial = [axis for axis, letter in enumerate(layout) if letter in "DHW"]
-    sizes = [int(weight.ty.shape[kernel.index(letter)]) for letter in layout if letter in "DHW"]
-    dimensions = _windows(layout, spatial, sizes, attributes)
-    moved = [along and replace(along, axis=out.index(layout[along.axis])) for along in dimensions]
-    moved[layout.index("C")] = None
-    return data, moved, [axis for axis, letter in enumerate(out) if letter != "C"]
-
-
-def _matmul_dimensions(call: Any, is_known: Callable[[Any], bool]) -> tuple[Any, Dimensions, list[int]]:
-    """The same of a matrix product, with constants on either side."""
-    left, right = call.args
-    result = _shape(call) or ()
-    rank = len(result)
-    if is_known(right):
-        data, shape = left, _shape(left) or ()
-        if len(shape) < 2:
-            return data, [None] * len(shape), []
-        raster = [axis for axis in range(rank) if axis != rank - 1]
-        return data, [*_broadcast(shape[:-2], result[:-2], range(rank - 2)), Along(rank - 2), None], raster
-    data, shape = right, _shape(right) or ()
-    if len(shape) < 2:
-        return data, [None] * len(shape), []
-    raster = [axis for axis in range(rank) if axis != rank - 2]
-    return data, [*_broadcast(shape[:-2], result[:-2], range(rank - 2)), None, Along(rank - 1)], raster
-
-
-Rule = Callable[[Any, tuple[int, ...], tuple[int, ...]], Dimensions]
-RULES: dict[str, Rule] = {
-    **dict.fromkeys(ALONG_AXES, _along_axes),
-    **dict.fromkeys(REDUCTIONS, _reduced),
-    **dict.fromkeys(VIEWS, _viewed),
-    "permute_dims": _permuted,
-    "concat": _joined,
-    "strided_slice": _cut,
-    "pad": _pad,
-}

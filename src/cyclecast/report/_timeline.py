@@ -8,6 +8,8 @@ with the busiest port, which stands for the others. Its threads are the operator
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Mapping as Mapped
+from fractions import Fraction
 from typing import Any
 
 from cyclecast.placement import Busy, Check, Placement
@@ -25,7 +27,8 @@ def trace_events(placement: Placement, check: Check) -> dict[str, Any]:
         {"name": kind, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}}
         for (kind, pid, tid), name in sorted(named.items())
     ]
-    events = [event for span in check.spans for event in _events(placement, span)]
+    converting = {} if placement.chip.array.digital else _conversions(placement)
+    events = [event for span in check.spans for event in _events(span, converting)]
     return {
         "displayTimeUnit": "ns",
         "otherData": {"network": placement.network.name, "device": placement.chip.name},
@@ -54,24 +57,26 @@ def _thread(span: Busy) -> tuple[int, int]:
     return span.pe + 1, 0 if span.resource == "port" else 2 * span.operator + 1
 
 
-def _events(placement: Placement, span: Busy) -> Iterator[dict[str, Any]]:
+def _events(span: Busy, converting: Mapped[int, tuple[int, Fraction]]) -> Iterator[dict[str, Any]]:
     pid, tid = _thread(span)
     name = f"image {span.image}" if span.resource == "arrays" else f"operator {span.operator}"
     yield _event(name, span.resource, pid, tid, span.begin, span.end, span)
-    if span.resource == "arrays" and not placement.chip.array.digital:
-        begin, time = _converting(placement, span)
-        yield _event(name, "adc", pid, tid + 1, begin, Time(begin.femtoseconds + time), span)
+    if span.resource == "arrays" and span.operator in converting:
+        first, share = converting[span.operator]
+        whole = span.end.femtoseconds - span.begin.femtoseconds
+        begin = span.begin.femtoseconds + min(first, whole)
+        yield _event(name, "adc", pid, tid + 1, Time(begin), Time(begin + int(whole * share)), span)
 
 
-def _converting(placement: Placement, span: Busy) -> tuple[Time, int]:
-    """When the ADCs begin, after the first read, and for how long they convert [fs]."""
-    stage = next(stage for stage in placement.stages if stage.operator == span.operator)
-    steps = list(slots(stage.mapping, placement.device))
-    reading = sum(times * (max(read, time) if placement.chip.array.adc_overlap else read + time)
-                  for times, read, time in steps)  # fmt: skip
-    converting = sum(times * time for times, _, time in steps)
-    whole = span.end.femtoseconds - span.begin.femtoseconds
-    return Time(span.begin.femtoseconds + min(steps[0][1], whole)), whole * converting // max(1, reading)
+def _conversions(placement: Placement) -> dict[int, tuple[int, Fraction]]:
+    """For every operator: when its ADCs begin after its arrays, and for which share of the time they convert [fs]."""
+    device, overlap = placement.device, placement.chip.array.adc_overlap
+    found = {}
+    for stage in placement.stages:
+        steps = list(slots(stage.mapping, device))
+        reading = sum(times * (max(read, time) if overlap else read + time) for times, read, time in steps)
+        found[stage.operator] = steps[0][1], Fraction(sum(times * time for times, _, time in steps), reading)
+    return found
 
 
 def _event(name: str, category: str, pid: int, tid: int, begin: Time, end: Time, span: Busy) -> dict[str, Any]:
