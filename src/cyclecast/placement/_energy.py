@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from cyclecast.device import Component, Device, Event
 from cyclecast.device._breakdown import listed
 from cyclecast.energy import energy, event_energy
 from cyclecast.exact import ceil_div
+from cyclecast.mapping import Mapping
 from cyclecast.placement._base import Segment, Spent, Stage
 from cyclecast.placement._floor import Floor
 from cyclecast.units import Energy, Time
@@ -21,57 +23,64 @@ def image_energy(spent: Sequence[Spent], device: Device) -> Energy | None:
     return Energy(int(-(-sum((each.amount for each in spent), Fraction(0)) // 1)))
 
 
-def image_shares(
-    segments: Sequence[Segment], floor: Floor, device: Device, batch: int, interval: Time, dynamic: frozenset[int]
-) -> tuple[Spent, ...]:
-    """What every component takes for one image at full speed.
+@dataclass(slots=True)
+class Meter:
+    """Adds up what the components of a device take; what a mapping takes is looked up once."""
 
-    A component with an event takes the energy of all its events, those of writing weights (once for a batch) and
-    computed operands (of the operators in `dynamic`) among them. Another component of a level draws its power for as
-    long as its segment has arrays in its instance, for all operators there in proportion to their arrays; one of the
-    device itself, all the time (A17, A18, A45).
-    """
-    several = len(segments) > 1
-    found: list[Spent] = []
-    for segment in segments:
-        for stage in segment.stages:
-            rewritten = several and stage.mapping.passes == 1
-            writes = Fraction(int(rewritten), batch) + (stage.operator in dynamic)
-            found += _events_of(stage, device, writes)
-        time = segment.latency + (batch - 1) * segment.period if several else segment.period
-        found += _power_of(segment, device, time, batch if several else 1)
-    for level, component in listed(device):
-        if not level and component.event is None:
-            drawn = Fraction(component.power.picowatts * floor.chips * interval.femtoseconds, 10**9)
-            found.append(Spent(None, level, component.name, drawn))
-    return tuple(found)
+    device: Device
+    floor: Floor
+    events: dict[Mapping, tuple[tuple[str, Component, int], ...]] = field(default_factory=dict)
+    """Level, component and energy [aJ] of what spends it on events."""
 
+    def image(
+        self, segments: Sequence[Segment], batch: int, interval: Time, dynamic: frozenset[int]
+    ) -> tuple[Spent, ...]:
+        """What every component takes for one image at full speed.
 
-def _events_of(stage: Stage, device: Device, writes: Fraction) -> Iterator[Spent]:
-    """Of the components that spend energy on events; all cells are written so many times more."""
-    components = {(level, component.name): component for level, component in listed(device)}
-    for part in energy(stage.mapping, device, stage.timing).shares:
-        component = components[part.level, part.component]
-        if component.event is None:
-            continue
-        amount = Fraction(part.amount.attojoules)
-        if component.event is Event.CELL_WRITE:
-            cells = stage.timing.events.cells if stage.timing.events else 0
-            amount += writes * event_energy(component, part.level, device) * cells
-        yield Spent(stage.operator, part.level, part.component, amount)
-
-
-def _power_of(segment: Segment, device: Device, time: Time, images: int) -> Iterator[Spent]:
-    """Of the components that draw power, in all instances with arrays in use."""
-    instances, inside = {}, device.arrays
-    for level in device.levels:
-        inside //= level.count
-        instances[level.name] = ceil_div(segment.arrays, inside)
-    for name, component in listed(device):
-        if name and component.event is None:
-            drawn = _drawn(component, instances[name]) * time.femtoseconds / 10**9 / images
+        A component with an event takes the energy of all its events, those of writing weights (once for a batch) and
+        computed operands (of the operators in `dynamic`) among them. Another component of a level draws its power for
+        as long as its segment has arrays in its instance, for all operators there in proportion to their arrays; one
+        of the device itself, all the time (A17, A18, A45).
+        """
+        several = len(segments) > 1
+        found: list[Spent] = []
+        for segment in segments:
             for stage in segment.stages:
-                yield Spent(stage.operator, name, component.name, drawn * stage.site.arrays / segment.arrays)
+                rewritten = several and stage.mapping.passes == 1
+                writes = Fraction(int(rewritten), batch) + (stage.operator in dynamic)
+                found += self._events_of(stage, writes)
+            time = segment.latency + (batch - 1) * segment.period if several else segment.period
+            found += self._power_of(segment, time, batch if several else 1)
+        for level, component in listed(self.device):
+            if not level and component.event is None:
+                drawn = Fraction(component.power.picowatts * self.floor.chips * interval.femtoseconds, 10**9)
+                found.append(Spent(None, level, component.name, drawn))
+        return tuple(found)
+
+    def _events_of(self, stage: Stage, writes: Fraction) -> Iterator[Spent]:
+        """Of the components that spend energy on events; all cells are written so many times more."""
+        if stage.mapping not in self.events:
+            components = {(level, component.name): component for level, component in listed(self.device)}
+            parts = energy(stage.mapping, self.device, stage.timing).shares
+            each = ((part.level, components[part.level, part.component], part.amount.attojoules) for part in parts)
+            self.events[stage.mapping] = tuple(part for part in each if part[1].event is not None)
+        for level, component, amount in self.events[stage.mapping]:
+            more = Fraction(0)
+            if component.event is Event.CELL_WRITE and writes and stage.timing.events:
+                more = writes * event_energy(component, level, self.device) * stage.timing.events.cells
+            yield Spent(stage.operator, level, component.name, amount + more)
+
+    def _power_of(self, segment: Segment, time: Time, images: int) -> Iterator[Spent]:
+        """Of the components that draw power, in all instances with arrays in use."""
+        instances, inside, used = {}, self.device.arrays, segment.arrays
+        for level in self.device.levels:
+            inside //= level.count
+            instances[level.name] = ceil_div(used, inside)
+        for name, component in listed(self.device):
+            if name and component.event is None:
+                drawn = _drawn(component, instances[name]) * time.femtoseconds / 10**9 / images / used
+                for stage in segment.stages:
+                    yield Spent(stage.operator, name, component.name, drawn * stage.mapping.arrays)
 
 
 def _drawn(component: Component, instances: int) -> Fraction:

@@ -12,7 +12,7 @@ from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
 from cyclecast.placement._balance import periods, work_bound
 from cyclecast.placement._base import DynamicCost, Limit, Placement, Point, Segment, Spent, Stage, Wear, system
-from cyclecast.placement._energy import image_energy, image_shares
+from cyclecast.placement._energy import Meter, image_energy
 from cyclecast.placement._floor import Floor, deal
 from cyclecast.placement._options import Options, least_arrays, options, slower
 from cyclecast.placement._pipeline import needs_of
@@ -130,6 +130,7 @@ class _Search:
     model: TimingModel
     batch: int
     builder: Builder = field(init=False)
+    meter: Meter = field(init=False)
     device: Device = field(init=False)
     known: dict[Workload, Options | None] = field(default_factory=dict)
 
@@ -138,6 +139,7 @@ class _Search:
         self.device = system(self.chip, self.chips)
         floor = Floor(self.chip, self.chips)
         self.builder = Builder(operators, needs_of(operators), floor, self.device, self.model)
+        self.meter = Meter(self.device, floor)
 
     @property
     def placed(self) -> list[int]:
@@ -184,7 +186,7 @@ class _Search:
         return plans
 
     def _plan(self, segments: tuple[Segment, ...], interval: Time, latency: Time, overlapped: bool = False) -> Plan:
-        spent = image_shares(segments, self.builder.floor, self.device, self.batch, interval, self.dynamic)
+        spent = self.meter.image(segments, self.batch, interval, self.dynamic)
         return Plan(segments, interval, latency, image_energy(spent, self.device), spent, overlapped)
 
     def segmented(self) -> list[Plan]:
