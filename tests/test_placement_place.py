@@ -14,8 +14,8 @@ from cyclecast.placement import Placement, next_changes, place, system
 from cyclecast.placement._options import least_arrays, options
 from cyclecast.timing import Analytical
 from cyclecast.units import Time
-from cyclecast.workload import Network
-from placed import Build, attention, network, placed, resnet18, vgg16
+from cyclecast.workload import Network, Operator
+from placed import Build, attention, network, placed, product, resnet18, vgg16
 
 ISAAC, ISAAC16 = Device.load("isaac"), Device.load("isaac16")
 SMALL = ISAAC.vary_all({"levels.pe.count": 2, "array.write.arrays": 2, "network.rows": 1, "network.cols": 2})
@@ -225,6 +225,12 @@ class TestDynamic:
         assert arrays.wear is not None
         assert arrays.wear.writes == 1
 
+    def test_what_arrays_do_not_hold_is_the_hosts(self) -> None:
+        large = attention(tokens=1024, width=4096, heads=1)
+        found = placed(large, ISAAC.vary_all({"levels.pe.count": 8, "array.write.arrays": 8}), dynamic="arrays")
+        assert {cost.arrays for cost in found.dynamic_costs} == {0}
+        assert {stage.operator for stage in found.stages}.isdisjoint({3, 4})
+
     def test_a_device_says_who(self) -> None:
         assert placed(attention(), ISAAC.vary("dynamic", "arrays")).dynamic is Dynamic.ARRAYS
 
@@ -242,6 +248,20 @@ class TestDynamic:
 def test_bad_options(options_: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         placed(three_layers(), ISAAC, **options_)
+
+
+def test_nothing_on_arrays() -> None:
+    only = network("products", [Operator("", product(1, 4, 4, 4), (1, 4), ())])
+    with pytest.raises(OptionError, match="products: nothing of it is computed by arrays"):
+        placed(only, ISAAC)
+
+
+def test_levels_with_too_many_ways_are_not_laid_out() -> None:
+    """Then every operator has the chip to itself, with its own mapping."""
+    wide = ISAAC.vary_all({"levels.cu.count": 500, "levels.array.count": 500, "levels.pe.count": 1})
+    for chips in (1, None):
+        found = placed(three_layers(), wide, chips=chips)
+        assert len(found.segments) == 3
 
 
 def test_a_network_without_operators() -> None:

@@ -76,7 +76,7 @@ class Meter:
         for level in self.device.levels:
             inside //= level.count
             instances[level.name] = ceil_div(used, inside)
-        for name, component in listed(self.device):
+        for name, component in listed(self.device) if used else ():
             if name and component.event is None:
                 drawn = _drawn(component, instances[name]) * time.femtoseconds / 10**9 / images / used
                 for stage in segment.stages:

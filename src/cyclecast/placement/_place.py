@@ -96,13 +96,15 @@ def place(
     if not network.operators:
         raise OptionError(network.name, "it says nothing about its operators", "a front end does", "loading it anew")
     policy, model = dynamic_policy(chip, dynamic), timing_model(timing)
-    count = chips or _enough(network, chip, policy)
-    while True:
+    least = chips or _enough(network, chip, policy)
+    most = chips or min(MOST_CHIPS, 2 * least)  # factors of the levels take a little more than the tiles
+    for count in range(least, max(least, most) + 1):
         search = _Search(network, chip, count, mappings, policy, model, batch)
         plans = search.resident()
-        if plans or chips is not None:
+        if plans:
             break
-        count += 1  # factors of the levels take a little more than the tiles
+    if not search.placed:
+        raise OptionError(network.name, "nothing of it is computed by arrays", "they hold constant weights")
     plans += search.segmented()
     if not plans:
         raise search.misfit()
@@ -147,7 +149,9 @@ class _Search:
         return [place for place, operator in enumerate(self.network.operators) if self._on_arrays(operator)]
 
     def _on_arrays(self, operator: Operator) -> bool:
-        return not operator.is_dynamic or self.policy is Dynamic.ARRAYS
+        """A product of computed operands that arrays cannot hold is the host's, whatever the policy."""
+        asked = self.policy is Dynamic.ARRAYS
+        return not operator.is_dynamic or (asked and self.options_of(operator) is not None)
 
     @property
     def dynamic(self) -> frozenset[int]:
@@ -216,8 +220,6 @@ class _Search:
         if ways is not None:
             first = self.builder.chosen(ways.mappings[0], False)
             return Part(ways, int(array_write_time(first.mapping, self.device)), first.delay)
-        if operator.is_dynamic:
-            return Part(None)
         each = self._alone(operator)
         return Part(None, alone=Cost(each.write, each.time + each.delay, each.time))
 
@@ -315,9 +317,8 @@ class _Search:
         """The chosen plan with all that is said about it."""
         costs = self.costs_of_dynamic()
         host = sum((host_time(operator, self.chip.host) for operator in self.network.host), Time(0))
-        if self.policy is Dynamic.ARRAYS:
-            taken = sum((cost.host for cost in costs), Time(0))
-            host = Time(max(0, host.femtoseconds - taken.femtoseconds))
+        taken = sum((cost.host for cost in costs if cost.operator in self.dynamic), Time(0))
+        host = Time(max(0, host.femtoseconds - taken.femtoseconds))
         return Placement(
             self.network,
             self.chip,
