@@ -174,6 +174,8 @@ class TestSegments:
     def test_a_batch_shares_the_writing(self) -> None:
         one, many = turns(), turns(batch=16)
         assert many.interval < one.interval
+        assert one.limit.what == "write"
+        assert placed(blocks(), SMALL, batch=1000).limit.what != "write"
         assert many.latency > one.latency
         assert many.wear is not None
         assert one.wear is not None

@@ -193,7 +193,11 @@ def merge_latency(m: AnyMapping, device: Device) -> Whole:
 
 def partial_sum_bits(m: AnyMapping) -> int:
     """Bits of a sum over the whole reduction without loss: input + weight + log2 of the terms."""
-    workload = m.workload
+    return sum_bits(m.workload)
+
+
+def sum_bits(workload: Workload) -> int:
+    """The same, of any mapping of the workload."""
     return workload.input_bits + workload.weight_bits + (workload.reduction - 1).bit_length()
 
 

@@ -181,9 +181,11 @@ class Placement:
 
     @property
     def limit(self) -> Limit:
-        """What the interval depends on most: the longest limit of the slowest segment."""
-        slowest = max(self.segments, key=lambda segment: segment.period)
-        return slowest.limits[0]
+        """What the interval depends on most: writing, where that takes longer, or the limit of the slowest segment."""
+        write = sum((segment.write for segment in self.segments), Time(0))
+        if 2 * write > self.batch * self.interval:
+            return Limit("write", "segments", write)
+        return max(self.segments, key=lambda segment: segment.period).limits[0]
 
     @property
     def mappings(self) -> Mapped[str, Mapping]:

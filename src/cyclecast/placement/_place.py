@@ -29,7 +29,7 @@ from cyclecast.placement._segments import (
 )
 from cyclecast.timing import TimingModel, timing_model
 from cyclecast.units import Energy, Time
-from cyclecast.work import array_write_time
+from cyclecast.work import array_write_time, sum_bits
 from cyclecast.workload import HostOperator, Network, Operator, Workload, host_time
 
 Objective = Literal["interval", "latency", "energy", "arrays"]
@@ -277,7 +277,7 @@ class _Search:
         return min((plan.interval for plan in self._plans(found, 1)), default=None)
 
     def bounds(self) -> tuple[Limit, ...]:
-        """What no resident placement has a shorter interval than: the work of all arrays, and each workload."""
+        """What no resident placement has a shorter interval than: the work of all arrays, ports, and each workload."""
         shares, slowest = [], Limit("workload", "", Time(0))
         for place in self.placed:
             operator = self.network.operators[place]
@@ -288,7 +288,21 @@ class _Search:
             shares.append((ways.arrays[0], area))
             slowest = max(slowest, Limit("workload", operator.name, Time(ways.times[-1])), key=lambda each: each.time)
         work = Limit("work", "all arrays", Time(work_bound(shares, self.device.arrays)))
-        return tuple(sorted((work, slowest), key=lambda limit: -limit.time.femtoseconds))
+        found = [limit for limit in (work, slowest, *self._bandwidth()) if limit.time > Time(0)]
+        return tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
+
+    def _bandwidth(self) -> list[Limit]:
+        """Every input into some instance of the outermost level, and every sum out of one, spread over all of them."""
+        level = self.device.levels[0]
+        workloads = [self.network.operators[place].workload for place in self.placed]
+        into = sum(w.inputs * w.input_bits for w in workloads)
+        out = sum(w.pixels * w.groups * w.filters * sum_bits(w) for w in workloads)
+        ports = (level.input_bandwidth, into, "in"), (level.output_bandwidth, out, "out")
+        return [
+            Limit(f"{level.name} port", f"all, {way}", port.time(ceil_div(bits, 8 * level.count)))
+            for port, bits, way in ports
+            if port
+        ]
 
     def costs_of_dynamic(self) -> tuple[DynamicCost, ...]:
         """Every product of two computed operands, on the host and in as many arrays as are fastest."""

@@ -113,8 +113,8 @@ def totals_text(info: dict[str, Any]) -> str:
     lines = [
         f"{how}{batch}: interval {_time(total['interval_fs'])}, latency {_time(total['latency_fs'])}{energy}, "
         f"{total['arrays']:,} of {total['all_arrays']:,} arrays",
-        f"limited by {limit_text(info['limit'])}; no resident placement is below "
-        + ", ".join(limit_text(bound) for bound in info["bounds"]),
+        f"limited by {limit_text(info['limit'])}",
+        f"no resident placement is below {', '.join(limit_text(bound) for bound in info['bounds'][:2])}",
         f"event simulation{_of_segment(info)}: interval {_time(check['interval_fs'])}, latency "
         f"{_time(check['latency_fs'])} (closed form {_time(check['closed_interval_fs'])}, "
         f"{_time(check['closed_latency_fs'])})" + _stalls(check),
