@@ -33,7 +33,7 @@ def test_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_placement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(model_file(), tmp_path / "text_direction.onnx")
+    c_projects.mlperf_tiny("image_classification", tmp_path).rename(tmp_path / "resnet8.tflite")
     for language, block in blocks((DOCS / "placement.md").read_text(encoding="utf-8")):
         for command, shown in commands(block) if language == "console" else ():
             check_output(command, shown, tmp_path)
