@@ -252,6 +252,11 @@ def test_bad_options(options_: dict[str, object], message: str) -> None:
         placed(three_layers(), ISAAC, **options_)
 
 
+def test_more_chips_than_anybody_has() -> None:
+    with pytest.raises(FitError, match=r"91,244 chips for all weights, there are 1024 at most; try a number of chips"):
+        placed(resnet18(), Device.load("tiny"), chips=None)
+
+
 def test_nothing_on_arrays() -> None:
     only = network("products", [Operator("", product(1, 4, 4, 4), (1, 4), ())])
     with pytest.raises(OptionError, match="products: nothing of it is computed by arrays"):

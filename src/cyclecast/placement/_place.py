@@ -97,6 +97,11 @@ def place(
         raise OptionError(network.name, "it says nothing about its operators", "a front end does", "loading it anew")
     policy, model = dynamic_policy(chip, dynamic), timing_model(timing)
     least = chips or _enough(network, chip, policy)
+    if least > MOST_CHIPS:
+        where = f"{network.name} on {chip.name}"
+        raise FitError(
+            where, f"{least:,} chips for all weights", f"there are {MOST_CHIPS} at most", "a number of chips"
+        )
     most = chips or min(MOST_CHIPS, 2 * least)  # factors of the levels take a little more than the tiles
     for count in range(least, max(least, most) + 1):
         search = _Search(network, chip, count, mappings, policy, model, batch)
