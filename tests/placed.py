@@ -142,6 +142,19 @@ def mobilenet_v2() -> Network:
 
 
 @cache
+def blocks(name: str = "blocks") -> Network:
+    """Three stages with a shortcut each: 300 arrays of ISAAC."""
+    build, data = Build(), [0]
+    build.conv([], 28, 16, 64, 3)
+    for filters in (64, 128, 256):
+        size = 28 * 64 // filters
+        hidden = build.conv(data, size, max(64, filters // 2), filters, 1, 1 if filters == 64 else 2)
+        data = [build.conv([hidden], size, filters, filters, 3), hidden]
+    build.dense(data, 256, 1000)
+    return network(name, build.operators)
+
+
+@cache
 def attention(tokens: int = 64, width: int = 256, heads: int = 4) -> Network:
     """A transformer block: projections, products of computed operands, a perceptron."""
 

@@ -15,7 +15,7 @@ from cyclecast.placement._options import least_arrays, options
 from cyclecast.timing import Analytical
 from cyclecast.units import Time
 from cyclecast.workload import Network, Operator
-from placed import Build, attention, network, placed, product, resnet18, vgg16
+from placed import Build, attention, blocks, network, placed, product, resnet18, vgg16
 
 ISAAC, ISAAC16 = Device.load("isaac"), Device.load("isaac16")
 SMALL = ISAAC.vary_all({"levels.pe.count": 2, "array.write.arrays": 2, "network.rows": 1, "network.cols": 2})
@@ -146,17 +146,6 @@ class TestResident:
 def turns(**options_: int) -> Placement:
     """A network of several times the arrays of SMALL."""
     return placed(blocks(), SMALL, **options_)
-
-
-def blocks() -> Network:
-    build, data = Build(), [0]
-    build.conv([], 28, 16, 64, 3)
-    for filters in (64, 128, 256):
-        size = 28 * 64 // filters
-        hidden = build.conv(data, size, max(64, filters // 2), filters, 1, 1 if filters == 64 else 2)
-        data = [build.conv([hidden], size, filters, filters, 3), hidden]
-    build.dense(data, 256, 1000)
-    return network("blocks", build.operators)
 
 
 class TestSegments:

@@ -21,7 +21,7 @@ from cyclecast.report._assumptions import PLACEMENT
 from cyclecast.report._figures import figures
 from cyclecast.report._html import tables
 from cyclecast.units import Time
-from placed import Build, attention, network, placed
+from placed import attention, blocks, placed
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 
@@ -35,20 +35,9 @@ SWITCHES = [f"--{name}" for name in SWITCH_NAMES.split()]
 """Nothing but the page: a browser of its own accord looks for updates."""
 
 
-def two_blocks() -> Placement:
-    build, data = Build(), [0]
-    build.conv([], 28, 16, 64, 3)
-    for filters in (64, 128, 256):
-        size = 28 * 64 // filters
-        hidden = build.conv(data, size, max(64, filters // 2), filters, 1, 1 if filters == 64 else 2)
-        data = [build.conv([hidden], size, filters, filters, 3), hidden]
-    build.dense(data, 256, 1000)
-    return placed(network("<blocks> & </script>", build.operators), SMALL, batch=4)
-
-
 PLACEMENTS: dict[str, Callable[[], Placement]] = {
     "attention in arrays": lambda: placed(attention(), ISAAC, dynamic="arrays"),
-    "segments": two_blocks,
+    "segments": lambda: placed(blocks("<blocks> & </script>"), SMALL, batch=4),
     "two chips": lambda: placed(attention(), ISAAC, chips=2),
     "a device without components": lambda: placed(attention(), Device.load("isaac_ou")),
 }

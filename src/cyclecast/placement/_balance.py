@@ -21,7 +21,11 @@ def arrays_for(options: Sequence[Options], counts: Sequence[int], time: int) -> 
 
 
 def periods(options: Sequence[Options], counts: Sequence[int], budget: int) -> list[int]:
-    """Every period at which some workload can do with fewer arrays, shortest first, for which all fit the budget."""
+    """Every period at which some workload can do with fewer arrays, shortest first, for which all fit the budget.
+
+    The first is the least that there is: fewer arrays never make a workload faster, so the arrays needed fall with the
+    period, and the least period is one that some workload takes.
+    """
     times: list[int] = np.unique(np.concatenate([np.asarray(each.times, np.int64) for each in options])).tolist()
     first, last = 0, len(times)
     while first < last:
@@ -29,16 +33,6 @@ def periods(options: Sequence[Options], counts: Sequence[int], budget: int) -> l
         needed = arrays_for(options, counts, times[middle])
         first, last = (first, middle) if needed is not None and needed <= budget else (middle + 1, last)
     return times[first:]
-
-
-def least_period(options: Sequence[Options], counts: Sequence[int], budget: int) -> int | None:
-    """The shortest period that the budget allows [fs], each workload there so many times; None where nothing fits.
-
-    Fewer arrays never make a workload faster, so the arrays needed fall with the period; the least period is one that
-    some workload takes.
-    """
-    fitting = periods(options, counts, budget)
-    return fitting[0] if fitting else None
 
 
 def work_bound(shares: Sequence[tuple[int, int]], budget: int) -> int:

@@ -119,27 +119,6 @@ def latency_of(lines: Mapping[int, Line]) -> int:
     return max((line.end for line in lines.values()), default=0)
 
 
-def critical_path(
-    works: Mapping[int, Work],
-    needs: Sequence[Sequence[Needs]],
-    ways: Mapping[tuple[int, int], int],
-    lines: Mapping[int, Line],
-) -> list[int]:
-    """The operators that the last result has waited for, from the first input on."""
-    place = max(lines, key=lambda each: lines[each].end)
-    path = [place]
-    while True:
-        sources = [need for need in needs[path[-1]] if need.source in lines]
-        if not sources:
-            return path[::-1]
-
-        def there(need: Needs, target: int = path[-1]) -> int:
-            share = need.points[0][1]
-            return works[need.source].done(lines[need.source], share) + ways.get((need.source, target), 0)
-
-        path.append(max(sources, key=there).source)
-
-
 def kept_pixels(
     works: Mapping[int, Work], needs: Sequence[Sequence[Needs]], lines: Mapping[int, Line], period: int
 ) -> dict[tuple[int, int], int]:
