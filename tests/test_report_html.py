@@ -29,7 +29,7 @@ ISAAC = Device.load("isaac")
 SMALL = ISAAC.vary_all({"levels.pe.count": 2, "array.write.arrays": 2, "network.rows": 1, "network.cols": 2})
 SWITCH_NAMES = (
     "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update "
-    "disable-sync"
+    "disable-dev-shm-usage disable-sync"
 )
 SWITCHES = [f"--{name}" for name in SWITCH_NAMES.split()]
 """Nothing but the page: a browser of its own accord looks for updates."""
