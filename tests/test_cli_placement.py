@@ -99,11 +99,16 @@ def test_report_beside_another_run(tuned: Path, written: Path, tmp_path: Path) -
     done = run("report", tuned, "--against", written, "--out", tmp_path / "page.html")
     assert done.exit_code == 0, done.output
     assert f"wrote {tmp_path / 'page.html'}" in done.output.replace("\n", "")
+    assert not (written / "placement.json").exists(), "the other run stays as it is"
     assert "Beside the other run" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_a_placement_of_another_program(tuned: Path) -> None:
-    (tuned / "placement.json").write_text("{}")
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[", "[1]", '{"settings": {"chips": 1, "objective": "", "batch": 1, "dynamic": null, "timing": ""}}'],
+)
+def test_a_placement_of_another_program(tuned: Path, text: str) -> None:
+    (tuned / "placement.json").write_text(text)
     done = run("report", tuned)
     assert done.exit_code == 2
     assert "it is not what place wrote" in " ".join(done.output.split())

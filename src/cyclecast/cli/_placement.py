@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cyclecast.cli._common import FolderArgument, JsonOption, app, console, print_json, reports_mistakes
 from cyclecast.errors import OptionError
+
+if TYPE_CHECKING:
+    from cyclecast.placement import Check, Placement
 
 WRITTEN = "placement.json"
 
@@ -34,7 +37,10 @@ def place(
 ) -> None:
     """Put a tuned network into the arrays of whole chips: replicas, pipeline, re-programming."""
     settings = {"chips": chips, "objective": objective, "batch": batch, "dynamic": dynamic, "timing": timing}
-    info = place_folder(folder, settings, shown=not as_json)[1]
+    from cyclecast.report import placement_info
+
+    info = placement_info(*_placed(folder, settings, shown=not as_json)) | {"settings": settings}
+    _write(folder / WRITTEN, json.dumps(info, indent=2) + "\n")
     if as_json:
         print_json(info)
         return
@@ -66,16 +72,19 @@ def report(
     from cyclecast import report as reports
     from cyclecast.placement import simulate
 
-    target = out or folder / "report.html"
-    other = reports.report_info(place_folder(against, _settings(against), not as_json)[0]) if against else None
-    placed, _ = place_folder(folder, _settings(folder), not as_json)
-    check = simulate(placed)
-    info = reports.write_report(placed, target, against=other, check=check)
+    target, other = out or folder / "report.html", None
+    if against:
+        settings = _settings(against)
+        compared, check = _placed(against, settings, not as_json)
+        other = reports.report_info(compared, timing=settings["timing"], check=check)
+    settings = _settings(folder)
+    placed, check = _placed(folder, settings, not as_json)
+    info = reports.write_report(placed, target, timing=settings["timing"], against=other, check=check)
     if trace:
         text = json.dumps(reports.trace_events(placed, simulate(placed, images=IMAGES)))
         _write(trace, text)
     if as_json:
-        print_json(info | {"out": str(target)})
+        print_json(info | {"settings": settings, "out": str(target)})
         return
     console().print(reports.totals_text(info))
     console().print(f"wrote {target}{f' and {trace}' if trace else ''}", soft_wrap=True)
@@ -96,10 +105,14 @@ def _settings(folder: Path) -> dict[str, Any]:
     """Those of the last `place`."""
     try:
         found = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))["settings"]
-        return {name: found[name] for name in DEFAULTS}
-    except OSError:
+        settings = {name: found[name] for name in DEFAULTS}
+        for name, value in settings.items():
+            if type(value) is not type(DEFAULTS[name]) and not (name == "dynamic" and isinstance(value, str)):
+                raise TypeError(name)
+        return settings
+    except FileNotFoundError:
         return DEFAULTS
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         where = f"{folder}/{WRITTEN}"
         raise OptionError(where, "it is not what place wrote", type(error).__name__, "placing again") from error
 
@@ -111,20 +124,18 @@ def _write(path: Path, text: str) -> None:
         raise OptionError(str(path), "it cannot be written", str(error.strerror), "another path") from error
 
 
-def place_folder(folder: Path, settings: dict[str, Any], shown: bool) -> tuple[Any, dict[str, Any]]:
-    """The placement of what `tune` wrote, and its info, which is written beside it."""
+def _placed(folder: Path, settings: dict[str, Any], shown: bool) -> tuple[Placement, Check]:
+    """The placement of what `tune` wrote, and its event simulation."""
     chips = _chips(settings["chips"])
     from cyclecast import building
+    from cyclecast.placement import simulate
     from cyclecast.placing import place as place_network
-    from cyclecast.report import placement_info, status
+    from cyclecast.report import status
 
     with status("placing", shown=shown):
-        tuned = building.load(folder)
         options = {name: value for name, value in settings.items() if name != "chips"}
-        placed = place_network(tuned, chips=chips, **options)
-        info = placement_info(placed) | {"settings": settings}
-    _write(folder / WRITTEN, json.dumps(info, indent=2) + "\n")
-    return placed, info
+        placed = place_network(building.load(folder), chips=chips, **options)
+        return placed, simulate(placed)
 
 
 def _chips(text: str) -> int | None:

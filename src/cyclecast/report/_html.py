@@ -267,10 +267,15 @@ def _ranges(numbers: list[int]) -> str:
 
 
 def write_report(
-    placement: Placement, path: str | Path, *, against: dict[str, Any] | None = None, check: Check | None = None
+    placement: Placement,
+    path: str | Path,
+    *,
+    timing: str | TimingModel = "analytical",
+    against: dict[str, Any] | None = None,
+    check: Check | None = None,
 ) -> dict[str, Any]:
     """Write the page of a placement, and give its `report_info`; `against` is that of another one to compare with."""
-    info = report_info(placement, check=check)
+    info = report_info(placement, timing=timing, check=check)
     target = Path(path)
     try:
         target.write_text(html(info | {"against": against}), encoding="utf-8")
