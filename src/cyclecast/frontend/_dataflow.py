@@ -103,7 +103,7 @@ class _Walk:
     def bind(self, variable: Any, value: Any) -> None:
         if isinstance(value, relax.Tuple):
             self.parts[variable] = list(value.fields)
-        if isinstance(value, relax.Call) and value in self.calls:
+        if isinstance(value, relax.Call) and self.calls.get(value) in self.workloads:  # and was not folded away
             self.flows[variable] = self._kernel(value)
         elif isinstance(value, relax.Call) and self._is_dynamic(value):
             self.flows[variable] = self._dynamic(value)
