@@ -13,9 +13,11 @@ from cyclecast.mapping import Mapping
 from cyclecast.sensitivity import improvements, sensitivity
 from cyclecast.timing import Analytical, Fixed, Poster
 from cyclecast.units import Time
-from strategies import mappings, matrix_vector
+from strategies import mappings, matrix_vector, unlimited
 
 TINY = Device.load("tiny")
+FREE = unlimited(TINY)
+"""Without ports, so that nothing but arrays and the pipeline takes time."""
 ALL_OF_TINY = default_mapping(matrix_vector(8, 2, pixels=80), TINY)
 """Ten steps of eight reads of 10 ns on every array, and 6 cycles: 860 ns; 320 bytes into a PE, 190 out."""
 
@@ -27,7 +29,7 @@ def saved(mapping: Mapping, device: Device) -> dict[str, tuple[str, str, str]]:
 
 
 def test_reads_and_input_steps_by_hand() -> None:
-    assert saved(ALL_OF_TINY, TINY) == {
+    assert saved(ALL_OF_TINY, FREE) == {
         "array.dac_bits": ("1", "2", "400 ns"),  # four input steps instead of eight, and the fill
         "array.read": ("10 ns", "9 ns", "86 ns"),
         "pipeline.fill": ("6", "5", "10 ns"),
@@ -35,7 +37,7 @@ def test_reads_and_input_steps_by_hand() -> None:
 
 
 def test_the_one_that_saves_most_for_a_tenth_comes_first() -> None:
-    gains = sensitivity(ALL_OF_TINY, TINY, Analytical())
+    gains = sensitivity(ALL_OF_TINY, FREE, Analytical())
     assert [(gain.field, int(gain.saved_by_a_tenth)) for gain in gains] == [
         ("array.read", 86 * 10**6),
         ("array.dac_bits", 40 * 10**6),  # a tenth of what twice the bits save
@@ -45,7 +47,7 @@ def test_the_one_that_saves_most_for_a_tenth_comes_first() -> None:
 
 
 def test_converters_by_hand() -> None:
-    slow = TINY.vary_all({"array.adc_rate": "400 MS/s", "array.adc_overlap": False})  # 8 columns in 20 ns, after 10 ns
+    slow = FREE.vary_all({"array.adc_rate": "400 MS/s", "array.adc_overlap": False})  # 8 columns in 20 ns, after 10 ns
     assert saved(ALL_OF_TINY, slow) == {
         "array.dac_bits": ("1", "2", "1.2 us"),
         "array.adcs": ("1", "2", "800 ns"),
@@ -66,16 +68,15 @@ def test_ports_by_hand() -> None:
             "levels.pe.shared_port": True,
         }
     )
-    # 320 bytes in, 3.2 us, and 190 of 19-bit sums out, 19 ns
+    # 320 bytes in, 3.2 us, and 190 of 19-bit sums out, 19 ns; apart, only the last product (8 ns), its five cycles and
+    # its sums follow the inputs: 13 ns
     found = saved(ALL_OF_TINY, narrow)
     assert found["levels.pe.input_bandwidth"] == ("100 MB/s", "110 MB/s", "290.90909 ns")
-    assert found["levels.pe.shared_port"] == ("true", "false", "19 ns")
+    assert found["levels.pe.shared_port"] == ("true", "false", "6 ns")
     assert set(found) == {
         "levels.pe.input_bandwidth",
         "levels.pe.output_bandwidth",
         "levels.pe.shared_port",
-        "array.read",
-        "pipeline.fill",
     }
 
 
@@ -102,7 +103,7 @@ def test_a_count_goes_no_further_than_the_array() -> None:
 
 
 def test_a_digital_array_gains_from_no_converter() -> None:
-    said = TINY.to_json()
+    said = FREE.to_json()
     said["array"] = {name: value for name, value in said["array"].items() if not name.startswith("adc")}
     digital = Device.from_json(said | {"array": said["array"] | {"digital": True}})
     assert set(saved(ALL_OF_TINY, digital)) == {"array.dac_bits", "array.read", "pipeline.fill"}

@@ -52,17 +52,18 @@ def test_every_phase_by_hand() -> None:
         "compute": ("4.8 us", False),
         # into one PE: 12 passes x 5 steps x 2 row tiles x 8 word lines = 960 bytes at 1 byte per ns
         "input": ("960 ns", True),
-        # out of one PE: (3 groups x 2 column passes x 5 steps) x 4 sums x (1 write + 2 for the second row pass)
-        # x (8 + 8 + 5) bits = 945 bytes
-        "output": ("945 ns", True),
+        # out of one PE: 5 steps x 4 sums x (8 + 8 + 5) bits are 53 bytes in a first row pass (3 groups x 2 column
+        # passes), and twice as many bits are 105 bytes in a second
+        "output": ("948 ns", True),
         # no shared port, and partial sums merge for free
         "port": ("0 fs", True),
         "merge": ("0 fs", True),
-        # 12 passes x 6 cycles
-        "fill": ("720 ns", False),
+        # 12 passes x 6 cycles; the second of two lanes waits 8 ns for the first one's inputs; the last sums are 11
+        # bytes in a first row pass and 21 in a second, 10 of which leave in the last cycle
+        "fill": ("888 ns", False),
     }
-    assert timing.total == Time.parse("20.88 us")
-    assert timing.cycles == 2088
+    assert timing.total == Time.parse("21.048 us")
+    assert timing.cycles == 2105
     assert timing.bound == "write"
 
 
@@ -161,6 +162,7 @@ def test_both_agree_where_nothing_is_left_over(data: st.DataObject) -> None:
     array, cu = data.draw(factors), data.draw(factors)
     drawn = data.draw(devices())
     counts: dict[str, object] = {
+        "pipeline.fill": 2 + drawn.pipeline.fill,  # room for the last conversion
         "array.active_rows": drawn.array.rows,
         "array.active_cols": drawn.array.cols,
         "array.input_pulse": "0 fs",
@@ -255,6 +257,7 @@ def test_half_the_replicas_are_never_faster(data: st.DataObject) -> None:
 @given(mappings(), st.sampled_from([1, 2, 4, 5, 10]), st.sampled_from([1, 50, 1000]))
 def test_reads_and_conversions_scale_computation(drawn: tuple[Mapping, Device], factor: int, period: int) -> None:
     mapping, device = drawn
+    device = unlimited(device)  # transfers of the first and the last step are part of the fill
     slower: dict[str, object] = {
         "array.read": factor * device.array.read,
         "array.input_pulse": factor * device.array.input_pulse,
@@ -370,4 +373,4 @@ def test_packed_groups_take_fewer_passes() -> None:
 def test_a_shared_port_takes_turns() -> None:
     shared = TINY.vary("levels.pe.shared_port", True)
     timing = Analytical().time(SPREAD, shared)
-    assert phase(timing, "port") == Time.parse("1905 ns")  # 960 in, 945 out
+    assert phase(timing, "port") == Time.parse("1908 ns")  # 960 in, 948 out

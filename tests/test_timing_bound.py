@@ -99,13 +99,13 @@ def slid(outputs: int, stride: int = 1) -> Workload:
 
 def test_a_read_may_serve_several_pixels_where_windows_are_possible() -> None:
     """3 x 1 weights of 4 cells; 8 bit lines of 3 cells each are 24 of use at most, those of two outputs."""
-    workload = slid(80)
-    windowed = grant(workload, TINY, {"window.x": 2})
-    found = bounds(default_mapping(workload, TINY), TINY)
-    assert found == replace(bounds(windowed, TINY), upper=found.upper)
+    workload, device = slid(80), unlimited(TINY)
+    windowed = grant(workload, device, {"window.x": 2})
+    found = bounds(default_mapping(workload, device), device)
+    assert found == replace(bounds(windowed, device), upper=found.upper)
     # 80 x 12 cells in 40 reads, 5 of each array, in 8 steps of 10 ns; and 6 cycles
     assert (found.lower, found.lower_by) == (Time.parse("460 ns"), "work")
-    assert timing_model("analytical").time(windowed, TINY).total == found.lower
+    assert timing_model("analytical").time(windowed, device).total == found.lower
     apart = replace(workload, slides=())
     assert bounds(default_mapping(apart, TINY), TINY).lower == Time.parse("860 ns")
 

@@ -16,8 +16,8 @@ from cyclecast.timing import TimingModel
 from cyclecast.workload import Axis, Kind, Workload
 
 PIXEL = TILE_AXES.index("pixel")
-AT_ONCE = 1 << 16
-"""Mappings in a chunk: what bounds memory."""
+AT_ONCE = 1 << 14
+"""Mappings in a chunk: what bounds memory, and what caches of a processor hold."""
 
 
 def factors_of(along: Iterable[Numbers]) -> ManyFactors:

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import cache
 from math import gcd
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,9 @@ def ceil_div(dividend: Whole, divisor: Whole) -> Whole:
     """The quotient of whole numbers, the divisor at least 1, rounded up."""
     if isinstance(divisor, int) and divisor == 1:
         return dividend
-    return (dividend + (divisor - 1)) // divisor
+    quotient = dividend + (divisor - 1)
+    quotient //= divisor
+    return quotient
 
 
 def smaller(one: Whole, other: Whole) -> Whole:
@@ -45,12 +49,56 @@ def ceil_log2(number: Whole) -> Whole:
     return exponent.astype(number.dtype)
 
 
+def is_zero(number: Whole) -> bool:
+    """Whether this is the plain number 0, which arrays need not be combined with."""
+    return isinstance(number, int) and number == 0
+
+
+def product(one: Whole, other: Whole) -> Whole:
+    """The product, element by element."""
+    if isinstance(one, int) and one == 1:
+        return other
+    return one * other if not is_zero(other) else 0
+
+
+def total(*numbers: Whole) -> Whole:
+    """The sum, element by element."""
+    return _reduced(np.add, add, numbers)
+
+
+def largest(*numbers: Whole) -> Whole:
+    """The largest, element by element; none is negative."""
+    return _reduced(np.maximum, max, numbers)
+
+
+def _reduced(together: np.ufunc, alone: Callable[[int, int], int], numbers: Iterable[Whole]) -> Whole:
+    """All numbers that are not the plain 0, reduced; arrays in as few steps over memory as can be."""
+    constant, found, own = 0, None, False
+    for number in numbers:
+        if isinstance(number, int):
+            constant = alone(constant, number)
+        elif found is None:
+            found = number
+        else:
+            found, own = together(found, number, out=found if own else None), True
+    if found is None or constant == 0:
+        return constant if found is None else found
+    return together(found, constant, out=found if own else None)
+
+
+SMALL = 64
+"""Denominators up to this are divided by last: an intermediate value is so many times the result at most."""
+
+
 def in_steps(count: Whole, numerator: int, denominator: int) -> Whole:
-    """count x numerator / denominator, rounded up once. No intermediate value is much larger than the result."""
+    """count x numerator / denominator, rounded up once. No intermediate value exceeds `SMALL` times the result."""
     numerator, denominator = reduced(numerator, denominator)
     if denominator == 1:
         return count * numerator
-    return count // denominator * numerator + ceil_div(count % denominator * numerator, denominator)
+    if denominator <= SMALL:
+        return ceil_div(count * numerator, denominator)
+    whole = count // denominator
+    return whole * numerator + ceil_div((count - whole * denominator) * numerator, denominator)
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -57,6 +57,8 @@ class Mappings(Tiled):
     """0 or 1."""
     _inside: dict[tuple[int, TileAxis], Whole] = field(default_factory=dict, init=False, repr=False)
 
+    values = _kept(Tiled.values)
+    results = _kept(Tiled.results)
     vectors = _kept(Tiled.vectors)
     arrays = _kept(Tiled.arrays)
     passes = _kept(Tiled.passes)
@@ -136,12 +138,32 @@ class Mappings(Tiled):
         return self._each(lambda numbers: numbers.astype(object))
 
     def largest(self) -> Mappings:
-        """One element, no mapping itself: the largest of every number, and of those that follow, as Python integers."""
-        found = replace(self._each(_largest), input_stationary=0)  # which makes less of bytes, and only `turns` more
+        """One element, no mapping itself: the largest of every number, and of those that follow, as Python integers.
+
+        Of a level's own factors only those along rows are the largest, which hops of merging depend on. What is inside
+        a level counts for the others.
+        """
+        one = np.array([1], dtype=object)
+        levels = (
+            ManyLevelFactors(entry.level, ManyFactors(one, _largest(entry.factors.row), one, one))
+            for entry in self.levels
+        )
+        temporal = ManyFactors(*(_largest(self.temporal.along(axis)) for axis in TILE_AXES))
+        found = Mappings(
+            self.workload,
+            _largest(self.word_lines),
+            _largest(self.filters),
+            tuple(levels),
+            temporal,
+            _largest(self.packed),
+            (one,) * len(self.window),
+            0,  # stationary inputs make less of bytes, and only `turns` more
+        )
         for axis in TILE_AXES:
             for level in range(-1, len(self.levels) - 1):
                 found._inside[level, axis] = _largest(self.inside(level, axis))
-        vars(found).update({name: _largest(getattr(self, name)) for name in ("vectors", "arrays", "passes", "turns")})
+        follows = ("values", "results", "vectors", "arrays", "passes", "turns")
+        vars(found).update({name: _largest(getattr(self, name)) for name in follows})
         return found
 
     def _each(self, change: Callable[[Whole], Whole]) -> Mappings:

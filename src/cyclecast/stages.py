@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 from itertools import groupby, product
 from typing import NamedTuple
 
-from cyclecast.device import Device
+from cyclecast.device import Device, Level
 from cyclecast.exact import ceil_div, ceil_log2
 from cyclecast.mapping import TILE_AXES, Factors, Mapping, TileAxis
 from cyclecast.units import Bandwidth
 from cyclecast.work import (
+    Kind,
     column_phases,
     conversion_time,
-    merge_latency,
     partial_sum_bits,
     port_time,
-    product_time,
     row_phases,
     steps,
     used_columns,
@@ -74,6 +73,8 @@ class Stage:
     """For a later one, which holds one pixel fewer [fs]."""
     latency: int = 0
     """After that, without occupying anything [fs]."""
+    hidden: int = 0
+    """What of a transfer the pipeline's last cycles hide: a token comes so long before it counts as a result [fs]."""
     product: Product | None = None
     sources: list[Stage] = field(default_factory=list)
     """All of these must have delivered a token before it is served."""
@@ -97,44 +98,8 @@ class Plan(NamedTuple):
     after: int
     """From a token's last read to its result, its last conversion included, as far as it takes a cycle [fs]."""
     cycle: int
-    work: int
-    """All products of a lane as the analytical model counts them [fs]."""
-    latency: int
-    """Fill of the pipeline and hops of merging [fs]."""
-
-
-class Kind(NamedTuple):
-    """Passes that are alike."""
-
-    inputs: int
-    """How often every input is moved: once, or not at all where it is there already."""
-    sums: int
-    """How often every partial sum is moved: once, twice where it is read back first, or not at all where it stays."""
-    steps: int
-    """Along the pixels."""
-    vectors: int
-    """Input vectors of a group in all steps of all replicas."""
-    times: int
-
-
-def kinds(m: Mapping) -> Iterator[Kind]:
-    """The passes of a mapping, equal ones together, that of the first pass first.
-
-    Weights that stay take all their steps in one pass; every row pass but the first reads partial sums back. Inputs
-    that stay give every step to all its passes: a column pass after the first finds them, sums leave with the last row
-    pass, and replicas that have a pixel fewer do nothing in the last steps (A34).
-    """
-    row, column, pixel = m.temporal.row, m.temporal.column, m.temporal.pixel
-    if not m.input_stationary:
-        moves = [(1, 1, column), (1, 2, column * (row - 1))]
-        blocks = [(pixel, m.vectors, 1)]
-    else:
-        moves = [(1, 0, row - 1), (1, 1, 1), (0, 0, (row - 1) * (column - 1)), (0, 1, column - 1)]
-        at_once, many = divmod(m.vectors, pixel)
-        blocks = [(1, at_once + 1, many), (1, at_once, pixel - many)]
-    for (steps_, vectors, each), (inputs, sums, times) in product(blocks, moves):
-        if each * times:
-            yield Kind(inputs, sums, steps_, vectors, m.temporal.group * each * times)
+    early: int
+    """So long before its result is complete a token can leave through the first port out; 0 without a port [fs]."""
 
 
 class _Share(NamedTuple):
@@ -180,8 +145,7 @@ def plan(m: Mapping, device: Device, kind: Kind) -> Plan:
         pipeline.before * read,
         (pipeline.fill - pipeline.before) * read,
         read,
-        kind.steps * product_time(m, device),
-        pipeline.fill * read + merge_latency(m, device),
+        build.early,
     )
 
 
@@ -207,12 +171,21 @@ def product_of(m: Mapping, device: Device) -> Product:
     return Product(found[0][1], inner, held or 0, reads)
 
 
+def first_port_out(device: Device) -> int | None:
+    """The level of the first port that results meet on their way out, -1 the device's own; None if there is none."""
+    ports: tuple[Device | Level, ...] = (device, *device.levels)
+    return next((level - 1 for level in range(len(ports))[::-1] if ports[level].output_bandwidth), None)
+
+
 class _Builder:
     """Puts the stages of a pass together, upstream first."""
 
     def __init__(self, m: Mapping, device: Device, kind: Kind) -> None:
         everything = _Share(m.values, m.results, m.workload.groups, kind.vectors)
         self.m, self.device, self.kind = m, device, kind
+        self.first_out = first_port_out(device) if kind.sums else None
+        write_back = device.pipeline.write_back * device.array.read.femtoseconds
+        self.early = 0 if self.first_out is None else write_back
         self.stages: list[Stage] = []
         self.whole = self._part(everything, -1, FIRST)
         self.outermost = self._part(self.whole, 0, FIRST)
@@ -240,7 +213,8 @@ class _Builder:
             left += self._port(merged, 0, "output", "", shares[key])
         merged = self._merge(left, 0, "", self.outermost)
         bits = self.whole.outputs(m, self.kind.sums)
-        self._add(merged, "device output", device.output_bandwidth, self.whole, bits)
+        out = self._add(merged, "device output", device.output_bandwidth, self.whole, bits)
+        self._hide(out, -1)
 
     def _lane(self, at: Factors) -> _Share:
         return self._part(self.outermost, 1, at) if len(self.m.levels) > 1 else self.outermost
@@ -267,7 +241,15 @@ class _Builder:
         bandwidth = port.input_bandwidth if way == "input" else port.output_bandwidth
         bits = self.kind.inputs * share.inputs(self.m) if way == "input" else share.outputs(self.m, self.kind.sums)
         resource = f"{port.name}{number} {'port' if port.shared_port else way}"
-        return self._add(sources, resource, bandwidth, share, bits)
+        found = self._add(sources, resource, bandwidth, share, bits)
+        if way == "output":
+            self._hide(found, level)
+        return found
+
+    def _hide(self, stages: list[Stage], level: int) -> None:
+        """The first port out hides its transfers in the pipeline's last cycles."""
+        if level == self.first_out:
+            stages[0].hidden = self.early
 
     def _merge(self, sources: list[Stage], level: int, number: str, share: _Share) -> list[Stage]:
         """The tree that adds up what the instances of a level have (A21)."""

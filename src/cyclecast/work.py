@@ -10,14 +10,16 @@ the whole device.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cyclecast.device import Device
 from cyclecast.exact import Whole, ceil_div, ceil_log2, in_steps, larger, smaller
-from cyclecast.mapping import Mapping
+from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.mappings import Mappings
 from cyclecast.units import Bandwidth
 from cyclecast.workload import Workload
@@ -177,9 +179,11 @@ def array_write_time(m: AnyMapping, device: Device) -> Whole:
 
 
 def write_time(m: AnyMapping, device: Device) -> Whole:
-    """Programming all arrays in use for one pass; nothing where one pass holds all weights (A3) [fs]."""
-    turns = ceil_div(m.arrays, device.array.write.arrays)
-    return smaller(m.passes - 1, 1) * turns * array_write_time(m, device)
+    """Programming all arrays in use, for every pass and turn; nothing where one pass holds all weights (A3) [fs]."""
+    if np.all(m.passes == 1):
+        return 0
+    at_a_time = ceil_div(m.arrays, device.array.write.arrays) * array_write_time(m, device)
+    return smaller(m.passes - 1, 1) * m.turns * m.passes * at_a_time
 
 
 def merge_latency(m: AnyMapping, device: Device) -> Whole:
@@ -251,6 +255,50 @@ def merge_bytes(m: AnyMapping, level: int) -> Whole:
     """Bytes of partial sums into the root of the tree at this level: a vector of sums for each hop (A21)."""
     hops = ceil_log2(m.levels[level].factors.row)
     return ceil_div(m.passes * vectors(m, level) * sums_per_vector(m, level) * hops * partial_sum_bits(m), 8)
+
+
+class Kind(NamedTuple):
+    """Passes that are alike."""
+
+    inputs: int
+    """How often every input is moved: once, or not at all where it is there already."""
+    sums: int
+    """How often every partial sum is moved: once, twice where it is read back first, or not at all where it stays."""
+    steps: Whole
+    """Along the pixels."""
+    vectors: Whole
+    """Input vectors of a group in all steps of all replicas."""
+    times: Whole
+    """How many there are; 0 for mappings that have none, where others have some."""
+
+
+def kinds(m: AnyMapping) -> Iterator[Kind]:
+    """The passes of a mapping, equal ones together, that of the first pass first; only kinds that there are.
+
+    Weights that stay take all their steps in one pass; every row pass but the first reads partial sums back. Inputs
+    that stay give every step to all its passes: a column pass after the first finds them, sums leave with the last row
+    pass, and replicas that have a pixel fewer do nothing in the last steps (A34).
+    """
+    group, row, column, pixel = (m.temporal.along(axis) for axis in TILE_AXES)
+    if np.all(m.passes == 1):
+        return iter((Kind(1, 1, pixel, m.vectors, 1),))
+    stays, moves = 1 - m.input_stationary, m.input_stationary
+    found = [
+        Kind(1, 1, pixel, m.vectors, stays * group * column),
+        Kind(1, 2, pixel, m.vectors, stays * group * column * (row - 1)),
+    ]
+    if np.any(moves):
+        at_once = m.vectors // pixel
+        many = m.vectors - pixel * at_once
+        for vectors, steps_ in ((at_once + 1, many), (at_once, pixel - many)):
+            each = moves * group * steps_
+            found += [
+                Kind(1, 0, 1, vectors, each * (row - 1)),
+                Kind(1, 1, 1, vectors, each),
+                Kind(0, 0, 1, vectors, each * (row - 1) * (column - 1)),
+                Kind(0, 1, 1, vectors, each * (column - 1)),
+            ]
+    return (kind for kind in found if np.any(kind.times))
 
 
 def events(m: AnyMapping, device: Device) -> Events:

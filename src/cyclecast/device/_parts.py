@@ -266,12 +266,20 @@ class Pipeline(Part):
     before: Annotated[int, Field(strict=True, ge=0, le=MOST)] = Field(
         default_factory=lambda fields: min(1, fields["fill"])
     )
-    """How many of these come before the array; one, if there are any, unless said."""
+    """How many of these come before the array, and hide transfers into it; one, if there are any, unless said."""
+    write_back: Annotated[int, Field(strict=True, ge=0, le=MOST)] = Field(
+        default_factory=lambda fields: int(fields["fill"] - fields["before"] > 1)
+    )
+    """How many of these come last, and hide a transfer of results; one, if two come after the array, unless said."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         if self.before > self.fill:
             raise DeviceError("before", f"{self.before}", f"fill is {self.fill} cycles", f"before: {self.fill}")
+        left = self.fill - self.before
+        if self.write_back > left:
+            what = f"{self.fill} cycles, {self.before} of them before the array"
+            raise DeviceError("write_back", f"{self.write_back}", f"the pipeline has {what}", f"write_back: {left}")
         return self
 
 

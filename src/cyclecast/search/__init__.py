@@ -21,12 +21,13 @@ from cyclecast.search._base import (
 )
 from cyclecast.search._evolution import Evolution
 from cyclecast.search._exhaustive import Exhaustive
-from cyclecast.search._follow import Timed, follow
+from cyclecast.search._follow import WITHIN, Shortlist, Timed, follow
 from cyclecast.search._pareto import Pareto
 from cyclecast.search._random import Random
 from cyclecast.timing import Timing, Timings
 
 __all__ = [
+    "WITHIN",
     "Certificate",
     "Choice",
     "Evolution",
@@ -37,6 +38,7 @@ __all__ = [
     "Problem",
     "Random",
     "Search",
+    "Shortlist",
     "Sketch",
     "Strategy",
     "Timed",

@@ -156,7 +156,7 @@ class ExhaustiveSearch:
         self.batches = self._batches()
 
     def ask(self, most: int) -> Mappings | Sequence[Mapping]:
-        """The next chunk, of at most 65,536 mappings whatever is asked for less."""
+        """The next chunk, of at most 16,384 mappings whatever is asked for less."""
         while not self._spent():
             batch = next(self.batches, [])
             if not isinstance(batch, Mappings) or self.plan.perfect:

@@ -26,15 +26,52 @@ class Timed(NamedTuple):
 
     def least(self) -> int | None:
         """The place of the shortest; of equally short ones, of that with the fewest arrays; None if all are refused."""
+        return next(iter(self.shortest(1)), None)
+
+    def shortest(self, most: int) -> list[int]:
+        """The places of so many at most, shortest first; of equally short ones those with the fewest arrays first."""
+        if not isinstance(self.timings, Timings):
+            timed = [place for place, timing in enumerate(self.timings) if timing]
+            return sorted(timed, key=self.value)[:most]
+        totals = self.timings.total
+        last = min(most, len(totals)) - 1
+        places = np.flatnonzero(totals <= np.partition(totals, last)[last])
+        arrays = self.batch.arrays[places]  # type: ignore[union-attr]
+        return [int(place) for place in places[np.lexsort((arrays, totals[places]))][:most]]
+
+    def value(self, place: int) -> tuple[int, int]:
+        """Time [fs] and arrays of the mapping at this place, which is not refused."""
         if isinstance(self.timings, Timings):
-            totals = self.timings.total
-            arrays = np.where(totals == totals.min(), self.batch.arrays, NO_ARRAYS)  # type: ignore[union-attr]
-            return int(np.argmin(arrays))
-        timed = [(of.total, self.batch[place].arrays, place) for place, of in enumerate(self.timings) if of]
-        return min(timed)[-1] if timed else None
+            return int(self.timings.total[place]), int(self.batch.arrays[place])  # type: ignore[union-attr]
+        timing = self.timings[place]
+        assert timing is not None
+        return timing.total.femtoseconds, int(self.batch[place].arrays)
 
 
-NO_ARRAYS = np.iinfo(np.int64).max
+MOST = 8
+"""Mappings on the list."""
+WITHIN = 1.02
+"""Times up to so many times the shortest are near-ties."""
+
+
+class Shortlist:
+    """Near-ties for a second opinion: the shortest so far, of equally short ones those with the fewest arrays."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, int, Mapping]] = []
+        """Time [fs], arrays, mapping; best first."""
+
+    def add(self, found: Timed) -> None:
+        """Take in what is among the shortest."""
+        fresh = []
+        for place in found.shortest(MOST):
+            total, arrays = found.value(place)
+            if len(self.entries) < MOST or (total, arrays) < self.entries[-1][:2]:
+                fresh.append((total, arrays, found.batch[place]))
+        known = {mapping for *_, mapping in self.entries}
+        together = [*self.entries, *(entry for entry in fresh if entry[2] not in known)]
+        together.sort(key=lambda entry: entry[:2])
+        self.entries = [entry for entry in together[:MOST] if entry[0] <= WITHIN * together[0][0]]
 
 
 def follow(search: Search, problem: Problem, at_once: int = AT_ONCE) -> Iterator[Timed]:

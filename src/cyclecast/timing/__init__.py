@@ -38,6 +38,7 @@ __all__ = [
     "bounds_of",
     "identity",
     "number_of_batches",
+    "second_opinion",
     "timing_from_json",
     "timing_model",
     "total_cycles",
@@ -58,6 +59,12 @@ def timing_model(spec: str | TimingModel) -> TimingModel:
     if not callable(getattr(spec, "time", None)):
         raise OptionError("timing", f"{spec!r}", "a timing model has time(mapping, device)", "a name or such an object")
     return spec
+
+
+def second_opinion(model: TimingModel, mapping: Mapping, device: Device) -> Timing | None:
+    """The timing by the model that this one names as its second opinion; None where it names none."""
+    other = getattr(model, "second_opinion", None)
+    return timing_model(other).time(mapping, device) if other else None
 
 
 def bounds_of(model: TimingModel, mapping: Mapping, device: Device) -> Bounds:

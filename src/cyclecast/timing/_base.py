@@ -108,7 +108,8 @@ class TimingModel(Protocol):
     p passes of s steps are never shorter than one pass of p x s steps. A model for which that is not so says
     `lawful = False`, and is not searched exhaustively.
 
-    One that knows less than the whole device may say `bounds(mapping, device) -> Bounds` of its own.
+    One that knows less than the whole device may say `bounds(mapping, device) -> Bounds` of its own. One that is never
+    longer than a slower model may name it, `second_opinion = "event"`: that one re-times the best mappings.
     """
 
     def time(self, mapping: Mapping, device: Device) -> Timing:

@@ -21,10 +21,10 @@ from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
-from cyclecast.stages import Plan, Product, Stage, kinds, plan
+from cyclecast.stages import Plan, Product, Stage, plan
 from cyclecast.timing._base import Phase, Timing
 from cyclecast.units import Time
-from cyclecast.work import Events, column_phases, events, row_phases, write_time
+from cyclecast.work import Events, column_phases, events, kinds, row_phases, write_time
 
 LEAST_WINDOW = 16
 """Tokens of a sample: each of its last two quarters must have a period."""
@@ -90,8 +90,7 @@ class EventDriven:
         Passes differ in what they move only; one of each kind is simulated. They follow each other strictly: the next
         is written when the last result of one has left.
         """
-        written = mapping.turns * mapping.passes * write_time(mapping, device)
-        total, error, sampled = Counter({"write": written}), 0, False
+        total, error, sampled = Counter({"write": write_time(mapping, device)}), 0, False
         timeline: list[tuple[str, str, int, int]] = []
         for kind in kinds(mapping):
             found = _Pass(plan(mapping, device, kind), self.window, self.buffers)
@@ -192,8 +191,8 @@ class _Pass:
             end = int(self.env.now)
             if end > begin:
                 self.spans.append((stage.resource, f"step {token}", begin, end))
-            node.ended[token] = end + stage.latency
-            node.done[token].succeed((end + stage.latency, begin if first < 0 else first))
+            node.ended[token] = max(end, arrival + stage.hidden) + stage.latency
+            node.done[token].succeed((node.ended[token], begin if first < 0 else first))
 
     def _compute(self, node: _Node, slots: Product) -> Generator[Event, Any, None]:
         """The arrays of a lane, and the pipeline behind them."""
@@ -217,7 +216,7 @@ class _Pass:
             self.spans.append((node.stage.resource, f"step {token}", begin, end))
             yield from self._until(end)
             node.ended[token] = result
-            node.done[token].succeed((result, 0))
+            node.done[token].succeed((max(converted, result - plan.early), 0))
 
     def _merging(self, node: _Node, token: int, since: int, until: int) -> int:
         """How much of a wait for room is that lanes wait for each other: until the last of them has a result."""
@@ -246,9 +245,6 @@ class _Pass:
             found["compute"] += left * self.product.reads
             steady = sum((waits for waits in critical.waits[self.window // 2 :]), Counter[str]())
             _spread(found, ceil(left * period) - left * self.product.reads, steady)
-        # Every resource has to do its work, and the pipeline to be filled beside it: that the fill hides where one
-        # port takes turns is not counted on, as in the analytical model.
-        found["drain"] += max(0, self._work() + self.plan.latency - sum(found.values()))
         return dict(found), doubt
 
     def _period(self, left: int) -> tuple[Fraction, int]:
@@ -275,13 +271,6 @@ class _Pass:
         for stage in self.nodes:
             occupied[stage.resource] += min(stage.full, stage.rest) if stage.tokens == self.plan.steps else 0
         return max(self.period, *occupied.values())
-
-    def _work(self) -> int:
-        """The longest occupation of a resource in the pass."""
-        occupied: Counter[str] = Counter()
-        for stage in self.nodes:
-            occupied[stage.resource] += stage.busy
-        return max(self.plan.work, *occupied.values())
 
     def _uneven(self) -> int:
         """What replicas that run out of pixels save in the tokens left out, at most; the last one at every stage."""
