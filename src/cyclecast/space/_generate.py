@@ -14,7 +14,7 @@ from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.space._intrinsics import Implementation
-from cyclecast.space._lower import as_module, lower, lower_form, needs_form
+from cyclecast.space._lower import as_module, lower, lower_form, lower_function, needs_form
 from cyclecast.space._marks import PREFIX, SKETCH, mark, sketch_of
 from cyclecast.space._read import decided_contraction, only_function, read
 
@@ -53,8 +53,8 @@ def lowered(module: IRModule, device: Device, implementation: Implementation = "
     schedule = Schedule(module)
     _forget_decisions(schedule, contraction)
     if needs_form(mapping):
-        return lower_form(only_function(schedule.mod), contraction, mapping, implementation)
-    lower(schedule, contraction, mapping, implementation)
+        return lower_form(only_function(schedule.mod), contraction, mapping, implementation, device)
+    lower(schedule, contraction, mapping, implementation, device)
     return schedule.mod
 
 
@@ -63,7 +63,7 @@ def lower_schedule(schedule: Any, device: Device, implementation: Implementation
     contraction = decided_contraction(only_function(schedule.mod))
     mapping = read(schedule.mod, device)
     _forget_decisions(schedule, contraction)
-    lower(schedule, contraction, mapping, implementation)
+    lower(schedule, contraction, mapping, implementation, device)
 
 
 def _forget_decisions(schedule: Any, contraction: Any) -> None:
@@ -75,13 +75,7 @@ def _forget_decisions(schedule: Any, contraction: Any) -> None:
 
 def lowered_function(function: Any, mapping: Mapping, implementation: Implementation = "native") -> Any:
     """The function with its contraction lowered as the mapping says; attributes kept."""
-    contraction = _only_contraction(function)
-    if needs_form(mapping):
-        result = lower_form(function, contraction, mapping, implementation)["main"]
-    else:
-        schedule = Schedule(as_module(function))
-        lower(schedule, contraction, mapping, implementation)
-        result = schedule.mod["main"]
+    result = lower_function(function, _only_contraction(function), mapping, implementation)
     return tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs)
 
 
