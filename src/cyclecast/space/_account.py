@@ -16,10 +16,12 @@ from tvm.ir import Range, TensorLoad
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.sym import detect_iter_map
 
+from cyclecast._tvm._block import operands_of
 from cyclecast.errors import ScheduleError
 from cyclecast.space._marks import PREFIX, SKETCH
 
 Loops = Sequence[Any]
+"""Outermost first."""
 _LEVER = "the module as the rules and the lowering leave it"
 
 
@@ -45,7 +47,8 @@ def decided_block(function: Any) -> Any | None:
     complaint: ScheduleError | None = None
     marked: list[tuple[Any, Loops]] = []
     for nest in _nests(function.body):
-        loops, statement = [], nest
+        loops: list[Any] = []
+        statement = nest
         while type(statement) is tirx.For:
             loops.append(statement)
             statement = statement.body
@@ -62,11 +65,11 @@ def decided_block(function: Any) -> Any | None:
         raise ScheduleError(
             "module", f"{len(marked)} marked blocks in one function ({names})", "one is timed", "a function for each"
         )
-    if complaint is not None:
+    ((realize, around),) = marked
+    if complaint is not None and operands_of(realize.block) is not None:
         raise complaint
-    ((realize, loops),) = marked
-    _require_plain(loops)
-    require_once(realize, loops)
+    _require_plain(around)
+    require_once(realize, around)
     return realize.block
 
 
@@ -137,7 +140,7 @@ def _named(statement: Any) -> str:
 def _require_plain(loops: Loops) -> None:
     """Raise `ScheduleError` unless each loop goes from 0 in steps of 1 to a number, and is bound to nothing."""
     for loop in loops:
-        name = str(loop.loop_var.name)
+        name = loop.loop_var
         if type(loop.extent) is not tirx.IntImm or type(loop.min) is not tirx.IntImm or loop.min.value != 0:
             raise refused(
                 "module", f"loop {name} from {loop.min} over {loop.extent}", "loops go from 0 to a number that is known"
@@ -154,29 +157,41 @@ def _require_plain(loops: Loops) -> None:
 def require_once(realize: Any, loops: Loops) -> None:
     """Raise `ScheduleError` unless the loops take the block's iterators through every value exactly once."""
     block = realize.block
-    name = str(block.name_hint)
     if type(realize.predicate) is not tirx.IntImm or realize.predicate.value != 1:
-        raise refused(f"block {name}", f"a condition {realize.predicate}", "blocks are computed for every index")
-    left = {loop.loop_var: loop.extent.value for loop in loops}
-    for iterator, value in zip(block.iter_vars, realize.iter_values, strict=True):
-        extent = getattr(iterator.dom.extent, "value", None)
-        first = getattr(iterator.dom.min, "value", None)
-        if extent is None or first != 0:
-            raise refused(f"block {name}", f"iterator {iterator.var} over {iterator.dom}", "it goes from 0 to a number")
-        if left.get(value) == extent:
-            del left[value]
-        elif not (extent == 1 and getattr(value, "value", None) == 0):
-            return _require_bijective(name, realize, loops)
-    for variable, extent in left.items():
-        if extent != 1:
+        raise refused(
+            f"block {block.name_hint}", f"a condition {realize.predicate}", "blocks are computed for every index"
+        )
+    bound = _bound(_Same(realize.iter_values), _Same(block.iter_vars))
+    met = 0
+    for loop in loops:
+        extent, needed = loop.extent.value, bound.get(loop.loop_var)
+        if extent == needed:
+            met += 1
+        elif needed is None and extent != 1 and len(bound) == len(block.iter_vars):
             raise refused(
-                f"block {name}", f"a loop {variable} of {extent} around it", "its own iterators give one for each value"
+                f"block {block.name_hint}",
+                f"a loop {loop.loop_var} of {extent} around it",
+                "its own iterators give one loop for each of them",
             )
-    return None
+    if met != len(block.iter_vars):
+        _require_bijective(realize, loops)
 
 
-def _require_bijective(name: str, realize: Any, loops: Loops) -> None:
-    """Raise `ScheduleError` unless loops that are split or fused still meet every value of the iterators once."""
+@lru_cache(maxsize=512)
+def _bound(values: _Same, iterators: _Same) -> dict[Any, int]:
+    """The extent of each iterator by the variable that it is bound to, of those that are bound to one alone."""
+    found: dict[Any, int] = {}
+    for iterator, value in zip(iterators.statement, values.statement, strict=True):
+        extent, first = (getattr(end, "value", None) for end in (iterator.dom.extent, iterator.dom.min))
+        if extent is None or first != 0:
+            raise refused(f"iterator {iterator.var}", f"a range {iterator.dom}", "iterators go from 0 to a number")
+        if isinstance(value, tirx.Var):
+            found[value] = extent
+    return found
+
+
+def _require_bijective(realize: Any, loops: Loops) -> None:
+    """Raise `ScheduleError` unless loops that are split, fused or gone still meet every value of the iterators once."""
     domains = {loop.loop_var: Range(loop.min, loop.extent) for loop in loops}
     found = detect_iter_map(list(realize.iter_values), domains, check_level="bijective")
     runs, values = 1, 1
@@ -186,8 +201,25 @@ def _require_bijective(name: str, realize: Any, loops: Loops) -> None:
         values *= iterator.dom.extent.value
     if runs != values or len(found.indices) != len(realize.iter_values):
         raise refused(
-            f"block {name}", f"{runs} runs of its loops", f"its iterators have {values} values, each of them once"
+            f"block {realize.block.name_hint}",
+            f"{runs} runs of its loops",
+            f"its iterators have {values} values, each of them once",
         )
+
+
+def require_product(block: Any) -> None:
+    """Raise `ScheduleError` where a contraction adds to something else than its own sum, or to only a part of it."""
+    store = block.body
+    name = f"block {block.name_hint}"
+    before = store.value.a
+    own = isinstance(before, TensorLoad) and before.source.same_as(store.buffer)
+    if not own or not tvm_ffi.structural_equal(list(before.indices), list(store.indices), map_free_vars=False):
+        raise refused(name, f"a product added to {before}", "it is added to what the block stores")
+    if len(block.match_buffers) or len(block.alloc_buffers):
+        raise refused(name, "buffers of its own", "a product has those of its operands")
+    for load in (before, *operands_of(block)[:2]):  # type: ignore[index] # a contraction has them
+        if str(load.source.scope()) != "global":
+            raise refused(name, f"{load.source.name} in scope {load.source.scope()}", "operands are in global memory")
 
 
 def _require_host(realize: Any, loops: Loops) -> None:

@@ -8,6 +8,7 @@ own kernel by the mapping that was read is refused, except for loops of one turn
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -15,7 +16,9 @@ from typing import Any, cast
 
 import tvm_ffi
 from tvm import tirx
-from tvm.s_tir.stmt import SBlockRealize
+from tvm.ir import IRModule, Var
+from tvm.s_tir.stmt import SBlock, SBlockRealize
+from tvm.s_tir.transform import StmtSimplify
 
 from cyclecast._tvm._block import contractions_in
 from cyclecast._tvm._nest import ARRAY_SCOPE, LOOP, TIME
@@ -25,8 +28,17 @@ from cyclecast.mapping import TILE_AXES, Mapping, mapping_from_json, require_fit
 from cyclecast.space._account import refused
 from cyclecast.space._intrinsics import IMPLEMENTATIONS, Implementation
 from cyclecast.space._lower import lower_function
-from cyclecast.space._notes import DEVICE, FORM, IMPLEMENTATION, KERNEL, NOTES, WORKLOAD
-from cyclecast.space._notes import kernel_of, require_device, understood
+from cyclecast.space._notes import (
+    DEVICE,
+    FORM,
+    IMPLEMENTATION,
+    KERNEL,
+    NOTES,
+    WORKLOAD,
+    kernel_of,
+    require_device,
+    understood,
+)
 
 
 def read_lowered(function: Any, device: Device) -> Mapping:
@@ -106,7 +118,7 @@ def _mapping_of(loops: dict[str, int], notes: dict[str, str], tile: tuple[int, i
         level, axis = name.split(".")
         factors.setdefault(level, {})[axis] = extent
     names = list(loops)
-    steps, passes = f"{TIME}.pixel", f"{TIME}.group"
+    inside = names[names.index(f"{TIME}.pixel") + 1 :] if f"{TIME}.pixel" in names else []
     temporal = factors.pop(TIME, {})
     levels = [level.name for level in device.levels]
     found = levels if factors.keys() <= set(levels) else list(factors)
@@ -117,10 +129,12 @@ def _mapping_of(loops: dict[str, int], notes: dict[str, str], tile: tuple[int, i
         "temporal": temporal,
         "packed": packed,
         "window": window,
-        "input_stationary": {steps, passes} <= loops.keys() and names.index(steps) < names.index(passes),
+        "input_stationary": any(name.startswith(f"{TIME}.") for name in inside),
     }
     text = notes[WORKLOAD]
-    return cast("Mapping", understood(WORKLOAD, text, lambda: mapping_from_json({"workload": json.loads(text), **value})))
+    return cast(
+        "Mapping", understood(WORKLOAD, text, lambda: mapping_from_json({"workload": json.loads(text), **value}))
+    )
 
 
 def _form(value: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
@@ -149,14 +163,52 @@ def _require_same(function: Any, mapping: Mapping, notes: dict[str, str], device
     kernel, implementation = notes.get(KERNEL), notes.get(IMPLEMENTATION)
     if kernel is None or implementation not in IMPLEMENTATIONS:
         missing = KERNEL if kernel is None else f"{IMPLEMENTATION} of {', '.join(IMPLEMENTATIONS)}"
-        raise ScheduleError("module", f"no {missing}", "lowered loops are compared with it", "lowering the module again")
-    here = device if DEVICE in notes else None
-    expected = _lowered_again(kernel, mapping, cast("Implementation", implementation), here)
-    plain = tirx.PrimFunc(function.params, function.body, function.ret_type)
-    if tvm_ffi.structural_equal(plain, expected, map_free_vars=True):
+        raise ScheduleError(
+            "module", f"no {missing}", "lowered loops are compared with it", "lowering the module again"
+        )
+    expected = _lowered_again(kernel, mapping, implementation, device if DEVICE in notes else None)
+    forms = _plain(function), expected
+    if _equal(*forms) or _equal(*map(_simplified, forms)):
         return
-    found = tvm_ffi.get_first_structural_mismatch(plain, expected, map_free_vars=True)
-    raise refused("module", "something that the lowering does not make", f"first at {found}")
+    found = tvm_ffi.get_first_structural_mismatch(*forms, map_free_vars=True)
+    place = _place(function, str(found[0])) if found else "the function"
+    raise refused("module", f"{place} is not as lowered", "its kernel, lowered by the mapping of its loops, differs")
+
+
+def _place(function: Any, path: str) -> str:
+    """The innermost loop or block on an access path, and what of it the path leads to."""
+    node, named, rest = function, "the function", ""
+    for attribute, place in re.findall(r"\.(\w+)|\[(\d+)\]", path):
+        rest = f"{rest}.{attribute}" if attribute else f"{rest}[{place}]"
+        node = getattr(node, attribute, None) if attribute else node[int(place)] if node is not None else None
+        if isinstance(node, tirx.For):
+            named, rest = f"loop {node.loop_var} of {getattr(node.extent, 'value', node.extent)}", ""
+        elif isinstance(node, SBlock):
+            named, rest = f"block {node.name_hint}", ""
+    return f"{named} ({rest.removeprefix('.')})" if rest else named
+
+
+def _plain(function: Any) -> Any:
+    """The function without attributes, which say nothing about its time."""
+    return tirx.PrimFunc(function.params, function.body, function.ret_type)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return bool(tvm_ffi.structural_equal(one, other, map_free_vars=True))
+
+
+def _simplified(function: Any) -> Any:
+    """The function with its indices simplified and without loops of one turn, as TVM's passes may leave it."""
+
+    def unrolled(loop: Any) -> Any:
+        if getattr(loop.extent, "value", None) != 1 or getattr(loop.min, "value", None) != 0:
+            return loop
+        turn = tirx.IntImm(str(loop.loop_var.ty), 0)
+        return tvm_ffi.structural_map(loop.body, [(Var, lambda at: turn if at.same_as(loop.loop_var) else at)])
+
+    body = tvm_ffi.structural_map(function.body, [(tirx.For, unrolled)], order="post")
+    module = IRModule({"main": tirx.PrimFunc(function.params, body, function.ret_type)})
+    return StmtSimplify()(module)["main"]
 
 
 @lru_cache(maxsize=64)
@@ -164,9 +216,9 @@ def _lowered_again(text: str, mapping: Mapping, implementation: Implementation, 
     """The kernel of a note as the mapping lowers it."""
     kernel = kernel_of(text)
     found = contractions_in(kernel, "kernel")
-    bits = {"input_bits": mapping.workload.input_bits, "weight_bits": mapping.workload.weight_bits}
-    if len(found) != 1 or replace(found[0].workload, **bits) != mapping.workload:
-        raise refused("module", f"{WORKLOAD} says {mapping.workload}", "its kernel computes something else")
+    said = mapping.workload
+    if len(found) != 1 or said != replace(found[0].workload, input_bits=said.input_bits, weight_bits=said.weight_bits):
+        raise refused("module", f"{WORKLOAD} says {said}", "its kernel computes something else")
     return lower_function(kernel, found[0], mapping, implementation, device)
 
 

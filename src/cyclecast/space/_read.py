@@ -31,7 +31,7 @@ from cyclecast.decisions import (
 from cyclecast.device import Device
 from cyclecast.errors import FitError, ScheduleError
 from cyclecast.mapping import TILE_AXES, Mapping
-from cyclecast.space._account import decided_block, marked_blocks, refused
+from cyclecast.space._account import decided_block, marked_blocks, refused, require_product
 from cyclecast.space._lowered import read_lowered
 from cyclecast.space._marks import IM2COL, PREFIX, SKETCH, mark
 from cyclecast.workload import Slide, Workload
@@ -92,7 +92,9 @@ def _read_decisions(block: Any, device: Device) -> Mapping:
     if contraction is None:
         raise ScheduleError(str(block.name_hint), "a sketch is marked on a block that is no integer contraction")
     workload = on_device(contraction.workload, device)
-    return grant(workload, device, _decisions(block, _names(tuple(level.name for level in device.levels), workload.slides)))
+    return grant(
+        workload, device, _decisions(block, _names(tuple(level.name for level in device.levels), workload.slides))
+    )
 
 
 def _decisions(block: Any, names: dict[str, str]) -> dict[str, int]:
@@ -131,9 +133,7 @@ def _require_sketch(block: str, value: Any) -> None:
 
 
 _MORE = (WINDOWS, PACK, ORDER)
-_SKETCHES = {
-    "+".join((IM2COL, *parts)) for count in range(len(_MORE) + 1) for parts in permutations(_MORE, count)
-}
+_SKETCHES = {"+".join((IM2COL, *parts)) for count in range(len(_MORE) + 1) for parts in permutations(_MORE, count)}
 
 
 @lru_cache(maxsize=128)
@@ -151,7 +151,7 @@ class _SameProduct:
 
     def __init__(self, block: Any) -> None:
         self.block = block
-        self.parts = block.body, block.iter_vars, block.init
+        self.parts = block.body, block.iter_vars, block.init, block.match_buffers, block.alloc_buffers
 
     def __hash__(self) -> int:
         return hash(self.parts[0])
@@ -165,4 +165,7 @@ class _SameProduct:
 
 @lru_cache(maxsize=128)
 def _contraction(key: _SameProduct) -> Contraction | None:
-    return contraction_of(key.block, str(key.block.name_hint))
+    contraction = contraction_of(key.block, str(key.block.name_hint))
+    if contraction is not None:
+        require_product(key.block)
+    return contraction
