@@ -18,7 +18,7 @@ from tvm.sym import detect_iter_map
 
 from cyclecast._tvm._block import operands_of
 from cyclecast.errors import ScheduleError
-from cyclecast.space._marks import PREFIX, SKETCH
+from cyclecast.space._marks import IM2COL, PREFIX, SKETCH
 
 Loops = Sequence[Any]
 """Outermost first."""
@@ -71,6 +71,21 @@ def decided_block(function: Any) -> Any | None:
     _require_plain(around)
     require_once(realize, around)
     return realize.block
+
+
+def account_for(function: Any, block: str) -> None:
+    """Raise `ScheduleError` for what no time would have in it, were the block of this name the marked one."""
+
+    def marked(source: Any) -> Any:
+        if str(source.name_hint) != block:
+            return source
+        names = ("iter_vars", "reads", "writes", "name_hint", "body", "init", "alloc_buffers", "match_buffers")
+        fields = {name: getattr(source, name) for name in names}
+        return SBlock(**fields, annotations=dict(source.annotations) | {SKETCH: IM2COL})
+
+    found = decided_block(function.with_body(tvm_ffi.structural_map(function.body, [(SBlock, marked)])))
+    if found is not None:
+        require_product(found)
 
 
 def _nests(body: Any) -> Sequence[Any]:

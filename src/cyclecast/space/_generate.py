@@ -16,6 +16,7 @@ from cyclecast.mapping import Mapping
 from cyclecast.space._intrinsics import Implementation
 from cyclecast.space._lower import as_module, lower, lower_form, lower_function, needs_form
 from cyclecast.space._marks import PREFIX, SKETCH, mark, sketch_of
+from cyclecast.space._notes import noted, notes
 from cyclecast.space._read import decided_contraction, only_function, read
 
 
@@ -52,9 +53,10 @@ def lowered(module: IRModule, device: Device, implementation: Implementation = "
     mapping = read(module, device)
     schedule = Schedule(module)
     _forget_decisions(schedule, contraction)
+    said = notes(noted(schedule.mod["main"]), mapping, implementation, device)
     if needs_form(mapping):
-        return lower_form(only_function(schedule.mod), contraction, mapping, implementation, device)
-    lower(schedule, contraction, mapping, implementation, device)
+        return lower_form(only_function(schedule.mod), contraction, mapping, implementation, said)
+    lower(schedule, contraction, mapping, implementation, said)
     return schedule.mod
 
 
@@ -63,7 +65,8 @@ def lower_schedule(schedule: Any, device: Device, implementation: Implementation
     contraction = decided_contraction(only_function(schedule.mod))
     mapping = read(schedule.mod, device)
     _forget_decisions(schedule, contraction)
-    lower(schedule, contraction, mapping, implementation, device)
+    said = notes(noted(schedule.mod["main"]), mapping, implementation, device)
+    lower(schedule, contraction, mapping, implementation, said)
 
 
 def _forget_decisions(schedule: Any, contraction: Any) -> None:
@@ -75,7 +78,8 @@ def _forget_decisions(schedule: Any, contraction: Any) -> None:
 
 def lowered_function(function: Any, mapping: Mapping, implementation: Implementation = "native") -> Any:
     """The function with its contraction lowered as the mapping says; attributes kept."""
-    result = lower_function(function, _only_contraction(function), mapping, implementation)
+    said = notes(noted(function), mapping, implementation, None)
+    result = lower_function(function, _only_contraction(function), mapping, implementation, said)
     return tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs)
 
 

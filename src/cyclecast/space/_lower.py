@@ -31,12 +31,10 @@ from tvm.s_tir import Schedule
 
 from cyclecast._tvm._block import Contraction, operands_of
 from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, LOOP, OUTPUT_SCOPE, TIME
-from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.space._form import written_out
 from cyclecast.space._intrinsics import REGISTRY, Implementation, Tile, mvm_intrinsic, program_intrinsic
-from cyclecast.space._notes import notes
 from cyclecast.workload import Kind
 
 INPUT_ORDER = (Kind.GROUP, Kind.PIXEL, Kind.REDUCTION)
@@ -59,17 +57,16 @@ def lower(
     contraction: Contraction,
     mapping: Mapping,
     implementation: Implementation,
-    device: Device | None = None,
+    said: dict[str, str],
 ) -> None:
     """Turn the contraction's block into the nest above, in place; only where no matrix is to be written out.
 
-    The device is noted, if it is at hand; the mapping says all else.
+    The result carries what is said of it (`notes`).
     """
     if needs_form(mapping):
         name = mapping.workload.name
         what = f"a window of {mapping.window or 1} outputs and {mapping.packed} groups in an array"
         raise ScheduleError(name, what, "its matrix is written out before", "lowered(module, device)")
-    said = notes(schedule.mod["main"], mapping, implementation, device)
     block = schedule.get_sblock(contraction.block)
     types = _to_matrix_form(schedule, block, contraction)
     result = schedule.get_consumers(block)[0]
@@ -100,7 +97,7 @@ def lower_form(
     contraction: Contraction,
     mapping: Mapping,
     implementation: Implementation,
-    device: Device | None = None,
+    said: dict[str, str],
 ) -> Any:
     """The module of a function whose matrix is written out and then lowered as any other."""
     schedule = Schedule(as_module(written_out(function, contraction, mapping)))
@@ -110,7 +107,7 @@ def lower_form(
     types = (str(buffer.dtype) for buffer in (data.source, weight.source, schedule.get(block).body.buffer))
     tile = Tile(mapping.packed * mapping.word_lines, mapping.packed * mapping.filters, *types)
     written = _lower_matrix(schedule, block, mapping, tile, implementation)
-    _annotate(schedule, written, notes(function, mapping, implementation, device))
+    _annotate(schedule, written, said)
     return schedule.mod
 
 
@@ -119,14 +116,14 @@ def lower_function(
     contraction: Contraction,
     mapping: Mapping,
     implementation: Implementation,
-    device: Device | None = None,
+    said: dict[str, str],
 ) -> Any:
     """The function with its contraction lowered, one way or the other; without attributes."""
     if needs_form(mapping):
-        result = lower_form(function, contraction, mapping, implementation, device)["main"]
+        result = lower_form(function, contraction, mapping, implementation, said)["main"]
     else:
         schedule = Schedule(as_module(function))
-        lower(schedule, contraction, mapping, implementation, device)
+        lower(schedule, contraction, mapping, implementation, said)
         result = schedule.mod["main"]
     return tirx.PrimFunc(result.params, result.body, result.ret_type)
 

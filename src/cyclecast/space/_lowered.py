@@ -25,7 +25,7 @@ from cyclecast._tvm._nest import ARRAY_SCOPE, LOOP, TIME
 from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import TILE_AXES, Mapping, mapping_from_json, require_fit
-from cyclecast.space._account import refused
+from cyclecast.space._account import account_for, refused
 from cyclecast.space._intrinsics import IMPLEMENTATIONS, Implementation
 from cyclecast.space._lower import lower_function
 from cyclecast.space._notes import (
@@ -36,6 +36,7 @@ from cyclecast.space._notes import (
     NOTES,
     WORKLOAD,
     kernel_of,
+    notes,
     require_device,
     understood,
 )
@@ -43,26 +44,26 @@ from cyclecast.space._notes import (
 
 def read_lowered(function: Any, device: Device) -> Mapping:
     """The mapping of a lowered function; `ScheduleError` where it is not what its kernel gives by that mapping."""
-    notes: dict[str, str] = {}
+    said: dict[str, str] = {}
     order: dict[str, int] | None = None
     tile = (0, 0)
     for block, loops in _blocks(function.body, ()):
-        notes |= _notes_of(block, notes)
+        said |= _notes_of(block, said)
         arrays = [region for region in block.reads if region.source.scope() == ARRAY_SCOPE]
         if arrays and order is None:
             tile, order = _tile_of(arrays[0]), _bound(loops)
-    if order is None or WORKLOAD not in notes:
+    if order is None or WORKLOAD not in said:
         raise ScheduleError(
             "module",
             "neither decisions nor lowered loops",
             "one of the two is read",
             "the space of this device's rules",
         )
-    mapping = _mapping_of(order, notes, tile, device)
+    mapping = _mapping_of(order, said, tile, device)
     require_fit(mapping, device)
-    require_device(notes.get(DEVICE), device)
+    require_device(said.get(DEVICE), device)
     _require_bits(mapping, device)
-    _require_same(function, mapping, notes, device)
+    _require_same(function, mapping, said, device)
     return mapping
 
 
@@ -107,9 +108,9 @@ def _bound(loops: tuple[Any, ...]) -> dict[str, int]:
     return order
 
 
-def _mapping_of(loops: dict[str, int], notes: dict[str, str], tile: tuple[int, int], device: Device) -> Mapping:
+def _mapping_of(loops: dict[str, int], said: dict[str, str], tile: tuple[int, int], device: Device) -> Mapping:
     """The mapping of bound loops, outermost first, around a tile; a loop that is not there has one turn."""
-    form = understood(FORM, notes.get(FORM, "{}"), lambda: _form(json.loads(notes.get(FORM, "{}"))))
+    form = understood(FORM, said.get(FORM, "{}"), lambda: _form(json.loads(said.get(FORM, "{}"))))
     packed, window = form
     if any(size % packed for size in tile):
         raise ScheduleError("module", f"a tile of {tile}", f"it has as many rows for each of {packed} groups")
@@ -131,7 +132,7 @@ def _mapping_of(loops: dict[str, int], notes: dict[str, str], tile: tuple[int, i
         "window": window,
         "input_stationary": any(name.startswith(f"{TIME}.") for name in inside),
     }
-    text = notes[WORKLOAD]
+    text = said[WORKLOAD]
     return cast(
         "Mapping", understood(WORKLOAD, text, lambda: mapping_from_json({"workload": json.loads(text), **value}))
     )
@@ -158,15 +159,15 @@ def _require_bits(mapping: Mapping, device: Device) -> None:
         )
 
 
-def _require_same(function: Any, mapping: Mapping, notes: dict[str, str], device: Device) -> None:
+def _require_same(function: Any, mapping: Mapping, said: dict[str, str], device: Device) -> None:
     """Raise `ScheduleError` unless the function is what its own kernel gives when it is lowered by the mapping."""
-    kernel, implementation = notes.get(KERNEL), notes.get(IMPLEMENTATION)
+    kernel, implementation = said.get(KERNEL), said.get(IMPLEMENTATION)
     if kernel is None or implementation not in IMPLEMENTATIONS:
         missing = KERNEL if kernel is None else f"{IMPLEMENTATION} of {', '.join(IMPLEMENTATIONS)}"
         raise ScheduleError(
             "module", f"no {missing}", "lowered loops are compared with it", "lowering the module again"
         )
-    expected = _lowered_again(kernel, mapping, implementation, device if DEVICE in notes else None)
+    expected = _lowered_again(kernel, mapping, implementation, device if DEVICE in said else None)
     forms = _plain(function), expected
     if _equal(*forms) or _equal(*map(_simplified, forms)):
         return
@@ -219,7 +220,8 @@ def _lowered_again(text: str, mapping: Mapping, implementation: Implementation, 
     said = mapping.workload
     if len(found) != 1 or said != replace(found[0].workload, input_bits=said.input_bits, weight_bits=said.weight_bits):
         raise refused("module", f"{WORKLOAD} says {said}", "its kernel computes something else")
-    return lower_function(kernel, found[0], mapping, implementation, device)
+    account_for(kernel, found[0].block)
+    return lower_function(kernel, found[0], mapping, implementation, notes(text, mapping, implementation, device))
 
 
 def _blocks(statement: Any, loops: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:

@@ -33,11 +33,16 @@ IMPLEMENTATION = "cim.implementation"
 NOTES = (WORKLOAD, FORM, DEVICE, KERNEL, IMPLEMENTATION)
 
 
-def notes(kernel: Any, mapping: Mapping, implementation: str, device: Device | None) -> dict[str, str]:
-    """The annotations of a kernel that is lowered by this mapping."""
+def noted(kernel: Any) -> str:
+    """The text of a `KERNEL` note."""
+    return b64encode(compress(save_json(kernel).encode())).decode()
+
+
+def notes(kernel: str, mapping: Mapping, implementation: str, device: Device | None) -> dict[str, str]:
+    """The annotations of a kernel (the text of its note) that is lowered by this mapping."""
     said = {
         WORKLOAD: json.dumps(asdict(mapping.workload)),
-        KERNEL: b64encode(compress(save_json(kernel).encode())).decode(),
+        KERNEL: kernel,
         IMPLEMENTATION: implementation,
     }
     if mapping.packed > 1 or mapping.outputs > 1:
