@@ -155,10 +155,10 @@ def _named(statement: Any) -> str:
 def _require_plain(loops: Loops) -> None:
     """Raise `ScheduleError` unless each loop goes from 0 in steps of 1 to a number, and is bound to nothing."""
     for loop in loops:
-        name = loop.loop_var
-        if type(loop.extent) is not tirx.IntImm or type(loop.min) is not tirx.IntImm or loop.min.value != 0:
+        name, first, extent = loop.loop_var, loop.min, loop.extent
+        if type(extent) is not tirx.IntImm or type(first) is not tirx.IntImm or first.value != 0:
             raise refused(
-                "module", f"loop {name} from {loop.min} over {loop.extent}", "loops go from 0 to a number that is known"
+                "module", f"loop {name} from {first} over {extent}", "loops go from 0 to a number that is known"
             )
         if loop.step is not None and not (isinstance(loop.step, tirx.IntImm) and loop.step.value == 1):
             raise refused("module", f"loop {name} in steps of {loop.step}", "loops go in steps of 1")

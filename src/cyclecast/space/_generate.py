@@ -15,8 +15,9 @@ from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.space._intrinsics import Implementation
 from cyclecast.space._lower import as_module, lower, lower_form, lower_function, needs_form
+from cyclecast.space._lowered import remember
 from cyclecast.space._marks import PREFIX, SKETCH, mark, sketch_of
-from cyclecast.space._notes import noted, notes
+from cyclecast.space._notes import KERNEL, noted, notes
 from cyclecast.space._read import decided_contraction, only_function, read
 
 
@@ -57,6 +58,7 @@ def lowered(module: IRModule, device: Device, implementation: Implementation = "
     if needs_form(mapping):
         return lower_form(only_function(schedule.mod), contraction, mapping, implementation, said)
     lower(schedule, contraction, mapping, implementation, said)
+    remember(schedule.mod["main"], said[KERNEL], mapping, implementation, device)
     return schedule.mod
 
 
@@ -67,6 +69,7 @@ def lower_schedule(schedule: Any, device: Device, implementation: Implementation
     _forget_decisions(schedule, contraction)
     said = notes(noted(schedule.mod["main"]), mapping, implementation, device)
     lower(schedule, contraction, mapping, implementation, said)
+    remember(schedule.mod["main"], said[KERNEL], mapping, implementation, device)
 
 
 def _forget_decisions(schedule: Any, contraction: Any) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import asdict
+from threading import Lock
 from typing import Any, cast
 
 import tvm_ffi
@@ -212,16 +212,36 @@ def _simplified(function: Any) -> Any:
     return StmtSimplify()(module)["main"]
 
 
-@lru_cache(maxsize=64)
 def _lowered_again(text: str, mapping: Mapping, implementation: Implementation, device: Device | None) -> Any:
     """The kernel of a note as the mapping lowers it."""
-    kernel = kernel_of(text)
-    found = contractions_in(kernel, "kernel")
-    said = mapping.workload
-    if len(found) != 1 or said != replace(found[0].workload, input_bits=said.input_bits, weight_bits=said.weight_bits):
-        raise refused("module", f"{WORKLOAD} says {said}", "its kernel computes something else")
-    account_for(kernel, found[0].block)
-    return lower_function(kernel, found[0], mapping, implementation, notes(text, mapping, implementation, device))
+    key = text, mapping, implementation, device
+    made = _MADE.get(key)
+    if made is None:
+        kernel = kernel_of(text)
+        found = contractions_in(kernel, "kernel")
+        said = mapping.workload
+        bits = {"input_bits": said.input_bits, "weight_bits": said.weight_bits}
+        if len(found) != 1 or asdict(found[0].workload) | bits | {"name": said.name} != asdict(said):
+            raise refused("module", f"{WORKLOAD} says {said}", "its kernel computes something else")
+        account_for(kernel, found[0].block)
+        said_of_it = notes(text, mapping, implementation, device)
+        made = lower_function(kernel, found[0], mapping, implementation, said_of_it)
+        remember(made, *key)
+    return made
+
+
+def remember(function: Any, text: str, mapping: Mapping, implementation: Implementation, device: Device | None) -> None:
+    """Keep what the kernel of a note has been lowered to: who has just lowered it need not do so again to read it."""
+    with _MADE_LOCK:
+        while len(_MADE) >= _MOST_KEPT:
+            _MADE.pop(next(iter(_MADE)))
+        _MADE[text, mapping, implementation, device] = _plain(function)
+
+
+_MADE: dict[tuple[str, Mapping, Implementation, Device | None], Any] = {}
+_MADE_LOCK = Lock()
+_MOST_KEPT = 256
+"""A batch of candidates of MetaSchedule and those before it."""
 
 
 def _blocks(statement: Any, loops: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:

@@ -100,29 +100,30 @@ def _read_decisions(block: Any, device: Device) -> Mapping:
 def _decisions(block: Any, names: dict[str, str]) -> dict[str, int]:
     """The decision of every annotation of ours, by name."""
     found = {}
-    for key, value in block.annotations.items():
-        annotation = str(key)
-        if annotation == SKETCH:
+    for annotation, value in block.annotations.items():
+        decision = names.get(annotation)
+        if decision is not None:
+            found[decision] = (
+                value if type(value) is int and value == 1 else _number(block, annotation, decision, value)
+            )
+        elif annotation == SKETCH:
             _require_sketch(str(block.name_hint), value)
-        elif annotation in names:
-            decision = names[annotation]
-            least, most = (0, 1) if decision == INPUT_STATIONARY else (1, None)
-            number = _integer(value)
-            if number is None or number < least or (most is not None and number > most):
-                wanted = "0 or 1" if most else f"an integer from {least} on"
-                raise refused(f"block {block.name_hint}", f"{annotation} is {value!r}", f"it must be {wanted}")
-            found[decision] = number
-        elif annotation.startswith(PREFIX):
+        elif str(annotation).startswith(PREFIX):
             raise refused(
                 f"block {block.name_hint}", f"{annotation} is no decision", f"there are {', '.join(sorted(names))}"
             )
     return found
 
 
-def _integer(value: Any) -> int | None:
-    if type(value) is int:
-        return value
-    return int(value.value) if isinstance(value, tirx.IntImm) and str(value.ty).startswith("int") else None
+def _number(block: Any, annotation: str, decision: str, value: Any) -> int:
+    """The value of a decision's annotation."""
+    if isinstance(value, tirx.IntImm) and str(value.ty).startswith("int"):
+        value = int(value.value)
+    least, most = (0, 1) if decision == INPUT_STATIONARY else (1, value)
+    if type(value) is not int or not least <= value <= most:
+        wanted = "0 or 1" if decision == INPUT_STATIONARY else "an integer from 1 on"
+        raise refused(f"block {block.name_hint}", f"{annotation} is {value!r}", f"it must be {wanted}")
+    return value
 
 
 def _require_sketch(block: str, value: Any) -> None:
