@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +75,11 @@ class Window:
 
 
 PLAIN = Window()
+
+
+def readable(module: Any) -> str:
+    """The text of a module, with dots for the kernel that a lowered one carries: deflated, it is for no reader."""
+    return re.sub(r'("cim\.kernel": )"[^"]+"', r'\1"..."', module.script()) + "\n"
 
 
 def conv(

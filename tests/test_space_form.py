@@ -19,7 +19,7 @@ from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.simulator import Chip
 from cyclecast.space import as_module, decided_schedule, lowered, lowered_function, read
 from cyclecast.tvm import running_on
-from kernels import FAMILIES, Kernel, Window, conv, dense, depthwise
+from kernels import FAMILIES, Kernel, Window, conv, dense, depthwise, readable
 
 pytestmark = pytest.mark.tvm
 
@@ -158,7 +158,7 @@ def test_golden_decided_and_lowered(sketch: str, golden: Callable[[str, str], No
     kernel, asked = SKETCHES[sketch]
     decided = decided_schedule(kernel.function, TINY, grant(kernel.workload, TINY, asked)).mod
     golden(f"{sketch}_decided.txt", decided.script() + "\n")
-    golden(f"{sketch}_lowered.txt", lowered(decided, TINY).script() + "\n")
+    golden(f"{sketch}_lowered.txt", readable(lowered(decided, TINY)))
 
 
 def test_large_layers_need_no_table() -> None:

@@ -27,7 +27,7 @@ from cyclecast.space import (
 )
 from cyclecast.space._marks import sketch_of
 from cyclecast.space.rules import Im2col, annotation_rules, sketch_rules
-from kernels import FAMILIES, Kernel, conv, dense, depthwise
+from kernels import FAMILIES, Kernel, conv, dense, depthwise, readable
 
 pytestmark = pytest.mark.tvm
 
@@ -131,7 +131,7 @@ def test_narrow_operands_take_the_bits_of_the_device() -> None:
 def test_golden_decided_and_lowered(golden: Callable[[str, str], None]) -> None:
     schedule = decided_schedule(KERNEL.function, TINY, default_mapping(KERNEL.workload, TINY))
     golden("convolution_decided.txt", schedule.mod.script() + "\n")
-    golden("convolution_lowered.txt", lowered(schedule.mod, TINY).script() + "\n")
+    golden("convolution_lowered.txt", readable(lowered(schedule.mod, TINY)))
 
 
 def designs(kernel: Kernel, device: Device, seed: int = 1) -> dict[str, Any]:

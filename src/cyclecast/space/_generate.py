@@ -14,8 +14,10 @@ from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.space._intrinsics import Implementation
-from cyclecast.space._lower import as_module, lower, lower_form, needs_form
+from cyclecast.space._lower import as_module, lower, lower_form, lower_function, needs_form
+from cyclecast.space._lowered import remember
 from cyclecast.space._marks import PREFIX, SKETCH, mark, sketch_of
+from cyclecast.space._notes import KERNEL, noted, notes
 from cyclecast.space._read import decided_contraction, only_function, read
 
 
@@ -52,9 +54,11 @@ def lowered(module: IRModule, device: Device, implementation: Implementation = "
     mapping = read(module, device)
     schedule = Schedule(module)
     _forget_decisions(schedule, contraction)
+    said = notes(noted(schedule.mod["main"]), mapping, implementation, device)
     if needs_form(mapping):
-        return lower_form(only_function(schedule.mod), contraction, mapping, implementation)
-    lower(schedule, contraction, mapping, implementation)
+        return lower_form(only_function(schedule.mod), contraction, mapping, implementation, said)
+    lower(schedule, contraction, mapping, implementation, said)
+    remember(schedule.mod["main"], said[KERNEL], mapping, implementation, device)
     return schedule.mod
 
 
@@ -63,7 +67,9 @@ def lower_schedule(schedule: Any, device: Device, implementation: Implementation
     contraction = decided_contraction(only_function(schedule.mod))
     mapping = read(schedule.mod, device)
     _forget_decisions(schedule, contraction)
-    lower(schedule, contraction, mapping, implementation)
+    said = notes(noted(schedule.mod["main"]), mapping, implementation, device)
+    lower(schedule, contraction, mapping, implementation, said)
+    remember(schedule.mod["main"], said[KERNEL], mapping, implementation, device)
 
 
 def _forget_decisions(schedule: Any, contraction: Any) -> None:
@@ -75,13 +81,8 @@ def _forget_decisions(schedule: Any, contraction: Any) -> None:
 
 def lowered_function(function: Any, mapping: Mapping, implementation: Implementation = "native") -> Any:
     """The function with its contraction lowered as the mapping says; attributes kept."""
-    contraction = _only_contraction(function)
-    if needs_form(mapping):
-        result = lower_form(function, contraction, mapping, implementation)["main"]
-    else:
-        schedule = Schedule(as_module(function))
-        lower(schedule, contraction, mapping, implementation)
-        result = schedule.mod["main"]
+    said = notes(noted(function), mapping, implementation, None)
+    result = lower_function(function, _only_contraction(function), mapping, implementation, said)
     return tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs)
 
 

@@ -11,7 +11,8 @@ An array of R word lines and F filters is written once (`program`: R x F weights
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from threading import RLock
+from typing import Literal, get_args
 
 from tvm.s_tir import TensorIntrin
 from tvm.script import from_source
@@ -19,7 +20,13 @@ from tvm.script import from_source
 from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, OUTPUT_SCOPE
 
 Implementation = Literal["native", "behaviour", "driver"]
+IMPLEMENTATIONS: tuple[Implementation, ...] = get_args(Implementation)
 
+REGISTRY = RLock()
+"""Held by whoever registers an intrinsic or has TVM look one up: MetaSchedule lowers candidates in several threads.
+
+TVM refuses a name that is registered twice, and its table must not grow while another thread reads it.
+"""
 PROGRAM_CALL = "cyclecast.program"
 """Packed function (array address, weights address, weights row stride, word lines, filters, weight type)."""
 MVM_CALL = "cyclecast.mvm"
@@ -128,5 +135,6 @@ def _fill(template: str, tile: Tile, **more: str) -> str:
 
 
 def _register(name: str, described: str, implemented: str) -> None:
-    if TensorIntrin.get(name, allow_missing=True) is None:
-        TensorIntrin.register(name, from_source(described), from_source(implemented))
+    with REGISTRY:
+        if TensorIntrin.get(name, allow_missing=True) is None:
+            TensorIntrin.register(name, from_source(described), from_source(implemented))

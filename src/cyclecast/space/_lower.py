@@ -21,9 +21,7 @@ Tiles that do not divide an extent are padded with zeros: unused word lines and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from math import prod
 from typing import Any
 
@@ -36,13 +34,8 @@ from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, LOOP, OUTPUT_SCOPE, T
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.space._form import written_out
-from cyclecast.space._intrinsics import Implementation, Tile, mvm_intrinsic, program_intrinsic
+from cyclecast.space._intrinsics import REGISTRY, Implementation, Tile, mvm_intrinsic, program_intrinsic
 from cyclecast.workload import Kind
-
-WORKLOAD = "cim.workload"
-"""Block annotation of the result's write-back: the workload (not a decision), as JSON."""
-FORM = "cim.form"
-"""Another, where a matrix was written out: its window and how many groups an array holds, as JSON."""
 
 INPUT_ORDER = (Kind.GROUP, Kind.PIXEL, Kind.REDUCTION)
 WEIGHT_ORDER = (Kind.GROUP, Kind.REDUCTION, Kind.FILTER)
@@ -59,8 +52,17 @@ def as_module(function: Any) -> IRModule:
     return load_json(save_json(module))
 
 
-def lower(schedule: Schedule, contraction: Contraction, mapping: Mapping, implementation: Implementation) -> None:
-    """Turn the contraction's block into the nest above, in place; only where no matrix is to be written out."""
+def lower(
+    schedule: Schedule,
+    contraction: Contraction,
+    mapping: Mapping,
+    implementation: Implementation,
+    said: dict[str, str],
+) -> None:
+    """Turn the contraction's block into the nest above, in place; only where no matrix is to be written out.
+
+    The result carries what is said of it (`notes`).
+    """
     if needs_form(mapping):
         name = mapping.workload.name
         what = f"a window of {mapping.window or 1} outputs and {mapping.packed} groups in an array"
@@ -72,7 +74,12 @@ def lower(schedule: Schedule, contraction: Contraction, mapping: Mapping, implem
     written = _lower_matrix(schedule, block, mapping, Tile(mapping.word_lines, mapping.filters, *types), implementation)
     if implementation != "driver" or not _feeds(schedule, written, result):
         schedule.reverse_compute_inline(result)
-    schedule.annotate(written, WORKLOAD, json.dumps(asdict(mapping.workload)))
+    _annotate(schedule, written, said)
+
+
+def _annotate(schedule: Schedule, block: Any, annotations: dict[str, str]) -> None:
+    for name, value in annotations.items():
+        schedule.annotate(block, name, value)
 
 
 def _feeds(schedule: Schedule, block: Any, consumer: Any) -> bool:
@@ -85,7 +92,13 @@ def needs_form(mapping: Mapping) -> bool:
     return mapping.packed > 1 or mapping.outputs > 1
 
 
-def lower_form(function: Any, contraction: Contraction, mapping: Mapping, implementation: Implementation) -> Any:
+def lower_form(
+    function: Any,
+    contraction: Contraction,
+    mapping: Mapping,
+    implementation: Implementation,
+    said: dict[str, str],
+) -> Any:
     """The module of a function whose matrix is written out and then lowered as any other."""
     schedule = Schedule(as_module(written_out(function, contraction, mapping)))
     block = schedule.get_sblock(contraction.block)
@@ -94,9 +107,25 @@ def lower_form(function: Any, contraction: Contraction, mapping: Mapping, implem
     types = (str(buffer.dtype) for buffer in (data.source, weight.source, schedule.get(block).body.buffer))
     tile = Tile(mapping.packed * mapping.word_lines, mapping.packed * mapping.filters, *types)
     written = _lower_matrix(schedule, block, mapping, tile, implementation)
-    schedule.annotate(written, WORKLOAD, json.dumps(asdict(mapping.workload)))
-    schedule.annotate(written, FORM, json.dumps({"packed": mapping.packed, "window": mapping.window}))
+    _annotate(schedule, written, said)
     return schedule.mod
+
+
+def lower_function(
+    function: Any,
+    contraction: Contraction,
+    mapping: Mapping,
+    implementation: Implementation,
+    said: dict[str, str],
+) -> Any:
+    """The function with its contraction lowered, one way or the other; without attributes."""
+    if needs_form(mapping):
+        result = lower_form(function, contraction, mapping, implementation, said)["main"]
+    else:
+        schedule = Schedule(as_module(function))
+        lower(schedule, contraction, mapping, implementation, said)
+        result = schedule.mod["main"]
+    return tirx.PrimFunc(result.params, result.body, result.ret_type)
 
 
 def _lower_matrix(schedule: Schedule, block: Any, mapping: Mapping, tile: Tile, implementation: Implementation) -> Any:
@@ -114,10 +143,11 @@ def _lower_matrix(schedule: Schedule, block: Any, mapping: Mapping, tile: Tile, 
     for (level, axis), loop in loops.items():
         if axis != "tile":
             schedule.annotate(loop, LOOP, f"{level}.{axis}")
-    schedule.tensorize(loops[("filter", "tile")], mvm_intrinsic(tile, implementation))
-    if implementation == "behaviour":
-        first = schedule.get_loops(programmed)[-2]
-        schedule.tensorize(first, program_intrinsic(tile))
+    with REGISTRY:
+        schedule.tensorize(loops[("filter", "tile")], mvm_intrinsic(tile, implementation))
+        if implementation == "behaviour":
+            first = schedule.get_loops(programmed)[-2]
+            schedule.tensorize(first, program_intrinsic(tile))
     return written
 
 
