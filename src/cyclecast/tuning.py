@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -75,6 +75,14 @@ class Tuned:
     def total(self) -> Time:
         """One workload after another, counts included; operators on the host are not in it."""
         return sum((entry.member.count * entry.timing.total for entry in self.workloads), Time(0))
+
+    @property
+    def second_opinion(self) -> Time | None:
+        """The same sum by the second opinion; None where the timing model names none."""
+        found = [(entry.member.count, entry.second_opinion) for entry in self.workloads]
+        if any(second is None for _, second in found):
+            return None
+        return sum((count * second.total for count, second in found if second), Time(0))
 
     def _repr_html_(self) -> str:
         rows = [
@@ -166,27 +174,11 @@ class _Job:
         question = self._question(function)
         known = self.database.answered(question)
         answer = known if known is not None else self._search(function, question, default)
-        best, second = self._chosen(answer.records)
+        timed = [(record.mapping, record.timing) for record in answer.records]
+        mapping, timing, second = second_of(timed, self.model, self.device)
         reused = known is not None
-        self._tell(answer.timed, best.timing, reused=reused, done=True)
-        return TunedWorkload(self.member, best.mapping, best.timing, answer.timed, reused, answer.outcome, second)
-
-    def _chosen(self, records: list[Record]) -> tuple[Record, Timing | None]:
-        """The shortest; of near-ties, the one that is shortest by the second opinion.
-
-        A second opinion is never shorter than the first, so that those above the best so far need none.
-        """
-        ranked = sorted(records, key=_rank)
-        best, least = ranked[0], second_opinion(self.model, ranked[0].mapping, self.device)
-        for record in ranked[1 : MOST_OPINIONS if least else 0]:
-            assert least is not None
-            total = record.timing.total
-            if total >= least.total or total.femtoseconds > WITHIN * ranked[0].timing.total.femtoseconds:
-                break
-            second = second_opinion(self.model, record.mapping, self.device)
-            if second is not None and second.total < least.total:
-                best, least = record, second
-        return best, least
+        self._tell(answer.timed, timing, reused=reused, done=True)
+        return TunedWorkload(self.member, mapping, timing, answer.timed, reused, answer.outcome, second)
 
     def _search(self, function: Any, question: Question, default: Record) -> Answer:
         number = self.database.start(question)
@@ -234,6 +226,25 @@ class _Job:
             seed=self.seed,
             versions=f"cyclecast {version('cyclecast')}, tvm {version('apache-tvm')}",
         )
+
+
+def second_of(
+    timed: Sequence[tuple[Mapping, Timing]], model: TimingModel, device: Device
+) -> tuple[Mapping, Timing, Timing | None]:
+    """The shortest mapping, its timing and the second opinion of it; of near-ties the shortest by the second opinion.
+
+    A second opinion is never shorter than the first one, so that it is not asked for mappings above the best so far.
+    """
+    ranked = sorted(timed, key=lambda each: (each[1].total, each[0].arrays))
+    (mapping, timing), limit = ranked[0], WITHIN * ranked[0][1].total.femtoseconds
+    least = second_opinion(model, mapping, device)
+    for other, first in ranked[1:MOST_OPINIONS]:
+        if least is None or first.total >= least.total or first.total.femtoseconds > limit:
+            break
+        second = second_opinion(model, other, device)
+        if second is not None and second.total < least.total:
+            mapping, timing, least = other, first, second
+    return mapping, timing, least
 
 
 def kernel_hash(function: Any) -> str:

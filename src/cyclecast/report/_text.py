@@ -13,6 +13,7 @@ from cyclecast.errors import Refused
 from cyclecast.units import Energy, Time
 
 LEGEND = (
+    "simulated: how much longer the event simulation is, the second opinion on time | "
     "MACs, share: of all multiply-accumulates, and of the time with the host's\n"
     "mapping: window of outputs for each input vector | word lines x filters of an array | groups packed into it |\n"
     "LEVEL with g groups, r row tiles, c column tiles, p replicas side by side | "
@@ -35,6 +36,9 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
     table.add_column("mapping", overflow="fold")
     table.add_column("cycles", justify="right")
     table.add_column("time", justify="right")
+    simulated = any(workload["second_opinion"] for workload in info["workloads"])
+    if simulated:
+        table.add_column("simulated", justify="right")
     table.add_column("bound")
     for column in ("arrays", "MACs", "share"):
         table.add_column(column, justify="right")
@@ -46,6 +50,7 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
             workload["mapping"]["text"],
             f"{timing['cycles']:,}",
             short_time(Time(timing["total_fs"])),
+            *((_simulated(workload),) if simulated else ()),
             timing["bound"],
             f"{workload['array_utilisation']:.1%}",
             f"{workload['macs_share']:.1%}",
@@ -54,6 +59,12 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
     legend, why_legend = (Text(text, style="dim") for text in (LEGEND, WHY_LEGEND))
     host = (host_table(info),) if info["host"] else ()
     return Group(table, legend, why_table(info), why_legend, *host, Text(_warnings(info) + _totals(info)))
+
+
+def _simulated(workload: dict[str, Any]) -> str:
+    """How much longer the event simulation is."""
+    second = workload["second_opinion"]
+    return f"+{second['total_fs'] / workload['timing']['total_fs'] - 1:.1%}" if second else ""
 
 
 def why_table(info: dict[str, Any]) -> Table:
@@ -137,10 +148,12 @@ def _totals(info: dict[str, Any]) -> str:
     reused = f"\n{total['reused']} of {len(info['workloads'])} workloads reused" if total["reused"] else ""
     energy = f", {short_energy(Energy(total['energy_aj']))}" if total["energy_aj"] is not None else ""
     arrays, on_host, together = (short_time(Time(total[name])) for name in ("fs", "host_fs", "with_host_fs"))
+    second = total["second_opinion_fs"]
+    simulated = f" ({short_time(Time(second))} simulated)" if second else ""
     products = total["macs"] + total["host_macs"]
     share = f"{total['macs'] / products:.1%} of all" if products else "no"
     return (
-        f"total: {total['cycles']:,} cycles, {arrays}{energy} for {total['macs'] / 1e6:,.1f} MMAC ({share} "
+        f"total: {total['cycles']:,} cycles, {arrays}{simulated}{energy} for {total['macs'] / 1e6:,.1f} MMAC ({share} "
         f"multiply-accumulates) in {count} operators ({len(info['workloads'])} distinct), "
         f"{total['coverage']:.1%} of all operations\n"
         f"with {host} operators on the host: {on_host} by its roofline, {together} one after another{reused}"
