@@ -1,23 +1,34 @@
-"""What no mapping with at least so much to do is shorter than, asked of the timing model itself."""
+"""Lower bounds of the time of many mappings at once, asked of the timing model itself.
+
+Two kinds of bounds. The first holds for every timing model that keeps the laws of `TimingModel`: the time of one array
+alone, with as many passes and steps (`Floor.times`). The second holds for a model that says so (`counts_transfers`):
+the arrays are written, and then every port takes its bytes, as `cyclecast.work` counts both (`Floor.spread`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from cyclecast.device import Device
-from cyclecast.enumeration import Numbers, Tilings
-from cyclecast.errors import CyclecastError
+from cyclecast.device import Device, Level
+from cyclecast.enumeration import Numbers, Tilings, unported
+from cyclecast.exact import ceil_div, larger, reduced
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
 from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
-from cyclecast.timing import TimingModel
+from cyclecast.timing import TimingModel, Timings
+from cyclecast.units import Bandwidth
+from cyclecast.work import array_write_time, port_time, sum_bits
 from cyclecast.workload import Axis, Kind, Workload
 
-PIXEL = TILE_AXES.index("pixel")
+GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
 AT_ONCE = 1 << 16
 """Mappings in a chunk: what bounds memory."""
+UNLIMITED = Bandwidth(10**30)
+LARGEST = 1 << 62
+"""What 64 bits hold, and the sum of two of them."""
 
 
 def factors_of(along: Iterable[Numbers]) -> ManyFactors:
@@ -49,50 +60,135 @@ def mappings_of(
 
 
 class Floor:
-    """Lower bounds by the timing model itself: an array alone, with so many turns."""
+    """Lower bounds of the mappings of one workload on one device.
 
-    def __init__(self, workload: Workload, device: Device, model: TimingModel, most: int) -> None:
-        self.workload, self.device, self.model, self.most = workload, device, model, most
-        self.many = getattr(model, "times", None)
-        self.calls = 0
-        """Of a model that times one mapping at a time."""
+    Times are in femtoseconds: arrays of int64, or of Python integers where 64 bits are too few.
+    """
 
-    def times(self, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, held: Any = 1) -> Numbers:
-        """For each tiling with its passes and steps along the pixels: no mapping with as many is shorter [fs].
+    def __init__(
+        self, workload: Workload, device: Device, model: TimingModel, ask: Callable[[Mapping, Device], int]
+    ) -> None:
+        """`ask` gives the time of one mapping [fs], 0 where the model refuses it: for models without `times`."""
+        self.workload, self.device, self.ask = workload, device, ask
+        self.many: Callable[[Mappings, Device], Timings] | None = getattr(model, "times", None)
+        self.free = unported(device, UNLIMITED if self.many is None else None)
+        self.counts = self.many is not None and bool(getattr(model, "counts_transfers", False))
 
-        So many arrays are `held` at a time by one copy of the weights, at least.
+    def times(self, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, arrays: Numbers) -> Numbers:
+        """For each tiling: no mapping with as many passes, steps along the pixels and arrays in use is shorter.
+
+        `passes` are those over groups, row tiles and column tiles; `arrays` are those in use in a pass, at least.
         """
+        found = self.alone(self.device, cut, passes, stationary, steps, arrays)
+        if not self.counts:
+            return found
+        turns = reduce(np.multiply, passes) * (1 + stationary * (steps - 1))
+        written = self._written(cut, turns, arrays) * (reduce(np.multiply, passes) > 1)
+        return larger(found, written + self._moved(cut, passes, stationary))
+
+    def spread(self, cut: Tilings) -> Numbers:
+        """For each tiling: no mapping is shorter, whatever its passes.
+
+        The work is spread over all arrays evenly, in one pass. Nothing limits what moves: several passes of few steps
+        may move less than one of many steps.
+        """
+        ones = np.ones(len(cut), np.int64)
+        steps = ceil_div(reduce(np.multiply, cut.tiles), self.device.arrays)
+        found = self.alone(self.free, cut, (ones, ones, ones), 0 * ones, steps, ones)
+        if not self.counts:
+            return found
+        weights = reduce(np.multiply, cut.tiles[:PIXEL])
+        several = weights > self.device.arrays
+        once = self._written(cut, ones, weights) * several
+        least = once + larger(found, self._moved(cut, (ones, ones, ones), 0 * ones))
+        turned = 2 * once + larger(found, self._moved(cut, cut.tiles[:PIXEL], ones))
+        return np.where(several & (cut.tiles[PIXEL] > 1), np.minimum(least, turned), least)
+
+    def _written(self, cut: Tilings, turns: Numbers, arrays: Numbers) -> Numbers:
+        """So many arrays written, so many times."""
+        ones = np.ones(len(cut), np.int64)
+        alone = [ManyFactors(ones, ones, ones, ones)] * len(self.device.levels)
+        tile = mappings_of(self.workload, self.device, cut, alone, (ones,) * len(TILE_AXES), 0 * ones, ones)
+        return _product(turns, ceil_div(arrays, self.device.array.write.arrays), array_write_time(tile, self.device))
+
+    def _moved(self, cut: Tilings, passes: Any, stationary: Numbers) -> Numbers:
+        """The busiest port of any level, if all bytes were shared evenly among the instances of the level.
+
+        Every input vector goes to as many instances as its column tiles need, and every sum leaves as many instances as
+        its row tiles need; in every pass anew, unless inputs are stationary (A5, A6, A34).
+        """
+        workload, busiest, inside = self.workload, 0 * stationary, self.device.arrays
+        values, results, vectors, groups = _extents(cut, workload)
+        again = 1 + (1 - stationary) * (passes[COLUMN] - 1)
+        back = 1 + (1 - stationary) * 2 * (passes[ROW] - 1)
+        ports: tuple[Device | Level, ...] = (self.device, *self.device.levels)
+        for level, port in enumerate(ports, -1):
+            inside = inside // (port.count if isinstance(port, Level) else 1)
+            instances = self.device.arrays // inside
+            columns, rows = (ceil_div(ceil_div(cut.tiles[axis], passes[axis]), inside) for axis in (COLUMN, ROW))
+            inputs = vectors, columns, again, values, groups * workload.input_bits
+            outputs = vectors, rows, back, results, groups * sum_bits(workload)
+            into = _port_time(port.input_bandwidth, _product(*inputs), instances)
+            out = _port_time(port.output_bandwidth, _product(*outputs), instances)
+            busiest = larger(busiest, larger(into, out))
+            if isinstance(port, Level) and port.shared_port:
+                busiest = larger(busiest, into + out)
+        return busiest
+
+    def alone(
+        self, device: Device, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, arrays: Numbers
+    ) -> Numbers:
+        """The same for any timing model that keeps the laws: one array of so many in use, with so many turns."""
         if self.many is None:
             turns = np.stack([*passes, steps]).T.tolist()
-            found = [self._alone(cut, place, turns[place], bool(stationary[place])) for place in range(len(cut))]
+            places = range(len(cut))
+            found = [self._share(device, cut, place, turns[place], bool(stationary[place])) for place in places]
             return np.array(found, dtype=object)
         totals = []
         for first in range(0, len(cut), AT_ONCE):
             some = slice(first, first + AT_ONCE)
             ones = np.ones(len(steps[some]), np.int64)
-            alone = [ManyFactors(ones, ones, ones, ones)] * len(self.device.levels)
+            alone = [ManyFactors(ones, ones, ones, ones)] * len(device.levels)
             turns = [numbers[some] for numbers in (*passes, steps)]
-            relaxed = mappings_of(self.workload, self.device, cut[some], alone, turns, stationary[some], ones)
-            relaxed.use(held[some] if isinstance(held, np.ndarray) else held * ones)
-            totals.append(self.many(relaxed, self.device).total)
+            relaxed = mappings_of(self.workload, device, cut[some], alone, turns, stationary[some], ones)
+            relaxed.use(arrays[some])
+            totals.append(self.many(relaxed, device).total)
         return np.concatenate(totals) if totals else np.zeros(0, np.int64)
 
-    def _alone(self, cut: Tilings, place: int, turns: list[int], stationary: bool) -> int:
+    def _share(self, device: Device, cut: Tilings, place: int, turns: list[int], stationary: bool) -> int:
         """The time of a workload that is one array's share: full tiles, but the last of several along an axis."""
         whole = self.workload
         tile = [int(sizes[place]) for sizes in (cut.packed, cut.word_lines, cut.filters)]
         extents = [size if count == 1 else size * (count - 1) + 1 for size, count in zip(tile, turns, strict=False)]
         kinds = zip((Kind.GROUP, Kind.REDUCTION, Kind.FILTER, Kind.PIXEL), (*extents, turns[PIXEL]), strict=True)
         axes = tuple(Axis(kind.value, extent, kind) for kind, extent in kinds)
-        if self.calls >= self.most:
-            return 0
         workload = Workload(whole.name, axes, whole.input_bits, whole.weight_bits)
-        levels = tuple(LevelFactors(level.name, Factors()) for level in self.device.levels)
-        mapping = Mapping(
-            workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), stationary and turns[PIXEL] > 1
-        )
-        self.calls += 1
-        try:
-            return self.model.time(mapping, self.device).total.femtoseconds
-        except CyclecastError:  # a mapping that the model refuses bounds nothing
-            return 0
+        levels = tuple(LevelFactors(level.name, Factors()) for level in device.levels)
+        several = stationary and turns[PIXEL] > 1 and max(turns[:PIXEL]) > 1
+        return self.ask(Mapping(workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), several), device)
+
+
+def _extents(cut: Tilings, workload: Workload) -> Iterator[Numbers]:
+    """Values and results of one input vector of a group, vectors and groups."""
+    ones = np.ones(len(cut), np.int64)
+    form = Mappings(workload, ones, ones, (), ManyFactors(ones, ones, ones, ones), ones, cut.window, 0 * ones)
+    yield form.values * ones
+    yield form.results * ones
+    yield form.vectors * ones
+    yield workload.groups * ones
+
+
+def _port_time(port: Bandwidth | None, bits: Numbers, instances: int) -> Numbers:
+    """To move so many bits, shared evenly, in whole bytes; no time where the port has no limit."""
+    if port is None:
+        return np.zeros(len(bits), np.int64)
+    moved, ratio = ceil_div(bits, 8 * instances), reduced(10**15, port.bytes_per_second)
+    fits = ratio[0] * ratio[1] < LARGEST and float(np.max(moved, initial=0)) * ratio[0] / ratio[1] < LARGEST / 4
+    return port_time(port, moved if fits else moved.astype(object))
+
+
+def _product(*numbers: Numbers) -> Numbers:
+    """The product, element by element, of Python integers where 64 bits are too few."""
+    if np.prod([float(np.max(each, initial=1)) for each in numbers]) < LARGEST:
+        return reduce(np.multiply, numbers)
+    return reduce(np.multiply, (np.asarray(each).astype(object) for each in numbers))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +40,9 @@ SIDE_BY_SIDE = ("compute", "input", "output", "port", "merge")
 @dataclass(frozen=True, slots=True)
 class Analytical:
     """The analytical timing model: write + max(compute, input, output, port, merge) + fill."""
+
+    counts_transfers: ClassVar[bool] = True
+    """No mapping is shorter than its writes and the bytes through its busiest port (`cyclecast.work`) together."""
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """The timing of the mapping, with its events.
