@@ -75,6 +75,16 @@ class Tilings:
         packed, word_lines, filters, *tiles = columns[slides:]
         return cls(tuple(columns[:slides]), packed, word_lines, filters, tuple(tiles))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Tilings]) -> Tilings:
+        """All of these, of which there is at least one."""
+        return cls.of([np.concatenate(numbers) for numbers in zip(*(part.columns for part in parts), strict=True)])
+
+    @property
+    def columns(self) -> tuple[Numbers, ...]:
+        """All the fields, in the order of `of`."""
+        return (*self.window, self.packed, self.word_lines, self.filters, *self.tiles)
+
     def __len__(self) -> int:
         return len(self.packed)
 
@@ -110,9 +120,7 @@ def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = F
     """Every tiling of one form, the smallest of its kind; `perfect`: those that leave no tile partly empty."""
     packed = int(form.packed[0])
     window = tuple(int(size[0]) for size in form.window)
-    shape = Form(workload, window)
-    lines = smallest_sizes(shape.values, min(shape.values, device.word_lines_per_array // packed))
-    filters = smallest_sizes(shape.results, min(shape.results, device.filters_per_array // packed))
+    shape, (lines, filters) = Form(workload, window), tile_sizes(workload, device, form)
     pairs = np.array(np.meshgrid(lines, filters, indexing="ij"), np.int64).reshape(2, -1)
     same = [np.full_like(pairs[0], number) for number in (*window, packed, form.tiles[0][0], shape.vectors)]
     cut = ceil_div(shape.values, pairs[0]), ceil_div(shape.results, pairs[1])
@@ -122,6 +130,14 @@ def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = F
     whole = (pairs[0] * cut[0] == shape.values) & (pairs[1] * cut[1] == shape.results)
     whole &= bool(packed * form.tiles[0][0] == workload.groups and _divide(window, workload))
     return found[np.flatnonzero(whole)]
+
+
+def tile_sizes(workload: Workload, device: Device, form: Tilings) -> tuple[Numbers, Numbers]:
+    """The word lines and the filters of the tilings of one form, largest first."""
+    packed, shape = int(form.packed[0]), Form(workload, tuple(int(size[0]) for size in form.window))
+    tall, wide = device.word_lines_per_array // packed, device.filters_per_array // packed
+    lines, filters = min(shape.values, tall), min(shape.results, wide)
+    return smallest_sizes(shape.values, lines), smallest_sizes(shape.results, filters)
 
 
 def _divide(window: tuple[int, ...], workload: Workload) -> bool:

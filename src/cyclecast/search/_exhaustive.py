@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from heapq import heappop, heappush
 from time import perf_counter
 
@@ -22,7 +22,7 @@ import numpy as np
 from cyclecast.bounding import AT_ONCE, Floor
 from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
-from cyclecast.enumeration import MOST_WAYS, Numbers, Tilings, forms, inner_ways, sketches, tilings
+from cyclecast.enumeration import MOST_WAYS, Numbers, Tilings, forms, inner_ways, sketches, tile_sizes, tilings
 from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
@@ -37,6 +37,10 @@ SLOW = 0.001
 """Seconds a mapping from which on a timing model is too slow for this."""
 FIRST, MOST_NODES = 16, 4096
 """Nodes that are looked at together: at first, and at most."""
+PROBED, PROBED_OF_EACH = 32, 4
+"""Forms, and tilings of each, that are tried before all others."""
+LEAST_CHUNK = 1024
+"""Mappings in the first chunk."""
 BLOCK = 64
 """Nodes that are kept together."""
 FEW = 8
@@ -181,6 +185,7 @@ class ExhaustiveSearch:
         stated = getattr(self.problem.model, "bounds", None)
         self.lower = stated(self.first, self.problem.device).lower.femtoseconds if stated else 0
         pool = _Pool(self._forms())
+        yield from self._mappings(self._probes())
         size = FIRST
         while (lower := pool.least()) < self.best and self.lower < self.best:
             if self._spent():
@@ -192,41 +197,69 @@ class ExhaustiveSearch:
             size = min(2 * size, MOST_NODES if self.floor.many is not None else FEW)
             self.looked += len(nodes)
             exact = nodes.exact
-            yield from self._mappings(nodes[np.flatnonzero(exact)])
-            if len(parts := self.splitter.split(nodes[np.flatnonzero(~exact)], self.best)):
+            yield from self._mappings(self._fresh(nodes[np.flatnonzero(exact)]))
+            nodes = nodes[np.flatnonzero(~exact & (nodes.lower < self.best))]
+            if len(nodes) and len(parts := self.splitter.split(nodes, self.best)):
                 self.looked += len(parts)
                 pool.put(parts)
         self.complete = not self._spent()
 
-    def _forms(self) -> Iterator[tuple[int, Callable[[], Nodes]]]:
-        """The least bound of every form, in their order, and how its tilings become nodes."""
-        workload, device = self.problem.workload, self.problem.device
-        known = forms(workload, device)
+    @cached_property
+    def _known(self) -> tuple[Tilings, Numbers]:
+        """Every form and its bound, the least bounds first."""
+        known = forms(self.problem.workload, self.problem.device)
         if self.plan.im2col:
             plain = np.logical_and.reduce([known.packed == 1, *(sizes == 1 for sizes in known.window)])
             known = known[np.flatnonzero(plain)]
         lower = self.floor.spread(known)
-        for place in np.argsort(lower, kind="stable"):
-            yield int(lower[place]), partial(self._tilings, known[place : place + 1])
+        order = np.argsort(lower, kind="stable")
+        return known[order], lower[order]
 
-    def _tilings(self, form: Tilings) -> Nodes:
-        found = tilings(self.problem.workload, self.problem.device, form, self.plan.perfect)
+    def _forms(self) -> Iterator[tuple[int, Callable[[], Nodes]]]:
+        """The least bound of some forms that are opened together, and how their tilings become nodes."""
+        known, lower = self._known
+        first = 0
+        while first < len(known) and lower[first] < self.best:
+            last, room = first + 1, MOST_NODES
+            while last < min(len(known), 2 * first + 1) and room > 0:
+                lines, filters = tile_sizes(self.problem.workload, self.problem.device, known[last : last + 1])
+                last, room = last + 1, room - len(lines) * len(filters)
+            yield int(lower[first]), partial(self._opened, known[first:last])
+            first = last
+
+    def _opened(self, known: Tilings, most: int | None = None) -> Nodes:
+        """The tilings of these forms that may be better than the best so far; of each form so many, the largest."""
+        workload, device = self.problem.workload, self.problem.device
+        each = [tilings(workload, device, known[place : place + 1], self.plan.perfect) for place in range(len(known))]
+        found = Tilings.joined([cut[:most] for cut in each])
         self.looked += len(found)
         nodes = self.splitter.whole(found)
         return nodes[np.flatnonzero(nodes.lower < self.best)]
 
+    def _probes(self) -> Nodes:
+        """A few exact nodes that are likely to be short: whatever is found in them shortens the search."""
+        forms, each = (PROBED, PROBED_OF_EACH) if self.floor.many is not None else (1, 1)
+        nodes = self.splitter.full(self._opened(self._known[0][:forms], each))
+        self.probed = set(nodes.keys)
+        return nodes
+
+    def _fresh(self, nodes: Nodes) -> Nodes:
+        """Those that were not probed."""
+        return nodes[np.flatnonzero([key not in self.probed for key in nodes.keys])]
+
     def _mappings(self, nodes: Nodes) -> Iterator[Mappings]:
-        """The mappings of exact nodes, in chunks."""
+        """The mappings of exact nodes, in chunks that grow; those that were told make the rest of them shorter."""
         held: list[tuple[Numbers, Numbers]] = []
-        count = 0
+        count, size = 0, LEAST_CHUNK
         for places, factors in self.splitter.mappings(nodes):
-            for first in range(0, len(places), AT_ONCE):
-                some = slice(first, first + AT_ONCE)
+            fresh = np.flatnonzero(nodes.lower[places] < self.best)
+            for first in range(0, len(fresh), AT_ONCE):
+                some = fresh[first : first + AT_ONCE]
                 held.append((places[some], factors[:, some]))
-                count += len(held[-1][0])
-                if count >= AT_ONCE:
+                count += len(some)
+                if count >= size:
                     yield self._columns(nodes, held)
-                    held, count = [], 0
+                    held, count, size = [], 0, min(4 * size, AT_ONCE)
             if self._spent():
                 return
         if count:

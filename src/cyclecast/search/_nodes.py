@@ -72,16 +72,18 @@ class Nodes:
         found = list(parts)
         if len(found) == 1:
             return found[0]
-        window = zip(*(part.cut.window for part in found), strict=True)
-        tiles = zip(*(part.cut.tiles for part in found), strict=True)
-        sizes = ([getattr(part.cut, name) for part in found] for name in ("packed", "word_lines", "filters"))
-        columns = [np.concatenate(numbers) for numbers in (*window, *sizes, *tiles)]
         rest = ("stationary", "few", "many", "stage", "lower")
         return cls(
-            Tilings.of(columns),
+            Tilings.joined([part.cut for part in found]),
             np.concatenate([part.passes for part in found], axis=1),
             *(np.concatenate([getattr(part, name) for part in found]) for name in rest),
         )
+
+    @property
+    def keys(self) -> list[tuple[int, ...]]:
+        """What tells exact nodes apart."""
+        sizes = (*self.cut.window, self.cut.packed, self.cut.word_lines, self.cut.filters)
+        return list(map(tuple, np.stack([*sizes, *self.passes, self.stationary, self.few]).T.tolist()))
 
     @property
     def held(self) -> Numbers:
@@ -114,15 +116,26 @@ class Splitter:
     def split(self, nodes: Nodes, best: int) -> Nodes:
         """The parts of these nodes that may be better than the best time so far; exact nodes have none."""
         stages = [np.flatnonzero(nodes.stage == stage) for stage in (WHOLE, OPEN, PLACED)]
-        split = (self._passes(nodes[stages[WHOLE]], best), self.placed(nodes[stages[OPEN]]), *self._ranges(nodes[stages[PLACED]]))
+        split = (
+            self._passes(nodes[stages[WHOLE]], best),
+            self.placed(nodes[stages[OPEN]]),
+            *self._ranges(nodes[stages[PLACED]]),
+        )
         parts = Nodes.joined(split)
         return parts[np.flatnonzero(parts.lower < best)]
 
+    def full(self, nodes: Nodes) -> Nodes:
+        """Exact nodes of one pass with as many replicas as find a place."""
+        nodes = self.placed(self._passes(nodes, 0))
+        few = nodes.many
+        lower = self.floor.times(nodes.cut, nodes.passes, nodes.stationary, nodes.steps(few), nodes.held * few)
+        return Nodes(nodes.cut, nodes.passes, nodes.stationary, few, few, nodes.stage, lower)
+
     def _passes(self, nodes: Nodes, best: int) -> Nodes:
-        """All passes of these tilings: one, where the device holds all weights at once, and several."""
+        """All passes of these tilings: one, where the device holds all weights at once, and several if they gain."""
         places = np.arange(len(nodes))
         kinds = [np.stack([places, *(np.ones_like(places),) * PIXEL, 0 * places])]
-        if self.device.array.write.during_inference:
+        if best and self.device.array.write.during_inference:
             orders = 1 if self.im2col else 2
             kinds += [_several(nodes.cut, place, orders) for place in places[self._gains(nodes.cut, best)]]
         place, *passes, stationary = np.hstack(kinds)
@@ -181,9 +194,7 @@ class Splitter:
                 most[some] = (np.minimum(room, left) * ways.inside[PIXEL]).max(axis=1)
         many = np.minimum(nodes.many, most)
         stage = np.full_like(nodes.stage, PLACED)
-        return self._bounded(
-            Nodes(nodes.cut, nodes.passes, nodes.stationary, nodes.few, many, stage, nodes.lower)
-        )
+        return self._bounded(Nodes(nodes.cut, nodes.passes, nodes.stationary, nodes.few, many, stage, nodes.lower))
 
     def mappings(self, nodes: Nodes) -> Iterator[tuple[Numbers, Numbers]]:
         """Of exact nodes: places of nodes, and a column of factors for each mapping, level by level."""
