@@ -122,7 +122,7 @@ class Floor:
         again = 1 + (1 - stationary) * (passes[COLUMN] - 1)
         back = 1 + (1 - stationary) * 2 * (passes[ROW] - 1)
         ports: tuple[Device | Level, ...] = (self.device, *self.device.levels)
-        for level, port in enumerate(ports, -1):
+        for port in ports:
             inside = inside // (port.count if isinstance(port, Level) else 1)
             instances = self.device.arrays // inside
             columns, rows = (ceil_div(ceil_div(cut.tiles[axis], passes[axis]), inside) for axis in (COLUMN, ROW))

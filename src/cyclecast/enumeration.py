@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import product, takewhile
 from math import prod
 from typing import Any, NamedTuple, Self
@@ -20,7 +20,7 @@ from cyclecast.device import Device, Level
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping
 from cyclecast.units import Bandwidth
-from cyclecast.workload import Slide, Workload
+from cyclecast.workload import Workload
 
 Numbers = Any
 """A NumPy array of int64."""
@@ -29,19 +29,14 @@ MOST_WAYS = 2_000_000
 
 
 def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
-    """The windows of which one channel and one filter fit in an array; () first, which is im2col."""
-    tall, wide = device.word_lines_per_array, device.filters_per_array
-    along = [(1, *takewhile(partial(_fits, slide, tall, wide), slide.windows)) for slide in workload.slides]
-    found = []
-    for window in product(*along):
-        met = prod(slide.elements(size) for slide, size in zip(workload.slides, window, strict=True))
-        if 1 < prod(window) <= wide and met <= tall:
-            found.append(window)
-    return [(), *found]
+    """The windows of as many outputs as an array has filters side by side; () first, which is im2col.
 
-
-def _fits(slide: Slide, tall: int, wide: int, size: int) -> bool:
-    return size <= wide and bool(slide.elements(size) <= tall)
+    The values that a window meets may take several row tiles. Windows of more outputs, whose results would take several
+    column tiles for one filter, are not in the space.
+    """
+    wide = device.filters_per_array
+    along = [(1, *takewhile(wide.__ge__, slide.windows)) for slide in workload.slides]
+    return [(), *(window for window in product(*along) if 1 < prod(window) <= wide)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from cyclecast.search._base import (
     Problem,
     Search,
     Strategy,
+    Watch,
 )
 from cyclecast.search._evolution import Evolution
 from cyclecast.search._exhaustive import Exhaustive
-from cyclecast.search._follow import Timed, follow
+from cyclecast.search._follow import Timed, conclude, follow
 from cyclecast.search._pareto import Pareto
 from cyclecast.search._random import Random
 from cyclecast.timing import Timing, Timings
@@ -40,7 +41,9 @@ __all__ = [
     "Sketch",
     "Strategy",
     "Timed",
+    "Watch",
     "begin",
+    "conclude",
     "follow",
     "search_strategy",
 ]

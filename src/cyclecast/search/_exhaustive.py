@@ -1,7 +1,7 @@
 """Exhaustive search: the best mapping of all, and the proof of it.
 
 Branch and bound, best bounds first, over arrays of numbers. What is split are *nodes*, sets of mappings
-(`search/_nodes.py`): a tiling with all its passes, passes with a range of replicas, one number of replicas. The lower
+(`cyclecast.nodes`): a tiling with all its passes, passes with a range of replicas, one number of replicas. The lower
 bound of a node is the time of its busiest array alone: tiles of that size, one after another, in the fewest steps, with
 the fewest arrays in use; for a model that counts transfers also what its ports need (`cyclecast.bounding`). Nodes are
 split until the least bound of all is no longer below the best time found. This asks of the timing model that it is
@@ -23,12 +23,12 @@ from cyclecast.bounding import AT_ONCE, Floor
 from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.enumeration import MOST_WAYS, Numbers, Tilings, forms, inner_ways, sketches, tile_sizes, tilings
-from cyclecast.errors import CyclecastError, OptionError
+from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
+from cyclecast.nodes import Nodes, Splitter, columns_of
 from cyclecast.search._base import Certificate, Outcome, Problem
-from cyclecast.search._nodes import Nodes, Splitter, columns_of
-from cyclecast.timing import Timing, Timings
+from cyclecast.timing import Refusal, Timing, Timings, asked
 from cyclecast.units import Time
 
 NEVER = 2**200
@@ -74,10 +74,9 @@ class Exhaustive:
         if hasattr(problem.model, "times"):
             return ""
         mapping = default_mapping(problem.workload, problem.device)
-        try:
-            seconds = min(_seconds(partial(problem.model.time, mapping, problem.device)) for _ in range(3))
-        except CyclecastError:  # refuses this one
+        if isinstance(asked(problem.model, mapping, problem.device), Refusal):
             return ""
+        seconds = min(_seconds(partial(problem.model.time, mapping, problem.device)) for _ in range(3))
         if not getattr(problem.model, "lawful", True) and not _is_least(problem, mapping):
             return "the timing model may be faster with more work, which no bound can follow"
         if seconds < SLOW:
@@ -138,12 +137,12 @@ class ExhaustiveSearch:
         if self.timed + self.calls >= self.plan.calls:
             return 0
         self.calls += 1
-        try:
-            return self.problem.model.time(mapping, device).total.femtoseconds
-        except CyclecastError:  # a mapping that the model refuses bounds nothing
-            return 0
+        found = asked(self.problem.model, mapping, device)
+        return 0 if isinstance(found, Refusal) else found.total.femtoseconds  # what is refused bounds nothing
 
     def _spent(self) -> bool:
+        if self.problem.watch.over(self.looked):
+            return True
         if self.floor.many is not None:
             return self.looked >= self.plan.most
         return self.timed + self.calls >= self.plan.calls
@@ -151,7 +150,8 @@ class ExhaustiveSearch:
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """Times that prune what follows."""
         if isinstance(timings, Timings):
-            totals = [int(time) for time in np.unique(timings.total)[:2]]
+            known = timings.total if timings.refused is None else timings.total[~timings.refused]
+            totals = [int(time) for time in np.unique(known)[:2]]
             count = len(timings.total)
         else:
             totals = [timing.total.femtoseconds for timing in timings if timing]
@@ -183,7 +183,7 @@ class ExhaustiveSearch:
         if not self.plan.perfect:
             yield [self.first]
         stated = getattr(self.problem.model, "bounds", None)
-        self.lower = stated(self.first, self.problem.device).lower.femtoseconds if stated else 0
+        self.lower = stated(self.first, self.problem.device).lower.femtoseconds if stated and self.times else 0
         pool = _Pool(self._forms())
         yield from self._mappings(self._probes())
         size = FIRST
@@ -250,16 +250,17 @@ class ExhaustiveSearch:
     def _mappings(self, nodes: Nodes) -> Iterator[Mappings]:
         """The mappings of exact nodes, in chunks that grow; those that were told make the rest of them shorter."""
         held: list[tuple[Numbers, Numbers]] = []
-        count, size = 0, LEAST_CHUNK
+        at_once = AT_ONCE if self.floor.many is not None else FEW
+        count, size = 0, min(LEAST_CHUNK, at_once)
         for places, factors in self.splitter.mappings(nodes):
             fresh = np.flatnonzero(nodes.lower[places] < self.best)
-            for first in range(0, len(fresh), AT_ONCE):
-                some = fresh[first : first + AT_ONCE]
+            for first in range(0, len(fresh), at_once):
+                some = fresh[first : first + at_once]
                 held.append((places[some], factors[:, some]))
                 count += len(some)
                 if count >= size:
                     yield self._columns(nodes, held)
-                    held, count, size = [], 0, min(4 * size, AT_ONCE)
+                    held, count, size = [], 0, min(4 * size, at_once)
             if self._spent():
                 return
         if count:

@@ -115,7 +115,11 @@ class ParetoSearch:
         return self.asked
 
     def _spent(self) -> bool:
-        return self.looked >= self.plan.most or (self.many is None and self.timed >= self.plan.calls)
+        return (
+            self.problem.watch.over(self.looked)
+            or self.looked >= self.plan.most
+            or (self.many is None and self.timed >= self.plan.calls)
+        )
 
     def tell(self, timings: Timings | Sequence[Timing | None]) -> None:
         """Times, to which come energies and arrays; None where the timing model refuses a mapping."""
@@ -123,6 +127,9 @@ class ParetoSearch:
         many, device, rows = self.asked, self.problem.device, _rows(self.asked)
         if isinstance(timings, Timings):
             values = Values(timings.total, energies(many, device, timings), many.arrays)
+            if timings.refused is not None:
+                known = np.flatnonzero(~timings.refused)
+                values, rows = values.take(known), rows[:, known]
         else:
             timed = [(place, timing) for place, timing in enumerate(timings) if timing is not None]
             places = np.array([place for place, _ in timed], np.int64)
