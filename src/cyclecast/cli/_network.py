@@ -92,7 +92,7 @@ def tune(
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
     from cyclecast import building, tuning
-    from cyclecast.report import progress_bar, search_table, status, tuned_info
+    from cyclecast.report import progress_bar, status, tuned_info
 
     with progress_bar(len(network.members), shown=not as_json) as show, _kept(network, out, show) as progress:
         tuned = tuning.tune(
@@ -115,9 +115,7 @@ def tune(
     except OSError as error:
         where = f"--out {out}: {error.filename or ''}"
         raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
-    _show(info, as_json)
-    if explain and not as_json:
-        console().print(search_table(info))
+    _show(info, as_json, explain)
     if not as_json:
         console().print(f"wrote {out}/: {WRITTEN}", soft_wrap=True)
 
@@ -282,10 +280,12 @@ def _kept(network: Network, out: Path, show: Callable[[Progress], None]) -> Iter
         ) from stop
 
 
-def _show(info: dict[str, Any], as_json: bool) -> None:
-    from cyclecast.report import tuned_table
+def _show(info: dict[str, Any], as_json: bool, explain: bool = False) -> None:
+    from cyclecast.report import search_table, tuned_table
 
     if as_json:
         print_json(info)
     else:
         console().print(tuned_table(info))
+        if explain:
+            console().print(search_table(info))
