@@ -18,7 +18,7 @@ ROWS = [
     {"dominance", "errors", "exact", "markup", "plugins", "units"},
     {"device"},
     {"dataflow", "decisions", "enumeration", "mapping", "mappings", "workload"},
-    {"area", "bounding", "energy", "nodes", "outcome", "sensitivity", "stages", "timing", "work"},
+    {"area", "bounding", "energy", "laws", "nodes", "outcome", "sensitivity", "stages", "timing", "work"},
     {"placement"},
     {"simulator"},
     {"_tvm", "csource", "database", "executable", "frontend", "runner", "search", "space"},

@@ -18,7 +18,7 @@ from cyclecast.enumeration import Numbers, Tilings, unported
 from cyclecast.exact import ceil_div, larger, reduced
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
 from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
-from cyclecast.timing import TimingModel, Timings
+from cyclecast.timing import TimingModel, Timings, asked_many
 from cyclecast.units import Bandwidth
 from cyclecast.work import array_write_time, port_time, sum_bits
 from cyclecast.workload import Axis, Kind, Workload
@@ -69,7 +69,7 @@ class Floor:
         self, workload: Workload, device: Device, model: TimingModel, ask: Callable[[Mapping, Device], int]
     ) -> None:
         """`ask` gives the time of one mapping [fs], 0 where the model refuses it: for models without `times`."""
-        self.workload, self.device, self.ask = workload, device, ask
+        self.workload, self.device, self.model, self.ask = workload, device, model, ask
         self.many: Callable[[Mappings, Device], Timings] | None = getattr(model, "times", None)
         self.free = unported(device, UNLIMITED if self.many is None else None)
         self.counts = self.many is not None and bool(getattr(model, "counts_transfers", False))
@@ -118,7 +118,7 @@ class Floor:
         its row tiles need; in every pass anew, unless inputs are stationary (A5, A6, A34).
         """
         workload, busiest, inside = self.workload, 0 * stationary, self.device.arrays
-        values, results, vectors, groups = _extents(cut, workload)
+        values, results, vectors, groups = extents(cut, workload)
         again = 1 + (1 - stationary) * (passes[COLUMN] - 1)
         back = 1 + (1 - stationary) * 2 * (passes[ROW] - 1)
         ports: tuple[Device | Level, ...] = (self.device, *self.device.levels)
@@ -152,7 +152,10 @@ class Floor:
             turns = [numbers[some] for numbers in (*passes, steps)]
             relaxed = mappings_of(self.workload, device, cut[some], alone, turns, stationary[some], ones)
             relaxed.use(arrays[some])
-            totals.append(self.many(relaxed, device).total)
+            answer = asked_many(self.model, relaxed, device)
+            total = answer.total if isinstance(answer, Timings) else 0 * ones  # what is refused bounds nothing
+            refused = answer.refused if isinstance(answer, Timings) else None
+            totals.append(total if refused is None else np.where(refused, 0, total))
         return np.concatenate(totals) if totals else np.zeros(0, np.int64)
 
     def _share(self, device: Device, cut: Tilings, place: int, turns: list[int], stationary: bool) -> int:
@@ -168,7 +171,7 @@ class Floor:
         return self.ask(Mapping(workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), several), device)
 
 
-def _extents(cut: Tilings, workload: Workload) -> Iterator[Numbers]:
+def extents(cut: Tilings, workload: Workload) -> Iterator[Numbers]:
     """Values and results of one input vector of a group, vectors and groups."""
     ones = np.ones(len(cut), np.int64)
     form = Mappings(workload, ones, ones, (), ManyFactors(ones, ones, ones, ones), ones, cut.window, 0 * ones)

@@ -103,7 +103,7 @@ class Nodes:
 class Splitter:
     """Splits nodes of one problem into smaller ones."""
 
-    def __init__(self, device: Device, floor: Floor, *, im2col: bool, perfect: bool) -> None:
+    def __init__(self, device: Device, floor: Floor, *, im2col: bool = False, perfect: bool = False) -> None:
         self.device, self.floor, self.im2col, self.perfect = device, floor, im2col, perfect
         self.inner = lru_cache(maxsize=64)(partial(inner, device, perfect=perfect))
 
@@ -117,21 +117,21 @@ class Splitter:
         """The parts of these nodes that may be better than the best time so far; exact nodes have none."""
         stages = [np.flatnonzero(nodes.stage == stage) for stage in (WHOLE, OPEN, PLACED)]
         split = (
-            self._passes(nodes[stages[WHOLE]], best),
+            self.passes(nodes[stages[WHOLE]], best),
             self.placed(nodes[stages[OPEN]]),
-            *self._ranges(nodes[stages[PLACED]]),
+            *self.ranges(nodes[stages[PLACED]]),
         )
         parts = Nodes.joined(split)
         return parts[np.flatnonzero(parts.lower < best)]
 
     def full(self, nodes: Nodes) -> Nodes:
         """Exact nodes of one pass with as many replicas as find a place."""
-        nodes = self.placed(self._passes(nodes, 0))
+        nodes = self.placed(self.passes(nodes, 0))
         few = nodes.many
         lower = self.floor.times(nodes.cut, nodes.passes, nodes.stationary, nodes.steps(few), nodes.held * few)
         return Nodes(nodes.cut, nodes.passes, nodes.stationary, few, few, nodes.stage, lower)
 
-    def _passes(self, nodes: Nodes, best: int) -> Nodes:
+    def passes(self, nodes: Nodes, best: int) -> Nodes:
         """All passes of these tilings: one, where the device holds all weights at once, and several if they gain."""
         places = np.arange(len(nodes))
         kinds = [np.stack([places, *(np.ones_like(places),) * PIXEL, 0 * places])]
@@ -169,7 +169,7 @@ class Splitter:
         lower = np.maximum(lower, nodes.lower)
         return Nodes(nodes.cut, nodes.passes, nodes.stationary, few, many, nodes.stage, lower)
 
-    def _ranges(self, nodes: Nodes) -> Iterator[Nodes]:
+    def ranges(self, nodes: Nodes) -> Iterator[Nodes]:
         """Smaller ranges of replicas, each of them with as many times more."""
         nodes = nodes[np.flatnonzero(nodes.few < nodes.many)]
         pieces = PIECES if self.floor.many is not None else 2

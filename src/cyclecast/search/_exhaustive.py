@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from heapq import heappop, heappush
 from time import perf_counter
+from typing import ClassVar
 
 import numpy as np
 
@@ -50,6 +51,9 @@ FEW = 8
 @dataclass(frozen=True, slots=True)
 class Exhaustive:
     """Every mapping of every sketch, timed or excluded by a bound."""
+
+    leaves_out: ClassVar[bool] = True
+    """Mappings, by bounds that rest on the laws of the timing model."""
 
     most: int = 20_000_000
     """Mappings to time and nodes to look at, at most; the certificate then says how good the best one is at least."""

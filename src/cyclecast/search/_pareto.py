@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -56,6 +56,9 @@ RANGE_SIZES = (4, FINER)
 @dataclass(frozen=True, slots=True)
 class Pareto:
     """Latency x energy x arrays: everything that is worth choosing from."""
+
+    leaves_out: ClassVar[bool] = True
+    """Mappings, by bounds that rest on the laws of the timing model."""
 
     most: int = 10_000_000
     """Mappings and nodes to look at, at most; the front is then of those that were."""
