@@ -156,7 +156,8 @@ def test_progress_is_told_after_every_batch() -> None:
         assert [step.done for step in mine] == [False] * (len(mine) - 1) + [True]
         assert len(mine) >= 3  # 64 candidates, the rest, the end
         assert [step.timed for step in mine] == sorted(step.timed for step in mine)
-        totals = [step.best.total for step in mine]
+        totals = [step.best.total for step in mine if step.best]
+        assert len(totals) == len(mine)
         assert totals == sorted(totals, reverse=True)
         assert (mine[-1].timed, mine[-1].best, mine[-1].member) == (entry.candidates, entry.timing, entry.member)
         assert not any(step.reused for step in mine)

@@ -10,30 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cyclecast.bounding import Floor, extents
 from cyclecast.device import Device
-from cyclecast.enumeration import Numbers, Tilings, forms, inner_ways, tilings
+from cyclecast.enumeration import Numbers, Tilings, forms, tilings
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping, mapping_text
 from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
-from cyclecast.nodes import Nodes, Splitter, columns_of
+from cyclecast.nodes import Nodes
 from cyclecast.timing import Refusal, TimingModel, Timings, asked, asked_many
 from cyclecast.units import Time, short_time
 from cyclecast.workload import Workload
 
 NEVER = 2**200
 """Longer than any time [fs]."""
-DRAWN, DRAWN_ALONE = 400, 60
-"""Mappings in a sample; of a model that times one mapping at a time."""
-FORMS, TILINGS = 8, 24
-"""Forms, and tilings of all of them, that a sample is drawn from."""
-WAYS = 200_000
-"""Ways to use the inner levels that a sample looks at."""
-ONLY = np.zeros(1, np.int64)
+DRAWN, DRAWN_ALONE, BOUNDED_ALONE = 2000, 300, 50
+"""Mappings in a sample; of a model that times one mapping at a time, and those of them that are held to bounds."""
+FORMS = 12
+"""That a sample is drawn from, besides the first."""
 AGAIN = 8
 """Mappings that are timed twice, alone."""
 ROUND = (8, 16, 32, 64, 128)
@@ -46,21 +44,6 @@ class Breach(NamedTuple):
     reason: str
     differs: str = ""
     """The mapping that has two times, and both; "" where the law is another."""
-
-
-class _NoFloor(Floor):
-    """Bounds that leave nothing out."""
-
-    def times(self, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, arrays: Numbers) -> Numbers:
-        return 0 * steps
-
-    def spread(self, cut: Tilings) -> Numbers:
-        return np.zeros(len(cut), np.int64)
-
-    def alone(
-        self, device: Device, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, arrays: Numbers
-    ) -> Numbers:
-        return 0 * steps
 
 
 @dataclass(slots=True)
@@ -79,22 +62,20 @@ class Sample:
     def breach(self) -> Breach | None:
         """The first law that the sample breaks, if any."""
         random = np.random.default_rng(self.seed)
-        nodes, mappings = self._drawn(random, DRAWN if self._at_once else DRAWN_ALONE)
+        nodes, mappings = self._drawn(random)
         times = self._times(mappings)
         known = np.flatnonzero(times < NEVER)
-        for found in (
-            self._two_times(mappings, times),
-            self._below_a_bound(nodes[known], _take(mappings, known), times[known]),
-            self._slower_with_less(_take(mappings, known), times[known], random),
-        ):
-            if found:
-                return found
-        return None
+        few = known if self._at_once else known[:BOUNDED_ALONE]
+        return (
+            self._two_times(mappings, times)
+            or self._slower_with_less(_take(mappings, known), times[known], random)
+            or self._below_a_bound(nodes[few], _take(mappings, few), times[few])
+        )
 
     def better(self, than: int, best: Mapping) -> tuple[Mapping, int] | None:
         """A mapping that is shorter than so many femtoseconds, near the best one or drawn, if there is one here."""
         random = np.random.default_rng(self.seed + 1)
-        drawn = self._drawn(random, DRAWN if self._at_once else DRAWN_ALONE)[1]
+        drawn = self._drawn(random)[1]
         near = self._legal(_near(Mappings.of([best]), self.device, random))
         parts = [near, drawn, *(more for _, _, more in self._with_more(drawn, random))]
         for part in parts:
@@ -120,37 +101,40 @@ class Sample:
     def _bound(self, mapping: Mapping, device: Device) -> int:
         return self._time(mapping, device) % NEVER
 
-    def _drawn(self, random: np.random.Generator, count: int) -> tuple[Nodes, Mappings]:
-        """Some mappings, and the exact node of each."""
+    def _drawn(self, random: np.random.Generator) -> tuple[Nodes, Mappings]:
+        """Some mappings of listed tilings, with any factors, and the passes and replicas of each."""
+        count = DRAWN if self._at_once else DRAWN_ALONE
         known = forms(self.workload, self.device)
-        several = max(3, min(TILINGS, WAYS // inner_ways(self.device)))
-        places = random.choice(len(known), min(len(known), FORMS, several), replace=False)
-        cuts = [self._held(tilings(self.workload, self.device, known[place : place + 1])) for place in places]
-        each = max(1, several // len(cuts))
-        cut = Tilings.joined([of[random.choice(len(of), min(len(of), each), replace=False)] for of in cuts])
-        splitter = Splitter(self.device, _NoFloor(self.workload, self.device, self.model, self._bound))
-        kinds = splitter.passes(splitter.whole(cut), NEVER)
-        weight = np.where(kinds.passes.max(axis=0) == 1, max(1, len(kinds) // len(cut)), 1)
-        share = weight / max(1, weight.sum())
-        some = random.choice(len(kinds), min(len(kinds), count), replace=False, p=share) if len(kinds) else ONLY[:0]
-        placed = splitter.placed(kinds[np.sort(some)])
-        share = np.where(random.random(len(placed)) < 1 / 2, 1.0, random.random(len(placed)))
-        replicas = np.floor(placed.few * (placed.many / np.maximum(placed.few, 1)) ** share).astype(np.int64)
-        replicas = ceil_div(placed.cut.tiles[-1], ceil_div(placed.cut.tiles[-1], np.maximum(replicas, 1)))
-        exact = replace(placed, few=replicas, many=replicas)
-        found: list[tuple[Numbers, Numbers]] = [
-            (places[some], factors[:, some])
-            for places, factors in splitter.mappings(exact)
-            if len(places)
-            for some in [random.choice(len(places), min(len(places), 2 * len(np.unique(places))), replace=False)]
-        ]
-        if not found:
-            return exact[:0], columns_of(self.workload, self.device, exact[:0], _no_factors(self.device))
-        places = np.concatenate([of for of, _ in found])
-        factors = np.hstack([of for _, of in found])
-        chosen = random.choice(len(places), min(len(places), count), replace=False)
-        nodes = exact[places[chosen]]
-        return nodes, columns_of(self.workload, self.device, nodes, factors[:, chosen])
+        chosen = {0, *random.choice(len(known), min(len(known), FORMS), replace=False).tolist()}
+        cuts = [self._held(tilings(self.workload, self.device, known[place : place + 1])) for place in sorted(chosen)]
+        each = [2 * count, *(2 * count // FORMS for _ in cuts[1:])]
+        cut = Tilings.joined([_few_tiles(of, most, random) for of, most in zip(cuts, each, strict=True)])
+        cut = cut[random.permutation(len(cut))]
+        mappings = self._legal(self._filled(cut, random))
+        mappings = mappings.at_places(np.arange(min(len(mappings), count)))
+        turns = mappings.temporal
+        cut = _cut(mappings)
+        replicas = ceil_div(cut.tiles[-1], turns.pixel)
+        passes = np.stack([turns.group, turns.row, turns.column])
+        return Nodes(cut, passes, mappings.input_stationary, replicas, replicas, 0 * replicas, 0 * replicas), mappings
+
+    def _filled(self, cut: Tilings, random: np.random.Generator) -> Mappings:
+        """A mapping of every tiling: levels filled from the inside outwards, each axis with all, some or one of it."""
+        left, levels = list(cut.tiles), list[ManyLevelFactors]()
+        for level in reversed(self.device.levels):
+            room, factors = np.full(len(cut), level.count), dict[str, Numbers]()
+            outermost = level is self.device.levels[0]
+            for axis in (*random.permutation(len(TILE_AXES) - 1).tolist(), len(TILE_AXES) - 1):
+                most = np.minimum(room, left[axis])
+                share = random.random(len(cut)) * random.integers(0, 2, len(cut))
+                share = np.where(random.random(len(cut)) < (3 / 4 if outermost else 1 / 4), 1.0, share)
+                factor = np.maximum(np.floor(most**share), 1).astype(np.int64)
+                factors[TILE_AXES[axis]], room = factor, room // factor
+                left[axis] = ceil_div(left[axis], factor)
+            levels.insert(0, ManyLevelFactors(level.name, ManyFactors(**factors)))
+        order = random.integers(0, 2, len(cut))
+        turns = ManyFactors(*left)
+        return Mappings(self.workload, cut.word_lines, cut.filters, tuple(levels), turns, cut.packed, cut.window, order)
 
     def _held(self, cut: Tilings) -> Tilings:
         """The tilings that the device can hold, in several passes if it writes during inference."""
@@ -175,6 +159,7 @@ class Sample:
         fewest = np.maximum(
             ceil_div(cut.tiles[-1], np.maximum(self.device.arrays // nodes.held, 1)), 1 + nodes.stationary
         )
+        fewer = np.maximum(steps - 1, fewest)
         several = nodes.passes.max(axis=0) > 1
         once = floor.alone(
             floor.free, cut, (ones, ones, ones), 0 * ones, ceil_div(_work(cut), self.device.arrays), ones
@@ -182,6 +167,7 @@ class Sample:
         bounds = {
             "no mapping is faster than one of its arrays alone": alone,
             "fewer steps are never slower": floor.times(cut, nodes.passes, nodes.stationary, fewest, nodes.held),
+            "one step fewer is never slower": floor.times(cut, nodes.passes, nodes.stationary, fewer, nodes.held),
             "several passes are never faster than one of as many steps": once,
             "fewer passes are never slower": np.where(several, self._two_passes(floor, nodes), 0),
             "tiles spread over all arrays evenly are never slower": floor.spread(cut),
@@ -223,15 +209,22 @@ class Sample:
         return None
 
     def _with_more(self, mappings: Mappings, random: np.random.Generator) -> Iterator[tuple[str, Numbers, Mappings]]:
-        """Mappings of the same turns with larger tiles, and with more instances at work, and which they come from."""
-        everything = np.arange(len(mappings))
-        for name, larger in _larger_tiles(mappings, self.device, random, thorough=self._at_once):
-            more = _sized(mappings, name, larger)
-            places = everything[(larger > getattr(mappings, name)) & self._same_turns(more)]
-            yield "a larger tile is never faster", places, _take(more, places)
-        for more in _more_instances(mappings, random, thorough=self._at_once):
-            places = everything[self._same_turns(more)]
-            yield "more instances at work are never faster", places, _take(more, places)
+        """Mappings of the same turns with larger tiles, and with more instances at work, and which they come from.
+
+        All of them; of a model that times one mapping at a time, one of either kind for each mapping.
+        """
+        tiles, instances = "a larger tile is never faster", "more instances at work are never faster"
+        larger = [_sized(mappings, name, sizes) for name, sizes in _larger_tiles(mappings, self.device, random)]
+        for law, found in ((tiles, larger), (instances, list(_more_instances(mappings)))):
+            able = np.array([self._same_turns(more) & _differ(more, mappings) for more in found]).reshape(
+                len(found), -1
+            )
+            if not self._at_once and len(found):
+                chosen = np.argmax(able * random.random(able.shape), axis=0)
+                able &= np.arange(len(found))[:, None] == chosen
+            for more, places in zip(found, map(np.flatnonzero, able), strict=True):
+                if len(places):
+                    yield law, places, more.at_places(places)
 
     def _same_turns(self, mappings: Mappings) -> Numbers:
         """Which are legal as they are."""
@@ -261,8 +254,16 @@ def _short(femtoseconds: int) -> str:
     return short_time(Time(int(femtoseconds))) if femtoseconds < NEVER else "no time"
 
 
-def _no_factors(device: Device) -> Numbers:
-    return np.zeros((len(TILE_AXES) * len(device.levels), 0), np.int64)
+def _few_tiles(cut: Tilings, most: int, random: np.random.Generator) -> Tilings:
+    """So many of these tilings, those of few tiles more often; again and again where there are not so many."""
+    order = np.argsort(cut.tiles[0] * cut.tiles[1] * cut.tiles[2], kind="stable")
+    return cut[order[np.floor(len(cut) * random.random(most if len(cut) else 0) ** 2).astype(np.int64)]]
+
+
+def _cut(mappings: Mappings) -> Tilings:
+    ones = np.ones_like(mappings.word_lines)
+    tiles = tuple(mappings.tiles(axis) * ones for axis in TILE_AXES)
+    return Tilings(mappings.window, mappings.packed, mappings.word_lines, mappings.filters, tiles)
 
 
 def _form(cut: Tilings, workload: Workload, device: Device) -> Tilings:
@@ -291,9 +292,15 @@ def _fits(mappings: Mappings, device: Device) -> Numbers:
     return able
 
 
-def _larger_tiles(
-    m: Mappings, device: Device, random: np.random.Generator, thorough: bool
-) -> Iterator[tuple[str, Numbers]]:
+def _differ(one: Mappings, other: Mappings) -> Numbers:
+    """Where the sizes or factors are not the same."""
+    pairs = [(getattr(one, name), getattr(other, name)) for name in ("word_lines", "filters", "packed")]
+    for mine, others in zip(one.levels, other.levels, strict=True):
+        pairs += [(mine.factors.along(axis), others.factors.along(axis)) for axis in TILE_AXES]
+    return np.logical_or.reduce([mine != others for mine, others in pairs])
+
+
+def _larger_tiles(m: Mappings, device: Device, random: np.random.Generator) -> Iterator[tuple[str, Numbers]]:
     """Larger tiles of which there are as many: the largest, round ones, and any."""
     tall, wide = device.word_lines_per_array, device.filters_per_array
     ones = np.ones_like(m.word_lines)
@@ -309,23 +316,19 @@ def _larger_tiles(
         largest = np.minimum(largest, most)
         if not len(size) or (largest <= size).all():
             continue
-        steps = ROUND if thorough else random.choice(ROUND, 1).tolist()
         chosen = [largest, np.minimum(size + 1, largest)]
-        chosen += [np.minimum(ceil_div(size + 1, step) * step, largest) for step in steps]
+        chosen += [np.minimum(ceil_div(size + 1, step) * step, largest) for step in ROUND]
         chosen += [np.minimum(2 ** np.ceil(np.log2(size + 1)).astype(np.int64), largest)]
-        chosen += [size + np.floor(random.random(len(size)) * (largest - size + 1)).astype(np.int64)] * thorough
+        chosen += [size + np.floor(random.random(len(size)) * (largest - size + 1)).astype(np.int64)]
         yield from ((name, np.maximum(sizes, size)) for sizes in chosen)
 
 
-def _more_instances(m: Mappings, random: np.random.Generator, thorough: bool) -> Iterator[Mappings]:
-    """One more instance along one axis of one level, or all that do no more turns."""
-    places = [(level, axis) for level in range(len(m.levels)) for axis in TILE_AXES]
-    chosen = places if thorough else [places[place] for place in random.choice(len(places), 2, replace=False)]
-    for level, axis in chosen:
+def _more_instances(m: Mappings) -> Iterator[Mappings]:
+    """One more instance along one axis of one level, or twice as many."""
+    for level, axis in product(range(len(m.levels)), TILE_AXES):
         factor = m.levels[level].factors.along(axis)
         yield _changed(m, level, axis, factor + 1)
-        if thorough:
-            yield _changed(m, level, axis, 2 * factor)
+        yield _changed(m, level, axis, 2 * factor)
 
 
 def _sized(m: Mappings, name: str, sizes: Numbers) -> Mappings:
