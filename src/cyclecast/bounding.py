@@ -2,7 +2,7 @@
 
 Two kinds of bounds. The first holds for every timing model that keeps the laws of `TimingModel`: the time of one array
 alone, with as many passes and steps (`Floor.times`). The second holds for a model that says so (`counts_transfers`):
-the arrays are written, and then every port takes its bytes, as `cyclecast.work` counts both (`Floor.spread`).
+the arrays are written, then every port takes its bytes, as `cyclecast.work` counts both, and the pipeline fills.
 """
 
 from __future__ import annotations
@@ -82,9 +82,13 @@ class Floor:
         found = self.alone(self.device, cut, passes, stationary, steps, arrays)
         if not self.counts:
             return found
-        turns = reduce(np.multiply, passes) * (1 + stationary * (steps - 1))
-        written = self._written(cut, turns, arrays) * (reduce(np.multiply, passes) > 1)
-        return larger(found, written + self._moved(cut, passes, stationary))
+        turns = 1 + stationary * (steps - 1)
+        several = reduce(np.multiply, passes)
+        fill = _product(
+            turns * several, self.device.pipeline.fill * self.device.array.read.femtoseconds * (0 * turns + 1)
+        )
+        written = self._written(cut, turns * several, arrays) * (several > 1)
+        return larger(found, written + self._moved(cut, passes, stationary) + fill)
 
     def spread(self, cut: Tilings) -> Numbers:
         """For each tiling: no mapping is shorter, whatever its passes.
@@ -100,8 +104,9 @@ class Floor:
         weights = reduce(np.multiply, cut.tiles[:PIXEL])
         several = weights > self.device.arrays
         once = self._written(cut, ones, weights) * several
-        least = once + larger(found, self._moved(cut, (ones, ones, ones), 0 * ones))
-        turned = 2 * once + larger(found, self._moved(cut, cut.tiles[:PIXEL], ones))
+        fill = self.device.pipeline.fill * self.device.array.read.femtoseconds
+        least = once + larger(found, self._moved(cut, (ones, ones, ones), 0 * ones) + fill)
+        turned = 2 * once + larger(found, self._moved(cut, cut.tiles[:PIXEL], ones) + fill)
         return np.where(several & (cut.tiles[PIXEL] > 1), np.minimum(least, turned), least)
 
     def _written(self, cut: Tilings, turns: Numbers, arrays: Numbers) -> Numbers:

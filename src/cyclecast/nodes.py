@@ -11,7 +11,7 @@ A node of one number of replicas that is placed is *exact*. Its mappings differ 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 
@@ -30,6 +30,8 @@ AXES = len(TILE_AXES)
 WHOLE, OPEN, PLACED = range(3)
 AT_ONCE = 1 << 18
 """Combinations of nodes and ways to use the inner levels that are looked at together: what bounds memory."""
+WHOLE_AT_ONCE = 64
+"""Tilings of which all passes are made together."""
 PIECES = 8
 """Into which a range of replicas is cut."""
 
@@ -100,11 +102,23 @@ class Nodes:
         return (self.stage == PLACED) & (self.few == self.many)
 
 
-class Splitter:
-    """Splits nodes of one problem into smaller ones."""
+class OverTime(Exception):
+    """The time of the search is over."""
 
-    def __init__(self, device: Device, floor: Floor, *, im2col: bool = False, perfect: bool = False) -> None:
-        self.device, self.floor, self.im2col, self.perfect = device, floor, im2col, perfect
+
+class Splitter:
+    """Splits nodes of one problem into smaller ones; raises `OverTime` as soon as `over` says so."""
+
+    def __init__(
+        self,
+        device: Device,
+        floor: Floor,
+        over: Callable[[], bool] = lambda: False,
+        *,
+        im2col: bool = False,
+        perfect: bool = False,
+    ) -> None:
+        self.device, self.floor, self.over, self.im2col, self.perfect = device, floor, over, im2col, perfect
         self.inner = lru_cache(maxsize=64)(partial(inner, device, perfect=perfect))
 
     def whole(self, cut: Tilings) -> Nodes:
@@ -116,8 +130,9 @@ class Splitter:
     def split(self, nodes: Nodes, best: int) -> Nodes:
         """The parts of these nodes that may be better than the best time so far; exact nodes have none."""
         stages = [np.flatnonzero(nodes.stage == stage) for stage in (WHOLE, OPEN, PLACED)]
+        pieces = np.split(stages[WHOLE], range(WHOLE_AT_ONCE, len(stages[WHOLE]), WHOLE_AT_ONCE))
         split = (
-            self.passes(nodes[stages[WHOLE]], best),
+            *(self.passes(nodes[some], best) for some in pieces),
             self.placed(nodes[stages[OPEN]]),
             *self.ranges(nodes[stages[PLACED]]),
         )
@@ -133,6 +148,7 @@ class Splitter:
 
     def passes(self, nodes: Nodes, best: int) -> Nodes:
         """All passes of these tilings: one, where the device holds all weights at once, and several if they gain."""
+        self._require_time()
         places = np.arange(len(nodes))
         kinds = [np.stack([places, *(np.ones_like(places),) * PIXEL, 0 * places])]
         if best and self.device.array.write.during_inference:
@@ -144,6 +160,10 @@ class Splitter:
         made = Nodes(cut, np.stack(passes), stationary, ones, ones, ones * OPEN, nodes.lower[place])
         most = np.minimum(self.device.arrays // made.held, cut.tiles[PIXEL] - stationary)
         return self._bounded(Nodes(cut, made.passes, stationary, ones, most, made.stage, made.lower))
+
+    def _require_time(self) -> None:
+        if self.over():
+            raise OverTime
 
     def _gains(self, cut: Tilings, best: int) -> Numbers:
         """Which tilings may be better with more than one pass: with two, along the axis where that costs least."""
@@ -187,7 +207,7 @@ class Splitter:
         """The nodes with as many replicas as find a place in the levels, without those of which no copy finds one."""
         most = np.zeros(len(nodes), np.int64)
         for places, ways in self._ways(nodes):
-            for some in _chunks(places, len(ways.inside[0])):
+            for some in self._chunks(places, len(ways.inside[0])):
                 outer = self._outer(nodes[some], ways)
                 room = self.device.levels[0].count // reduce(np.multiply, outer)
                 left = ceil_div(nodes.cut.tiles[PIXEL][some][:, None], ways.inside[PIXEL])
@@ -199,7 +219,7 @@ class Splitter:
     def mappings(self, nodes: Nodes) -> Iterator[tuple[Numbers, Numbers]]:
         """Of exact nodes: places of nodes, and a column of factors for each mapping, level by level."""
         for places, ways in self._ways(nodes):
-            for some in _chunks(places, len(ways.inside[0])):
+            for some in self._chunks(places, len(ways.inside[0])):
                 part = nodes[some]
                 turns = np.stack([*part.passes, part.steps(part.few)])
                 left = [ceil_div(part.cut.tiles[axis][:, None], ways.inside[axis]) for axis in range(AXES)]
@@ -216,12 +236,20 @@ class Splitter:
         left = [ceil_div(nodes.cut.tiles[axis][:, None], ways.inside[axis]) for axis in range(PIXEL)]
         return [ceil_div(left[axis], nodes.passes[axis][:, None]) for axis in range(PIXEL)]
 
+    def _chunks(self, places: Numbers, ways: int) -> Iterator[Numbers]:
+        """These places, as many at once as memory allows."""
+        at_once = max(1, AT_ONCE // max(1, ways))
+        for first in range(0, len(places), at_once):
+            self._require_time()
+            yield places[first : first + at_once]
+
     def _ways(self, nodes: Nodes) -> Iterator[tuple[Numbers, Inner]]:
         """Places of nodes with as many tiles along every axis, and the ways to use the inner levels for them."""
         tiles = np.stack(nodes.cut.tiles)
         order = np.lexsort(tiles)
         ends = np.flatnonzero((np.diff(tiles[:, order]) != 0).any(axis=0)) + 1
         for places in np.split(order, ends) if len(order) else []:
+            self._require_time()
             yield places, self.inner(tuple(int(count) for count in tiles[:, places[0]]))
 
 
@@ -254,10 +282,3 @@ def _several(cut: Tilings, place: int, orders: int) -> Numbers:
     ones = np.ones_like(passes[0])
     several = range(orders if int(cut.tiles[PIXEL][place]) > 1 else 1)
     return np.hstack([np.stack([place * ones, *passes, order * ones]) for order in several])
-
-
-def _chunks(places: Numbers, ways: int) -> Iterator[Numbers]:
-    """These places, as many at once as memory allows."""
-    at_once = max(1, AT_ONCE // max(1, ways))
-    for first in range(0, len(places), at_once):
-        yield places[first : first + at_once]

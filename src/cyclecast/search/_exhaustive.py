@@ -12,6 +12,7 @@ of the work alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from heapq import heappop, heappush
@@ -27,7 +28,7 @@ from cyclecast.enumeration import MOST_WAYS, Numbers, Tilings, forms, inner_ways
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
-from cyclecast.nodes import Nodes, Splitter, columns_of
+from cyclecast.nodes import Nodes, OverTime, Splitter, columns_of
 from cyclecast.search._base import Certificate, Outcome, Problem
 from cyclecast.timing import Refusal, Timing, Timings, asked
 from cyclecast.units import Time
@@ -118,7 +119,7 @@ class ExhaustiveSearch:
         self.lower = 0
         """Of all that is not yet looked at [fs]."""
         self.floor = Floor(problem.workload, problem.device, problem.model, self._ask)
-        self.splitter = Splitter(problem.device, self.floor, im2col=plan.im2col, perfect=plan.perfect)
+        self.splitter = Splitter(problem.device, self.floor, self._over, im2col=plan.im2col, perfect=plan.perfect)
         self.batches = self._batches()
 
     def ask(self, most: int) -> Mappings | Sequence[Mapping]:
@@ -144,8 +145,11 @@ class ExhaustiveSearch:
         found = asked(self.problem.model, mapping, device)
         return 0 if isinstance(found, Refusal) else found.total.femtoseconds  # what is refused bounds nothing
 
+    def _over(self) -> bool:
+        return self.problem.watch.over(self.looked)
+
     def _spent(self) -> bool:
-        if self.problem.watch.over(self.looked):
+        if self._over():
             return True
         if self.floor.many is not None:
             return self.looked >= self.plan.most
@@ -183,7 +187,11 @@ class ExhaustiveSearch:
         return Outcome("exhaustive", note, found, proven)
 
     def _batches(self) -> Iterator[Mappings | Sequence[Mapping]]:
-        """Chunks, best nodes first; told times in between make the rest shorter."""
+        with suppress(OverTime):
+            yield from self._chunks()
+
+    def _chunks(self) -> Iterator[Mappings | Sequence[Mapping]]:
+        """Best nodes first; told times in between make the rest shorter."""
         if not self.plan.perfect:
             yield [self.first]
         stated = getattr(self.problem.model, "bounds", None)

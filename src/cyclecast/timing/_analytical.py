@@ -42,7 +42,7 @@ class Analytical:
     """The analytical timing model: write + max(compute, input, output, port, merge) + fill."""
 
     counts_transfers: ClassVar[bool] = True
-    """No mapping is shorter than its writes and the bytes through its busiest port (`cyclecast.work`) together."""
+    """No mapping is shorter than its writes, the bytes through its busiest port and the fills together."""
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """The timing of the mapping, with its events.

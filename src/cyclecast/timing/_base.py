@@ -120,8 +120,8 @@ class TimingModel(Protocol):
 
     * `times(mappings, device) -> Timings`: many mappings (`cyclecast.mappings.Mappings`) at once, as arrays;
     * `bounds(mapping, device) -> Bounds`: bounds of its own, where it knows less than the whole device;
-    * `counts_transfers = True`: no mapping is faster than its writes and the bytes through its busiest port together,
-      both as `cyclecast.work` counts them. The search then leaves out more, which makes it faster.
+    * `counts_transfers = True`: no mapping is faster than its writes, the bytes through its busiest port and the fill
+      of the pipeline in every pass together, as `cyclecast.work` counts them. More mappings are then left out.
     """
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
