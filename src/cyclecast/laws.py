@@ -32,6 +32,8 @@ DRAWN, DRAWN_ALONE, BOUNDED_ALONE = 2000, 300, 50
 """Mappings in a sample; of a model that times one mapping at a time, and those of them that are held to bounds."""
 FORMS = 12
 """That a sample is drawn from, besides the first."""
+CLIMBS = 12
+"""From a mapping to its best neighbour."""
 AGAIN = 8
 """Mappings that are timed twice, alone."""
 ROUND = (8, 16, 32, 64, 128)
@@ -71,6 +73,19 @@ class Sample:
             or self._slower_with_less(_take(mappings, known), times[known], random)
             or self._below_a_bound(nodes[few], _take(mappings, few), times[few])
         )
+
+    def promising(self) -> Mapping | None:
+        """The shortest of those drawn, and then of its neighbours, again and again; None if there is none."""
+        random = np.random.default_rng(self.seed)
+        part, best, least = self._drawn(random)[1], None, NEVER
+        for _ in range(1 + CLIMBS):
+            times = self._times(part)
+            if not len(times) or int(times.min()) >= least:
+                break
+            place = int(np.argmin(times))
+            best, least = part[place], int(times[place])
+            part = self._legal(_near(Mappings.of([best]), self.device, random))
+        return best
 
     def better(self, than: int, best: Mapping) -> tuple[Mapping, int] | None:
         """A mapping that is shorter than so many femtoseconds, near the best one or drawn, if there is one here."""
@@ -216,10 +231,10 @@ class Sample:
         tiles, instances = "a larger tile is never faster", "more instances at work are never faster"
         larger = [_sized(mappings, name, sizes) for name, sizes in _larger_tiles(mappings, self.device, random)]
         for law, found in ((tiles, larger), (instances, list(_more_instances(mappings)))):
-            able = np.array([self._same_turns(more) & _differ(more, mappings) for more in found]).reshape(
-                len(found), -1
-            )
-            if not self._at_once and len(found):
+            if not found or not len(mappings):
+                continue
+            able = np.array([self._same_turns(more) & _differ(more, mappings) for more in found])
+            if not self._at_once:
                 chosen = np.argmax(able * random.random(able.shape), axis=0)
                 able &= np.arange(len(found))[:, None] == chosen
             for more, places in zip(found, map(np.flatnonzero, able), strict=True):

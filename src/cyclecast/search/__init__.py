@@ -68,12 +68,18 @@ def begin(strategy: Strategy, problem: Problem) -> Search:
     model are not sampled: tests hold it to them by brute force.
     """
     declines = getattr(strategy, "declines", None)
-    if reason := declines(problem) if declines else "":
-        return Instead(_sampling(problem), reason)
-    if not getattr(strategy, "leaves_out", False) or type(problem.model) is Analytical:
+    reason = declines(problem) if declines else ""
+    if not getattr(strategy, "leaves_out", False):
+        return Instead(_sampling(problem), reason) if reason else strategy.start(problem)
+    tested, many = type(problem.model) is Analytical, hasattr(problem.model, "times")
+    sampled = not tested and getattr(problem.model, "lawful", True) and (many or not reason)
+    breach = Sample(problem.workload, problem.device, problem.model, problem.seed).breach() if sampled else None
+    if reason:
+        bound = getattr(strategy, "bound", None)
+        least = bound(problem) if bound and many and not breach else 0
+        return Instead(_sampling(problem), breach.reason if breach else reason, least)
+    if tested:
         return strategy.start(problem)
-    lawful = getattr(problem.model, "lawful", True)
-    breach = Sample(problem.workload, problem.device, problem.model, problem.seed).breach() if lawful else None
     if breach:
         problem.watch.differs = breach.differs
         front = isinstance(strategy, Pareto)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cyclecast.laws import Sample
 from cyclecast.mapping import Mapping, mapping_text
 from cyclecast.mappings import Mappings
-from cyclecast.search._base import Outcome, Problem, Search
+from cyclecast.search._base import Certificate, Outcome, Problem, Search
 from cyclecast.timing import Timing, Timings
 from cyclecast.units import Time, short_time
 
@@ -21,6 +21,11 @@ class Instead:
 
     search: Search
     reason: str
+    lower: int = 0
+    """What no mapping is shorter than, if more than 0 [fs]."""
+    times: set[int] = field(default_factory=set)
+    """All that were told [fs]."""
+    timed: int = 0
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
         """As the other one."""
@@ -29,12 +34,22 @@ class Instead:
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """As the other one."""
         self.search.tell(timings)
+        if not isinstance(timings, Timings):
+            self.times |= {timing.total.femtoseconds for timing in timings if timing}
+            self.timed += len(timings)
 
     def outcome(self) -> Outcome:
-        """That of the other one, with the reason."""
+        """That of the other one, with the reason; with a lower bound, how good the best is at least."""
         found = self.search.outcome()
         note = f"{self.reason}; {found.note}" if found.front else self.reason
-        return replace(found, note=note, certificate=None)
+        best = sorted(self.times)[:2]
+        if not self.lower or not best:
+            return replace(found, note=note, certificate=None)
+        following = Time(best[1]) if len(best) > 1 else None
+        lower = Time(min(self.lower, best[0]))
+        return replace(
+            found, note=note, certificate=Certificate(self.timed, self.timed, Time(best[0]), following, lower)
+        )
 
 
 class Checked:

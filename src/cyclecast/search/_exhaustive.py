@@ -26,6 +26,7 @@ from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.enumeration import MOST_WAYS, Numbers, Tilings, forms, inner_ways, sketches, tile_sizes, tilings
 from cyclecast.errors import OptionError
+from cyclecast.laws import Sample
 from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
 from cyclecast.nodes import Nodes, OverTime, Splitter, columns_of
@@ -41,6 +42,8 @@ FIRST, MOST_NODES = 16, 4096
 """Nodes that are looked at together: at first, and at most."""
 PROBED, PROBED_OF_EACH = 32, 4
 """Forms, and tilings of each, that are tried before all others."""
+LARGE = 50_000
+"""Mappings and nodes from which on a search is a large one."""
 LEAST_CHUNK = 1024
 """Mappings in the first chunk."""
 BLOCK = 64
@@ -88,6 +91,12 @@ class Exhaustive:
             return ""
         return f"the timing model takes {1000 * seconds:.2g} ms a mapping, too long to look at all"
 
+    def bound(self, problem: Problem) -> int:
+        """What no mapping is shorter than, without a search [fs]; for a model of many at once that keeps the laws."""
+        if not hasattr(problem.model, "times"):
+            return 0
+        return ExhaustiveSearch(problem, self).bound
+
     def start(self, problem: Problem) -> ExhaustiveSearch:
         """Begin with the default mapping."""
         return ExhaustiveSearch(problem, self)
@@ -112,6 +121,8 @@ class ExhaustiveSearch:
     def __init__(self, problem: Problem, plan: Exhaustive) -> None:
         self.problem, self.plan = problem, plan
         self.first = default_mapping(problem.workload, problem.device)
+        self.apart = [self.first]
+        """Mappings that are asked for on their own."""
         self.timed = self.looked = self.calls = 0
         self.complete = False
         self.times: list[int] = []
@@ -128,9 +139,18 @@ class ExhaustiveSearch:
             batch = next(self.batches, [])
             if not isinstance(batch, Mappings) or self.plan.perfect:
                 return batch
-            if len(batch := batch.without(self.first)):
+            for mapping in self.apart:
+                batch = batch.without(mapping)
+            if len(batch):
                 return batch
         return []
+
+    @property
+    def bound(self) -> int:
+        """The least bound of all forms, or the one that the model states [fs]."""
+        stated = getattr(self.problem.model, "bounds", None)
+        own = stated(self.first, self.problem.device).lower.femtoseconds if stated else 0
+        return max(own, int(self._known[1][0]))
 
     @property
     def best(self) -> int:
@@ -203,6 +223,8 @@ class ExhaustiveSearch:
             if self._spent():
                 return
             self.lower = max(self.lower, lower)
+            if self.looked > LARGE and len(self.apart) == 1:
+                yield from self._promising()
             if not (taken := pool.take(size, self.best)):
                 continue
             nodes = Nodes.joined(taken)
@@ -226,6 +248,17 @@ class ExhaustiveSearch:
         lower = self.floor.spread(known)
         order = np.argsort(lower, kind="stable")
         return known[order], lower[order]
+
+    def _promising(self) -> Iterator[Sequence[Mapping]]:
+        """Where the search is a large one: a mapping that was found by other means."""
+        of, fits = self.problem, self.floor.many is not None and not (self.plan.im2col or self.plan.perfect)
+        found = Sample(of.workload, of.device, of.model, of.seed).promising() if fits else None
+        self.apart.append(found or self.first)
+        timing = asked(of.model, found, of.device) if found else None
+        if found and isinstance(timing, Timing) and timing.total.femtoseconds < self.best:
+            yield [found]
+        else:
+            self.apart[-1] = self.first
 
     def _forms(self) -> Iterator[tuple[int, Callable[[], Nodes]]]:
         """The least bound of some forms that are opened together, and how their tilings become nodes."""
