@@ -102,12 +102,14 @@ class Floor:
         if not self.counts:
             return found
         weights = reduce(np.multiply, cut.tiles[:PIXEL])
-        several = weights > self.device.arrays
-        once = self._written(cut, ones, weights) * several
+        written = self._written(cut, ones, weights)
         fill = self.device.pipeline.fill * self.device.array.read.femtoseconds
-        least = once + larger(found, self._moved(cut, (ones, ones, ones), 0 * ones) + fill)
-        turned = 2 * once + larger(found, self._moved(cut, cut.tiles[:PIXEL], ones) + fill)
-        return np.where(several & (cut.tiles[PIXEL] > 1), np.minimum(least, turned), least)
+        least = larger(found, self._moved(cut, (ones, ones, ones), 0 * ones) + fill)
+        least = least + written * (weights > self.device.arrays)
+        if not self.device.array.write.during_inference:
+            return least
+        turned = 2 * written + larger(found, self._moved(cut, cut.tiles[:PIXEL], ones) + fill)
+        return np.where(cut.tiles[PIXEL] > 1, np.minimum(least, turned), least)
 
     def _written(self, cut: Tilings, turns: Numbers, arrays: Numbers) -> Numbers:
         """So many arrays written, so many times."""
