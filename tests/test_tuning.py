@@ -19,7 +19,7 @@ import pytest
 from cyclecast.database import Database
 from cyclecast.decisions import choices, grant
 from cyclecast.device import Device
-from cyclecast.errors import BehaviourError, DatabaseError, FitError, OptionError
+from cyclecast.errors import BehaviourError, DatabaseError, FitError, OptionError, TimingError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.mappings import Mappings
 from cyclecast.space import as_module, lowered_function, read
@@ -156,7 +156,8 @@ def test_progress_is_told_after_every_batch() -> None:
         assert [step.done for step in mine] == [False] * (len(mine) - 1) + [True]
         assert len(mine) >= 3  # 64 candidates, the rest, the end
         assert [step.timed for step in mine] == sorted(step.timed for step in mine)
-        totals = [step.best.total for step in mine]
+        totals = [step.best.total for step in mine if step.best]
+        assert len(totals) == len(mine)
         assert totals == sorted(totals, reverse=True)
         assert (mine[-1].timed, mine[-1].best, mine[-1].member) == (entry.candidates, entry.timing, entry.member)
         assert not any(step.reused for step in mine)
@@ -341,12 +342,27 @@ class Mistaken:
         return FewArrays().time(mapping, device)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_mistake_in_a_timing_model_comes_out_unchanged(strategy: str) -> None:
-    error = ZeroDivisionError("mine")
-    with pytest.raises(ZeroDivisionError) as caught:
-        tune(small(), TINY, trials=24, timing=Mistaken(error), strategy=strategy)
-    assert caught.value is error
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "exhaustive"])
+def test_a_mistake_in_a_timing_model_loses_the_mappings_it_is_asked_for(strategy: str) -> None:
+    tuned = tune(small(), TINY, trials=24, timing=Mistaken(ZeroDivisionError("mine")), strategy=strategy)
+    assert all(entry.timing.total.femtoseconds > 0 for entry in tuned.workloads)
+    assert any("the first: it raises ZeroDivisionError: mine" in entry.outcome.note for entry in tuned.workloads)
+
+
+@dataclass
+class Deaf:
+    """Has no time for anything."""
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        return None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "exhaustive"])
+def test_a_model_without_any_time_is_an_error(strategy: str) -> None:
+    with pytest.raises(TimingError, match="it answers None; it must be a Timing"):
+        tune(small(), TINY, trials=4, timing=Deaf(), strategy=strategy)
+    with pytest.raises(TimingError, match="it answers None; it must be a Timing"):
+        estimate(small(), TINY, timing=Deaf())
 
 
 def test_operands_that_are_too_wide_do_not_fit() -> None:

@@ -114,12 +114,12 @@ class Pass:
             return (
                 self.before
                 + self.kind.steps * self.product
-                + total(self._conversion(), *map(self._hops_time, self.hops))
+                + total(self.conversion(), *map(self._hops_time, self.hops))
             )
         others = (self.kind.steps - 1) * self.product
         inside, least = self._inside()
         outermost = total(self.merges[0].step, self._hops_time(0), self._leaving(self.outputs[-1].step, -1))
-        middle = total(self.product, self._conversion(), outermost)
+        middle = total(self.product, self.conversion(), outermost)
         coming = largest(self.inputs[-1].more, self.inputs[0].more)
         ends = (self.merges[0].more, self.outputs[-1].more)
         last = total(
@@ -277,7 +277,7 @@ class Pass:
         vectors = larger(whole.vectors - lane.vectors * (factors.pixel - 1), 0)
         return self._out_of(Share(whole.values, whole.results, groups, vectors))
 
-    def _conversion(self) -> Whole:
+    def conversion(self) -> Whole:
         """From the last read of the last product to its result, or so far as it can leave (`early`) [fs]."""
         array, after, cycle = self.device.array, self.after - self.early, self.device.array.read.femtoseconds
         if array.digital or not array.adc_overlap:

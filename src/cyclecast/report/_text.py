@@ -11,6 +11,8 @@ from rich.text import Text
 
 from cyclecast.errors import Refused
 from cyclecast.units import Energy, Time
+from cyclecast.units import short_energy as short_energy
+from cyclecast.units import short_time as short_time
 
 LEGEND = (
     "simulated: how much longer the event simulation is, the second opinion on time | "
@@ -158,22 +160,3 @@ def _totals(info: dict[str, Any]) -> str:
         f"{total['coverage']:.1%} of all operations\n"
         f"with {host} operators on the host: {on_host} by its roofline, {together} one after another{reused}"
     )
-
-
-def short_energy(energy: Energy) -> str:
-    """Four digits and a unit."""
-    return _short(
-        energy.attojoules, (("J", 10**18), ("mJ", 10**15), ("uJ", 10**12), ("nJ", 10**9), ("pJ", 10**6)), energy
-    )
-
-
-def short_time(time: Time) -> str:
-    """Four digits and a unit."""
-    return _short(time.femtoseconds, (("s", 10**15), ("ms", 10**12), ("us", 10**9), ("ns", 10**6)), time)
-
-
-def _short(amount: int, units: tuple[tuple[str, int], ...], exact: Time | Energy) -> str:
-    for unit, size in units:
-        if amount >= size * 0.99995:  # what rounds to 1 of the unit
-            return f"{float(f'{amount / size:.4g}'):,g} {unit}"
-    return str(exact)

@@ -32,6 +32,8 @@ class Analytical:
 
     second_opinion: ClassVar[str] = "event"
     """The event simulation is never shorter; it chooses among mappings that this model finds alike."""
+    counts_transfers: ClassVar[bool] = True
+    """No mapping is shorter than its writes and the bytes through its busiest port together."""
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """The timing of the mapping, with its events.
