@@ -297,7 +297,8 @@ def test_a_signal_stops_a_tuning_and_leaves_whole_batches(tmp_path: Path, strate
         command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert int(process.stdout.readline()) > 1
+        while int(process.stdout.readline()) == 1:  # before the first batch
+            pass
         time.sleep(pause)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
@@ -305,6 +306,37 @@ def test_a_signal_stops_a_tuning_and_leaves_whole_batches(tmp_path: Path, strate
     assert process.returncode == -signal.SIGINT
     assert count(database) > 1
     assert rows(database, "select finished from search") == [(0,)]
+
+
+def test_the_clock_ends_a_search_and_the_answer_says_so() -> None:
+    large = network(conv(size=(28, 28), channels=64, filters=64, kernel=(3, 3)))
+    starved = ISAAC.vary_all({"levels.pe.input_bandwidth": "37 MB/s", "levels.cu.output_bandwidth": "1 MB/s"})
+    begin = time.monotonic()
+    (entry,) = tune(large, starved, seconds=0.5).workloads
+    assert time.monotonic() - begin < 10
+    assert entry.outcome.certificate is not None
+    assert entry.outcome.certificate.lower <= entry.timing.total == entry.outcome.certificate.best
+    assert entry.outcome.certificate.gap == 0 or "the clock ended the search after 0.5 s" in entry.outcome.note
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_search_takes_time(seconds: float) -> None:
+    with pytest.raises(OptionError, match="it must be more than 0"):
+        tune(small(), TINY, seconds=seconds)
+
+
+def test_another_limit_of_time_is_another_question(tmp_path: Path) -> None:
+    database = tmp_path / "records.db"
+    for seconds, reused in ((20, False), (20, True), (30, False)):
+        tuned = tune(small(), TINY, seconds=seconds, database=database)
+        assert {entry.reused for entry in tuned.workloads} == {reused}
+
+
+def test_rich_shows_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    tune(small(), TINY, progress="rich")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3  # without a terminal: one for every workload
+    assert all(f"{place}/3 " in line and ": best " in line for place, line in enumerate(lines, 1))
 
 
 def test_ctrl_c_works_as_before_afterwards() -> None:
