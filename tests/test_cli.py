@@ -105,38 +105,6 @@ class TestTune:
         assert set(json.loads((tuned / "mappings.json").read_text(encoding="utf-8"))) == kernels
         assert {path.stem for path in (tuned / "traces").iterdir()} == kernels
 
-    def test_ctrl_c_keeps_what_was_found(self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        calls = 0
-
-        def interrupt(self: Analytical, mapping: Mapping, device: Device) -> Timing:
-            nonlocal calls
-            calls += 1
-            if calls > 8:
-                raise KeyboardInterrupt
-            return told(self, mapping, device)
-
-        told = Analytical.time
-        monkeypatch.setattr(Analytical, "time", interrupt)
-        result = run("tune", model, "--out", tmp_path, "--strategy", "random")
-        assert result.exit_code == 130
-        assert result.stderr.splitlines()[-1].startswith("stopped: 0 of ")
-        assert "are finished, and the next run with --out" in result.stderr
-        monkeypatch.undo()
-        with sqlite3.connect(tmp_path / "records.db") as records:
-            assert records.execute("select count(*) from record").fetchone()[0] >= 1
-        assert run("tune", model, "--out", tmp_path, *QUICK).exit_code == 0
-
-    def test_help_states_the_time_that_a_search_may_take(self) -> None:
-        text = " ".join(run("tune", "--help").stdout.split())
-        assert "--seconds" in text
-        assert "20" in text
-
-    @pytest.mark.parametrize("seconds", ["-1", "nan"])
-    def test_a_time_that_is_none_is_a_mistake(self, model: Path, tmp_path: Path, seconds: str) -> None:
-        result = run("tune", model, "--out", tmp_path, "--seconds", seconds, *QUICK)
-        assert result.exit_code == 2
-        assert "it must be 0 or more" in result.stderr
-
     def test_a_second_run_reuses_every_search(self, tuned: Path, model: Path) -> None:
         before = json.loads((tuned / "result.json").read_text(encoding="utf-8"))
         again = as_json("tune", model, "--out", tuned, *QUICK)

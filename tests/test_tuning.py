@@ -19,7 +19,7 @@ import pytest
 from cyclecast.database import Database
 from cyclecast.decisions import choices, grant
 from cyclecast.device import Device
-from cyclecast.errors import BehaviourError, DatabaseError, FitError, OptionError, TimingError
+from cyclecast.errors import BehaviourError, DatabaseError, FitError, OptionError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.mappings import Mappings
 from cyclecast.space import as_module, lowered_function, read
@@ -308,37 +308,6 @@ def test_a_signal_stops_a_tuning_and_leaves_whole_batches(tmp_path: Path, strate
     assert rows(database, "select finished from search") == [(0,)]
 
 
-def test_the_clock_ends_a_search_and_the_answer_says_so() -> None:
-    large = network(conv(size=(28, 28), channels=64, filters=64, kernel=(3, 3)))
-    starved = ISAAC.vary_all({"levels.pe.input_bandwidth": "37 MB/s", "levels.cu.output_bandwidth": "1 MB/s"})
-    begin = time.monotonic()
-    (entry,) = tune(large, starved, seconds=0.5).workloads
-    assert time.monotonic() - begin < 10
-    assert entry.outcome.certificate is not None
-    assert entry.outcome.certificate.lower <= entry.timing.total == entry.outcome.certificate.best
-    assert entry.outcome.certificate.gap == 0 or "the clock ended the search after 0.5 s" in entry.outcome.note
-
-
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_a_search_takes_time(seconds: float) -> None:
-    with pytest.raises(OptionError, match="it must be more than 0"):
-        tune(small(), TINY, seconds=seconds)
-
-
-def test_another_limit_of_time_is_another_question(tmp_path: Path) -> None:
-    database = tmp_path / "records.db"
-    for seconds, reused in ((20, False), (20, True), (30, False)):
-        tuned = tune(small(), TINY, seconds=seconds, database=database)
-        assert {entry.reused for entry in tuned.workloads} == {reused}
-
-
-def test_rich_shows_the_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    tune(small(), TINY, progress="rich")
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3  # without a terminal: one for every workload
-    assert all(f"{place}/3 " in line and ": best " in line for place, line in enumerate(lines, 1))
-
-
 def test_ctrl_c_works_as_before_afterwards() -> None:
     before = signal.getsignal(signal.SIGINT)
     tune(small(), TINY, trials=2, strategy="random", progress=lambda _: None)
@@ -358,43 +327,6 @@ def test_another_handler_of_ctrl_c_stays() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert set(seen) == {mine}
-
-
-@dataclass
-class Mistaken:
-    """A timing model with a mistake that shows late."""
-
-    error: Exception
-    calls: int = 0
-
-    def time(self, mapping: Mapping, device: Device) -> Timing:
-        self.calls += 1
-        if self.calls > 8:
-            raise self.error
-        return FewArrays().time(mapping, device)
-
-
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "exhaustive"])
-def test_a_mistake_in_a_timing_model_loses_the_mappings_it_is_asked_for(strategy: str) -> None:
-    tuned = tune(small(), TINY, trials=24, timing=Mistaken(ZeroDivisionError("mine")), strategy=strategy)
-    assert all(entry.timing.total.femtoseconds > 0 for entry in tuned.workloads)
-    assert any("the first: it raises ZeroDivisionError: mine" in entry.outcome.note for entry in tuned.workloads)
-
-
-@dataclass
-class Deaf:
-    """Has no time for anything."""
-
-    def time(self, mapping: Mapping, device: Device) -> Timing:
-        return None  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "exhaustive"])
-def test_a_model_without_any_time_is_an_error(strategy: str) -> None:
-    with pytest.raises(TimingError, match="it answers None; it must be a Timing"):
-        tune(small(), TINY, trials=4, timing=Deaf(), strategy=strategy)
-    with pytest.raises(TimingError, match="it answers None; it must be a Timing"):
-        estimate(small(), TINY, timing=Deaf())
 
 
 def test_operands_that_are_too_wide_do_not_fit() -> None:
