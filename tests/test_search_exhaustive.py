@@ -137,7 +137,8 @@ def fits(mapping: Mapping, device: Device) -> bool:
 def no_mapping_is_better(problem: Problem) -> None:
     workload, device = problem.workload, problem.device
     everything = [mapping for mapping in literal_space(workload, device) if fits(mapping, device)]
-    assume(everything)
+    if not everything:
+        return
     least = min(Analytical().time(mapping, device).total for mapping in everything)
     mapping, timing, outcome = search(problem)
     certificate = outcome.certificate
@@ -163,8 +164,16 @@ def test_no_mapping_of_two_thousand_literal_spaces_is_better(problem: Problem) -
 
 def test_inputs_that_are_stationary_move_less_though_all_weights_fit() -> None:
     """Three column tiles fit at once, but one after another they take the inputs once: no bound may forget that."""
-    said = {"rows": 2, "cols": 1, "active_rows": 1, "active_cols": 1, "cell_bits": 1, "dac_bits": 1, "adc_bits": 1}
-    said |= {"adc_rate": "18 MHz", "adcs": 1, "adc_overlap": False, "read": "1 fs", "skips_unused": False}
+    said: dict[str, object] = {
+        "rows": 2,
+        "cols": 1,
+        "active_rows": 1,
+        "active_cols": 1,
+        "cell_bits": 1,
+        "dac_bits": 1,
+        "adc_bits": 1,
+    }
+    said |= {"adc_rate": "18.000000829 MHz", "adcs": 1, "adc_overlap": False, "read": "1 fs", "skips_unused": False}
     said |= {"write": {"pulse": "1 fs", "verify": "1 fs", "pulses": 1, "rows": 1, "cols": 1, "arrays": 1}}
     device = Device.model_validate(
         {"format": 1, "name": "small", "cites": "none", "bits": {"activation": 3, "weight": 1}, "array": said}

@@ -19,7 +19,7 @@ import pytest
 from cyclecast.database import Database
 from cyclecast.decisions import choices, grant
 from cyclecast.device import Device
-from cyclecast.errors import BehaviourError, DatabaseError, FitError, OptionError, TimingError
+from cyclecast.errors import BehaviourError, DatabaseError, FitError, OptionError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.mappings import Mappings
 from cyclecast.space import as_module, lowered_function, read
@@ -297,7 +297,8 @@ def test_a_signal_stops_a_tuning_and_leaves_whole_batches(tmp_path: Path, strate
         command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert int(process.stdout.readline()) > 1
+        while int(process.stdout.readline()) == 1:  # before the first batch
+            pass
         time.sleep(pause)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
@@ -326,43 +327,6 @@ def test_another_handler_of_ctrl_c_stays() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert set(seen) == {mine}
-
-
-@dataclass
-class Mistaken:
-    """A timing model with a mistake that shows late."""
-
-    error: Exception
-    calls: int = 0
-
-    def time(self, mapping: Mapping, device: Device) -> Timing:
-        self.calls += 1
-        if self.calls > 8:
-            raise self.error
-        return FewArrays().time(mapping, device)
-
-
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "exhaustive"])
-def test_a_mistake_in_a_timing_model_loses_the_mappings_it_is_asked_for(strategy: str) -> None:
-    tuned = tune(small(), TINY, trials=24, timing=Mistaken(ZeroDivisionError("mine")), strategy=strategy)
-    assert all(entry.timing.total.femtoseconds > 0 for entry in tuned.workloads)
-    assert any("the first: it raises ZeroDivisionError: mine" in entry.outcome.note for entry in tuned.workloads)
-
-
-@dataclass
-class Deaf:
-    """Has no time for anything."""
-
-    def time(self, mapping: Mapping, device: Device) -> Timing:
-        return None  # type: ignore[return-value]
-
-
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "exhaustive"])
-def test_a_model_without_any_time_is_an_error(strategy: str) -> None:
-    with pytest.raises(TimingError, match="it answers None; it must be a Timing"):
-        tune(small(), TINY, trials=4, timing=Deaf(), strategy=strategy)
-    with pytest.raises(TimingError, match="it answers None; it must be a Timing"):
-        estimate(small(), TINY, timing=Deaf())
 
 
 def test_operands_that_are_too_wide_do_not_fit() -> None:

@@ -206,35 +206,35 @@ class Splitter:
     def placed(self, nodes: Nodes) -> Nodes:
         """The nodes with as many replicas as find a place in the levels, without those of which no copy finds one."""
         most = np.zeros(len(nodes), np.int64)
-        for places, ways in self._ways(nodes):
-            for some in self._chunks(places, len(ways.inside[0])):
-                outer = self._outer(nodes[some], ways)
-                room = self.device.levels[0].count // reduce(np.multiply, outer)
-                left = ceil_div(nodes.cut.tiles[PIXEL][some][:, None], ways.inside[PIXEL])
-                most[some] = (np.minimum(room, left) * ways.inside[PIXEL]).max(axis=1)
+        for places, ways, outer in self._ways(nodes):
+            room = self.device.levels[0].count // reduce(np.multiply, outer)
+            left = ceil_div(int(nodes.cut.tiles[PIXEL][places[0]]), ways.inside[PIXEL])
+            most[places] = (np.minimum(room, left) * ways.inside[PIXEL]).max()
         many = np.minimum(nodes.many, most)
         stage = np.full_like(nodes.stage, PLACED)
         return self._bounded(Nodes(nodes.cut, nodes.passes, nodes.stationary, nodes.few, many, stage, nodes.lower))
 
     def mappings(self, nodes: Nodes) -> Iterator[tuple[Numbers, Numbers]]:
         """Of exact nodes: places of nodes, and a column of factors for each mapping, level by level."""
-        for places, ways in self._ways(nodes):
-            for some in self._chunks(places, len(ways.inside[0])):
-                part = nodes[some]
-                turns = np.stack([*part.passes, part.steps(part.few)])
-                left = [ceil_div(part.cut.tiles[axis][:, None], ways.inside[axis]) for axis in range(AXES)]
-                outer = [ceil_div(left[axis], turns[axis][:, None]) for axis in range(AXES)]
-                able = [ceil_div(left[axis], outer[axis]) == turns[axis][:, None] for axis in range(AXES)]
-                able += [divides(outer[axis], left[axis]) for axis in range(AXES) if self.perfect]
-                able += [reduce(np.multiply, outer) <= self.device.levels[0].count]
-                node, way = np.nonzero(np.logical_and.reduce(able))
+        for places, ways, outer in self._ways(nodes):
+            first, room = nodes[places[:1]], self.device.levels[0].count // reduce(np.multiply, outer)
+            tiles, passes = [int(count[0]) for count in first.cut.tiles], first.passes[:, 0]
+            left = [ceil_div(tiles[axis], ways.inside[axis]) for axis in range(AXES)]
+            able = [ceil_div(left[axis], outer[axis]) == passes[axis] for axis in range(PIXEL)]
+            able += [divides(outer[axis], left[axis]) for axis in range(PIXEL) if self.perfect]
+            able.append(room > 0)
+            kept = np.flatnonzero(np.logical_and.reduce(able))
+            room, pixels = room[kept], left[PIXEL][kept]
+            for some in self._chunks(places, len(kept)):
+                steps = nodes.steps(nodes.few)[some][:, None]
+                replicas = ceil_div(pixels, steps)
+                fits = (replicas <= room) & (ceil_div(pixels, replicas) == steps)
+                if self.perfect:
+                    fits &= divides(replicas, pixels)
+                node, place = np.nonzero(fits)
+                way = kept[place]
                 levels = [factor[way] for level in ways.factors for factor in level]
-                yield some[node], np.stack([*(factor[node, way] for factor in outer), *levels])
-
-    def _outer(self, nodes: Nodes, ways: Inner) -> list[Numbers]:
-        """The factors of the outermost level for groups, row tiles and column tiles: of every node and way."""
-        left = [ceil_div(nodes.cut.tiles[axis][:, None], ways.inside[axis]) for axis in range(PIXEL)]
-        return [ceil_div(left[axis], nodes.passes[axis][:, None]) for axis in range(PIXEL)]
+                yield some[node], np.stack([*(factor[way] for factor in outer), replicas[node, place], *levels])
 
     def _chunks(self, places: Numbers, ways: int) -> Iterator[Numbers]:
         """These places, as many at once as memory allows."""
@@ -243,14 +243,21 @@ class Splitter:
             self._require_time()
             yield places[first : first + at_once]
 
-    def _ways(self, nodes: Nodes) -> Iterator[tuple[Numbers, Inner]]:
-        """Places of nodes with as many tiles along every axis, and the ways to use the inner levels for them."""
-        tiles = np.stack(nodes.cut.tiles)
-        order = np.lexsort(tiles)
-        ends = np.flatnonzero((np.diff(tiles[:, order]) != 0).any(axis=0)) + 1
+    def _ways(self, nodes: Nodes) -> Iterator[tuple[Numbers, Inner, list[Numbers]]]:
+        """Nodes with as many tiles along every axis and as many passes, by their places.
+
+        With each: the ways to use the inner levels, and the outermost level's factors for groups, row tiles and column
+        tiles, one for each way.
+        """
+        alike = np.vstack([*nodes.cut.tiles, nodes.passes])
+        order = np.lexsort(alike)
+        ends = np.flatnonzero((np.diff(alike[:, order]) != 0).any(axis=0)) + 1
         for places in np.split(order, ends) if len(order) else []:
             self._require_time()
-            yield places, self.inner(tuple(int(count) for count in tiles[:, places[0]]))
+            tiles, passes = alike[:AXES, places[0]], alike[AXES:, places[0]]
+            ways = self.inner(tuple(map(int, tiles)))
+            left = (ceil_div(int(tiles[axis]), ways.inside[axis]) for axis in range(PIXEL))
+            yield places, ways, [ceil_div(count, turns) for count, turns in zip(left, passes.tolist(), strict=True)]
 
 
 def columns_of(workload: Workload, device: Device, nodes: Nodes, factors: Numbers) -> Mappings:
