@@ -111,6 +111,14 @@ class Floor:
         turned = 2 * written + larger(found, self._moved(cut, cut.tiles[:PIXEL], ones, ones))
         return np.where(cut.tiles[PIXEL] > 1, np.minimum(least, turned), least)
 
+    def rewritten(self, cut: Tilings) -> Numbers:
+        """For each tiling: writing all its arrays in two passes or more takes at least this; 0 if nothing is known."""
+        ones = np.ones(len(cut), np.int64)
+        if not self.counts:
+            return 0 * ones
+        at_a_time = ceil_div(reduce(np.multiply, cut.tiles[:PIXEL]), self.device.array.write.arrays)
+        return self._written(cut, np.maximum(at_a_time, 2), ones)
+
     def _written(self, cut: Tilings, turns: Numbers, arrays: Numbers) -> Numbers:
         """So many arrays written, so many times."""
         ones = np.ones(len(cut), np.int64)

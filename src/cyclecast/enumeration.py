@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
 from itertools import product, takewhile
 from math import prod
 from typing import Any, NamedTuple, Self
@@ -186,18 +186,20 @@ def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inne
     """The ways for so many tiles, factors without a tile left out; `perfect`: those that divide the tiles."""
     counts = tuple(level.count for level in device.levels[1:])
     factors = _joined(counts, tiles, perfect)
-    inside = np.multiply.reduce(factors, axis=0, initial=1)
+    inside = reduce(np.multiply, factors) if len(factors) else np.ones((len(tiles), 1), np.int64)
     return Inner(tuple(tuple(level) for level in factors), tuple(inside))
 
 
 @lru_cache(maxsize=256)
 def _joined(counts: tuple[int, ...], tiles: tuple[int, ...], perfect: bool) -> Numbers:
     """Factors of inner levels, outermost first, along some axes: shape (levels, axes, ways)."""
-    if not tiles:
-        return np.ones((len(counts), 0, 1), np.int64)
-    before, along = _joined(counts, tiles[:-1], perfect), _chains(counts, tiles[-1], perfect)
-    used = np.multiply.reduce(before, axis=1, initial=1)
-    fits = (used[:, :, None] * along[:, None, :] <= np.array(counts)[:, None, None]).all(axis=0)
+    along = _chains(counts, tiles[-1], perfect)
+    if len(tiles) == 1:
+        return along[:, None]
+    before = _joined(counts, tiles[:-1], perfect)
+    fits = np.ones((before.shape[-1], along.shape[-1]), bool)
+    for level, count in enumerate(counts):
+        fits &= reduce(np.multiply, before[level])[:, None] * along[level] <= count
     way, chain = np.nonzero(fits)
     return np.concatenate([before[:, :, way], along[:, None, chain]], axis=1)
 

@@ -167,13 +167,16 @@ class Splitter:
 
     def _gains(self, cut: Tilings, best: int) -> Numbers:
         """Which tilings may be better with more than one pass: with two, along the axis where that costs least."""
-        ones = np.ones(len(cut), np.int64)
         gains = np.zeros(len(cut), bool)
+        some = np.flatnonzero(self.floor.rewritten(cut) < best)
+        if not len(some):
+            return gains
+        cut, ones = cut[some], np.ones(len(some), np.int64)
         for axis in range(PIXEL):
             passes = tuple(ones + (other == axis) for other in range(PIXEL))
             for stationary in (0 * ones, ones):
                 found = self.floor.alone(self.device, cut, passes, stationary, 1 + stationary, ones)
-                gains |= (found < best) & (cut.tiles[axis] > 1)
+                gains[some] |= (found < best) & (cut.tiles[axis] > 1)
         return gains
 
     def _bounded(self, nodes: Nodes) -> Nodes:
