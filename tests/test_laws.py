@@ -167,7 +167,7 @@ def test_three_times_for_what_is_no_multiple_of_32() -> None:
     best, outcome = searched(Exhaustive(), model, (workload, ISAAC))
     assert outcome.certificate is None
     assert outcome.note.startswith("the timing model breaks the law 'a larger tile is never faster': ")
-    assert best == 1_400_000_000
+    assert best < 1_450_000_000
 
 
 @dataclass

@@ -182,8 +182,6 @@ def test_inputs_that_are_stationary_move_less_though_all_weights_fit() -> None:
     sizes = {Kind.PIXEL: 2, Kind.FILTER: 3, Kind.REDUCTION: 2}
     workload = Workload("small", tuple(Axis(kind.value, size, kind) for kind, size in sizes.items()), 3, 1)
     no_mapping_is_better(Problem(workload, device, Analytical(), 1, 0))
-    best = search(Problem(workload, device, Analytical(), 1, 0))[0]
-    assert (best.input_stationary, best.passes, best.weight_tiles) == (True, 3, 6)
 
 
 @settings(max_examples=15, deadline=None)
