@@ -14,7 +14,7 @@ from cyclecast.placement._balance import periods, work_bound
 from cyclecast.placement._base import DynamicCost, Limit, Placement, Point, Segment, Spent, Stage, Wear, system
 from cyclecast.placement._energy import Meter, image_energy
 from cyclecast.placement._floor import Floor, deal
-from cyclecast.placement._options import Options, least_arrays, options, slower
+from cyclecast.placement._options import Options, least_arrays, options
 from cyclecast.placement._pipeline import needs_of
 from cyclecast.placement._resident import Builder, Chosen, dynamic_policy, in_pe, writing_time
 from cyclecast.placement._segments import (
@@ -167,10 +167,9 @@ class _Search:
         """The ways to keep one operator in arrays."""
         workload = operator.workload
         if workload not in self.known:
-            found = options(workload, self.device, self.model, self.device.arrays)
-            if found and operator.is_dynamic:
-                found = slower(found, lambda mapping: writing_time(mapping, self.device))
-            self.known[workload] = found
+            self.known[workload] = options(
+                workload, self.device, self.model, self.device.arrays, written=operator.is_dynamic
+            )
         return self.known[workload]
 
     def resident(self) -> list[Plan]:
