@@ -43,6 +43,8 @@ class Options:
     times: Sequence[int]
     """That every image keeps them busy, descending [fs]."""
     mappings: Sequence[Mapping]
+    fewest: int = 0
+    """Lower bound on the arrays of every mapping whose weights stay."""
     least_time: int = 0
     """Lower bound on the time of every mapping whose weights stay, in the space or not laid out [fs]; 0: unknown."""
     least_work: int = 0
@@ -80,8 +82,14 @@ def options(
     front = search.front
     if not len(front):
         return None
-    time, work = search.least(proven)
-    return Options(workload, front.arrays.tolist(), front.times.tolist(), tuple(front.payloads), time, work)
+    return Options(workload, front.arrays.tolist(), front.times.tolist(), tuple(front.payloads), *search.least(proven))
+
+
+def replicated(workload: Workload, device: Device, model: TimingModel, cut: Mapping, replicas: int) -> Mapping | None:
+    """The mapping with the tiles of `cut` and at least so many replicas in the fewest arrays, the shortest of these."""
+    search = _Search(workload, device, model, _tilings(workload, device, cut), device.arrays, False)
+    search.expand(0, np.array([replicas], np.int64), few=True)
+    return search.front.payloads[0] if len(search.front) else None
 
 
 def _tilings(workload: Workload, device: Device, cut: Mapping | None) -> Tilings:
@@ -116,6 +124,8 @@ class _Search:
     written: bool
     held: Numbers = field(init=False)
     """Arrays of one copy, of every tiling."""
+    vectors: Numbers = field(init=False)
+    """Steps without replicas."""
     products: Numbers = field(init=False)
     """The time of one step, at least [fs]."""
     front: Front = field(init=False)
@@ -123,39 +133,38 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.held = self.cut.tiles[0] * self.cut.tiles[1] * self.cut.tiles[2]
+        self.vectors = self.cut.tiles[PIXEL]
         self.products = _product_times(self.workload, self.device, self.cut)
         self.front = Front(self.most)
 
     def run(self) -> bool:
         """Find the front; whether it is exact."""
         for tiling, replicas in _worthwhile(self.cut, self.products, self.most):
-            self._expand(tiling, replicas, few=True)
+            self.expand(tiling, replicas, few=True)
         if not isinstance(self.model, Analytical):
             return False  # of which nothing is known beforehand
-        whole = self.held * self.cut.tiles[PIXEL] * self.products
+        whole = self.held * self.vectors * self.products
         left = np.flatnonzero(self.front.most_work(self.held, self.products) >= whole)
         for tiling in left[np.argsort(whole[left], kind="stable")].tolist():
             replicas = self._open(tiling)
-            if len(replicas) and not self._expand(tiling, replicas):
+            if len(replicas) and not self.expand(tiling, replicas):
                 return False
         return True
 
-    def least(self, proven: bool) -> tuple[int, int]:
-        """Lower bounds on the time and on arrays x time of every resident mapping [fs]."""
+    def least(self, proven: bool) -> tuple[int, int, int]:
+        """Lower bounds on the arrays, the time and arrays x time of every resident mapping [fs]."""
         if proven:
-            arrays, times = self.front.arrays.tolist(), self.front.times.tolist()
-            return times[-1], min(count * time for count, time in zip(arrays, times, strict=True))
+            points = list(zip(self.front.arrays.tolist(), self.front.times.tolist(), strict=True))
+            return points[0][0], points[-1][1], min(arrays * time for arrays, time in points)
+        held, vectors, products = (each[self.held <= self.most] for each in (self.held, self.vectors, self.products))
         if not isinstance(self.model, Analytical):
-            return 0, 0
-        fits = self.held <= self.most
-        replicas = np.minimum(self.most // self.held[fits], self.cut.tiles[PIXEL][fits])
-        times = self.products[fits] * ceil_div(self.cut.tiles[PIXEL][fits], replicas)
-        work = self.held[fits] * self.cut.tiles[PIXEL][fits] * self.products[fits]
-        return int(times.min()), int(work.min())
+            return int(held.min()), 0, 0
+        times = products * ceil_div(vectors, np.minimum(self.most // held, vectors))
+        return int(held.min()), int(times.min()), int((held * vectors * products).min())
 
     def _open(self, tiling: int) -> Numbers:
         """The numbers of replicas with which a tiling may still be on the front."""
-        replicas, steps = _replicas(int(self.cut.tiles[PIXEL][tiling]), int(self.held[tiling]), self.most)
+        replicas, steps = _replicas(int(self.vectors[tiling]), int(self.held[tiling]), self.most)
         return replicas[self._is_open(tiling, self.held[tiling] * replicas, steps)]
 
     def _is_open(self, tiling: int, arrays: Numbers, steps: Numbers) -> Numbers:
@@ -165,7 +174,7 @@ class _Search:
             times = times + ceil_div(arrays, at_once) * _write_time(self.workload, self.device, self.cut, tiling)
         return self.front.is_open(arrays, times)
 
-    def _expand(self, tiling: int, replicas: Numbers, few: bool = False) -> bool:
+    def expand(self, tiling: int, replicas: Numbers, few: bool = False) -> bool:
         """Time the ways to use the levels that may be on the front; False where these are too many.
 
         First those with the fewest arrays for each number of replicas, then (unless `few`) all others that are open.
@@ -290,12 +299,6 @@ def _times(model: TimingModel, mappings: Mappings, device: Device) -> list[int]:
     timings = many(mappings, device)
     outside = sum(timings.phases.get(name, 0) for name in OUTSIDE)
     return [int(time) for time in timings.total - outside]
-
-
-def least_arrays(workload: Workload, device: Device) -> int:
-    """The fewest arrays that hold all weights, wherever they are."""
-    found = forms(workload, device)
-    return int((found.tiles[0] * found.tiles[1] * found.tiles[2]).min())
 
 
 def least_arrays(workload: Workload, device: Device) -> int:
