@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping as Mapped
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -12,8 +13,8 @@ from typing import Any
 from cyclecast.database import Answer, Database, Question, Record
 from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
-from cyclecast.errors import OptionError
-from cyclecast.mapping import Mapping
+from cyclecast.errors import MappingError, OptionError
+from cyclecast.mapping import Mapping, require_fit
 from cyclecast.markup import html_table
 from cyclecast.search import Kernel, Outcome, Problem, Strategy, Timed, begin, follow, search_strategy
 from cyclecast.space import as_module, read
@@ -84,13 +85,26 @@ class Progress:
     done: bool
 
 
-def estimate(network: Network, device: Device, *, timing: str | TimingModel = "analytical") -> Tuned:
-    """The default mapping of every workload, without any search."""
+def estimate(
+    network: Network,
+    device: Device,
+    *,
+    timing: str | TimingModel = "analytical",
+    mappings: Mapped[str, Mapping] | None = None,
+) -> Tuned:
+    """The default mapping of every workload, or those given by kernel, without any search.
+
+    Raises `MappingError` where a given one is for another workload, `FitError` where it does not fit the device, and
+    `OptionError` where a kernel is unknown or has none.
+    """
     model = timing_model(timing)
+    given = _checked(network, device, mappings) if mappings is not None else {}
     workloads = []
     for member in network.members:
-        record = _default(member, device, model)
-        workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False, Outcome("default")))
+        record = _given(given[member.kernel], device, model) if given else _default(member, device, model)
+        workloads.append(
+            TunedWorkload(member, record.mapping, record.timing, 1, False, Outcome("given" if given else "default"))
+        )
     return Tuned(network, device, tuple(workloads), model)
 
 
@@ -198,6 +212,24 @@ class _Job:
 def kernel_hash(function: Any) -> str:
     """A hash of a kernel before scheduling, the same in every process."""
     return sha256(as_module(function).script().encode()).hexdigest()
+
+
+def _checked(network: Network, device: Device, mappings: Mapped[str, Mapping]) -> Mapped[str, Mapping]:
+    """Mappings of all kernels of the network, each of its own workload, that fit the device."""
+    known = {member.kernel: member.workload for member in network.members}
+    for kernel in [*(kernel for kernel in mappings if kernel not in known), *(set(known) - set(mappings))]:
+        what = "no such kernel" if kernel not in known else "no mapping"
+        raise OptionError(f"mapping of '{kernel}'", what, f"{network.name} has {', '.join(known)}", "one for each")
+    for kernel, mapping in mappings.items():
+        if mapping.workload.axes != known[kernel].axes or mapping.workload.slides != known[kernel].slides:
+            where, what = f"mapping of '{kernel}'", f"it is for {mapping.workload.name}"
+            raise MappingError(where, what, f"the kernel is {known[kernel].name}", "a mapping of that")
+        require_fit(mapping, device)
+    return mappings
+
+
+def _given(mapping: Mapping, device: Device, model: TimingModel) -> Record:
+    return Record(mapping, model.time(mapping, device))
 
 
 def _default(member: Member, device: Device, model: TimingModel) -> Record:

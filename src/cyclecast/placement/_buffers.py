@@ -12,6 +12,9 @@ from cyclecast.placement._floor import Floor, Site, rooms
 from cyclecast.placement._pipeline import Line, Needs, Work, waits_of
 from cyclecast.workload import Operator
 
+FILLED = Fraction(3, 4)
+"""Of all buffers, what plans count on."""
+
 
 class Waiting(NamedTuple):
     """What waits for an operator from one of its sources."""
@@ -95,12 +98,13 @@ def kept_of(
 def room_period(found: Mapping[int, Sequence[Waiting]], floor: Floor, latency: int) -> int:
     """The shortest period for which all buffers together are large enough [fs]; 0 where they have no stated size.
 
-    One image at a time where not even the windows fit.
+    Only a part of them is counted on, as it is not known beforehand who needs more for a while. Windows always fit, and
+    as much again. No period is longer than the latency: then there is one image at a time.
     """
     buffer, every = floor.chip.levels[0].buffer, [each for waits in found.values() for each in waits]
     if buffer is None or not every:
         return 0
-    size = buffer.bytes * floor.pes * floor.chips
+    size = FILLED * buffer.bytes * floor.pes * floor.chips
     window = sum(Fraction(each.size * each.window, each.pixels) for each in every)
     longer = sum(each.size * each.wait for each in every)
-    return min(latency, int(longer / (size - window)) + 1) if size > window else latency
+    return min(latency, int(longer / max(size - window, window)) + 1)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from cyclecast.placement._base import Check
 from cyclecast.placement._plan import Plan, distinct
 
-MOST_LOOKED_AT = 8
+MOST_LOOKED_AT = 5
 """Plans that are simulated, beside other ways to deal their arrays."""
-MOST_BLOCKED = 24
+MOST_BLOCKED = 10
 """As long as operators of all of them wait for room for ever."""
 NEAR = 0.02
 """A simulated value so near to the best closed form is taken at once."""

@@ -91,20 +91,21 @@ def simulate(placement: Placement, *, images: int = 16, model: TimingModel | Non
     operators = placement.network.operators
     floor, device = placement.floor, placement.device
     builder = Builder(operators, needs_of(operators), floor, device, model or EventDriven())
-    return simulated(builder, segment, placement.kept, images)
+    return simulated(builder, segment, images)
 
 
-def simulated(
-    builder: Builder, segment: Segment, kept: Sequence[Kept], images: int, tokens: int = MOST_TOKENS
-) -> Check:
-    """Simulate one segment, steps timed by the model of `builder`.
+def simulated(builder: Builder, segment: Segment, images: int, tokens: int = MOST_TOKENS, again: bool = True) -> Check:
+    """Simulate one segment, steps timed by the model of `builder`, with at most so many tokens of an operator an image.
 
-    `kept`: what its operators keep. At most so many tokens of an operator for one image. Where operators wait for room
-    for ever, they are named, and the times are those with buffers without limits.
+    Where operators wait for room for ever, they are named, and the times are (if `again`) those with buffers without
+    limits.
     """
+    kept = segment.kept
     found = _Pipeline(builder, segment, kept, images, tokens)
     found.run()
     blocked = found.blocked()
+    if blocked and not again:
+        return Check(Time(0), Time(0), (), (), blocked)
     if blocked:
         found = _Pipeline(builder, segment, (), images, tokens)
         found.run()
@@ -193,7 +194,7 @@ class _Pipeline:
         """How many tokens the target must have taken before a token of the source has room."""
         source, stage = self.operators[edge.source], self.stages.get(place)
         kept, wholly = self.kept.get(place), [-self.images * len(needs)] * tokens
-        if stage is None or kept is None or kept.room is None:
+        if stage is None or kept is None or kept.room is None or edge.source not in self.stages:
             return wholly
         alive = lines(edge, source.raster)
         workload = stage.mapping.workload

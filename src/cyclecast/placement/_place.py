@@ -23,7 +23,7 @@ from cyclecast.units import Time
 from cyclecast.workload import Network, host_time
 
 MOST_CHIPS = 1024
-IMAGES, TOKENS = 6, 64
+IMAGES, TOKENS = 6, 48
 """Of the simulations that plans are chosen by."""
 
 
@@ -124,7 +124,7 @@ def _seen(search: Search, plans: list[Plan], objective: str) -> list[Seen]:
     slow = Builder(search.operators, search.builder.needs, search.builder.floor, search.device, EventDriven())
 
     def look(plan: Plan) -> Check:
-        return simulated(slow, plan.longest, plan.longest.kept, IMAGES, TOKENS)
+        return simulated(slow, plan.longest, IMAGES, TOKENS, again=False)
 
     if len(plans) == 1:
         return [Seen(plans[0], Check(Time(0), Time(0), (), ()), plans[0].of(objective)[0])]

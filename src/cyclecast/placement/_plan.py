@@ -22,14 +22,11 @@ class Plan:
     latency: Time
     energy: Energy | None
     """Of one image; None where the device states no components."""
+    arrays: int
+    """In use at the same time, at most."""
     overlapped: bool = False
     tuned: bool = False
     """Whether the tiles are those of the mappings as tuned."""
-
-    @property
-    def arrays(self) -> int:
-        """In use at the same time, at most."""
-        return max(segment.arrays for segment in self.segments)
 
     @property
     def longest(self) -> Segment:

@@ -156,12 +156,12 @@ class Builder:
     ) -> dict[int, Work]:
         """What every operator takes, at the pace of its port where that is slower; nothing on the host.
 
-        A step waits for its inputs to pass network and port, and there for half a step of each other operator.
+        A step waits for its inputs to pass network and port: there for three quarters of the others.
         """
         before = self.device.pipeline.before * self.device.array.read.femtoseconds
         steps = {place: each.mapping.temporal.pixel for place, each in chosen.items()}
         traffic = {place: self.traffic(place, hops) // steps[place] for place in chosen}
-        queue = sum(traffic.values()) // 2
+        queue = 3 * sum(traffic.values()) // 4
         uses = port_loads(sites, demands_of(chosen))[1]
         found = {}
         for place in places:

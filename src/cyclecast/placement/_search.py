@@ -38,7 +38,7 @@ MOST_PERIODS = 48
 """Of a resident pipeline that are looked at for the front alone."""
 SPARE = 8
 """Periods longer than the best interval that are looked at, too: the simulation may like them better."""
-BEGINNINGS = 12
+BEGINNINGS = 4
 """Periods from which the latency is shortened."""
 
 
@@ -117,16 +117,16 @@ class Search:
             if objective != "interval" or spare > 0 or number in some:
                 plans.append(self.pipeline({place: _within(ways, period) for place, ways in found.items()}, tuned))
                 best = min(best, plans[-1].interval.femtoseconds)
-        if objective == "latency" and plans:
-            plans += self._shortened(found, fitting, tuned)
+        if objective == "latency" and not tuned:
+            plans += self._shortened(found, fitting)
         return plans
 
-    def _shortened(self, found: Mapped[int, Options], fitting: Sequence[int], tuned: bool) -> list[Plan]:
+    def _shortened(self, found: Mapped[int, Options], fitting: Sequence[int]) -> list[Plan]:
         """From some periods on, free arrays for whoever shortens the latency most."""
         delays = {place: self.builder.chosen(ways.mappings[0], False).delay for place, ways in found.items()}
         shortener = Shortener(found, self.builder.needs, delays, self.budget)
         return [
-            self.pipeline({place: found[place].mappings[at] for place, at in choice.items()}, tuned)
+            self.pipeline({place: found[place].mappings[at] for place, at in choice.items()})
             for choice in shortener.choices([fitting[place] for place in evenly(len(fitting), BEGINNINGS)])
         ]
 
@@ -156,7 +156,8 @@ class Search:
     ) -> Plan:
         """With its energy."""
         energy = self.meter.total(segments, self.batch, interval, self.dynamic)
-        return Plan(segments, interval, latency, energy, overlapped, tuned)
+        arrays = max(segment.arrays for segment in segments)
+        return Plan(segments, interval, latency, energy, arrays, overlapped, tuned)
 
     def segmented(self) -> list[Plan]:
         """Segments that take turns, and every operator by itself; none where arrays are not written meanwhile."""

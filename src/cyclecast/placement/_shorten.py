@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from cyclecast.placement._options import Options
 from cyclecast.placement._pipeline import Needs
 from cyclecast.placement._segments import Part, line_of
 
-JUMPS = (1, 2, 4, 8, 16)
+JUMPS = (1, 4, 16)
 """So many options further an operator may go in a step."""
 SLIGHT = 64
 """The ends of all operators count with this part of the latency: of two equally long branches each may be shortened."""
@@ -28,9 +28,12 @@ class Shortener:
     """From a step's inputs to its results beside the step [fs]."""
     budget: int
     parts: dict[int, Part] = field(init=False)
+    coarse: list[list[Needs]] = field(init=False)
+    """The needs at a few points."""
 
     def __post_init__(self) -> None:
         self.parts = {place: Part(ways, 0, self.delays[place]) for place, ways in self.options.items()}
+        self.coarse = [[_coarse(need) for need in each] for each in self.needs]
 
     def choices(self, periods: Sequence[int]) -> Iterator[dict[int, int]]:
         """For each period the choice that has it, and all arrays left over dealt out."""
@@ -73,6 +76,12 @@ class Shortener:
         none, zero = Part(None), np.zeros(len(steps) + 1, np.int64)
         for place in range(len(self.needs)):
             part, taken = self.parts.get(place, none), times.get(place, zero)
-            starts[place], ends[place] = line_of(part.delay, taken, self.needs[place], starts, ends)
+            starts[place], ends[place] = line_of(part.delay, taken, self.coarse[place], starts, ends)
         every = np.stack(list(ends.values())).astype(np.float64)
         return every.max(axis=0) + every.mean(axis=0) / SLIGHT
+
+
+def _coarse(need: Needs) -> Needs:
+    """At the first point, every fourth, and the last two, between which everything has arrived."""
+    points = need.points
+    return replace(need, points=(*points[:1], *points[1:-2:4], *points[max(1, len(points) - 2) :]))
