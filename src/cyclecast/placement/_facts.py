@@ -21,8 +21,8 @@ YEAR = 365.25 * 24 * 3600
 def bounds(search: Search) -> tuple[Limit, ...]:
     """Lower bounds on the interval of every resident placement, the longest first.
 
-    The work of all arrays, each workload with all arrays to itself, and ports. The first two are those of the analytical
-    model; nothing is known of the times of others.
+    The work of all arrays, each workload with all arrays to itself, and ports. The first two are those of the
+    analytical model; nothing is known of the times of others.
     """
     shares, slowest = [], Limit("workload", "", Time(0))
     for place in search.placed:

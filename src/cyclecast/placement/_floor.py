@@ -127,8 +127,8 @@ def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int,
 
     Each block goes to the next PE that has room for it, as its arrays share the PE's port; when no PE has, it is parted
     among what is free, the next PE first. There are no more arrays in all than the floor has. With blocks of one array
-    all that is free is filled up in order: ports are shared by more, and ways are shorter. With `busy` (how long a block
-    of each operator keeps a port busy, or anything else to be spread [fs]) the PE with the least of it comes first.
+    all that is free is filled up in order: ports are shared by more, and ways are shorter. With `busy` (how long
+    a block of each operator keeps a port busy [fs]) the PE with the least of it comes first.
     """
     count = floor.pes * floor.chips
     free, loads = [floor.arrays_per_pe] * count, [0] * count

@@ -16,9 +16,9 @@ from cyclecast.placement._facts import bounds, costs_of_dynamic, misfit, wear
 from cyclecast.placement._options import least_arrays
 from cyclecast.placement._plan import Plan, front, index_of
 from cyclecast.placement._replicas import planned
-from cyclecast.placement._resident import Builder, dynamic_policy
+from cyclecast.placement._resident import dynamic_policy
 from cyclecast.placement._search import Search
-from cyclecast.timing import EventDriven, TimingModel, timing_model
+from cyclecast.timing import TimingModel, timing_model
 from cyclecast.units import Time
 from cyclecast.workload import Network, host_time
 
@@ -46,9 +46,9 @@ def place(
     placements looked at, the one with the least `objective` is taken. The first few are simulated, and the simulation
     has the last word. `mappings` are those of the kernels by themselves: what does not fit at once is computed with
     them; with their tiles the network is placed, too, and the gain over that is stated. At most so many `arrays` are in
-    use at the same time. With `replicas`, of every operator on arrays in the order of the program, or by kernel or place
-    in the network, that plan is placed as it is: tiles are as large as arrays. Raises `FitError` where the network does
-    not fit and arrays are not written during inference, or where the plan does not fit.
+    use at the same time. With `replicas`, of every operator on arrays in the order of the program, or by kernel or
+    place in the network, that plan is placed as it is: tiles are as large as arrays. Raises `FitError` where the network
+    does not fit and arrays are not written during inference, or where the plan does not fit.
     """
     index_of(objective)
     if batch < 1 or (chips is not None and not 1 <= chips <= MOST_CHIPS):
@@ -120,11 +120,13 @@ def _placement(search: Search, plans: list[Plan], objective: str) -> Placement:
 
 
 def _seen(search: Search, plans: list[Plan], objective: str) -> list[Seen]:
-    """The plans that were simulated, the best first; with one plan there is no choice."""
-    slow = Builder(search.operators, search.builder.needs, search.builder.floor, search.device, EventDriven())
+    """The plans that were simulated, the best first; with one plan there is no choice.
+
+    Steps are timed as for the plans.
+    """
 
     def look(plan: Plan) -> Check:
-        return simulated(slow, plan.longest, IMAGES, TOKENS, again=False)
+        return simulated(search.builder, plan.longest, IMAGES, TOKENS, again=False)
 
     if len(plans) == 1:
         return [Seen(plans[0], Check(Time(0), Time(0), (), ()), plans[0].of(objective)[0])]

@@ -128,7 +128,7 @@ class Builder:
     ) -> tuple[tuple[Kept, ...], tuple[Limit, ...]]:
         """What is kept in buffers, and the limits, those of buffers among them.
 
-        What waits in the buffers of other PEs goes through the network once more, over the mean distance of two routers.
+        What waits in the buffers of other PEs goes through the network once more, over the mean distance.
         """
         there = {place: lines[place] for place in dealt.sites}
         waits = waiting(self.operators, self.needs, works, there, self.floor.chip.bits.activation)

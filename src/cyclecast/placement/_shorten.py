@@ -14,6 +14,8 @@ from cyclecast.placement._segments import Part, line_of
 
 JUMPS = (1, 4, 16)
 """So many options further an operator may go in a step."""
+MOST_ROUNDS = 3
+"""In which arrays are taken from every operator once."""
 SLIGHT = 64
 """The ends of all operators count with this part of the latency: of two equally long branches each may be shortened."""
 
@@ -36,15 +38,36 @@ class Shortener:
         self.coarse = [[_coarse(need) for need in each] for each in self.needs]
 
     def choices(self, periods: Sequence[int]) -> Iterator[dict[int, int]]:
-        """For each period the choice that has it, and all arrays left over dealt out."""
+        """For each period the choice that has it, and all arrays left over dealt out; the best of these, improved."""
+        found = []
         for period in periods:
             choice = {place: ways.within(period) for place, ways in self.options.items()}
             assert all(at is not None for at in choice.values()), "a fitting period suits all"
-            yield self._dealt_out({place: at or 0 for place, at in choice.items()})
+            found.append(self._dealt_out({place: at or 0 for place, at in choice.items()}))
+            yield found[-1]
+        yield self._exchanged(min(found, key=lambda each: float(self._values(each, [])[0])))
 
-    def _dealt_out(self, choice: dict[int, int]) -> dict[int, int]:
+    def _exchanged(self, choice: dict[int, int]) -> dict[int, int]:
+        """Take arrays from one operator after another, and deal them out anew, as long as that helps."""
+        best = float(self._values(choice, [])[0])
+        for _ in range(MOST_ROUNDS):
+            before = best
+            for place in self.options:
+                for less in JUMPS:
+                    if less > choice[place]:
+                        break
+                    other = self._dealt_out(choice | {place: choice[place] - less}, but=place)
+                    value = float(self._values(other, [])[0])
+                    if value < best:
+                        choice, best = other, value
+            if best == before:
+                break
+        return choice
+
+    def _dealt_out(self, choice: dict[int, int], but: int | None = None) -> dict[int, int]:
+        """Free arrays, one step after another, for whoever shortens the latency most for each; `but` one gets none."""
         while True:
-            steps = list(self._steps(choice))
+            steps = [step for step in self._steps(choice) if step[0] != but]
             if not steps:
                 return choice
             values = self._values(choice, [step[:2] for step in steps])
