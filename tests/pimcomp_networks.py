@@ -1,4 +1,4 @@
-"""The networks that plans of PIMCOMP are for, with 16 bits: convolutions and dense layers in the order of the program."""
+"""The networks that plans of PIMCOMP are for, with 16 bits: products in the order of the program."""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ def place(
     has the last word. `mappings` are those of the kernels by themselves: what does not fit at once is computed with
     them; with their tiles the network is placed, too, and the gain over that is stated. At most so many `arrays` are in
     use at the same time. With `replicas`, of every operator on arrays in the order of the program, or by kernel or
-    place in the network, that plan is placed as it is: tiles are as large as arrays. Raises `FitError` where the network
-    does not fit and arrays are not written during inference, or where the plan does not fit.
+    place in the network, that plan is placed as it is: tiles are as large as arrays. Raises `FitError` where the
+    network does not fit and arrays are not written during inference, or where the plan does not fit.
     """
     index_of(objective)
     if batch < 1 or (chips is not None and not 1 <= chips <= MOST_CHIPS):
