@@ -1,9 +1,9 @@
 """Replication plans of PIMCOMP against ours, on the same arrays and under one evaluator.
 
-`python bench/pimcomp.py PLANS.json` takes plans as `{"plans": [{"network", "plan", "chips", "replicas"}, ...]}`. For each
-product of a 16-bit network, in the order of the program, they say the replicas that PIMCOMP (Sun et al., DAC 2023) chose.
-Each plan is placed as it is; then `place` gets as many arrays as the plan takes, once for the interval and once for the
-latency. The exit code is 1 where a plan of PIMCOMP is better.
+`python bench/pimcomp.py PLANS.json` takes plans as `{"plans": [{"network", "plan", "chips", "replicas"}, ...]}`. For
+each product of a 16-bit network, in the order of the program, they say the replicas that PIMCOMP (Sun et al., DAC 2023)
+chose. Each plan is placed as it is; then `place` gets as many arrays as the plan takes, once for the interval and once
+for the latency. The exit code is 1 where a plan of PIMCOMP is better.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ MOST_LOOKED_AT = 5
 """Plans that are simulated, beside other ways to deal their arrays."""
 MOST_BLOCKED = 10
 """As long as operators of all of them wait for room for ever."""
-NEAR = 0.02
+NEAR = 0.05
 """A simulated value so near to the best closed form is taken at once."""
 
 

@@ -38,8 +38,8 @@ MOST_PERIODS = 48
 """Of a resident pipeline that are looked at for the front alone."""
 SPARE = 8
 """Periods longer than the best interval that are looked at, too: the simulation may like them better."""
-BEGINNINGS = 4
-"""Periods from which the latency is shortened."""
+BEGINNINGS = 3
+"""Of the periods with the shortest latency, and of all, that are shortened further."""
 
 
 @dataclass(slots=True)
@@ -118,16 +118,18 @@ class Search:
                 plans.append(self.pipeline({place: _within(ways, period) for place, ways in found.items()}, tuned))
                 best = min(best, plans[-1].interval.femtoseconds)
         if objective == "latency" and not tuned:
-            plans += self._shortened(found, fitting)
+            best_first = sorted(range(len(plans)), key=lambda number: plans[number].latency)
+            begin = dict.fromkeys([*best_first[:BEGINNINGS], *evenly(len(plans), BEGINNINGS)])
+            plans += self._shortened(found, [fitting[number] for number in begin])
         return plans
 
-    def _shortened(self, found: Mapped[int, Options], fitting: Sequence[int]) -> list[Plan]:
-        """From some periods on, free arrays for whoever shortens the latency most."""
+    def _shortened(self, found: Mapped[int, Options], begin: Sequence[int]) -> list[Plan]:
+        """From these periods on, free arrays for whoever shortens the latency most."""
         delays = {place: self.builder.chosen(ways.mappings[0], False).delay for place, ways in found.items()}
         shortener = Shortener(found, self.builder.needs, delays, self.budget)
         return [
             self.pipeline({place: found[place].mappings[at] for place, at in choice.items()})
-            for choice in shortener.choices([fitting[place] for place in evenly(len(fitting), BEGINNINGS)])
+            for choice in shortener.choices(begin)
         ]
 
     def pipeline(self, mappings: Mapped[int, Mapping], tuned: bool = False) -> Plan:

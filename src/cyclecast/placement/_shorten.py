@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,20 @@ from cyclecast.placement._segments import Part, line_of
 
 JUMPS = (1, 4, 16)
 """So many options further an operator may go in a step."""
+MOST_TOGETHER = 6
+"""Of the longest times: all operators that take so long or longer are shortened together."""
 MOST_ROUNDS = 3
 """In which arrays are taken from every operator once."""
 SLIGHT = 64
 """The ends of all operators count with this part of the latency: of two equally long branches each may be shortened."""
+
+
+class Step(NamedTuple):
+    """Some operators take shorter options."""
+
+    to: Mapping[int, int]
+    more: int
+    """Arrays in addition."""
 
 
 @dataclass(slots=True)
@@ -67,33 +77,38 @@ class Shortener:
     def _dealt_out(self, choice: dict[int, int], but: int | None = None) -> dict[int, int]:
         """Free arrays, one step after another, for whoever shortens the latency most for each; `but` one gets none."""
         while True:
-            steps = [step for step in self._steps(choice) if step[0] != but]
+            steps = [step for step in self._steps(choice) if but not in step.to]
             if not steps:
                 return choice
-            values = self._values(choice, [step[:2] for step in steps])
-            saved = (values[0] - values[1:]) / np.array([more for _, _, more in steps], np.float64)
+            values = self._values(choice, [step.to for step in steps])
+            saved = (values[0] - values[1:]) / np.array([step.more for step in steps], np.float64)
             best = int(saved.argmax())
             if saved[best] <= 0:
                 return choice
-            place, at, _ = steps[best]
-            choice = choice | {place: at}
+            choice = choice | dict(steps[best].to)
 
-    def _steps(self, choice: Mapping[int, int]) -> Iterator[tuple[int, int, int]]:
-        """An operator, a shorter option of it, and the arrays that this takes in addition; as many as are free."""
-        free = self.budget - sum(self.options[place].arrays[at] for place, at in choice.items())
-        for place, at in choice.items():
-            ways = self.options[place]
-            for jump in JUMPS:
-                if at + jump < len(ways) and ways.arrays[at + jump] - ways.arrays[at] <= free:
-                    yield place, at + jump, ways.arrays[at + jump] - ways.arrays[at]
+    def _steps(self, choice: Mapping[int, int]) -> Iterator[Step]:
+        """One operator some options further, or all that take longest together; in no more arrays than are free."""
+        held = {place: ways.arrays[choice[place]] for place, ways in self.options.items()}
+        free = self.budget - sum(held.values())
+        times = {place: ways.times[choice[place]] for place, ways in self.options.items()}
+        every = [{place: at + jump} for place, at in choice.items() for jump in JUMPS]
+        limits = sorted(set(times.values()), reverse=True)[:MOST_TOGETHER]
+        every += [{place: choice[place] + 1 for place in times if times[place] >= limit} for limit in limits]
+        for to in every:
+            if all(at < len(self.options[place]) for place, at in to.items()):
+                more = sum(self.options[place].arrays[at] - held[place] for place, at in to.items())
+                if more <= free:
+                    yield Step(to, more)
 
-    def _values(self, choice: Mapping[int, int], steps: Sequence[tuple[int, int]]) -> Any:
+    def _values(self, choice: Mapping[int, int], steps: Sequence[Mapping[int, int]]) -> Any:
         """The latency of the choice, then of it after each step: with a small part of all ends [fs]."""
         times: dict[int, Any] = {
             place: np.full(len(steps) + 1, self.options[place].times[at], np.int64) for place, at in choice.items()
         }
-        for number, (place, at) in enumerate(steps, 1):
-            times[place][number] = self.options[place].times[at]
+        for number, step in enumerate(steps, 1):
+            for place, at in step.items():
+                times[place][number] = self.options[place].times[at]
         starts: dict[int, Any] = {}
         ends: dict[int, Any] = {}
         none, zero = Part(None), np.zeros(len(steps) + 1, np.int64)
