@@ -12,10 +12,12 @@ from cyclecast.placement._options import Options
 from cyclecast.placement._pipeline import Needs
 from cyclecast.placement._segments import Part, line_of
 
-JUMPS = (1, 4, 16)
+JUMPS = (1, 2, 4, 8, 16)
 """So many options further an operator may go in a step."""
 MOST_TOGETHER = 6
 """Of the longest times: all operators that take so long or longer are shortened together."""
+EXCHANGED = 3
+"""Of the choices, that are improved further."""
 MOST_ROUNDS = 3
 """In which arrays are taken from every operator once."""
 SLIGHT = 64
@@ -55,7 +57,8 @@ class Shortener:
             assert all(at is not None for at in choice.values()), "a fitting period suits all"
             found.append(self._dealt_out({place: at or 0 for place, at in choice.items()}))
             yield found[-1]
-        yield self._exchanged(min(found, key=lambda each: float(self._values(each, [])[0])))
+        found.sort(key=lambda each: float(self._values(each, [])[0]))
+        yield from map(self._exchanged, found[:EXCHANGED])
 
     def _exchanged(self, choice: dict[int, int]) -> dict[int, int]:
         """Take arrays from one operator after another, and deal them out anew, as long as that helps."""

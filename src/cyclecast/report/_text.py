@@ -143,7 +143,8 @@ def _totals(info: dict[str, Any]) -> str:
         f"total: {total['cycles']:,} cycles, {arrays}{energy} for {total['macs'] / 1e6:,.1f} MMAC ({share} "
         f"multiply-accumulates) in {count} operators ({len(info['workloads'])} distinct), "
         f"{total['coverage']:.1%} of all operations\n"
-        f"{_alone(info)}with {host} operators on the host: {on_host} by its roofline, {together} one after another{reused}"
+        f"{_alone(info)}with {host} operators on the host: {on_host} by its roofline, {together} one after another"
+        f"{reused}"
     )
 
 
