@@ -45,13 +45,13 @@ def choose(
     order, seen = distinct(plans, objective), list[Seen]()
     near = order[0].of(objective)[0] * (1 + NEAR)
     for number, plan in enumerate(order):
-        seen += _looked_at(plan, objective, look, others, near)
-        best = min(seen, key=lambda each: each.rank)
-        if best.check.blocked:
-            if number + 1 >= MOST_BLOCKED:
+        best = min(seen, key=lambda each: each.rank, default=None)
+        if best and not best.check.blocked:
+            if best.value <= max(near, plan.of(objective)[0]) or number >= MOST_LOOKED_AT:
                 break
-        elif best.value <= near or best.value <= plan.of(objective)[0] or number + 1 >= MOST_LOOKED_AT:
+        elif number >= MOST_BLOCKED:
             break
+        seen += _looked_at(plan, objective, look, others, near)
     return sorted(seen, key=lambda each: each.rank)
 
 
