@@ -268,6 +268,23 @@ def mapping_from_json(value: Mapped[str, Any]) -> Mapping:
     )
 
 
+def mappings_from_json(value: Any) -> dict[str, Mapping]:
+    """Mappings by kernel, as in `mappings.json`; `MappingError` where it is something else or a law is broken."""
+    where = "mappings"
+    if not isinstance(value, Mapped) or not value:
+        raise MappingError(where, f"a {type(value).__name__}", "an object of mappings by kernel is needed")
+    found = {}
+    for kernel, each in value.items():
+        try:
+            found[str(kernel)] = mapping_from_json(each)
+        except MappingError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise MappingError(f"mapping of '{kernel}'", "it is not in the form of mappings.json", reason) from error
+    return found
+
+
 def require_fit(mapping: Mapping, device: Device) -> None:
     """Raise `FitError` where the mapping asks for more than the device has."""
     where = f"{mapping.workload.name} on {device.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Mapped
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -12,8 +13,8 @@ from typing import Any, Literal
 from cyclecast.database import Answer, Database, Question, Record
 from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
-from cyclecast.errors import OptionError, TimingError
-from cyclecast.mapping import Mapping
+from cyclecast.errors import MappingError, OptionError, TimingError
+from cyclecast.mapping import Mapping, require_fit
 from cyclecast.markup import html_table
 from cyclecast.progress import Progress as Progress
 from cyclecast.progress import progress_bar
@@ -99,16 +100,28 @@ class Tuned:
         return html_table(caption, ("workload", "count", "arrays", "time"), rows)
 
 
-def estimate(network: Network, device: Device, *, timing: str | TimingModel = "analytical") -> Tuned:
-    """The default mapping of every workload, without any search."""
+def estimate(
+    network: Network,
+    device: Device,
+    *,
+    timing: str | TimingModel = "analytical",
+    mappings: Mapped[str, Mapping] | None = None,
+) -> Tuned:
+    """The default mapping of every workload, or those given by kernel, without any search.
+
+    Raises `MappingError` where a given one is for another workload, `FitError` where it does not fit the device,
+    `OptionError` where a kernel is unknown or has none, and `TimingError` where the timing model has no time.
+    """
     model = timing_model(timing)
+    given = _checked(network, device, mappings) if mappings is not None else {}
     workloads = []
     for member in network.members:
-        record = _default(member, device, model)
+        record = _timed(given[member.kernel], device, model) if given else _default(member, device, model)
         if isinstance(record, Refusal):
             raise _no_time(member, record.reason)
+        outcome = Outcome("given" if given else "default")
         second = second_opinion(model, record.mapping, device)
-        workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False, Outcome("default"), second))
+        workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False, outcome, second))
     return Tuned(network, device, tuple(workloads), model)
 
 
@@ -289,8 +302,25 @@ def kernel_hash(function: Any) -> str:
     return sha256(as_module(function).script().encode()).hexdigest()
 
 
+def _checked(network: Network, device: Device, mappings: Mapped[str, Mapping]) -> Mapped[str, Mapping]:
+    """Mappings of all kernels of the network, each of its own workload, that fit the device."""
+    known = {member.kernel: member.workload for member in network.members}
+    for kernel in [*(kernel for kernel in mappings if kernel not in known), *(set(known) - set(mappings))]:
+        what = "no such kernel" if kernel not in known else "no mapping"
+        raise OptionError(f"mapping of '{kernel}'", what, f"{network.name} has {', '.join(known)}", "one for each")
+    for kernel, mapping in mappings.items():
+        if mapping.workload.axes != known[kernel].axes or mapping.workload.slides != known[kernel].slides:
+            where, what = f"mapping of '{kernel}'", f"it is for {mapping.workload.name}"
+            raise MappingError(where, what, f"the kernel is {known[kernel].name}", "a mapping of that")
+        require_fit(mapping, device)
+    return mappings
+
+
 def _default(member: Member, device: Device, model: TimingModel) -> Record | Refusal:
-    mapping = default_mapping(member.workload, device)
+    return _timed(default_mapping(member.workload, device), device, model)
+
+
+def _timed(mapping: Mapping, device: Device, model: TimingModel) -> Record | Refusal:
     found = asked(model, mapping, device)
     return found if isinstance(found, Refusal) else Record(mapping, found)
 

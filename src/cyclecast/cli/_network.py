@@ -23,10 +23,11 @@ from cyclecast.cli._common import (
     require_folder,
 )
 from cyclecast.device import Device
-from cyclecast.errors import OptionError
+from cyclecast.errors import CyclecastError, OptionError
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
+    from cyclecast.mapping import Mapping
     from cyclecast.progress import Progress
     from cyclecast.workload import Network
 
@@ -126,6 +127,10 @@ def estimate(
     model: ModelArgument,
     device: DeviceOption = "isaac",
     timing: TimingOption = "analytical",
+    mapping: Annotated[
+        Path | None,
+        typer.Option("--mapping", help="Mappings by kernel, in the form of mappings.json.", show_default=False),
+    ] = None,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = None,
@@ -134,14 +139,27 @@ def estimate(
     image_deviation: DeviationOption = IMAGE_DEVIATION,
     as_json: JsonOption = False,
 ) -> None:
-    """Time a network with the default mapping of every workload, without any search."""
+    """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
     described = Device.load(device)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
     from cyclecast import tuning
     from cyclecast.report import tuned_info
 
-    _show(tuned_info(tuning.estimate(network, described, timing=timing)), as_json)
+    mappings = _mappings(mapping) if mapping else None
+    _show(tuned_info(tuning.estimate(network, described, timing=timing, mappings=mappings)), as_json)
+
+
+def _mappings(path: Path) -> dict[str, Mapping]:
+    from cyclecast.mapping import mappings_from_json
+
+    try:
+        return mappings_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        if isinstance(error, CyclecastError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OptionError(f"--mapping {path}", "it cannot be read as JSON", str(reason), "another file") from None
 
 
 @app.command()

@@ -158,5 +158,15 @@ def _totals(info: dict[str, Any]) -> str:
         f"total: {total['cycles']:,} cycles, {arrays}{simulated}{energy} for {total['macs'] / 1e6:,.1f} MMAC ({share} "
         f"multiply-accumulates) in {count} operators ({len(info['workloads'])} distinct), "
         f"{total['coverage']:.1%} of all operations\n"
-        f"with {host} operators on the host: {on_host} by its roofline, {together} one after another{reused}"
+        f"{_alone(info)}with {host} operators on the host: {on_host} by its roofline, {together} one after another"
+        f"{reused}"
+    )
+
+
+def _alone(info: dict[str, Any]) -> str:
+    """What the energy is of, where it is known."""
+    if info["total"]["energy_aj"] is None:
+        return ""
+    return (
+        "energy is of one operator after another: what draws power all the time, such as chip links, counts for each\n"
     )
