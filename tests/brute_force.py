@@ -61,7 +61,7 @@ def resident(workload: Workload, device: Device) -> dict[int, int]:
         if mappings is None:
             continue
         timings = Analytical().times(mappings, device)
-        times = timings.total - timings.phases["fill"] - timings.phases["write"]
+        times = timings.total - timings.phases["fill"] - timings.phases["ends"] - timings.phases["write"]
         for arrays, time in zip(np.asarray(mappings.arrays).tolist(), times.tolist(), strict=True):
             best[arrays] = min(time, best.get(arrays, time))
     return best

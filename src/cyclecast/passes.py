@@ -145,6 +145,10 @@ class Pass:
         ]
         return largest(*chains)
 
+    def filling(self) -> Whole:
+        """Cycles of the pipeline, and hops of merging [fs]."""
+        return self.before + self.after + total(*map(self._hops_time, self.hops))
+
     def _moves(self) -> bool:
         """Whether anything limits what moves."""
         uses = (*self.inputs.values(), *self.outputs.values(), *self.merges.values())

@@ -29,7 +29,7 @@ MOST_TIMED = 400_000
 """Mappings of one workload that are timed; where more would be needed, the front is not proven."""
 AT_ONCE = 1 << 14
 """Mappings that are timed at once."""
-OUTSIDE = ("write", "fill", "drain")
+OUTSIDE = ("write", "fill", "ends", "drain")
 """Phases that a stage of a pipeline does not spend on every image: others run meanwhile."""
 
 
