@@ -20,7 +20,7 @@ MOST = 1_000_000
 class Evolution:
     """Generations of mutated candidates, ranked by the timing model; the best of each round are timed."""
 
-    population: int = 384
+    population: int = 512
     generations: int = 4
     random_share: float = 0.05
     """The share of timed candidates that are drawn at random instead."""
