@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
 from cyclecast.decisions import FILTERS, PACKED, WINDOW, WORD_LINES
-from cyclecast.search.mutators._base import Choices, ask_for_all, deal, levels_of
+from cyclecast.search.mutators._base import AXES, Choices, ask_for_all, deal, levels_of
 
 ANOTHER_FORM = 0.7
 """How often windows and packed groups change, where there are some."""
 OTHER_FACTORS = 0.7
 """How often all levels are dealt out anew."""
+ONE_AXIS = 0.25
+"""How often all inner levels then go to one axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,20 @@ class Retile:
         changed |= _drawn(sizes, offers, rng, at_least=0)
         levels = levels_of(offers)
         if levels and rng.random() < OTHER_FACTORS:
-            for inner in levels[:-1]:
-                changed |= deal(inner, offers, rng)
+            for inner in _dealt(levels[:-1], offers, rng):
+                changed |= inner
             changed |= ask_for_all(levels[-1], offers)
         return changed if changed != decisions else None
+
+
+def _dealt(levels: list[list[str]], offers: Choices, rng: Random) -> Iterator[dict[str, int]]:
+    """Inner levels, each dealt out by itself, or all to one axis."""
+    axis = rng.choice(AXES) if rng.random() < ONE_AXIS else None
+    for names in levels:
+        if axis is None:
+            yield deal(names, offers, rng)
+        else:
+            yield {name: (max if name.endswith(axis) else min)(offers[name]) for name in names}
 
 
 def _drawn(names: list[str], offers: Choices, rng: Random, at_least: int) -> dict[str, int]:
