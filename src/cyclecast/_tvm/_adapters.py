@@ -198,19 +198,6 @@ class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
         return _Mutator(self.rule, self.sampled)
 
 
-class _OneOf:
-    """One of several rules, drawn by the seed with the odds given.
-
-    MetaSchedule draws among mutators in the order of a map of theirs, which beyond four depends on addresses in memory.
-    """
-
-    def __init__(self, odds: Mapping[Any, float]) -> None:
-        self.rules, self.weights = list(odds), list(odds.values())
-
-    def apply(self, decisions: Mapping[str, int], offers: Mapping[str, Sequence[int]], rng: Random) -> Any:
-        return rng.choices(self.rules, self.weights)[0].apply(decisions, offers, rng)
-
-
 def _texts(instructions: Any) -> str:
     """The texts that a trace annotates with: its sketch, as it is extended."""
     inputs = (instruction.inputs[-1] for instruction in instructions if instruction.inputs)
@@ -258,9 +245,9 @@ def space(
     sampled: Callable[[Any], Mapping[str, int]],
     postprocessors: Sequence[Callable[[Any], None]] = (),
 ) -> Any:
-    """A design space from plain rules and mutation rules (each with its odds)."""
+    """A design space from plain rules and mutation rules (each with its probability)."""
     return ms.space_generator.PostOrderApply(
         sch_rules=[_Rule(rule) for rule in rules],
         postprocs=[_Postprocessor(change) for change in postprocessors],
-        mutator_probs={_Mutator(_OneOf(mutators), sampled): 1.0},
+        mutator_probs={_Mutator(rule, sampled): probability for rule, probability in mutators.items()},
     )
