@@ -1,5 +1,7 @@
 """The main job on a real network: tune it for ISAAC, build it, compare it with onnxruntime, write C, place it, draw it.
 
+The search is exhaustive; the last command tunes one kernel by MetaSchedule's evolution as well, and compares the two.
+
 `make demo` runs this. What it writes lands in demo-out/; a second run reuses the searches of the first.
 """
 
@@ -14,6 +16,7 @@ import numpy as np
 from text_direction import INPUT, SHAPE, line_of_text, model_file
 
 OUT = Path("demo-out")
+EVOLUTION = Path(__file__).with_name("04_evolution.py")
 
 
 def main() -> None:
@@ -29,12 +32,18 @@ def main() -> None:
     cyclecast("compile", str(OUT), "--out", str(OUT / "code"))
     cyclecast("place", str(OUT))
     cyclecast("report", str(OUT))
+    show(f"python examples/{EVOLUTION.name} {model}", str(EVOLUTION), str(model))
 
 
 def cyclecast(*arguments: str) -> None:
-    """Show a command and run it."""
-    print(f"\n$ cyclecast {' '.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "cyclecast.cli", *arguments])
+    """Show a command of ours and run it."""
+    show(f"cyclecast {' '.join(arguments)}", "-m", "cyclecast.cli", *arguments)
+
+
+def show(command: str, *arguments: str) -> None:
+    """Show a command and run Python with these arguments."""
+    print(f"\n$ {command}", flush=True)
+    done = subprocess.run([sys.executable, *arguments])
     if done.returncode:
         raise SystemExit(done.returncode)
 

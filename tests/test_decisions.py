@@ -18,6 +18,7 @@ from cyclecast.decisions import (
     decision_name,
     default_mapping,
     grant,
+    odds,
     requests,
 )
 from cyclecast.device import Bits, Device
@@ -216,3 +217,10 @@ def test_what_can_be_resident_is_where_nothing_is_written_again(
     device = TINY.vary_all(said | {"array.write.during_inference": False})
     mapping = default_mapping(workload, device)
     assert (mapping.passes, mapping.packed) == (1, packed)
+
+
+def test_small_windows_and_large_outermost_factors_are_drawn_more_often() -> None:
+    windows = odds("window.x", (1, 2, 4, 12), ISAAC)
+    assert [windows[0] // weight for weight in windows] == [1, 2, 4, 12]
+    assert odds("pe.pixel", (1, 2, 84, 168), ISAAC) == [1, 2, 84, 168]
+    assert odds("cu.pixel", (1, 2, 12), ISAAC) == [1, 1, 1]

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-RUN_ELSEWHERE = {"demo.py": "test_readme.py", "text_direction.py": "it is a helper of the others"}
+RUN_ELSEWHERE = {
+    "demo.py": "test_readme.py",
+    "04_evolution.py": "the demo runs it",
+    "text_direction.py": "it is a helper of the others",
+}
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 

@@ -18,10 +18,11 @@ from tvm.target import Target
 
 from cyclecast._tvm import _adapters
 from cyclecast._tvm._block import contractions_in
-from cyclecast.decisions import choices, default_mapping, grant
+from cyclecast.decisions import WORD_LINES, choices, default_mapping, grant
 from cyclecast.device import Device
+from cyclecast.mapping import Mapping
 from cyclecast.runner import Failure, TimingRunner
-from cyclecast.search.mutators import Mutator, RebindTiles, Replicate, ResizeTile
+from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile
 from cyclecast.space import as_module, decided_schedule, read, sampled_decisions
 from cyclecast.space.rules import Im2col, annotation_rules, sketch_rules
 from cyclecast.timing import Analytical, Fixed, Timing
@@ -109,28 +110,73 @@ def test_an_artifact_is_taken_once() -> None:
 CONTEXT = ms.TuneContext(as_module(KERNEL.function), num_threads=1)
 
 
+WINDOWS = [grant(KERNEL.workload, TINY, {"window.yy": size}) for size in (1, 2, 3)]
+"""Mappings of three forms."""
+OTHERS = [grant(KERNEL.workload, TINY, {WORD_LINES: size}) for size in (1, 2, 3)]
+"""Mappings of one form."""
+
+
+def seen(*pairs: tuple[Mapping, int] | None) -> Any:
+    """The scores of candidates that take so many cycles."""
+    answers = [pair and (pair[0], cycles(pair[1])) for pair in pairs]
+    return _adapters.cost_model(lambda modules: answers).predict(CONTEXT, [candidate()] * len(pairs))
+
+
 def test_the_cost_model_ranks_as_the_runner_times() -> None:
-    answers: list[Timing | Failure] = [cycles(4), Failure("never"), cycles(2), cycles(8)]
-    scores = _adapters.cost_model(Answers(answers)).predict(CONTEXT, [candidate()] * 4)
+    scores = seen((WINDOWS[0], 4), None, (WINDOWS[1], 2), (WINDOWS[2], 8))
     assert scores.dtype == np.float64
     assert list(np.argsort(-scores)) == [2, 0, 3, 1]
-    assert scores[2] == 1.0
-    assert scores[0] == pytest.approx(0.5**50)
+    assert scores[2] / scores[0] == pytest.approx(2**4)
     assert scores[1] == pytest.approx(0, abs=1e-9)
 
 
+def test_a_score_means_the_same_in_every_generation() -> None:
+    assert seen((WINDOWS[0], 4))[0] == seen((WINDOWS[0], 4), (WINDOWS[1], 1))[0]
+
+
+def test_a_mapping_that_many_decisions_give_counts_once() -> None:
+    scores = seen((WINDOWS[0], 4), (WINDOWS[0], 4), (WINDOWS[1], 4))
+    assert scores[0] == scores[2] > 0.001
+    assert scores[1] == pytest.approx(0, abs=1e-9)
+
+
+def test_mappings_of_one_form_share_what_they_are_worth() -> None:
+    alone = seen((OTHERS[0], 4))[0]
+    assert list(seen((OTHERS[1], 4), (OTHERS[2], 4), (OTHERS[0], 4), (WINDOWS[1], 4))) == pytest.approx(
+        [alone, alone / 2, alone / 3, alone]
+    )
+
+
+def test_the_shortest_of_all_has_the_highest_score() -> None:
+    scores = seen((OTHERS[0], 40), (OTHERS[1], 39), (WINDOWS[1], 41), (WINDOWS[2], 40))
+    assert scores.argmax() == 1
+
+
 def test_no_time_at_all_is_the_best_time() -> None:
-    scores = _adapters.cost_model(Answers([cycles(1), cycles(0)])).predict(CONTEXT, [candidate()] * 2)
-    assert scores[1] == 1.0 > scores[0] > 0
+    scores = seen((WINDOWS[0], 1), (WINDOWS[1], 0))
+    assert np.isfinite(scores).all()
+    assert scores[1] > scores[0] > 0
 
 
 def test_the_cost_model_survives_a_batch_without_any_timing() -> None:
-    scores = _adapters.cost_model(Answers([Failure("never")] * 3)).predict(CONTEXT, [candidate()] * 3)
+    scores = seen(None, None, None)
     assert np.isfinite(scores).all()
     assert len(set(scores)) == 1
 
 
+def test_a_runner_shows_the_cost_model_what_it_times() -> None:
+    runner = TimingRunner(TINY, Analytical(), read)
+    stubborn = TINY.vary_all({"levels.pe.count": 1, "levels.cu.count": 1, "array.write.during_inference": False})
+    module = candidate().sch.mod
+    ((mapping, timing),) = filter(None, runner.look([module]))
+    assert (mapping, [timing]) == (DEFAULT, runner.run([module]))
+    assert TimingRunner(stubborn, Analytical(), read).look([module]) == [None]
+
+
 RULES: list[Mutator] = [ResizeTile(), RebindTiles(), Replicate()]
+"""Those that change one decision."""
+WIDER: list[Mutator] = [RebindLevel(), Retile()]
+"""Those that change several at once, or none."""
 
 
 class Fresh:
@@ -158,7 +204,7 @@ class Fresh:
         return read(schedule.mod, self.device)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+@pytest.mark.parametrize("rule", [*RULES, *WIDER], ids=lambda rule: type(rule).__name__)
 def test_a_mutation_changes_what_its_rule_would_change(rule: Mutator) -> None:
     fresh = Fresh(KERNEL, TINY)
     mutator = _adapters._Mutator(rule, sampled_decisions)
@@ -167,8 +213,9 @@ def test_a_mutation_changes_what_its_rule_would_change(rule: Mutator) -> None:
     for seed in range(20):
         after = mutator._inst.apply(fresh.first, seed)
         expected = rule.apply(before, open_offers, Random(seed))
-        assert expected is not None
-        assert fresh.decisions(after) == expected
+        assert (expected is None) == (after is None)
+        assert expected is None or fresh.decisions(after) == expected
+        assert expected is not None or rule in WIDER
     assert fresh.decisions(fresh.first) == before
 
 
@@ -177,12 +224,18 @@ def test_a_mutation_changes_what_its_rule_would_change(rule: Mutator) -> None:
 def test_thousands_of_mutations_stay_on_offer_and_readable(name: str) -> None:
     device = Device.load(name)
     fresh = Fresh(conv(size=(14, 14), channels=48, filters=60, kernel=(3, 3)), device)
-    mutators = [_adapters._Mutator(rule, sampled_decisions) for rule in RULES]
+    rules = [*RULES, *WIDER]
+    mutators = [_adapters._Mutator(rule, sampled_decisions) for rule in rules]
     random, trace = Random(1), fresh.first
-    for _ in range(1000):
-        changed = random.choice(mutators)._inst.apply(trace, random.getrandbits(31))
+    for _ in range(1500):
+        place = random.randrange(len(rules))
+        changed = mutators[place]._inst.apply(trace, random.getrandbits(31))
+        if changed is None:
+            assert rules[place] in WIDER
+            continue
         before, after = fresh.decisions(trace), fresh.decisions(changed)
-        assert sum(before[name] != after[name] for name in before) == 1
+        changes = sum(before[name] != after[name] for name in before)
+        assert changes == 1 or (changes > 1 and rules[place] in WIDER)
         wanted = {name: values[0] for name, values in fresh.offers.items()} | after
         assert fresh.read(changed) == grant(fresh.kernel.workload, device, wanted)
         trace = changed

@@ -38,6 +38,8 @@ PACK = "pack"
 """The sketch that opens `packed`."""
 ORDER = "order"
 """The sketch that decides for `input_stationary`."""
+WINDOW_ODDS = 1 << 20
+"""The odds of a window of 1; larger ones have that over their size."""
 MOST_SIZES = 12
 """Tile sizes on offer per axis: the largest of the balanced cuts and of the powers of two."""
 EVERY_FACTOR_UP_TO = 12
@@ -90,8 +92,11 @@ def odds(decision: str, values: Sequence[int], device: Device) -> list[int]:
 
     Each tile size is twice as likely as the next smaller one, since the fewest tiles are often the best. Factors of
     the outermost level are the likelier the larger they are: asked for too much, it takes what is left. Factors of the
-    inner levels are equally likely, as every use of a level may be part of the best.
+    inner levels are equally likely, as every use of a level may be part of the best. Windows are the likelier the
+    smaller they are: many of the large ones need more arrays than there are, or leave most of each without weights.
     """
+    if decision.startswith(WINDOW):
+        return [WINDOW_ODDS // size for size in values]
     if decision in (WORD_LINES, FILTERS):
         return [1 << place for place in range(len(values))]
     if decision == INPUT_STATIONARY:

@@ -32,7 +32,7 @@ from cyclecast.mapping import Mapping
 from cyclecast.runner import TimingRunner
 from cyclecast.search import Exhaustive, Kernel, Problem, Strategy, begin, follow
 from cyclecast.search import search_strategy as search_strategy_of
-from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile
+from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile
 from cyclecast.space import (
     as_module,
     decided_contraction,
@@ -57,7 +57,13 @@ __all__ = [
     "space",
 ]
 
-MUTATORS: dict[Mutator, float] = {ResizeTile(): 0.1, RebindTiles(): 0.2, Replicate(): 0.1, RebindLevel(): 0.6}
+MUTATORS: dict[Mutator, float] = {
+    ResizeTile(): 0.07,
+    RebindTiles(): 0.13,
+    Replicate(): 0.07,
+    RebindLevel(): 0.4,
+    Retile(): 0.33,
+}
 """The mutation rules and how often each is tried."""
 
 
@@ -73,7 +79,7 @@ def runner(device: Device, timing: str | TimingModel = "analytical") -> Any:
 
 def cost_model(device: Device, timing: str | TimingModel = "analytical") -> Any:
     """A MetaSchedule cost model that asks the same timing model, so that the search believes what the runner says."""
-    return _adapters.cost_model(TimingRunner(device, timing_model(timing), read))
+    return _adapters.cost_model(TimingRunner(device, timing_model(timing), read).look)
 
 
 def space(device: Device) -> Any:

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -18,13 +19,16 @@ from tvm.s_tir import meta_schedule as ms
 _SHELF: dict[str, Any] = {}
 """Built candidates by artifact path: builder and runner share this process, so nothing is written."""
 _ARTIFACTS = itertools.count()
-_FAILED = 1e10
-"""The time that MetaSchedule records for a candidate that failed; seconds."""
-_SHARPNESS = 50
+_SHARPNESS = 4
 """The power of a score: how much more a shorter candidate is preferred as a parent; the ranking stays the same."""
+_UNIT = 1e-6
+"""The time whose score is 1; seconds."""
 _LEAST_SCORE = 1e-300
 _SHORTEST = 1e-15
 """A model may answer no time at all, which has no inverse; seconds."""
+
+Look = Callable[[Sequence[Any]], Sequence[tuple[Any, Any] | None]]
+"""From modules to the mapping and the timing of each; None where it has none."""
 
 
 def taken_from_shelf(path: str) -> Any:
@@ -87,9 +91,9 @@ class _Runner(ms.runner.PyRunner):  # type: ignore[misc]
 class _CostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
     """The runner's own timing as the search's guide: nothing is learnt, nothing is guessed."""
 
-    def __init__(self, runner: Any) -> None:
+    def __init__(self, look: Look) -> None:
         super().__init__()
-        self.runner = runner
+        self.look = look
 
     def load(self, path: str) -> None:
         return
@@ -101,10 +105,27 @@ class _CostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
         return
 
     def predict(self, context: Any, candidates: list[Any]) -> Any:
-        answers = self.runner.run([candidate.sch.mod for candidate in candidates])
-        seconds = np.array([_FAILED if hasattr(a, "reason") else a.total.seconds for a in answers], dtype="float64")
-        seconds = np.maximum(seconds, _SHORTEST)
-        return np.maximum((seconds.min(initial=_FAILED) / seconds) ** _SHARPNESS, _LEAST_SCORE)
+        return scores(self.look([candidate.sch.mod for candidate in candidates]))
+
+
+def scores(found: Sequence[tuple[Any, Any] | None]) -> Any:
+    """The higher the score, the likelier a candidate is a parent of the next generation, and is timed.
+
+    A shorter time scores higher, in one scale for all generations. A mapping that many decisions give counts once. Of
+    those with one form (window, packed groups, order) the second best scores half of what its time is worth, the third
+    a third, and so on: so that the first form with good factors does not replace all others, which need other factors.
+    This is fitness sharing (Goldberg, Richardson, ICGA 1987) with the form as the niche.
+    """
+    pairs = [(pair[1].total.seconds, place, pair[0]) for place, pair in enumerate(found) if pair]
+    answer = np.full(len(found), _LEAST_SCORE)
+    known, crowd = set(), Counter[Any]()
+    for seconds, place, mapping in sorted(pairs, key=lambda pair: pair[:2]):
+        if mapping not in known:
+            known.add(mapping)
+            form = mapping.window, mapping.packed, mapping.input_stationary
+            crowd[form] += 1
+            answer[place] = max(_LEAST_SCORE, (_UNIT / max(seconds, _SHORTEST)) ** _SHARPNESS / crowd[form])
+    return answer
 
 
 @derived_object
@@ -208,9 +229,9 @@ def runner(plain: Any) -> Any:
     return _Runner(plain)
 
 
-def cost_model(plain: Any) -> Any:
-    """A plain runner as the search's cost model."""
-    return _CostModel(plain)
+def cost_model(look: Look) -> Any:
+    """What a plain runner sees in modules, as the search's cost model."""
+    return _CostModel(look)
 
 
 def callback(tell: Callable[[list[Any]], None]) -> Any:

@@ -24,9 +24,9 @@ _TVM_LOG = logging.getLogger("tvm.s_tir.meta_schedule")
 class Loop:
     """What `ms.tune.tune_tasks` does with one task, the other way round. The seed decides everything.
 
-    The plain runner (`run(modules) -> timings or failures`) ranks candidates within a generation, and times what was
-    proposed. What it raises, and a KeyboardInterrupt, come out as they are; on its way through native code an error
-    would become a RuntimeError.
+    The plain runner ranks candidates within a generation (`look(modules) -> mappings with timings, or None`), and times
+    what was proposed (`run(modules) -> timings or failures`). What it raises, and a KeyboardInterrupt, come out as they
+    are; on its way through native code an error would become a RuntimeError.
     """
 
     def __init__(self, module: Any, space: Any, strategy: Any, runner: Any, trials: int, seed: int) -> None:
@@ -49,7 +49,7 @@ class Loop:
         with self._native():
             designs = self.context.generate_design_space()
             at_once = min(CANDIDATES_AT_ONCE, trials)
-            model = _adapters.cost_model(self.runner)
+            model = _adapters.cost_model(_Watched(runner.look, self.raised))
             self.context.pre_tuning(trials, at_once, designs, self.database, model)
 
     def ask(self) -> list[Any]:

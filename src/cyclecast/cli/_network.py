@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from cyclecast.progress import Progress
     from cyclecast.workload import Network
 
+STRATEGIES = (
+    "exhaustive: all mappings, by branch and bound on arrays of numbers, without MetaSchedule. "
+    "evolution: MetaSchedule's EvolutionarySearch with our sketch, annotation and mutation rules, and the timing model "
+    "as its cost model. "
+    "random: mappings drawn independently. "
+    "pareto: all that no other beats in time, energy and arrays at once."
+)
 WRITTEN = "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json"
 IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
 """Of red, green and blue over ImageNet: what most image networks are trained with."""
@@ -65,10 +72,10 @@ def tune(
     out: Annotated[Path, typer.Option("--out", help="The folder for records, program, mappings and traces.")],
     device: DeviceOption = "isaac",
     timing: TimingOption = "analytical",
-    strategy: Annotated[
-        str, typer.Option("--strategy", help="How to search: exhaustive, evolution, random or pareto.")
-    ] = "exhaustive",
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Mappings to sample for each workload.")] = 64,
+    strategy: Annotated[str, typer.Option("--strategy", help=STRATEGIES)] = "exhaustive",
+    trials: Annotated[
+        int, typer.Option("--trials", min=1, help="Mappings of each workload that evolution and random may time.")
+    ] = 64,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = 0,
     seconds: Annotated[
         float, typer.Option("--seconds", help="The time that the search of one workload may take; 0: until it ends.")

@@ -24,13 +24,19 @@ class TimingRunner:
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
         """The model's timing of each candidate, or why it cannot be read or does not fit."""
-        return [self._time(candidate) for candidate in candidates]
+        found = (self._time(candidate) for candidate in candidates)
+        return [answer if isinstance(answer, Failure) else answer[1] for answer in found]
 
-    def _time(self, candidate: Any) -> Timing | Failure:
+    def look(self, candidates: Sequence[Any]) -> list[tuple[Mapping, Timing] | None]:
+        """The mapping of each candidate with its timing, for a cost model; None where one cannot be read or timed."""
+        found = (self._time(candidate) for candidate in candidates)
+        return [None if isinstance(answer, Failure) else answer for answer in found]
+
+    def _time(self, candidate: Any) -> tuple[Mapping, Timing] | Failure:
         try:
             mapping = self.read(candidate, self.device)
             require_fit(mapping, self.device)
         except CyclecastError as error:
             return Failure(str(error))
         found = asked(self.model, mapping, self.device)
-        return Failure(found.reason) if isinstance(found, Refusal) else found
+        return Failure(found.reason) if isinstance(found, Refusal) else (mapping, found)

@@ -105,8 +105,16 @@ class EvolutionSearch:
         return Outcome("evolution", sketches=found)
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Unfit]:
-        """The timings of schedules, as a runner gives them: what the cost model believes, and what is told."""
+        """The timings of schedules, as a runner gives them."""
         return [self._timing(self._mapping(module)) for module in candidates]
+
+    def look(self, candidates: Sequence[Any]) -> list[tuple[Mapping, Timing] | None]:
+        """The mappings and timings of schedules, as a cost model takes them: None where there is none."""
+        return [self._pair(self._mapping(module)) for module in candidates]
+
+    def _pair(self, mapping: Mapping | Unfit) -> tuple[Mapping, Timing] | None:
+        timing = self._timing(mapping)
+        return None if isinstance(mapping, Unfit) or isinstance(timing, Unfit) else (mapping, timing)
 
     def _timing(self, mapping: Mapping | Unfit) -> Timing | Unfit:
         if isinstance(mapping, Unfit):
@@ -119,7 +127,9 @@ class EvolutionSearch:
     def _mapping(self, module: Any) -> Mapping | Unfit:
         """What the device makes of a schedule, if it can hold it."""
         try:
-            mapping = replace(self.kernel.read(module, self.problem.device), workload=self.problem.workload)
+            mapping = self.kernel.read(module, self.problem.device)
+            if mapping.workload != self.problem.workload:  # its name
+                mapping = replace(mapping, workload=self.problem.workload)
             require_fit(mapping, self.problem.device)
         except CyclecastError as error:
             return Unfit(str(error))

@@ -7,5 +7,6 @@ from cyclecast.search.mutators._level import RebindLevel
 from cyclecast.search.mutators._rebind import RebindTiles
 from cyclecast.search.mutators._replicate import Replicate
 from cyclecast.search.mutators._resize import ResizeTile
+from cyclecast.search.mutators._retile import Retile
 
-__all__ = ["Choices", "Mutator", "RebindLevel", "RebindTiles", "Replicate", "ResizeTile", "change_one"]
+__all__ = ["Choices", "Mutator", "RebindLevel", "RebindTiles", "Replicate", "ResizeTile", "Retile", "change_one"]

@@ -10,6 +10,10 @@ Choices = Mapping[str, Sequence[int]]
 """The values on offer for each decision that has more than one."""
 
 
+AXES = (".group", ".row", ".column", ".pixel")
+"""What the names of decisions about levels end with."""
+
+
 class Mutator(Protocol):
     """Proposes a neighbour of a candidate. The seed of `rng` decides; nothing else may."""
 
@@ -28,3 +32,27 @@ def change_one(
     name = rng.choice(open_to_change)
     others = [value for value in offers[name] if value != decisions[name]]
     return {**decisions, name: rng.choice(others)}
+
+
+def levels_of(offers: Choices) -> list[list[str]]:
+    """The decisions about each level that has some, from the inside outwards."""
+    names = [name for name in offers if name.endswith(AXES)]
+    levels = dict.fromkeys(name.partition(".")[0] for name in names)
+    return [[name for name in names if name.startswith(f"{level}.")] for level in levels]
+
+
+def ask_for_all(names: Sequence[str], offers: Choices) -> dict[str, int]:
+    """The largest value on offer for each of these decisions; what is granted is what is left."""
+    return {name: max(offers[name]) for name in names}
+
+
+def deal(names: Sequence[str], offers: Choices, rng: Random) -> dict[str, int]:
+    """Deal one level out, axis after axis in any order; the last axis takes all that the others leave, or not."""
+    dealt: dict[str, int] = {}
+    room = max(max(offers[name]) for name in names)
+    for name in rng.sample(names, len(names)):
+        fitting = [value for value in offers[name] if value <= room] or [min(offers[name])]
+        takes_rest = len(dealt) == len(names) - 1 and rng.random() < 0.5
+        dealt[name] = max(fitting) if takes_rest else rng.choice(fitting)
+        room = max(1, room // dealt[name])
+    return dealt

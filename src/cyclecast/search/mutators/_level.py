@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from cyclecast.search.mutators._base import Choices
-
-ENDINGS = (".group", ".row", ".column", ".pixel")
+from cyclecast.search.mutators._base import Choices, ask_for_all, deal, levels_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +18,11 @@ class RebindLevel:
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
         """The same tiles, bound differently; the last axis takes all that the others leave, or not."""
-        names = [name for name in offers if name.endswith(ENDINGS)]
-        levels = list(dict.fromkeys(name.partition(".")[0] for name in names))  # from the inside outwards
+        levels = levels_of(offers)
         if not levels:
             return None
-        level, changed = rng.choice(levels), dict(decisions)
-        if level != levels[-1]:
-            changed |= {name: max(offers[name]) for name in names if name.startswith(f"{levels[-1]}.")}
-        here = [name for name in names if name.startswith(f"{level}.")]
-        rng.shuffle(here)
-        room = max(max(offers[name]) for name in here)
-        for name in here:
-            fitting = [value for value in offers[name] if value <= room] or [min(offers[name])]
-            takes_rest = name == here[-1] and rng.random() < 0.5
-            changed[name] = max(fitting) if takes_rest else rng.choice(fitting)
-            room = max(1, room // changed[name])
+        names, outermost, changed = rng.choice(levels), levels[-1], dict(decisions)
+        if names is not outermost:
+            changed |= ask_for_all(outermost, offers)
+        changed |= deal(names, offers, rng)
         return changed if changed != decisions else None
