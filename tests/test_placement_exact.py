@@ -62,7 +62,7 @@ def check_interval(seed: int) -> None:
     assert all(bound.time <= found.interval for bound in found.bounds), seed
     assert all(bound.time.femtoseconds <= least for bound in found.bounds if bound.what in ("workload", "work")), seed
     assert found.gain is None or found.gain >= 1, seed
-    assert found.independent is None or found.independent >= found.interval or len(of.operators) > 1 and ports, seed
+    assert found.independent is None or found.independent >= found.interval or (len(of.operators) > 1 and ports), seed
 
 
 @pytest.mark.parametrize("seeds", blocks(FEW), ids=str)
