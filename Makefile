@@ -6,10 +6,10 @@ REQUIREMENTS := requirements/run.txt requirements/test.txt requirements/demo.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench models golden clean
+.PHONY: help setup demo test test-long check bench models golden clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/installed ## make .venv and install everything into it, once
 
@@ -27,19 +27,22 @@ setup: .venv/installed ## make .venv and install everything into it, once
 demo: setup ## schedule a small network for ISAAC and show what came out
 	$(BIN)/python examples/demo.py
 
-test: setup ## run every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: setup ## run the tests, but for those that take minutes
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
+
+test-long: setup ## run the tests that take minutes: brute force on thousands of cases, odd devices
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 check: setup ## format, lint, types and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 -m "not slow and not tvm"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not tvm and not long"
 
 bench: setup ## measure how fast cyclecast itself is; results in bench/out
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/driver.py
-	$(BIN)/python bench/rank.py
+	$(BIN)/python bench/fidelity.py
 	$(BIN)/python bench/evolution.py
 	$(BIN)/python bench/networks.py resnet50 mobilenet_v2
 	$(BIN)/python bench/placement.py resnet18 mobilenet_v2

@@ -9,7 +9,7 @@ from functools import cache
 from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.placement import Placement, place
-from cyclecast.placement._place import host_product
+from cyclecast.placement._facts import host_product
 from cyclecast.workload import Along, Axis, Edge, HostOperator, Kind, Member, Network, Operator, Slide, Workload
 
 

@@ -75,6 +75,64 @@ def test_mistakes(tuned: Path, options: tuple[str, ...], message: str) -> None:
     assert not (tuned / "placement.json").exists()
 
 
+def test_a_plan_and_a_budget(tuned: Path, tmp_path: Path) -> None:
+    plan, count = tmp_path / "plan.json", 5
+    plan.write_text(json.dumps({"replicas": [2] * count}))
+    done = run("place", tuned, "--plan", plan, "--json")
+    info = json.loads(done.stdout)
+    assert {each["replicas"] for each in info["operators"]} == {2}
+    assert run("report", tuned, "--json").exit_code == 0, "as placed"
+    budget = info["total"]["arrays"]
+    less = json.loads(run("place", tuned, "--arrays", budget, "--json").stdout)
+    assert less["total"]["arrays"] <= budget
+    assert less["total"]["interval_fs"] <= info["total"]["interval_fs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "plan: 2 numbers of replicas"),
+        ('{"conv": 1}', "plan: no operator 'conv'"),
+        ("3", "it holds a int"),
+        ("{", "it cannot be read as JSON"),
+        ("[9999, 1, 1, 1, 1]", "9999 replicas"),
+    ],
+)
+def test_a_plan_that_is_none(tuned: Path, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "plan.json").write_text(text)
+    done = run("place", tuned, "--plan", tmp_path / "plan.json")
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+
+
+def test_estimate_takes_the_mappings_of_a_file(written: Path) -> None:
+    model = written.parent / "block.onnx"
+    done = run("estimate", model, "--mapping", written / "mappings.json", "--json")
+    assert done.exit_code == 0, done.output
+    info, tuned = json.loads(done.stdout), json.loads((written / "result.json").read_text())
+    assert info["total"]["fs"] == tuned["total"]["fs"]
+
+
+@pytest.mark.parametrize("change", ["unknown", "missing", "law", "form", "json"])
+def test_mappings_that_are_none(written: Path, tmp_path: Path, change: str) -> None:
+    value = json.loads((written / "mappings.json").read_text())
+    kernel = next(iter(value))
+    match change:
+        case "unknown":
+            value["other"] = value[kernel]
+        case "missing":
+            del value[kernel]
+        case "law":
+            value[kernel]["temporal"]["pixel"] += 1
+        case "form":
+            del value[kernel]["levels"]
+    text = "{" if change == "json" else json.dumps(value)
+    (tmp_path / "mappings.json").write_text(text)
+    done = run("estimate", written.parent / "block.onnx", "--mapping", tmp_path / "mappings.json")
+    assert done.exit_code == 2
+    assert "mapping" in done.output
+
+
 def test_a_folder_that_tune_did_not_write(tmp_path: Path) -> None:
     for verb in ("place", "report"):
         done = run(verb, tmp_path)

@@ -71,6 +71,13 @@ def test_the_search_obeys_an_own_timing_model() -> None:
     assert thrifty * 5 < usual
 
 
+def test_plans_of_other_tools_are_no_better_than_ours() -> None:
+    printed = run("11_plans_of_other_tools.py")
+    theirs, ours = re.findall(r"([\d.]+) us", printed.splitlines()[0])
+    assert float(ours) <= float(theirs)
+    assert "ZigZag's tiles" in printed
+
+
 def test_no_example_is_forgotten() -> None:
     tested = set(re.findall(r"run\(\"(.*?)\"[,)]", Path(__file__).read_text(encoding="utf-8"))) | set(RUN_ELSEWHERE)
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -18,11 +18,11 @@ ROWS = [
     {"dominance", "errors", "exact", "markup", "plugins", "units"},
     {"device"},
     {"dataflow", "decisions", "enumeration", "mapping", "mappings", "workload"},
-    {"area", "bounding", "energy", "outcome", "passes", "sensitivity", "stages", "timing", "work"},
+    {"area", "bounding", "energy", "laws", "nodes", "outcome", "passes", "sensitivity", "stages", "timing", "work"},
     {"placement"},
     {"simulator"},
     {"_tvm", "csource", "database", "executable", "frontend", "runner", "search", "space"},
-    {"building", "capture", "explore", "placing", "tuning", "tvm", "verification"},
+    {"building", "capture", "explore", "placing", "progress", "tuning", "tvm", "verification"},
     {"cli", "report", "testing"},
     {"cyclecast"},  # the package itself, which fetches its names when they are used
 ]

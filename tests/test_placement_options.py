@@ -11,7 +11,7 @@ from cyclecast.device import Device
 from cyclecast.enumeration import combinations, forms, tilings
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Factors, LevelFactors, Mapping, require_fit
-from cyclecast.placement._options import Options, least_arrays, options, slower, stage_time
+from cyclecast.placement._options import Options, least_arrays, options, stage_time
 from cyclecast.timing import Analytical, Phase, Timing, TimingModel
 from cyclecast.units import Time
 from cyclecast.workload import Workload
@@ -117,11 +117,3 @@ def test_a_model_that_times_one_mapping_at_a_time() -> None:
 def test_within_takes_the_fewest_arrays() -> None:
     ways = Options(dense(1, 1), (1, 2, 4), (40, 20, 10), ())
     assert [ways.within(time) for time in (100, 40, 39, 20, 10, 9)] == [0, 0, 1, 1, 2, None]
-
-
-def test_slower_ways_that_are_no_longer_worth_it_are_left_out() -> None:
-    found = options(conv(14, 64, 64, 3), ISAAC, MODEL, ISAAC.arrays)
-    assert found is not None
-    longer = slower(found, lambda mapping: mapping.arrays * 10**6)
-    assert len(longer) < len(found)
-    assert sorted(longer.times, reverse=True) == list(longer.times)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.placement._pipeline import Line, Work, kept_pixels, latency_of, lines_of, needs_of
+from cyclecast.placement._buffers import waiting
+from cyclecast.placement._pipeline import Line, Work, latency_of, lines_of, needs_of
 from placed import Build, resnet18
 
 
@@ -66,7 +67,21 @@ def test_a_shortcut_keeps_what_the_longer_way_has_not_brought() -> None:
     build.conv([first, second], 16, 8, 8, 1)
     needs = needs_of(build.operators)
     works = {place: Work(2560, 256, 0) for place in range(3)}
-    kept = kept_pixels(works, needs, lines_of(works, needs, {}), 2560)
+    found = waiting(build.operators, needs, works, lines_of(works, needs, {}), 8)
+    kept = {(each.source, place): each.bytes(2560) // 8 for place, waits in found.items() for each in waits}
     assert kept[0, 1] == 2 * 16 + 3
     assert kept[1, 2] == 1
     assert kept[0, 2] >= 16 + 2  # while a window is filled
+
+
+def test_what_is_reduced_on_its_way_is_not_kept_whole() -> None:
+    """A dense layer behind a global pool takes 8 values of 2,048; a concatenation keeps each source by its own size."""
+    build = Build()
+    wide = build.conv([build.conv([], 16, 8, 8, 1)], 16, 8, 24, 1)
+    build.conv([0, wide], 16, 32, 8, 1)
+    build.dense([2], 8, 10)
+    needs = needs_of(build.operators)
+    works = {place: Work(2560, 256, 0) for place in range(4)}
+    found = waiting(build.operators, needs, works, lines_of(works, needs, {}), 8)
+    assert [each.size for each in found[2]] == [256 * 8, 256 * 24]
+    assert [each.size for each in found[3]] == [8]

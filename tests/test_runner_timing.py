@@ -140,6 +140,21 @@ def test_a_model_that_refuses_is_a_failure() -> None:
     assert TimingRunner(TINY, model, read).run([decided()]) == [Failure("model: no answer")]
 
 
-def test_a_model_with_a_mistake_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        TimingRunner(TINY, Refuses(ZeroDivisionError()), read).run([decided()])
+def test_a_model_with_a_mistake_loses_the_candidate_and_says_so() -> None:
+    (failure,) = TimingRunner(TINY, Refuses(ZeroDivisionError("by nothing")), read).run([decided()])
+    assert failure == Failure("it raises ZeroDivisionError: by nothing")
+
+
+@dataclass(frozen=True)
+class Answers:
+    value: Any
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        return self.value  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("value", [None, 3, 2.5, float("nan"), "1 us"], ids=repr)
+def test_an_answer_that_is_no_timing_loses_the_candidate(value: object) -> None:
+    (failure,) = TimingRunner(TINY, Answers(value), read).run([decided()])
+    assert isinstance(failure, Failure)
+    assert failure.reason == f"it answers {value!r}; it must be a Timing of whole femtoseconds"

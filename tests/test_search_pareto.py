@@ -180,7 +180,7 @@ def test_calls_of_a_plain_model_are_bounded() -> None:
 
 
 def test_what_the_timing_model_refuses_is_not_in_the_front() -> None:
-    running = Pareto(calls=50).start(Problem(CONVOLUTION, TINY, Plain(), 1, 0))
+    running = Pareto(calls=1000).start(Problem(CONVOLUTION, TINY, Plain(), 1, 0))
     running.tell([None] * len(running.ask(1)))
     assert running.outcome().front == ()
     batch = running.ask(1)

@@ -106,17 +106,17 @@ def odds(decision: str, values: Sequence[int], device: Device) -> list[int]:
 
 
 def window_choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
-    """The windows on offer along every slide: of one channel and one filter that fit in an array; {} if there are none.
+    """The windows on offer along every slide; {} if there are none.
 
-    Of the windows that cover the outputs in as many steps, only the smallest; and of those the smallest few.
+    A window has as many outputs as an array has filters side by side, at most. Of the windows that cover the outputs in
+    as many steps, only the smallest; and of those the smallest few.
     """
     offers = {}
     for slide in workload.slides:
         even = {ceil_div(slide.outputs, ceil_div(slide.outputs, size)) for size in slide.windows}
         room = min(device.filters_per_array, slide.outputs)
         fit = (size for size in even if size in slide.windows and size <= room)
-        small = (size for size in fit if slide.elements(size) <= device.word_lines_per_array)
-        offers[window_name(slide)] = (1, *sorted(small)[: MOST_SIZES - 1])
+        offers[window_name(slide)] = (1, *sorted(fit)[: MOST_SIZES - 1])
     return offers if any(len(sizes) > 1 for sizes in offers.values()) else {}
 
 

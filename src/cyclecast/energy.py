@@ -103,7 +103,7 @@ def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy
     for level, component in listed(device):
         if component.event is not None and timing.events is not None:
             count = _count(timing.events, component.event, level)
-            amount = Energy(-(-event_energy(component, level, device) * count // 1))
+            amount = Energy(-(-_event_energy(device, level, component) * count // 1))
         else:
             drawn = component.power.scaled(Fraction(used[level], component.per))
             amount = drawn.energy(busy if level else timing.total)

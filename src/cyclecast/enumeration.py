@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, reduce
 from itertools import product, takewhile
 from math import prod
 from typing import Any, NamedTuple, Self
@@ -20,7 +20,7 @@ from cyclecast.device import Device, Level
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping
 from cyclecast.units import Bandwidth
-from cyclecast.workload import Slide, Workload
+from cyclecast.workload import Workload
 
 Numbers = Any
 """A NumPy array of int64."""
@@ -29,19 +29,14 @@ MOST_WAYS = 2_000_000
 
 
 def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
-    """The windows of which one channel and one filter fit in an array; () first, which is im2col."""
-    tall, wide = device.word_lines_per_array, device.filters_per_array
-    along = [(1, *takewhile(partial(_fits, slide, tall, wide), slide.windows)) for slide in workload.slides]
-    found = []
-    for window in product(*along):
-        met = prod(slide.elements(size) for slide, size in zip(workload.slides, window, strict=True))
-        if 1 < prod(window) <= wide and met <= tall:
-            found.append(window)
-    return [(), *found]
+    """The windows of as many outputs as an array has filters side by side; () first, which is im2col.
 
-
-def _fits(slide: Slide, tall: int, wide: int, size: int) -> bool:
-    return size <= wide and bool(slide.elements(size) <= tall)
+    The values that a window meets may take several row tiles. Windows of more outputs, whose results would take several
+    column tiles for one filter, are not in the space.
+    """
+    wide = device.filters_per_array
+    along = [(1, *takewhile(wide.__ge__, slide.windows)) for slide in workload.slides]
+    return [(), *(window for window in product(*along) if 1 < prod(window) <= wide)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +69,16 @@ class Tilings:
         slides = len(columns) - 3 - len(TILE_AXES)
         packed, word_lines, filters, *tiles = columns[slides:]
         return cls(tuple(columns[:slides]), packed, word_lines, filters, tuple(tiles))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Tilings]) -> Tilings:
+        """All of these, of which there is at least one."""
+        return cls.of([np.concatenate(numbers) for numbers in zip(*(part.columns for part in parts), strict=True)])
+
+    @property
+    def columns(self) -> tuple[Numbers, ...]:
+        """All the fields, in the order of `of`."""
+        return (*self.window, self.packed, self.word_lines, self.filters, *self.tiles)
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -110,9 +115,7 @@ def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = F
     """Every tiling of one form, the smallest of its kind; `perfect`: those that leave no tile partly empty."""
     packed = int(form.packed[0])
     window = tuple(int(size[0]) for size in form.window)
-    shape = Form(workload, window)
-    lines = smallest_sizes(shape.values, min(shape.values, device.word_lines_per_array // packed))
-    filters = smallest_sizes(shape.results, min(shape.results, device.filters_per_array // packed))
+    shape, (lines, filters) = Form(workload, window), tile_sizes(workload, device, form)
     pairs = np.array(np.meshgrid(lines, filters, indexing="ij"), np.int64).reshape(2, -1)
     same = [np.full_like(pairs[0], number) for number in (*window, packed, form.tiles[0][0], shape.vectors)]
     cut = ceil_div(shape.values, pairs[0]), ceil_div(shape.results, pairs[1])
@@ -122,6 +125,14 @@ def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = F
     whole = (pairs[0] * cut[0] == shape.values) & (pairs[1] * cut[1] == shape.results)
     whole &= bool(packed * form.tiles[0][0] == workload.groups and _divide(window, workload))
     return found[np.flatnonzero(whole)]
+
+
+def tile_sizes(workload: Workload, device: Device, form: Tilings) -> tuple[Numbers, Numbers]:
+    """The word lines and the filters of the tilings of one form, largest first."""
+    packed, shape = int(form.packed[0]), Form(workload, tuple(int(size[0]) for size in form.window))
+    tall, wide = device.word_lines_per_array // packed, device.filters_per_array // packed
+    lines, filters = min(shape.values, tall), min(shape.results, wide)
+    return smallest_sizes(shape.values, lines), smallest_sizes(shape.results, filters)
 
 
 def _divide(window: tuple[int, ...], workload: Workload) -> bool:
@@ -173,21 +184,37 @@ def inner_ways(device: Device) -> int:
 
 def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inner:
     """The ways for so many tiles, factors without a tile left out; `perfect`: those that divide the tiles."""
-    factors: tuple[tuple[Numbers, ...], ...] = ()
-    left = tuple(np.array([count], np.int64) for count in tiles)
-    for level in reversed(device.levels[1:]):
-        table = combinations(level.count)
-        table = table[(table <= np.array([int(count.max()) for count in left])).all(axis=1)]
-        before, now = (numbers.ravel() for numbers in np.indices((len(left[0]), len(table))))
-        taken = table[now].T
-        allowed = divides if perfect else is_least
-        able = np.logical_and.reduce([allowed(taken[axis], left[axis][before]) for axis in range(len(TILE_AXES))])
-        before, taken = before[able], taken[:, able]
-        left = tuple(ceil_div(left[axis][before], taken[axis]) for axis in range(len(TILE_AXES)))
-        factors = (tuple(taken), *(tuple(numbers[before] for numbers in level) for level in factors))
-    ones = (np.ones(len(left[0]), np.int64),) * len(TILE_AXES)
-    inside = tuple(np.multiply.reduce([ones[axis], *(level[axis] for level in factors)]) for axis in range(len(ones)))
-    return Inner(factors, inside)
+    counts = tuple(level.count for level in device.levels[1:])
+    factors = _joined(counts, tiles, perfect)
+    inside = reduce(np.multiply, factors) if len(factors) else np.ones((len(tiles), 1), np.int64)
+    return Inner(tuple(tuple(level) for level in factors), tuple(inside))
+
+
+@lru_cache(maxsize=256)
+def _joined(counts: tuple[int, ...], tiles: tuple[int, ...], perfect: bool) -> Numbers:
+    """Factors of inner levels, outermost first, along some axes: shape (levels, axes, ways)."""
+    along = _chains(counts, tiles[-1], perfect)
+    if len(tiles) == 1:
+        return along[:, None]
+    before = _joined(counts, tiles[:-1], perfect)
+    fits = np.ones((before.shape[-1], along.shape[-1]), bool)
+    for level, count in enumerate(counts):
+        fits &= reduce(np.multiply, before[level])[:, None] * along[level] <= count
+    way, chain = np.nonzero(fits)
+    return np.concatenate([before[:, :, way], along[:, None, chain]], axis=1)
+
+
+@lru_cache(maxsize=4096)
+def _chains(counts: tuple[int, ...], tiles: int, perfect: bool) -> Numbers:
+    """Factors of inner levels, outermost first, along one axis: shape (levels, ways)."""
+    allowed = divides if perfect else is_least
+    chains, left = np.ones((0, 1), np.int64), np.array([tiles])
+    for count in reversed(counts):
+        factor = np.arange(1, count + 1)
+        place, taken = np.nonzero(allowed(factor, left[:, None]) & (factor <= left[:, None]))
+        chains = np.vstack([factor[taken][None, :], chains[:, place]])
+        left = ceil_div(left[place], factor[taken])
+    return chains
 
 
 def unported(device: Device, limit: Bandwidth | None = None) -> Device:

@@ -7,6 +7,7 @@ CyclecastError
  |   `- UnsupportedError   ... or asks for an operator or a shape that is not supported
  |       `- OperatorsError ... with a table of these operators
  |- FitError             a workload that the device cannot hold
+ |- TimingError          a timing model that has no time for any mapping of a workload
  |- MappingError         a mapping that breaks one of its laws
  |- ScheduleError        a scheduled module that cannot be read as a mapping
  |- TraceError           an instruction trace that cannot be read, or that a device does not follow
@@ -82,6 +83,10 @@ class OperatorsError(UnsupportedError):
 
 class FitError(CyclecastError, ValueError):
     """The device cannot hold a workload."""
+
+
+class TimingError(CyclecastError, ValueError):
+    """A timing model has no time for any mapping of a workload."""
 
 
 class MappingError(CyclecastError, ValueError):

@@ -268,6 +268,23 @@ def mapping_from_json(value: Mapped[str, Any]) -> Mapping:
     )
 
 
+def mappings_from_json(value: Any) -> dict[str, Mapping]:
+    """Mappings by kernel, as in `mappings.json`; `MappingError` where it is something else or a law is broken."""
+    where = "mappings"
+    if not isinstance(value, Mapped) or not value:
+        raise MappingError(where, f"a {type(value).__name__}", "an object of mappings by kernel is needed")
+    found = {}
+    for kernel, each in value.items():
+        try:
+            found[str(kernel)] = mapping_from_json(each)
+        except MappingError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise MappingError(f"mapping of '{kernel}'", "it is not in the form of mappings.json", reason) from error
+    return found
+
+
 def require_fit(mapping: Mapping, device: Device) -> None:
     """Raise `FitError` where the mapping asks for more than the device has."""
     where = f"{mapping.workload.name} on {device.name}"
@@ -301,3 +318,22 @@ def require_fit(mapping: Mapping, device: Device) -> None:
             f"the device has {device.arrays} arrays and writes none during inference",
             "array.write.during_inference: true, more instances of a level, or fewer bits",
         )
+
+
+MARKS = {"group": "g", "row": "r", "column": "c", "pixel": "p"}
+"""One letter for each axis, as mappings are written in one line."""
+
+
+def mapping_text(mapping: Mapping) -> str:
+    """A mapping in one line: window, tile, packed groups, the factors above 1 from the arrays outwards, the order."""
+    parts = ["x".join(map(str, mapping.window)) + " window"] if mapping.window else []
+    parts.append(f"{mapping.word_lines}x{mapping.filters}")
+    if mapping.packed > 1:
+        parts.append(f"{mapping.packed} packed")
+    for name, factors in [*((e.level, e.factors) for e in reversed(mapping.levels)), ("time", mapping.temporal)]:
+        above_one = [f"{MARKS[axis]}{factors.along(axis)}" for axis in TILE_AXES if factors.along(axis) > 1]
+        if above_one:
+            parts.append(f"{name} {' '.join(above_one)}")
+    if mapping.input_stationary:
+        parts.append("input-stationary")
+    return " | ".join(parts)

@@ -103,6 +103,22 @@ class Mappings(Tiled):
             np.array([int(mapping.input_stationary) for mapping in mappings]),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Mappings]) -> Mappings:
+        """All of these mappings of one workload on one device, of which there is at least one."""
+        others = iter(zip(*(part._columns() for part in parts), strict=True))
+        return parts[0]._each(lambda _: np.concatenate(next(others)))
+
+    def _columns(self) -> list[Whole]:
+        """All arrays, in the order of `_each`."""
+        found: list[Whole] = []
+        self._each(lambda numbers: found.append(numbers) or numbers)  # type: ignore[func-returns-value]
+        return found
+
+    def at_places(self, chosen: Whole) -> Mappings:
+        """Those at these places."""
+        return self._each(lambda numbers: numbers[chosen])
+
     def __len__(self) -> int:
         return len(self.word_lines)
 

@@ -12,7 +12,10 @@ from cyclecast.units import Energy, Time
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """That no legal mapping of the space is better, if `lower` is the best time itself."""
+    """That no legal mapping of the space is better, if `lower` is the best time itself.
+
+    Windows of more outputs than an array has filters side by side are not in the space.
+    """
 
     covered: int
     """Legal points that were timed, or are no better than one that was."""
@@ -51,7 +54,7 @@ class Outcome:
     strategy: str
     """The strategy that was followed, which may be another than the one asked for."""
     note: str = ""
-    """Why it was another; empty otherwise."""
+    """Why it was another, that the clock has ended it, what is wrong with the timing model; empty otherwise."""
     sketches: tuple[Sketch, ...] = ()
     certificate: Certificate | None = None
     front: tuple[Choice, ...] = ()

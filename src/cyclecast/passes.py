@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cyclecast.device import Device, Level
-from cyclecast.exact import Whole, ceil_div, ceil_log2, is_zero, larger, largest, product, smaller, total
+from cyclecast.exact import Whole, ceil_div, ceil_log2, is_zero, larger, largest, smaller, total
 from cyclecast.stages import first_port_out
 from cyclecast.units import Bandwidth
 from cyclecast.work import (
@@ -114,12 +114,12 @@ class Pass:
             return (
                 self.before
                 + self.kind.steps * self.product
-                + total(self._conversion(), *map(self._hops_time, self.hops))
+                + total(self.conversion(), *map(self._hops_time, self.hops))
             )
         others = (self.kind.steps - 1) * self.product
         inside, least = self._inside()
         outermost = total(self.merges[0].step, self._hops_time(0), self._leaving(self.outputs[-1].step, -1))
-        middle = total(self.product, self._conversion(), outermost)
+        middle = total(self.product, self.conversion(), outermost)
         coming = largest(self.inputs[-1].more, self.inputs[0].more)
         ends = (self.merges[0].more, self.outputs[-1].more)
         last = total(
@@ -129,22 +129,25 @@ class Pass:
         )
         first = total(
             self._fed_first(least.into),
-            largest(others, self.outputs[0].more, *ends),
+            largest(others, coming, self.outputs[0].more, *ends),
             total(middle, least.out, self._leaving(self.outputs[0].step, 0)),
         )
         chains = [last, first]
-        limited = not (is_zero(inside.into) and is_zero(inside.out))
-        if limited or not is_zero(coming):  # or one of the others is as long
-            out = self._out_of(self._share(self.lane))
-            within = (others, self._more_inside(), product(self.kind.steps - 1, out), *ends) if limited else ()
+        if not (is_zero(inside.into) and is_zero(inside.out)):
+            lane = self._share(self.lane)
             fed = largest(self.before, total(self.inputs[-1].step, self._into_lane(), inside.into))
-            chains.append(total(fed, largest(coming, *within), middle, inside.out, self._leaving(out, 0)))
+            within = largest(others, coming, self._more_inside(), self._results_of(lane).more, *ends)
+            chains.append(total(fed, within, middle, inside.out, self._leaving(self._out_of(lane), 0)))
         chains += [
             total(self.inputs[-1].step, self.inputs[level].busy, self.outputs[level].busy, outermost)
             for level, port in enumerate(self.device.levels)
             if port.shared_port
         ]
         return largest(*chains)
+
+    def filling(self) -> Whole:
+        """Cycles of the pipeline, and hops of merging [fs]."""
+        return self.before + self.after + total(*map(self._hops_time, self.hops))
 
     def _moves(self) -> bool:
         """Whether anything limits what moves."""
@@ -218,7 +221,9 @@ class Pass:
         full = Inside(total(*into), total(*out))
         if is_zero(full.into) and is_zero(full.out):
             return full, full
-        alone = self.m.levels[1].factors.product == 1
+        whole, lane = self._share(0), self._share(1)
+        alone = (whole.values == lane.values) & (whole.results == lane.results) & (whole.groups == lane.groups)
+        alone = alone & (self._vectors(0) == self._vectors(1))
         return full, Inside(full.into * alone, full.out * alone)
 
     def _more_inside(self) -> Whole:
@@ -241,6 +246,13 @@ class Pass:
             _through(width, share.vectors * self.kind.sums * self._sum_bits(share)) if width and self.kind.sums else 0
         )
 
+    def _results_of(self, lane: Share) -> Use:
+        """The results of a full lane through the port of the outermost level."""
+        width = self.device.levels[0].output_bandwidth
+        if not width or not self.kind.sums:
+            return NOTHING
+        return self._use(width, self.kind.sums * self._sum_bits(lane), self.lane)
+
     def _into_lane(self) -> Whole:
         """The inputs of a full lane through the port of the outermost level; kept."""
         if self.into_lane is None:
@@ -262,22 +274,30 @@ class Pass:
     def _fed_first(self, inside: Whole) -> Whole:
         """To the first product of the first lanes that add up the same sums: inputs for all their row tiles."""
         into = self._into_lane()
-        if self.lane and not is_zero(into):  # replicas are fed before the next row tile
-            rows = self._through_port(self._share(1)._replace(values=self._share(0).values))
-            between = (self.m.levels[1].factors.pixel - 1) * larger(rows - into, 0)
-            into = smaller(self.inputs[0].step, rows + between)
+        if not self.lane or is_zero(into):
+            return largest(self.before, total(self.inputs[-1].step, into, inside))
+        rows = self._through_port(self._share(1)._replace(values=self._share(0).values))
+        factors = self.m.levels[1].factors
+        others = (factors.pixel - 1) * smaller((factors.row - 1) * into, rows)  # replicas come before the next row tile
+        whole, others = self.inputs[0].step, rows + others
+        into = smaller(whole, others)
+        if is_zero(self.inputs[-1].step):
+            return larger(self.before + smaller(whole, others - ceil_div(rows, factors.row)), total(into, inside))
         return largest(self.before, total(self.inputs[-1].step, into, inside))
 
     def _last_results(self) -> Whole:
-        """The results of the last lanes that share inputs, and so come together, out of the outermost level."""
+        """The results of the last lanes that share inputs, and so come together, out of the outermost level.
+
+        Of several lanes along groups or pixels the last may have no more than one group, and one vector.
+        """
         if not self.lane:
             return self.outputs[0].step
-        whole, lane, factors = self._share(0), self._share(1), self.m.levels[1].factors
-        groups = 1 if self.m.workload.groups == 1 else larger(lane.groups * (factors.group == 1), 1)
-        vectors = larger(whole.vectors - lane.vectors * (factors.pixel - 1), 0)
+        whole, lane = self._share(0), self._share(1)
+        groups = 1 if self.m.workload.groups == 1 else larger(lane.groups * (lane.groups == whole.groups), 1)
+        vectors = larger(lane.vectors * (lane.vectors == whole.vectors), smaller(whole.vectors, 1))
         return self._out_of(Share(whole.values, whole.results, groups, vectors))
 
-    def _conversion(self) -> Whole:
+    def conversion(self) -> Whole:
         """From the last read of the last product to its result, or so far as it can leave (`early`) [fs]."""
         array, after, cycle = self.device.array, self.after - self.early, self.device.array.read.femtoseconds
         if array.digital or not array.adc_overlap:

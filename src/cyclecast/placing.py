@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Mapped
+from collections.abc import Sequence
 from typing import Protocol
 
 from cyclecast import placement
@@ -40,13 +41,18 @@ def place(
     batch: int = 1,
     dynamic: Dynamic | str | None = None,
     timing: str | TimingModel = "analytical",
+    arrays: int | None = None,
+    replicas: Mapped[str, int] | Sequence[int] | None = None,
 ) -> Placement:
     """Put a whole network into the arrays of so many chips; None: as many as hold all its weights.
 
     `objective` is what is to be least: interval, latency, energy or arrays. `batch` images go through a segment before
     the next one is written, where not all weights stay. `dynamic` says who multiplies two computed operands, host or
-    arrays; unless said, the device does. `timing` times the mappings of single operators. Raises `FitError` where the
-    network does not fit and arrays are not written during inference, `OptionError` where an option is none.
+    arrays; unless said, the device does. `timing` times the mappings of single operators. At most so many `arrays` are
+    in use at the same time. `replicas` is a plan of another tool, as a number for each operator on arrays in the order
+    of the program, or by kernel or place in the network: it is placed as it is, in tiles as large as arrays. Raises
+    `FitError` where the network does not fit and arrays are not written during inference, or where the plan does not,
+    `OptionError` where an option is none.
     """
     return placement.place(
         tuned.network,
@@ -57,4 +63,6 @@ def place(
         batch=batch,
         dynamic=dynamic,
         timing=timing,
+        arrays=arrays,
+        replicas=replicas,
     )

@@ -334,3 +334,22 @@ class Area(Additive):
     def square_millimetres(self) -> float:
         """For display and plots; compute with the `Area` itself."""
         return self.square_nanometres / 10**12
+
+
+def short_energy(energy: Energy) -> str:
+    """Four digits and a unit."""
+    return _short(
+        energy.attojoules, (("J", 10**18), ("mJ", 10**15), ("uJ", 10**12), ("nJ", 10**9), ("pJ", 10**6)), energy
+    )
+
+
+def short_time(time: Time) -> str:
+    """Four digits and a unit."""
+    return _short(time.femtoseconds, (("s", 10**15), ("ms", 10**12), ("us", 10**9), ("ns", 10**6)), time)
+
+
+def _short(amount: int, units: tuple[tuple[str, int], ...], exact: Time | Energy) -> str:
+    for unit, size in units:
+        if amount >= size * 0.99995:  # what rounds to 1 of the unit
+            return f"{float(f'{amount / size:.4g}'):,g} {unit}"
+    return str(exact)

@@ -90,6 +90,8 @@ def vw_sdk(workload: Workload) -> Mapping:
     for window in windows(workload, DEVICE)[1:]:
         form = Form(workload, window)
         area = form.values // channels
+        if area > 512:
+            continue
         lines, filters = 512 // area * area, 512 // form.outputs * form.outputs
         found.append(mapped(workload, window, min(lines, form.values), min(filters, form.results)))
     return min(found, key=cycles)

@@ -30,8 +30,12 @@ FolderArgument = Annotated[Path, typer.Argument(help="A folder written by tune."
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
+class StoppedError(KeyboardInterrupt):
+    """Ctrl-C, with a line that says what is kept."""
+
+
 def reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
-    """Turn a `CyclecastError` into one message (or JSON object) and exit code 2."""
+    """Turn a `CyclecastError` into one message (or JSON object) and exit code 2, and Ctrl-C into exit code 130."""
 
     @wraps(verb)
     def wrapped(*args: Any, **options: Any) -> None:
@@ -52,6 +56,10 @@ def reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
                     console.print(refused_table(error.refused))
                 console.print(Text.assemble(("error:", "bold red"), f" {error}"))
             raise typer.Exit(2) from None
+        except KeyboardInterrupt as stop:
+            line = str(stop) if isinstance(stop, StoppedError) else "stopped"
+            Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(line)
+            raise typer.Exit(130) from None
 
     return wrapped
 

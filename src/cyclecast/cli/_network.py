@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +15,7 @@ import typer
 from cyclecast.cli._common import (
     FolderArgument,
     JsonOption,
+    StoppedError,
     app,
     console,
     print_json,
@@ -20,10 +23,12 @@ from cyclecast.cli._common import (
     require_folder,
 )
 from cyclecast.device import Device
-from cyclecast.errors import OptionError
+from cyclecast.errors import CyclecastError, OptionError
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
+    from cyclecast.mapping import Mapping
+    from cyclecast.progress import Progress
     from cyclecast.workload import Network
 
 STRATEGIES = (
@@ -72,6 +77,9 @@ def tune(
         int, typer.Option("--trials", min=1, help="Mappings of each workload that evolution and random may time.")
     ] = 64,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = 0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="The time that the search of one workload may take; 0: until it ends.")
+    ] = 20.0,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = None,
@@ -85,16 +93,16 @@ def tune(
 ) -> None:
     """Search schedules for a network on a device, and build the program.
 
-    A second run with the same folder reuses the searches that it finds finished there.
+    A second run with the same folder reuses the searches that it finds finished there. Ctrl-C keeps what was found.
     """
     described = Device.load(device)
     require_folder(out)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
     from cyclecast import building, tuning
-    from cyclecast.report import progress_bar, search_table, status, tuned_info
+    from cyclecast.report import progress_bar, status, tuned_info
 
-    with progress_bar(len(network.members), shown=not as_json) as progress:
+    with progress_bar(len(network.members), shown=not as_json) as show, _kept(network, out, show) as progress:
         tuned = tuning.tune(
             network,
             described,
@@ -102,10 +110,11 @@ def tune(
             timing=timing,
             strategy=strategy,
             seed=seed,
+            seconds=_limit(seconds),
             database=out / "records.db",
             progress=progress,
         )
-    info = tuned_info(tuned) | {"out": str(out), "settings": _settings(timing, strategy, trials, seed)}
+    info = tuned_info(tuned) | {"out": str(out), "settings": _settings(timing, strategy, trials, seed, seconds)}
     try:
         with status("lowering and building", shown=not as_json):
             building.save(tuned, out)
@@ -114,9 +123,7 @@ def tune(
     except OSError as error:
         where = f"--out {out}: {error.filename or ''}"
         raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
-    _show(info, as_json)
-    if explain and not as_json:
-        console().print(search_table(info))
+    _show(info, as_json, explain)
     if not as_json:
         console().print(f"wrote {out}/: {WRITTEN}", soft_wrap=True)
 
@@ -127,6 +134,10 @@ def estimate(
     model: ModelArgument,
     device: DeviceOption = "isaac",
     timing: TimingOption = "analytical",
+    mapping: Annotated[
+        Path | None,
+        typer.Option("--mapping", help="Mappings by kernel, in the form of mappings.json.", show_default=False),
+    ] = None,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = None,
@@ -135,14 +146,27 @@ def estimate(
     image_deviation: DeviationOption = IMAGE_DEVIATION,
     as_json: JsonOption = False,
 ) -> None:
-    """Time a network with the default mapping of every workload, without any search."""
+    """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
     described = Device.load(device)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
     from cyclecast import tuning
     from cyclecast.report import tuned_info
 
-    _show(tuned_info(tuning.estimate(network, described, timing=timing)), as_json)
+    mappings = _mappings(mapping) if mapping else None
+    _show(tuned_info(tuning.estimate(network, described, timing=timing, mappings=mappings)), as_json)
+
+
+def _mappings(path: Path) -> dict[str, Mapping]:
+    from cyclecast.mapping import mappings_from_json
+
+    try:
+        return mappings_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        if isinstance(error, CyclecastError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OptionError(f"--mapping {path}", "it cannot be read as JSON", str(reason), "another file") from None
 
 
 @app.command()
@@ -250,14 +274,43 @@ def _shapes(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _settings(timing: str, strategy: str, trials: int, seed: int) -> dict[str, Any]:
-    return {"timing": timing, "strategy": strategy, "trials": trials, "seed": seed}
+def _settings(timing: str, strategy: str, trials: int, seed: int, seconds: float) -> dict[str, Any]:
+    return {"timing": timing, "strategy": strategy, "trials": trials, "seed": seed, "seconds": seconds}
 
 
-def _show(info: dict[str, Any], as_json: bool) -> None:
-    from cyclecast.report import tuned_table
+def _limit(seconds: float) -> float | None:
+    """None where a search may take as long as it takes."""
+    if not seconds >= 0:
+        raise OptionError("--seconds", f"{seconds:g}", "it must be 0 or more", "--seconds 20")
+    return seconds or None
+
+
+@contextmanager
+def _kept(network: Network, out: Path, show: Callable[[Progress], None]) -> Iterator[Callable[[Progress], None]]:
+    """Pass progress on; on Ctrl-C, say what is kept: searches that are finished, and the best of the one at work."""
+    told: deque[Progress] = deque(maxlen=1)
+
+    def follow(progress: Progress) -> None:
+        told.append(progress)
+        show(progress)
+
+    try:
+        yield follow
+    except KeyboardInterrupt as stop:
+        done = told[0].position + told[0].done if told else 0
+        best = f"; {told[0].text}" if told and not told[0].done else ""
+        raise StoppedError(
+            f"stopped: {done} of {len(network.members)} workloads are finished, and the next run with --out {out} "
+            f"reuses them{best}, in {out / 'records.db'}"
+        ) from stop
+
+
+def _show(info: dict[str, Any], as_json: bool, explain: bool = False) -> None:
+    from cyclecast.report import search_table, tuned_table
 
     if as_json:
         print_json(info)
     else:
         console().print(tuned_table(info))
+        if explain:
+            console().print(search_table(info))

@@ -33,10 +33,18 @@ def place(
         typer.Option("--dynamic", help="Who multiplies two computed operands: host or arrays; else the device says."),
     ] = None,
     timing: Annotated[str, typer.Option("--timing", help="The timing model of single operators.")] = "analytical",
+    arrays: Annotated[
+        int | None, typer.Option("--arrays", min=1, help="Arrays in use at the same time, at most.", show_default=False)
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", help="Replicas by operator, as JSON: that plan is placed as it is.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put a tuned network into the arrays of whole chips: replicas, pipeline, re-programming."""
     settings = {"chips": chips, "objective": objective, "batch": batch, "dynamic": dynamic, "timing": timing}
+    settings |= {"arrays": arrays, "replicas": _plan(plan) if plan else None}
     from cyclecast.report import placement_info
 
     info = placement_info(*_placed(folder, settings, shown=not as_json)) | {"settings": settings}
@@ -98,16 +106,20 @@ DEFAULTS: dict[str, Any] = {
     "batch": 1,
     "dynamic": None,
     "timing": "analytical",
+    "arrays": None,
+    "replicas": None,
 }
+OPTIONAL: dict[str, tuple[type, ...]] = {"dynamic": (str,), "arrays": (int,), "replicas": (list, dict)}
+"""Settings that may be left out, and what they are if not."""
 
 
 def _settings(folder: Path) -> dict[str, Any]:
     """Those of the last `place`."""
     try:
         found = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))["settings"]
-        settings = {name: found[name] for name in DEFAULTS}
+        settings = {name: found.get(name) if name in OPTIONAL else found[name] for name in DEFAULTS}
         for name, value in settings.items():
-            if type(value) is not type(DEFAULTS[name]) and not (name == "dynamic" and isinstance(value, str)):
+            if type(value) is not type(DEFAULTS[name]) and not isinstance(value, OPTIONAL.get(name, ())):
                 raise TypeError(name)
         return settings
     except FileNotFoundError:
@@ -136,6 +148,20 @@ def _placed(folder: Path, settings: dict[str, Any], shown: bool) -> tuple[Placem
         options = {name: value for name, value in settings.items() if name != "chips"}
         placed = place_network(building.load(folder), chips=chips, **options)
         return placed, simulate(placed)
+
+
+def _plan(path: Path) -> Any:
+    """Replicas by operator: an object, or a list; of an object with `replicas`, these."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OptionError(f"--plan {path}", "it cannot be read as JSON", str(reason), "another file") from None
+    found = found["replicas"] if isinstance(found, dict) and "replicas" in found else found
+    if not isinstance(found, list | dict):
+        what = "replicas by operator: an object, or a list"
+        raise OptionError(f"--plan {path}", f"it holds a {type(found).__name__}", f"it must hold {what}", '{"0": 4}')
+    return found
 
 
 def _chips(text: str) -> int | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from cyclecast.placement._base import (
+    Busy,
+    Check,
     DynamicCost,
     Kept,
     Limit,
@@ -10,10 +12,11 @@ from cyclecast.placement._base import (
     Point,
     Segment,
     Stage,
+    Stall,
     Wear,
     system,
 )
-from cyclecast.placement._event import Busy, Check, Stall, simulate
+from cyclecast.placement._event import simulate
 from cyclecast.placement._floor import Floor, Share, Site
 from cyclecast.placement._place import place
 from cyclecast.placement._sensitivity import Change, next_changes

@@ -43,6 +43,36 @@ class Limit(NamedTuple):
     time: Time
 
 
+class Kept(NamedTuple):
+    """What an operator keeps of its inputs in buffers."""
+
+    operator: int
+    bytes: int
+    room: int | None
+    """What its part of all buffers holds; None where the device states no size."""
+    parts: tuple[tuple[int, int], ...] = ()
+    """Of the bytes, what comes from each of its sources; by their places."""
+    elsewhere: int = 0
+    """Of the bytes, what the buffers of its own PEs do not hold."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the room holds what is kept."""
+        return self.room is None or self.room >= self.bytes
+
+    def room_of(self, source: int) -> int:
+        """The part of the room for what comes from one source."""
+        return part_of(dict(self.parts)[source], self.bytes, len(self.parts), self.room or 0)
+
+
+def part_of(held: int, whole: int, many: int, room: int) -> int:
+    """The part of a room for one of so many, of whose `whole` bytes it holds so many.
+
+    It has what it holds and an equal part of the rest. Where there is no rest, parts are in proportion.
+    """
+    return held + (room - whole) // many if whole <= room else held * room // whole
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Operators whose weights are in the arrays together."""
@@ -56,6 +86,8 @@ class Segment:
     """Of one image, without writing."""
     limits: tuple[Limit, ...]
     """What the period cannot be shorter than, the longest first."""
+    kept: tuple[Kept, ...] = ()
+    """What waits in buffers."""
 
     @property
     def arrays(self) -> int:
@@ -75,15 +107,6 @@ class DynamicCost(NamedTuple):
     """In these arrays."""
     arrays: int
     """0 where they do not hold it."""
-
-
-class Kept(NamedTuple):
-    """What an operator keeps of its inputs in the buffers of its PEs."""
-
-    operator: int
-    bytes: int
-    room: int | None
-    """What its part of these buffers holds; None where the device states no size."""
 
 
 class Point(NamedTuple):
@@ -120,6 +143,44 @@ class Wear(NamedTuple):
     """At one image per second."""
 
 
+class Busy(NamedTuple):
+    """Arrays, a port or the network at work."""
+
+    resource: str
+    """`arrays`, `port`, `network`, or `write` where both operands are computed."""
+    pe: int
+    """The busiest of the operator's PEs."""
+    operator: int
+    """Its place in the network."""
+    image: int
+    begin: Time
+    end: Time
+
+
+class Stall(NamedTuple):
+    """What an operator waits for, per image, when the pipeline is full."""
+
+    operator: int
+    """Its place in the network."""
+    cause: str
+    """`input`, `network`, `port` or `room`."""
+    time: Time
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A segment as simulated."""
+
+    interval: Time
+    latency: Time
+    stalls: tuple[Stall, ...]
+    """Of the operator that takes longest, and the longest of the others for each cause; the longest first."""
+    spans: tuple[Busy, ...]
+    """What was at work, all images, in the order of beginning."""
+    blocked: tuple[int, ...] = ()
+    """Operators that would wait for room for ever, each for the next; all else is said of buffers without limits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """A whole network on some chips of a device."""
@@ -148,7 +209,10 @@ class Placement:
     """What no placement of all weights has a shorter interval than, the longest first."""
     front: tuple[Point, ...]
     independent: Time | None
-    """The interval with the tiles of the mappings as tuned, each workload by itself; None where these do not fit."""
+    """The least interval with the tiles of the mappings as tuned, each workload by itself, by the closed form; None
+    where these do not fit."""
+    gain: float | None
+    """How many times less the objective is than with these tiles, at least 1; None where they do not fit or block."""
     dynamic: Dynamic
     dynamic_costs: tuple[DynamicCost, ...]
     kept: tuple[Kept, ...]

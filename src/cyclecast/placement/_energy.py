@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 from cyclecast.device import Component, Device, Event
 from cyclecast.device._breakdown import listed
@@ -16,11 +17,16 @@ from cyclecast.placement._floor import Floor
 from cyclecast.units import Energy, Time
 
 
-def image_energy(spent: Sequence[Spent], device: Device) -> Energy | None:
-    """All together; None where the device states no components."""
-    if not listed(device):
-        return None
-    return Energy(int(-(-sum((each.amount for each in spent), Fraction(0)) // 1)))
+class Known(NamedTuple):
+    """What a mapping takes on events, looked up once."""
+
+    mapping: Mapping
+    parts: tuple[tuple[str, Component, int], ...]
+    """Level, component and energy of what spends it on events [aJ]."""
+    total: int
+    """Of all of them [aJ]."""
+    write: Fraction
+    """Of writing all cells once [aJ]."""
 
 
 @dataclass(slots=True)
@@ -29,8 +35,27 @@ class Meter:
 
     device: Device
     floor: Floor
-    events: dict[Mapping, tuple[tuple[str, Component, int], ...]] = field(default_factory=dict)
-    """Level, component and energy [aJ] of what spends it on events."""
+    known: dict[int, Known] = field(default_factory=dict)
+    """By the identity of the mapping, which each holds."""
+    components: tuple[tuple[str, Component], ...] = field(init=False)
+    """With their levels, "" for the device itself."""
+
+    def __post_init__(self) -> None:
+        self.components = tuple(listed(self.device))
+
+    def total(self, segments: Sequence[Segment], batch: int, interval: Time, dynamic: frozenset[int]) -> Energy | None:
+        """The sum of `image`, rounded up once; None where the device states no components."""
+        if not self.components:
+            return None
+        several, found = len(segments) > 1, Fraction(0)
+        for segment in segments:
+            for stage in segment.stages:
+                each = self._known(stage)
+                found += each.total + self._writes(stage, several, batch, dynamic) * each.write
+            if segment.arrays:
+                found += sum(amount for _, _, amount in self._powers(segment, *self._drawing(segment, several, batch)))
+        found += sum(each.amount for each in self._own(interval))
+        return Energy(int(-(-found // 1)))
 
     def image(
         self, segments: Sequence[Segment], batch: int, interval: Time, dynamic: frozenset[int]
@@ -42,45 +67,64 @@ class Meter:
         as long as its segment has arrays in its instance, for all operators there in proportion to their arrays; one
         of the device itself, all the time (A17, A18, A45).
         """
-        several = len(segments) > 1
-        found: list[Spent] = []
+        several, found = len(segments) > 1, list[Spent]()
         for segment in segments:
             for stage in segment.stages:
-                rewritten = several and stage.mapping.passes == 1
-                writes = Fraction(int(rewritten), batch) + (stage.operator in dynamic)
-                found += self._events_of(stage, writes)
-            time = segment.latency + (batch - 1) * segment.period if several else segment.period
-            found += self._power_of(segment, time, batch if several else 1)
-        for level, component in listed(self.device):
-            if not level and component.event is None:
-                drawn = Fraction(component.power.picowatts * self.floor.chips * interval.femtoseconds, 10**9)
-                found.append(Spent(None, level, component.name, drawn))
-        return tuple(found)
+                found += self._events_of(stage, self._writes(stage, several, batch, dynamic))
+            for level, name, amount in self._powers(segment, *self._drawing(segment, several, batch)):
+                for stage in segment.stages:
+                    share = Fraction(stage.mapping.arrays, segment.arrays)
+                    found.append(Spent(stage.operator, level, name, amount * share))
+        return (*found, *self._own(interval))
+
+    def _writes(self, stage: Stage, several: bool, batch: int, dynamic: frozenset[int]) -> Fraction:
+        """How often all cells of a stage are written for an image, beside what its own mapping writes."""
+        return Fraction(int(several and stage.mapping.passes == 1), batch) + (stage.operator in dynamic)
+
+    def _drawing(self, segment: Segment, several: bool, batch: int) -> tuple[Time, int]:
+        """How long a segment draws power, and for how many images."""
+        return (segment.latency + (batch - 1) * segment.period, batch) if several else (segment.period, 1)
+
+    def _known(self, stage: Stage) -> Known:
+        found = self.known.get(id(stage.mapping))
+        if found is None:
+            components = {(level, component.name): component for level, component in self.components}
+            shares = energy(stage.mapping, self.device, stage.timing).shares
+            each = ((part.level, components[part.level, part.component], part.amount.attojoules) for part in shares)
+            parts = tuple(part for part in each if part[1].event is not None)
+            cells = stage.timing.events.cells if stage.timing.events else 0
+            write = sum((self._write(level, component) * cells for level, component, _ in parts), Fraction(0))
+            found = Known(stage.mapping, parts, sum(amount for _, _, amount in parts), write)
+            self.known[id(stage.mapping)] = found
+        return found
+
+    def _write(self, level: str, component: Component) -> Fraction:
+        """Of writing one cell [aJ]."""
+        return event_energy(component, level, self.device) if component.event is Event.CELL_WRITE else Fraction(0)
 
     def _events_of(self, stage: Stage, writes: Fraction) -> Iterator[Spent]:
         """Of the components that spend energy on events; all cells are written so many times more."""
-        if stage.mapping not in self.events:
-            components = {(level, component.name): component for level, component in listed(self.device)}
-            parts = energy(stage.mapping, self.device, stage.timing).shares
-            each = ((part.level, components[part.level, part.component], part.amount.attojoules) for part in parts)
-            self.events[stage.mapping] = tuple(part for part in each if part[1].event is not None)
-        for level, component, amount in self.events[stage.mapping]:
-            more = Fraction(0)
-            if component.event is Event.CELL_WRITE and writes and stage.timing.events:
-                more = writes * event_energy(component, level, self.device) * stage.timing.events.cells
-            yield Spent(stage.operator, level, component.name, amount + more)
+        cells = stage.timing.events.cells if stage.timing.events else 0
+        for level, component, amount in self._known(stage).parts:
+            more = writes * cells * self._write(level, component) if writes else 0
+            yield Spent(stage.operator, level, component.name, amount + Fraction(more))
 
-    def _power_of(self, segment: Segment, time: Time, images: int) -> Iterator[Spent]:
-        """Of the components that draw power, in all instances with arrays in use."""
+    def _powers(self, segment: Segment, time: Time, images: int) -> Iterator[tuple[str, str, Fraction]]:
+        """Of the components that draw power, in all instances with arrays in use: level, name, energy [aJ]."""
         instances, inside, used = {}, self.device.arrays, segment.arrays
         for level in self.device.levels:
             inside //= level.count
             instances[level.name] = ceil_div(used, inside)
-        for name, component in listed(self.device) if used else ():
+        for name, component in self.components if used else ():
             if name and component.event is None:
-                drawn = _drawn(component, instances[name]) * time.femtoseconds / 10**9 / images / used
-                for stage in segment.stages:
-                    yield Spent(stage.operator, name, component.name, drawn * stage.mapping.arrays)
+                yield name, component.name, _drawn(component, instances[name]) * time.femtoseconds / 10**9 / images
+
+    def _own(self, interval: Time) -> Iterator[Spent]:
+        """Of the device's own components without an event."""
+        for level, component in self.components:
+            if not level and component.event is None:
+                drawn = Fraction(component.power.picowatts * self.floor.chips * interval.femtoseconds, 10**9)
+                yield Spent(None, level, component.name, drawn)
 
 
 def _drawn(component: Component, instances: int) -> Fraction:

@@ -8,7 +8,7 @@ of the mapping alone (L2) says.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,10 +17,10 @@ from simpy import Environment, Event, Resource
 from cyclecast.dataflow import lines, needed
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
-from cyclecast.placement._base import Placement, Segment
-from cyclecast.placement._options import stage_time
+from cyclecast.placement._base import Busy, Check, Kept, Placement, Segment, Stall
+from cyclecast.placement._floor import port_loads
 from cyclecast.placement._pipeline import needs_of
-from cyclecast.placement._resident import Builder, Chosen, writing_time
+from cyclecast.placement._resident import Builder, delay_of, demands_of
 from cyclecast.timing import EventDriven, TimingModel
 from cyclecast.units import Time
 from cyclecast.workload import Edge
@@ -31,44 +31,6 @@ BUFFERS = 2
 """Tokens whose inputs are on their way or wait (A23)."""
 WAITS = ("input", "network", "port", "room")
 """Why an operator that is free does not begin its next step."""
-
-
-class Busy(NamedTuple):
-    """Arrays, a port or the network at work."""
-
-    resource: str
-    """`arrays`, `port`, `network`, or `write` where both operands are computed."""
-    pe: int
-    """The busiest of the operator's PEs."""
-    operator: int
-    """Its place in the network."""
-    image: int
-    begin: Time
-    end: Time
-
-
-class Stall(NamedTuple):
-    """What an operator waits for, per image, when the pipeline is full."""
-
-    operator: int
-    """Its place in the network."""
-    cause: str
-    """`input`, `network`, `port` or `room`."""
-    time: Time
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A segment as simulated."""
-
-    interval: Time
-    latency: Time
-    stalls: tuple[Stall, ...]
-    """Of the operator that takes longest, and the longest of the others for each cause; the longest first."""
-    spans: tuple[Busy, ...]
-    """What was at work, all images, in the order of beginning."""
-    blocked: tuple[int, ...] = ()
-    """Operators that would wait for room for ever, each for the next; all else is said of buffers without limits."""
 
 
 @dataclass(eq=False, slots=True)
@@ -126,11 +88,26 @@ def simulate(placement: Placement, *, images: int = 16, model: TimingModel | Non
     if images < 4:
         raise OptionError("images", f"{images}", "at least 4: those in the middle show the interval", "images=16")
     segment = max(placement.segments, key=lambda each: each.period)
-    found = _Pipeline(placement, segment, images, model or EventDriven())
+    operators = placement.network.operators
+    floor, device = placement.floor, placement.device
+    builder = Builder(operators, needs_of(operators), floor, device, model or EventDriven())
+    return simulated(builder, segment, images)
+
+
+def simulated(builder: Builder, segment: Segment, images: int, tokens: int = MOST_TOKENS, again: bool = True) -> Check:
+    """Simulate one segment, steps timed by the model of `builder`, with at most so many tokens of an operator an image.
+
+    Where operators wait for room for ever, they are named, and the times are (if `again`) those with buffers without
+    limits.
+    """
+    kept = segment.kept
+    found = _Pipeline(builder, segment, kept, images, tokens)
     found.run()
     blocked = found.blocked()
+    if blocked and not again:
+        return Check(Time(0), Time(0), (), (), blocked)
     if blocked:
-        found = _Pipeline(placement, segment, images, found.builder.model, limited=False)
+        found = _Pipeline(builder, segment, (), images, tokens)
         found.run()
     return found.check(blocked)
 
@@ -138,18 +115,20 @@ def simulate(placement: Placement, *, images: int = 16, model: TimingModel | Non
 class _Pipeline:
     """The simulation of one segment."""
 
-    def __init__(
-        self, placement: Placement, segment: Segment, images: int, model: TimingModel, limited: bool = True
-    ) -> None:
-        self.placement, self.images, self.limited = placement, images, limited
-        operators, floor = placement.network.operators, placement.floor
-        self.builder = Builder(operators, needs_of(operators), floor, placement.device, model)
+    def __init__(self, builder: Builder, segment: Segment, kept: Sequence[Kept], images: int, most: int) -> None:
+        self.builder, self.images, self.most = builder, images, most
+        self.operators, self.chip = builder.operators, builder.floor.chip
+        self.kept = {each.operator: each for each in kept}
         self.env = Environment()
         self.network, self.writer = Resource(self.env), Resource(self.env)
-        self.before = placement.chip.pipeline.before * placement.chip.array.read.femtoseconds
+        self.before = self.chip.pipeline.before * self.chip.array.read.femtoseconds
         self.spans: list[Busy] = []
         self.stages = {stage.operator: stage for stage in segment.stages}
-        self.hops = self.builder.hops({place: stage.site for place, stage in self.stages.items()})
+        self.chosen = {
+            place: builder.chosen(stage.mapping, self.operators[place].is_dynamic)
+            for place, stage in self.stages.items()
+        }
+        self.hops = builder.hops({place: stage.site for place, stage in self.stages.items()})
         members = self._members(segment)
         ports = self._ports()
         self.nodes = {place: self._node(place, ports) for place in members}
@@ -167,7 +146,7 @@ class _Pipeline:
     def _ports(self) -> dict[int, tuple[Resource | None, int, int]]:
         """For every operator: the port of its busiest PE, how long it keeps it busy, and which PE that is."""
         sites = {place: stage.site for place, stage in self.stages.items()}
-        _, uses = self.builder.port_uses({place: stage.mapping for place, stage in self.stages.items()}, sites)
+        _, uses = port_loads(sites, demands_of(self.chosen))
         resources: dict[int, Resource] = {}
         found: dict[int, tuple[Resource | None, int, int]] = {
             place: (None, 0, site.shares[0].pe) for place, site in sites.items()
@@ -180,14 +159,12 @@ class _Pipeline:
         stage = self.stages.get(place)
         if stage is None:
             return _Node(place, 1, 0, 0, None, 0, 0, *self._events(1), 0)
-        timing = self.builder.model.time(stage.mapping, self.placement.device)
-        dynamic = self.placement.operator(stage).is_dynamic
-        write = writing_time(stage.mapping, self.placement.device) if dynamic else 0
-        chosen = Chosen(stage.mapping, timing, stage_time(timing) + write, write)
-        tokens = min(MOST_TOKENS, stage.mapping.temporal.pixel)
-        delay = Chosen(stage.mapping, stage.timing, 0, 0).delay - (self.before if ports[place][0] else 0)
+        chosen = self.chosen[place]
+        tokens = min(self.most, stage.mapping.temporal.pixel)
+        delay = delay_of(stage.timing) - (self.before if ports[place][0] else 0)
         traffic = self.builder.traffic(place, self.hops)
-        return _Node(place, tokens, chosen.time, delay, *ports[place], *self._events(tokens), write, traffic)
+        traffic += self.builder.detour(self.kept[place]) if place in self.kept else 0
+        return _Node(place, tokens, chosen.time, delay, *ports[place], *self._events(tokens), chosen.write, traffic)
 
     def _events(self, tokens: int) -> tuple[list[Event], list[Event], list[Event], list[Event]]:
         """Ready, fed, taken, done."""
@@ -195,11 +172,11 @@ class _Pipeline:
         return ready, fed, taken, done
 
     def _links(self, place: int) -> list[_Link]:
-        edges = self.placement.network.operators[place].sources
+        edges = self.operators[place].sources
         return [self._link(edge, place) for edge in edges if edge.source in self.nodes]
 
     def _link(self, edge: Edge, place: int) -> _Link:
-        operators = self.placement.network.operators
+        operators = self.operators
         source, target = operators[edge.source], operators[place]
         one, other = self.nodes[edge.source], self.nodes[place]
         most, needs = 0, []
@@ -209,22 +186,21 @@ class _Pipeline:
             needs.append(most)
         inputs = [int(ceil_div(need * one.tokens, source.pixels)) - 1 for need in needs]
         room = self._room(edge, place, needs, one.tokens, source.pixels)
-        network = self.placement.chip.network
+        network = self.chip.network
         way = int(self.hops.get((edge.source, place), 0) * network.hop.femtoseconds) if network else 0
         return _Link(edge.source, place, way, inputs, room)
 
     def _room(self, edge: Edge, place: int, needs: list[int], tokens: int, pixels: int) -> list[int]:
         """How many tokens the target must have taken before a token of the source has room."""
-        source, stage = self.placement.network.operators[edge.source], self.stages.get(place)
-        kept = {each.operator: each.room for each in self.placement.kept}
-        bytes_ = kept.get(place)
-        if stage is None or bytes_ is None or not self.limited:
-            return [-self.images * len(needs)] * tokens
+        source, stage = self.operators[edge.source], self.stages.get(place)
+        kept, wholly = self.kept.get(place), [-self.images * len(needs)] * tokens
+        if stage is None or kept is None or kept.room is None or edge.source not in self.stages:
+            return wholly
         alive = lines(edge, source.raster)
         workload = stage.mapping.workload
-        size = max(1, workload.inputs * workload.input_bits // 8)
+        size = max(1, min(self.builder.bytes_of(edge.source), workload.inputs * workload.input_bits // 8))
         steps = ceil_div(pixels, tokens) + max(b - a for a, b in zip([0, *needs], needs, strict=False))
-        capacity = max(bytes_ * pixels // size, alive + steps)
+        capacity = max(kept.room_of(edge.source) * pixels // size, alive + steps)
         freed = [0, *(max(0, need - alive) for need in needs[:-1]), pixels]  # once so many tokens are taken
         found = []
         for token in range(tokens):

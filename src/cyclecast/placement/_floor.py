@@ -7,7 +7,7 @@ backwards, so that what follows in the network is near on the chip.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cyclecast.device import Device
@@ -33,12 +33,18 @@ class Site(NamedTuple):
         return sum(share.arrays for share in self.shares)
 
 
+Places = dict[int, tuple[int, dict[int, int], dict[int, int]]]
+"""Of every chip: arrays, those in each row of routers, and in each column."""
+
+
 @dataclass(frozen=True, slots=True)
 class Floor:
     """PEs and routers of some chips of one device."""
 
     chip: Device
     chips: int
+    _routers: dict[int, tuple[int, int, int]] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[Site, Places] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def pes(self) -> int:
@@ -56,6 +62,11 @@ class Floor:
 
     def router(self, pe: int) -> tuple[int, int, int]:
         """The chip of a PE, and row and column of its router; all in one place where the device states no network."""
+        if pe not in self._routers:
+            self._routers[pe] = self._router(pe)
+        return self._routers[pe]
+
+    def _router(self, pe: int) -> tuple[int, int, int]:
         chip, place = divmod(pe, self.pes)
         network = self.chip.network
         if network is None:
@@ -80,9 +91,13 @@ class Floor:
                     total += sum(more * _away(line) for line in lines) + sum(arrays * _away(line) for line in others)
         return total / (source.arrays * target.arrays)
 
-    def _places(self, site: Site) -> dict[int, tuple[int, dict[int, int], dict[int, int]]]:
-        """Of every chip: arrays, those in each row of routers, and in each column."""
-        found: dict[int, tuple[int, dict[int, int], dict[int, int]]] = {}
+    def _places(self, site: Site) -> Places:
+        if site not in self._known:
+            self._known[site] = self._counted(site)
+        return self._known[site]
+
+    def _counted(self, site: Site) -> Places:
+        found: Places = {}
         for pe, arrays in site.shares:
             chip, row, col = self.router(pe)
             known, rows, cols = found.get(chip, (0, {}, {}))
@@ -107,21 +122,25 @@ def _away(line: Mapping[int, int]) -> int:
     return sum(place * arrays for place, arrays in line.items())
 
 
-def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]]) -> dict[int, Site]:
+def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int, int] | None = None) -> dict[int, Site]:
     """Arrays for each operator, one operator after another: so many, in blocks of so many in a PE.
 
     Each block goes to the next PE that has room for it, as its arrays share the PE's port; when no PE has, it is parted
     among what is free, the next PE first. There are no more arrays in all than the floor has. With blocks of one array
-    all that is free is filled up in order: ports are shared by more, and ways are shorter.
+    all that is free is filled up in order: ports are shared by more, and ways are shorter. With `busy` (how long
+    a block of each operator keeps a port busy [fs]) the PE with the least of it comes first.
     """
     count = floor.pes * floor.chips
-    free = [floor.arrays_per_pe] * count
+    free, loads = [floor.arrays_per_pe] * count, [0] * count
     sites, begin = {}, 0
     for place, (arrays, block) in blocks.items():
         order = [*range(begin, count), *range(begin)]
+        if busy is not None:
+            order.sort(key=loads.__getitem__)
         taken = _taken(order, free, arrays, block)
         for pe, share in taken.items():
             free[pe] -= share
+            loads[pe] += ceil_div(busy[place] * share, block) if busy else 0
         sites[place] = Site(tuple(Share(pe, taken[pe]) for pe in sorted(taken)))
         begin = next(iter(taken))
     return sites
@@ -132,12 +151,16 @@ def _taken(order: Sequence[int], free: Sequence[int], arrays: int, block: int) -
     taken: dict[int, int] = {}
     for pe in order if block > 1 else ():
         share = min(block, arrays)
-        if share and free[pe] >= share:
+        if free[pe] >= share:
             taken[pe], arrays = share, arrays - share
+            if not arrays:
+                return taken
     for pe in order:
         share = min(arrays, free[pe] - taken.get(pe, 0))
         if share:
             taken[pe], arrays = taken.get(pe, 0) + share, arrays - share
+            if not arrays:
+                break
     return taken
 
 

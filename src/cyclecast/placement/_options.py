@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from cyclecast.bounding import factors_of, mappings_of
 from cyclecast.device import Device
-from cyclecast.enumeration import MOST_WAYS, Numbers, Tilings, forms, inner, inner_ways, tilings
+from cyclecast.enumeration import MOST_WAYS, Inner, Numbers, Tilings, forms, inner, inner_ways, tilings
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.mappings import ManyFactors, Mappings
-from cyclecast.timing import Timing, TimingModel
-from cyclecast.work import product_time
+from cyclecast.placement._front import NEVER, Front
+from cyclecast.timing import Analytical, Timing, TimingModel
+from cyclecast.work import array_write_time, product_time
 from cyclecast.workload import Workload
 
 ROW, PIXEL = TILE_AXES.index("row"), TILE_AXES.index("pixel")
 ANY = 1 << 40
 """So many pixels that no factor is too large for them."""
 MOST_EQUAL = 24
-"""Ways to use the levels with equally few arrays, that are timed for a number of replicas."""
-OUTSIDE = ("write", "fill", "drain")
+"""Ways to use the levels with equally few arrays, that are timed for a number of replicas at first."""
+MOST_TIMED = 400_000
+"""Mappings of one workload that are timed; where more would be needed, the front is not proven."""
+AT_ONCE = 1 << 14
+"""Mappings that are timed at once."""
+OUTSIDE = ("write", "fill", "ends", "drain")
 """Phases that a stage of a pipeline does not spend on every image: others run meanwhile."""
 
 
@@ -38,6 +43,12 @@ class Options:
     times: Sequence[int]
     """That every image keeps them busy, descending [fs]."""
     mappings: Sequence[Mapping]
+    fewest: int = 0
+    """Lower bound on the arrays of every mapping whose weights stay."""
+    least_time: int = 0
+    """Lower bound on the time of every mapping whose weights stay, in the space or not laid out [fs]; 0: unknown."""
+    least_work: int = 0
+    """Lower bound on arrays x time of every such mapping [fs]; 0: unknown."""
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -54,28 +65,31 @@ def stage_time(timing: Timing) -> int:
 
 
 def options(
-    workload: Workload, device: Device, model: TimingModel, most: int, cut: Mapping | None = None
+    workload: Workload, device: Device, model: TimingModel, most: int, cut: Mapping | None = None, written: bool = False
 ) -> Options | None:
-    """Of all tilings, or that of one mapping (`cut`), what no other beats in arrays and time; None if none fits.
+    """The Pareto front of arrays and time over all resident mappings; None if there is none.
 
-    At most so many arrays. Of every tiling, every number of replicas is looked at that takes fewer steps than one
-    replica less, each with the factors that use the fewest arrays. Which tilings are worth it is decided by the time
-    of a product alone; those that are kept are timed by the model.
+    At most so many arrays; only the tiles of one mapping, if `cut` is given. `written`: one operand is computed, and
+    its writing belongs to the time. With the analytical model the front is exact: first come the tilings whose lower
+    bounds (arrays of one copy x replicas, steps x the time of a product) are on the front of these bounds, then all
+    whose bounds are below what has been found, with every way to use the levels. With other models only the first are
+    looked at, and nothing is proven.
     """
     if inner_ways(device) > MOST_WAYS:
         return None
-    found = _tilings(workload, device, cut)
-    chosen = _worthwhile(found, _product_times(workload, device, found), most)
-    timed = [_timed(workload, device, model, found, tiling, replicas) for tiling, replicas in chosen]
-    points = [point for points in timed for point in points if point[0] <= most]
-    points.sort(key=lambda point: point[:2])
-    kept: list[tuple[int, int, Mapping]] = []
-    for arrays, time, mapping in points:
-        if not kept or time < kept[-1][1]:
-            kept.append((arrays, time, mapping))
-    if not kept:
+    search = _Search(workload, device, model, _tilings(workload, device, cut), most, written)
+    proven = search.run()
+    front = search.front
+    if not len(front):
         return None
-    return Options(workload, *(tuple(column) for column in zip(*kept, strict=True)))
+    return Options(workload, front.arrays.tolist(), front.times.tolist(), tuple(front.payloads), *search.least(proven))
+
+
+def replicated(workload: Workload, device: Device, model: TimingModel, cut: Mapping, replicas: int) -> Mapping | None:
+    """The mapping with the tiles of `cut` and at least so many replicas in the fewest arrays, the shortest of these."""
+    search = _Search(workload, device, model, _tilings(workload, device, cut), device.arrays, False)
+    search.expand(0, np.array([replicas], np.int64), few=True)
+    return search.front.payloads[0] if len(search.front) else None
 
 
 def _tilings(workload: Workload, device: Device, cut: Mapping | None) -> Tilings:
@@ -97,15 +111,164 @@ def _product_times(workload: Workload, device: Device, cut: Tilings) -> Numbers:
     return product_time(mappings, device) * ones
 
 
+@dataclass(slots=True)
+class _Search:
+    """The search for the front of one workload."""
+
+    workload: Workload
+    device: Device
+    model: TimingModel
+    cut: Tilings
+    most: int
+    """Arrays."""
+    written: bool
+    held: Numbers = field(init=False)
+    """Arrays of one copy, of every tiling."""
+    vectors: Numbers = field(init=False)
+    """Steps without replicas."""
+    products: Numbers = field(init=False)
+    """The time of one step, at least [fs]."""
+    front: Front = field(init=False)
+    timed: int = 0
+
+    def __post_init__(self) -> None:
+        self.held = self.cut.tiles[0] * self.cut.tiles[1] * self.cut.tiles[2]
+        self.vectors = self.cut.tiles[PIXEL]
+        self.products = _product_times(self.workload, self.device, self.cut)
+        self.front = Front(self.most)
+
+    def run(self) -> bool:
+        """Find the front; whether it is exact."""
+        for tiling, replicas in _worthwhile(self.cut, self.products, self.most):
+            self.expand(tiling, replicas, few=True)
+        if not isinstance(self.model, Analytical):
+            return False  # of which nothing is known beforehand
+        whole = self.held * self.vectors * self.products
+        left = np.flatnonzero(self.front.most_work(self.held, self.products) >= whole)
+        for tiling in left[np.argsort(whole[left], kind="stable")].tolist():
+            replicas = self._open(tiling)
+            if len(replicas) and not self.expand(tiling, replicas):
+                return False
+        return True
+
+    def least(self, proven: bool) -> tuple[int, int, int]:
+        """Lower bounds on the arrays, the time and arrays x time of every resident mapping [fs]."""
+        if proven:
+            points = list(zip(self.front.arrays.tolist(), self.front.times.tolist(), strict=True))
+            return points[0][0], points[-1][1], min(arrays * time for arrays, time in points)
+        held, vectors, products = (each[self.held <= self.most] for each in (self.held, self.vectors, self.products))
+        if not isinstance(self.model, Analytical):
+            return int(held.min()), 0, 0
+        times = products * ceil_div(vectors, np.minimum(self.most // held, vectors))
+        return int(held.min()), int(times.min()), int((held * vectors * products).min())
+
+    def _open(self, tiling: int) -> Numbers:
+        """The numbers of replicas with which a tiling may still be on the front."""
+        replicas, steps = _replicas(int(self.vectors[tiling]), int(self.held[tiling]), self.most)
+        return replicas[self._is_open(tiling, self.held[tiling] * replicas, steps)]
+
+    def _is_open(self, tiling: int, arrays: Numbers, steps: Numbers) -> Numbers:
+        times = steps * self.products[tiling]
+        if self.written:
+            at_once = self.device.array.write.arrays
+            times = times + ceil_div(arrays, at_once) * _write_time(self.workload, self.device, self.cut, tiling)
+        return self.front.is_open(arrays, times)
+
+    def expand(self, tiling: int, replicas: Numbers, few: bool = False) -> bool:
+        """Time the ways to use the levels that may be on the front; False where these are too many.
+
+        First those with the fewest arrays for each number of replicas, then (unless `few`) all others that are open.
+        """
+        tiles = [int(count[tiling]) for count in self.cut.tiles]
+        ways = inner(self.device, (*tiles[:PIXEL], ANY))  # of all numbers of replicas, each may be right for some
+        arrays = _arrays(tiles, ways, replicas, self.device, self.most)
+        steps = np.broadcast_to(ceil_div(tiles[PIXEL], replicas), arrays.shape)
+        if isinstance(self.model, Analytical):
+            arrays[~self._is_open(tiling, arrays, steps)] = NEVER
+        way, replica = _compact(tiles, ways, arrays, hasattr(self.model, "times"))
+        self._time(tiling, ways, way, replicas[replica])
+        if few:
+            return True
+        arrays[way, replica] = NEVER
+        arrays[~self._is_open(tiling, arrays, steps)] = NEVER
+        way, replica = np.nonzero(arrays < NEVER)
+        if self.timed + len(way) > MOST_TIMED:
+            return False
+        for first in range(0, len(way), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            self._time(tiling, ways, way[some], replicas[replica[some]])
+        return True
+
+    def _time(self, tiling: int, ways: Inner, way: Numbers, wanted: Numbers) -> None:
+        """Time so many replicas in each of these ways, and keep what is on the front."""
+        if not len(way):
+            return
+        self.timed += len(way)
+        tiles, ones = [int(count[tiling]) for count in self.cut.tiles], np.ones(len(way), np.int64)
+        extents = [ceil_div(tiles[axis], ways.inside[axis][way]) for axis in range(PIXEL)]
+        extents.append(ceil_div(wanted, ways.inside[PIXEL][way]))
+        levels = [factors_of(extents), *(factors_of([factor[way] for factor in level]) for level in ways.factors)]
+        turns = [ones, ones, ones, ceil_div(tiles[PIXEL], extents[PIXEL] * ways.inside[PIXEL][way])]
+        one = self.cut[np.full(len(way), tiling)]
+        found = mappings_of(self.workload, self.device, one, levels, turns, 0 * ones, ones)
+        times, arrays = np.array(_times(self.model, found, self.device)), np.asarray(found.arrays)
+        if self.written:
+            times = times + ceil_div(arrays, self.device.array.write.arrays) * array_write_time(found, self.device)
+        better = np.flatnonzero((arrays <= self.most) & self.front.is_open(arrays, times))
+        order = better[np.lexsort((times[better], arrays[better]))]
+        before = np.concatenate([[NEVER], np.minimum.accumulate(times[order])])[:-1]
+        best = order[times[order] < before]
+        self.front.add([(int(arrays[place]), int(times[place]), found[place]) for place in best])
+
+
+def _replicas(vectors: int, held: int, most: int) -> tuple[Numbers, Numbers]:
+    """Every number of replicas that takes fewer steps than one replica less, and the steps, most steps last."""
+    steps = np.unique(ceil_div(vectors, np.arange(1, min(vectors, most // held) + 1, dtype=np.int64)))
+    return ceil_div(vectors, steps), steps
+
+
+def _write_time(workload: Workload, device: Device, cut: Tilings, tiling: int) -> int:
+    """Programming one array of a tiling [fs]."""
+    ones = np.ones(1, np.int64)
+    alone = [ManyFactors(ones, ones, ones, ones)] * len(device.levels)
+    one = cut[np.array([tiling])]
+    return int(array_write_time(mappings_of(workload, device, one, alone, one.tiles, 0 * ones, ones), device)[0])
+
+
+def _arrays(tiles: list[int], ways: Inner, replicas: Numbers, device: Device, most: int) -> Numbers:
+    """Arrays in use, for every way to use the inner levels and every number of replicas, shape (ways, replicas).
+
+    `NEVER` where the outermost level has too few instances.
+    """
+    inside = np.stack(ways.inside)
+    outer = np.multiply.reduce([ceil_div(tiles[axis], inside[axis]) for axis in range(PIXEL)])
+    instances = outer[:, None] * ceil_div(replicas[None, :], inside[PIXEL][:, None])
+    arrays = instances * np.multiply.reduce(inside)[:, None]
+    return np.where((instances <= device.levels[0].count) & (arrays <= most), arrays, NEVER)
+
+
+def _compact(tiles: list[int], ways: Inner, arrays: Numbers, many: bool) -> tuple[Numbers, Numbers]:
+    """For every number of replicas the ways with the fewest arrays: places along both axes of `arrays`.
+
+    Of equal ones, those that add up fewest partial sums outside come first, then those in the fewest instances of the
+    outermost level; a model that times one mapping at a time gets only one.
+    """
+    way, replica = np.nonzero((arrays < NEVER) & (arrays == arrays.min(axis=0, initial=NEVER)))
+    rows = ceil_div(tiles[ROW], ways.inside[ROW])
+    instances = arrays[way, replica] // np.multiply.reduce(ways.inside)[way]
+    rank = np.lexsort((instances, rows[way], replica))
+    way, replica = way[rank], replica[rank]
+    kept = np.arange(len(way)) - np.searchsorted(replica, replica) < (MOST_EQUAL if many else 1)
+    return way[kept], replica[kept]
+
+
 def _worthwhile(cut: Tilings, products: Numbers, most: int) -> Iterator[tuple[int, Numbers]]:
     """The tilings, each with its numbers of replicas, that no other is as good as, factors not looked at."""
     held, vectors = cut.tiles[0] * cut.tiles[1] * cut.tiles[2], cut.tiles[PIXEL]
     points = []
     for place in _undominated(held, vectors, products):
-        replicas = int(min(vectors[place], most // held[place]))
-        if replicas:
-            steps = np.unique(ceil_div(vectors[place], np.arange(1, replicas + 1, dtype=np.int64)))
-            needed = ceil_div(vectors[place], steps)
+        if held[place] <= most:
+            needed, steps = _replicas(int(vectors[place]), int(held[place]), most)
             points.append(np.array([held[place] * needed, steps * products[place], needed, 0 * needed + place]))
     if not points:
         return
@@ -129,50 +292,6 @@ def _undominated(held: Numbers, vectors: Numbers, products: Numbers) -> list[int
     return kept
 
 
-def _timed(
-    workload: Workload, device: Device, model: TimingModel, cut: Tilings, tiling: int, replicas: Numbers
-) -> list[tuple[int, int, Mapping]]:
-    """Arrays, time and mapping for each number of replicas that the levels can hold: the factors that take least."""
-    tiles = [int(count[tiling]) for count in cut.tiles]
-    ways = inner(device, (*tiles[:PIXEL], ANY))  # of all numbers of replicas, each may be right for some
-    way, wanted = _compact(tiles, np.stack(ways.inside), replicas, device, hasattr(model, "times"))
-    if not len(way):
-        return []
-    ones = np.ones(len(way), np.int64)
-    extents = [ceil_div(tiles[axis], ways.inside[axis][way]) for axis in range(PIXEL)]
-    extents.append(ceil_div(wanted, ways.inside[PIXEL][way]))
-    levels = [factors_of(extents), *(factors_of([factor[way] for factor in level]) for level in ways.factors)]
-    turns = [ones, ones, ones, ceil_div(tiles[PIXEL], extents[PIXEL] * ways.inside[PIXEL][way])]
-    found = mappings_of(workload, device, cut[np.full(len(way), tiling)], levels, turns, 0 * ones, ones)
-    times, arrays = np.array(_times(model, found, device)), np.asarray(found.arrays)
-    order = np.lexsort((times, arrays))
-    before = np.concatenate([[np.iinfo(np.int64).max], np.minimum.accumulate(times[order])[:-1]])
-    best = order[times[order] < before]
-    return [(int(arrays[place]), int(times[place]), found[place]) for place in best]
-
-
-def _compact(
-    tiles: list[int], inside: Numbers, replicas: Numbers, device: Device, many: bool
-) -> tuple[Numbers, Numbers]:
-    """Ways to use the inner levels, and the replicas that each is for: those with the fewest arrays.
-
-    Of equal ones, those that add up fewest partial sums outside come first, then those in the fewest instances of the
-    outermost level; a model that times one mapping at a time gets only one.
-    """
-    outer = [ceil_div(tiles[axis], inside[axis]) for axis in range(PIXEL)]
-    instances = np.multiply.reduce(outer)[:, None] * ceil_div(replicas[None, :], inside[PIXEL][:, None])
-    never = np.iinfo(np.int64).max
-    fits = instances <= device.levels[0].count
-    arrays = np.where(fits, instances * np.multiply.reduce(inside)[:, None], never)
-    least = fits & (arrays == arrays.min(axis=0))
-    way, replica = np.nonzero(least)
-    rank = np.lexsort((instances[way, replica], outer[ROW][way], replica))
-    way, replica = way[rank], replica[rank]
-    first = np.searchsorted(replica, replica)
-    kept = np.arange(len(way)) - first < (MOST_EQUAL if many else 1)
-    return way[kept], replicas[replica[kept]]
-
-
 def _times(model: TimingModel, mappings: Mappings, device: Device) -> list[int]:
     many: Any = getattr(model, "times", None)
     if many is None:
@@ -186,13 +305,3 @@ def least_arrays(workload: Workload, device: Device) -> int:
     """The fewest arrays that hold all weights, wherever they are."""
     found = forms(workload, device)
     return int((found.tiles[0] * found.tiles[1] * found.tiles[2]).min())
-
-
-def slower(options: Options, more: Callable[[Mapping], int]) -> Options:
-    """The same mappings, each with so much more time; what then is no longer worth it is left out."""
-    kept: list[tuple[int, int, Mapping]] = []
-    for arrays, time, mapping in zip(options.arrays, options.times, options.mappings, strict=True):
-        longer = time + more(mapping)
-        if not kept or longer < kept[-1][1]:
-            kept.append((arrays, longer, mapping))
-    return Options(options.workload, *(tuple(column) for column in zip(*kept, strict=True)))

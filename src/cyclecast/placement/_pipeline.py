@@ -119,16 +119,16 @@ def latency_of(lines: Mapping[int, Line]) -> int:
     return max((line.end for line in lines.values()), default=0)
 
 
-def kept_pixels(
-    works: Mapping[int, Work], needs: Sequence[Sequence[Needs]], lines: Mapping[int, Line], period: int
+def waits_of(
+    works: Mapping[int, Work], needs: Sequence[Sequence[Needs]], lines: Mapping[int, Line]
 ) -> dict[tuple[int, int], int]:
-    """For every edge, the pixels of the source that wait for the target at the same time, at most.
+    """For every edge, how long pixels of the source wait for the target beside its window [fs].
 
-    Its window's, and those that come meanwhile, one image after another: while it waits for another source, as a
-    residual connection keeps what its longer way has not yet brought, and while it works on what it needs all of.
+    While the target waits for another source, as a residual connection keeps what its longer way has not yet brought,
+    and while it works on what it needs all of.
     """
     found = {}
-    for place in works:
+    for place in lines:
         for need in needs[place]:
             if need.source not in lines:
                 continue
@@ -136,5 +136,5 @@ def kept_pixels(
             waits = max(0, lines[place].start - first)
             if need.lines == need.pixels:
                 waits += lines[place].end - lines[place].start
-            found[need.source, place] = need.lines + ceil_div(waits * need.pixels, max(1, period, works[place].time))
+            found[need.source, place] = waits
     return found

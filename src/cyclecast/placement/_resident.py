@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NamedTuple
 
 from cyclecast.device import Device, Dynamic
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
 from cyclecast.placement._base import Kept, Limit, Segment, Stage
-from cyclecast.placement._floor import Demand, Floor, PortUse, Site, deal, port_loads, rooms
+from cyclecast.placement._buffers import kept_of, result_bytes, room_period, waiting
+from cyclecast.placement._floor import Demand, Floor, Site, deal, port_loads
 from cyclecast.placement._options import stage_time
-from cyclecast.placement._pipeline import Line, Needs, Work, kept_pixels, latency_of, lines_of
+from cyclecast.placement._pipeline import Line, Needs, Work, latency_of, lines_of
 from cyclecast.timing import Timing, TimingModel
 from cyclecast.units import Time
 from cyclecast.work import array_write_time, input_bytes, output_bytes, port_time
@@ -33,11 +36,32 @@ class Chosen:
     """For one image, all steps [fs]."""
     write: int
     """Of these, for writing a computed operand [fs]."""
+    demand: Demand
+    """On the ports of its PEs."""
 
     @property
     def delay(self) -> int:
         """From a step's inputs to its results beside the step [fs]."""
-        return sum(p.time.femtoseconds for p in self.timing.phases if p.name in ("fill", "drain") and not p.hidden)
+        return delay_of(self.timing)
+
+
+def delay_of(timing: Timing) -> int:
+    """From a step's inputs to its results beside the step [fs]."""
+    return sum(p.time.femtoseconds for p in timing.phases if p.name in ("fill", "drain") and not p.hidden)
+
+
+class Dealt(NamedTuple):
+    """Where the arrays of operators are, and what follows from that."""
+
+    sites: dict[int, Site]
+    hops: Hops
+    limits: tuple[Limit, ...]
+    """What the period cannot be shorter than, the longest first."""
+
+    @property
+    def period(self) -> int:
+        """The longest limit [fs]."""
+        return self.limits[0].time.femtoseconds if self.limits else 0
 
 
 @dataclass(slots=True)
@@ -50,55 +74,95 @@ class Builder:
     device: Device
     """All chips as one."""
     model: TimingModel
-    timings: dict[Mapping, Timing] = field(default_factory=dict)
+    known: dict[tuple[int, bool], Chosen] = field(default_factory=dict)
+    """By the identity of the mapping, which each holds: a mapping has many numbers to compare."""
 
     def chosen(self, mapping: Mapping, dynamic: bool) -> Chosen:
         """What a mapping takes; where both operands are computed, one is written for every image."""
-        timing = self.timings.get(mapping)
-        if timing is None:
-            timing = self.timings[mapping] = self.model.time(mapping, self.device)
-        write = writing_time(mapping, self.device) if dynamic else 0
-        return Chosen(mapping, timing, stage_time(timing) + write, write)
+        found = self.known.get((id(mapping), dynamic))
+        if found is None:
+            timing = self.model.time(mapping, self.device)
+            write = writing_time(mapping, self.device) if dynamic else 0
+            found = Chosen(mapping, timing, stage_time(timing) + write, write, self._demand(mapping))
+            self.known[id(mapping), dynamic] = found
+        return found
 
     def segment(self, chosen: Mapped[int, Chosen], places: range, write: int) -> Segment:
         """The operators at these places; what is not chosen is on the host, and takes no time here.
 
-        They are dealt in the blocks of their mappings, or one array after another, whichever has the shorter period.
+        Of several ways to deal arrays, the first with the shortest period.
         """
+        found: list[Segment] = []
+        for dealt in self.deals(chosen):
+            if not found or Time(dealt.period) < min(each.period for each in found):
+                found.append(self.lined(chosen, dealt, places, write))
+                if found[-1].period.femtoseconds <= max((each.time for each in chosen.values()), default=0):
+                    break  # which no way is below
+        return min(found, key=lambda each: each.period)
+
+    def deals(self, chosen: Mapped[int, Chosen]) -> Iterator[Dealt]:
+        """Arrays in the blocks of the mappings; one after another; in blocks, where ports are least busy."""
         arrays = {place: each.mapping.arrays for place, each in chosen.items()}
         whole = {place: (count, in_pe(chosen[place].mapping)) for place, count in arrays.items()}
-        single = {place: (count, 1) for place, count in arrays.items()}
-        dealt = [self._dealt(chosen, blocks) for blocks in (whole, single)]
-        sites, hops, limits = min(dealt, key=lambda found: found[2][0].time if found[2] else Time(0))
+        yield self._dealt(chosen, whole)
+        yield self._dealt(chosen, {place: (count, 1) for place, count in arrays.items()})
+        yield self._dealt(chosen, whole, {place: each.demand.busy for place, each in chosen.items()})
+
+    def lined(self, chosen: Mapped[int, Chosen], dealt: Dealt, places: range, write: int) -> Segment:
+        """The operators where they are dealt, with their starts and ends."""
+        sites, hops = dealt.sites, dealt.hops
         works = self.works(chosen, sites, hops, places)
         lines = lines_of(works, self.needs, self._ways(hops))
+        latency = latency_of(lines)
+        kept, limits = self._with_room(works, lines, dealt, latency)
+        spans = {place: (Time(lines[place].start), Time(lines[place].end)) for place in chosen}
         stages = tuple(
-            Stage(
-                place,
-                each.mapping,
-                each.timing,
-                Time(each.time),
-                sites[place],
-                Time(lines[place].start),
-                Time(lines[place].end),
-            )
+            Stage(place, each.mapping, each.timing, Time(each.time), sites[place], *spans[place])
             for place, each in chosen.items()
         )
         period = limits[0].time if limits else Time(0)
-        return Segment(stages, Time(write), period, Time(latency_of(lines)), limits)
+        return Segment(stages, Time(write), period, Time(latency), limits, kept)
+
+    def _with_room(
+        self, works: Mapped[int, Work], lines: Mapped[int, Line], dealt: Dealt, latency: int
+    ) -> tuple[tuple[Kept, ...], tuple[Limit, ...]]:
+        """What is kept in buffers, and the limits, those of buffers among them.
+
+        What waits in the buffers of other PEs goes through the network once more, over the mean distance.
+        """
+        there = {place: lines[place] for place in dealt.sites}
+        waits = waiting(self.operators, self.needs, works, there, self.floor.chip.bits.activation)
+        least = room_period(waits, self.floor, latency)
+        kept = kept_of(waits, works, dealt.sites, max(dealt.period, least), self.floor)
+        found = [each for each in dealt.limits if each.what != "network"]
+        if least > dealt.period:
+            found.append(Limit("buffer", "all", Time(least)))
+        network = sum(self.traffic(place, dealt.hops) for place in dealt.sites)
+        network += sum(self.detour(each) for each in kept)
+        found += [Limit("network", "links", Time(network))] if network else []
+        return kept, tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
+
+    def detour(self, kept: Kept) -> int:
+        """How long the inputs of an operator that wait elsewhere occupy all links, for one image [fs]."""
+        network, links = self.floor.chip.network, self.floor.links * self.floor.chips
+        if network is None or not links or not kept.elsewhere:
+            return 0
+        way = Fraction(network.rows + network.cols, 3)
+        moved = sum(self.bytes_of(source) for source, _ in kept.parts) * way * kept.elsewhere / kept.bytes
+        return int(network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds)
 
     def works(
         self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], hops: Hops, places: Iterable[int]
     ) -> dict[int, Work]:
         """What every operator takes, at the pace of its port where that is slower; nothing on the host.
 
-        A step waits for its inputs to pass network and port, and there for half a step of each other operator.
+        A step waits for its inputs to pass network and port: there for three quarters of the others.
         """
         before = self.device.pipeline.before * self.device.array.read.femtoseconds
         steps = {place: each.mapping.temporal.pixel for place, each in chosen.items()}
         traffic = {place: self.traffic(place, hops) // steps[place] for place in chosen}
-        queue = sum(traffic.values()) // 2
-        uses = self.port_uses({place: each.mapping for place, each in chosen.items()}, sites)[1]
+        queue = 3 * sum(traffic.values()) // 4
+        uses = port_loads(sites, demands_of(chosen))[1]
         found = {}
         for place in places:
             if place not in chosen:
@@ -110,18 +174,15 @@ class Builder:
             found[place] = Work(max(each.time, own), steps[place], each.delay + arriving)
         return found
 
-    def port_uses(
-        self, mappings: Mapped[int, Mapping], sites: Mapped[int, Site]
-    ) -> tuple[dict[int, int], dict[int, PortUse]]:
-        """How long every port of a PE is busy, and what every operator asks of its busiest one [fs]."""
-        return port_loads(sites, {place: self._port(mapping) for place, mapping in mappings.items()})
-
     def _dealt(
-        self, chosen: Mapped[int, Chosen], blocks: Mapped[int, tuple[int, int]]
-    ) -> tuple[dict[int, Site], Hops, tuple[Limit, ...]]:
-        sites = deal(self.floor, blocks)
+        self,
+        chosen: Mapped[int, Chosen],
+        blocks: Mapped[int, tuple[int, int]],
+        busy: Mapped[int, int] | None = None,
+    ) -> Dealt:
+        sites = deal(self.floor, blocks, busy)
         hops = self.hops(sites)
-        return sites, hops, self._limits(chosen, sites, hops)
+        return Dealt(sites, hops, self._limits(chosen, sites, hops))
 
     def hops(self, sites: Mapped[int, Site]) -> Hops:
         """The mean way along every edge between these operators."""
@@ -152,7 +213,7 @@ class Builder:
             for place, each in chosen.items()
             if each.time
         ]
-        loads, _ = self.port_uses({place: each.mapping for place, each in chosen.items()}, sites)
+        loads, _ = port_loads(sites, demands_of(chosen))
         if loads:
             busiest = max(loads, key=loads.__getitem__)
             level = self.floor.chip.levels[0].name
@@ -163,7 +224,7 @@ class Builder:
         found += self._traffic(sites, hops)
         return tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
 
-    def _port(self, mapping: Mapping) -> Demand:
+    def _demand(self, mapping: Mapping) -> Demand:
         """What a mapping asks of the port of one instance of the outermost level."""
         port = self.device.levels[0]
         into = port_time(port.input_bandwidth, input_bytes(mapping, 0)) if port.input_bandwidth else 0
@@ -187,25 +248,12 @@ class Builder:
 
     def bytes_of(self, place: int) -> int:
         """Results of an operator for one image, as wide as an activation."""
-        workload = self.operators[place].workload
-        values = workload.pixels * workload.groups * workload.filters
-        return int(ceil_div(values * self.floor.chip.bits.activation, 8))
+        return result_bytes(self.operators[place], self.floor.chip.bits.activation)
 
-    def kept(self, segment: Segment) -> tuple[Kept, ...]:
-        """What every operator keeps of its inputs, and the room in the buffers of its arrays' PEs."""
-        sites = {stage.operator: stage.site for stage in segment.stages}
-        chosen = {s.operator: Chosen(s.mapping, s.timing, s.busy.femtoseconds, 0) for s in segment.stages}
-        works = self.works(chosen, sites, self.hops(sites), sites)
-        lines = {s.operator: Line(s.start.femtoseconds, s.end.femtoseconds) for s in segment.stages}
-        pixels = kept_pixels(works, self.needs, lines, segment.period.femtoseconds)
-        held: dict[int, int] = dict.fromkeys(sites, 0)
-        for (source, place), count in pixels.items():
-            workload = self.operators[place].workload
-            size = ceil_div(workload.inputs * workload.input_bits, 8)
-            held[place] = max(held[place], int(ceil_div(size * count, self.operators[source].pixels)))
-        buffer = self.floor.chip.levels[0].buffer
-        room = rooms(sites, held, buffer.bytes) if buffer else {}
-        return tuple(Kept(place, kept, room.get(place)) for place, kept in held.items())
+
+def demands_of(chosen: Mapped[int, Chosen]) -> dict[int, Demand]:
+    """What every operator asks of ports."""
+    return {place: each.demand for place, each in chosen.items()}
 
 
 def in_pe(mapping: Mapping) -> int:

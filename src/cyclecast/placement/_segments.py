@@ -127,7 +127,7 @@ def costs_of(
             if arrays.min() > budget:
                 break
             longest, slowest = np.maximum(longest, times[place]), max(slowest, part.write)
-            starts[place], ends[place] = _line(place, part, times, needs[place], starts, ends)
+            starts[place], ends[place] = line_of(part.delay, times[place], needs[place], starts, ends)
             latest = np.maximum(latest, ends[place])
             write = -(-arrays // at_once) * slowest
             total = np.where(arrays <= budget, write + latest + (batch - 1) * longest, NEVER)
@@ -162,16 +162,11 @@ def _held(part: Part, grid: Any) -> tuple[Any, Any]:
     return np.array(arrays, np.int64), np.array(times, np.int64)
 
 
-def _line(
-    place: int,
-    part: Part,
-    times: Sequence[Any],
-    needs: Sequence[Needs],
-    starts: Mapping[int, Any],
-    ends: Mapping[int, Any],
+def line_of(
+    delay: int, times: Any, needs: Sequence[Needs], starts: Mapping[int, Any], ends: Mapping[int, Any]
 ) -> tuple[Any, Any]:
-    """Start and end at every period, as in `lines_of`, steps taken to be short."""
-    start: Any = 0 * times[place]
+    """Start and end of an operator for each of its times, shape (n,), as in `lines_of`; steps are short [fs]."""
+    start: Any = 0 * times
     late = start
     for need in needs:
         if need.source in starts:
@@ -179,8 +174,8 @@ def _line(
             for position, (before, share) in enumerate(need.points):
                 there = first + ((last - first) * share).astype(np.int64)
                 start = np.maximum(start, there) if not position else start
-                late = np.maximum(late, there + ((1 - before) * times[place]).astype(np.int64))
-    return start + part.delay, np.maximum(start + times[place], late) + part.delay
+                late = np.maximum(late, there + ((1 - before) * times).astype(np.int64))
+    return start + delay, np.maximum(start + times, late) + delay
 
 
 def each_alone(parts: Sequence[Part]) -> list[tuple[int, int]]:

@@ -21,9 +21,10 @@ PLACEMENT: tuple[tuple[str, str], ...] = (
     ),
     (
         "A40",
-        "Arrays are dealt to the operators in the order of the program, in blocks of what a mapping has in "
-        "one PE, or one after another, whichever has the shorter period. Who shares a PE shares its port: the "
-        "port is busy in proportion to the arrays of each operator there.",
+        "Arrays are dealt to the operators in the order of the program: in blocks of what a mapping has in one "
+        "PE, one after another, or in blocks to the PEs whose ports are least busy. The way with the shortest "
+        "period is taken. Who shares a PE shares its port: the port is busy in proportion to the arrays of each "
+        "operator there.",
     ),
     (
         "A41",
@@ -32,9 +33,12 @@ PLACEMENT: tuple[tuple[str, str], ...] = (
     ),
     (
         "A42",
-        "What waits for an operator lies in the buffers of its PEs, evenly. Those who share a buffer have "
-        "what they keep and equal parts of the rest. The closed form takes buffers for large enough and says "
-        "where they are not; the event simulation waits for room.",
+        "What waits for an operator lies in the buffers of its PEs; what these do not hold lies in buffers of "
+        "other PEs, and crosses the network once more over the mean distance, (rows + columns) / 3. All buffers "
+        "are shared: everybody has what it keeps and an equal part of the rest. Of each source its own results "
+        "are kept, or what the operator takes in where that is less (pooling). Plans count on three quarters of "
+        "all buffers: the period is long enough for that. The event simulation gives each source its part of the "
+        "room, at least its window and a step, and waits for it.",
     ),
     (
         "A43",

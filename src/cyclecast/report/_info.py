@@ -10,6 +10,7 @@ from cyclecast.report._search import search_info
 from cyclecast.report._why import host_info, why_info
 
 if TYPE_CHECKING:
+    from cyclecast.timing import Timing
     from cyclecast.tuning import Tuned, TunedWorkload
 
 
@@ -33,6 +34,7 @@ def tuned_info(tuned: Tuned) -> dict[str, Any]:
             "host_macs": tuned.network.host_macs,
             "cycles": sum(entry.member.count * entry.timing.cycles for entry in tuned.workloads),
             "fs": tuned.total.femtoseconds,
+            "second_opinion_fs": tuned.second_opinion.femtoseconds if tuned.second_opinion else None,
             "host_fs": on_host,
             "with_host_fs": whole,
             "coverage": tuned.network.coverage,
@@ -40,6 +42,13 @@ def tuned_info(tuned: Tuned) -> dict[str, Any]:
             "reused": sum(entry.reused for entry in tuned.workloads),
         },
     }
+
+
+def _second_opinion(timing: Timing | None) -> dict[str, Any] | None:
+    if timing is None:
+        return None
+    said = timing.to_json()
+    return {name: said[name] for name in ("total_fs", "cycles", "bound", "phases")}
 
 
 def _share(part: int, whole: int) -> float:
@@ -78,6 +87,7 @@ def _workload_info(entry: TunedWorkload, tuned: Tuned) -> dict[str, Any]:
             "input_stationary": entry.mapping.input_stationary,
         },
         "timing": entry.timing.to_json(),
+        "second_opinion": _second_opinion(entry.second_opinion),
         "why": why_info(entry.mapping, tuned.device, tuned.model, entry.timing),
         "arrays": entry.mapping.arrays,
         "array_utilisation": entry.mapping.utilisation(tuned.device),

@@ -15,7 +15,6 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
     """Everything about a placement and its event simulation; documented in `docs/json.md`."""
     found = check or simulate(placement)
     interval, latency = placement.with_host
-    gain = placement.independent / placement.interval if placement.independent else None
     return {
         "network": placement.network.name,
         "device": {"name": placement.chip.name, "digest": placement.chip.digest},
@@ -36,7 +35,7 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
             "interval_with_host_fs": interval.femtoseconds,
             "latency_with_host_fs": latency.femtoseconds,
             "independent_fs": placement.independent.femtoseconds if placement.independent else None,
-            "gain": gain,
+            "gain": placement.gain,
         },
         "limit": _limit(placement.limit),
         "bounds": [_limit(bound) for bound in placement.bounds],

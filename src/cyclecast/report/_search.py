@@ -15,7 +15,8 @@ from cyclecast.units import Energy, Time
 
 LEGEND = (
     "points: combinations of decisions | legal: the share that fits in arrays and levels | next: the shortest longer "
-    "time met\ntimed: bounds show that no other is better | gap: of the best time above the lower bound, 0 % is a proof"
+    "time met\ntimed: bounds show that no other is better | gap: of the best time above the lower bound, "
+    "0 % is a proof\nnot in the space: windows of more outputs than an array has filters side by side"
 )
 
 

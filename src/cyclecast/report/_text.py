@@ -11,8 +11,11 @@ from rich.text import Text
 
 from cyclecast.errors import Refused
 from cyclecast.units import Energy, Time
+from cyclecast.units import short_energy as short_energy
+from cyclecast.units import short_time as short_time
 
 LEGEND = (
+    "simulated: how much longer the event simulation is, the second opinion on time | "
     "MACs, share: of all multiply-accumulates, and of the time with the host's\n"
     "mapping: window of outputs for each input vector | word lines x filters of an array | groups packed into it |\n"
     "LEVEL with g groups, r row tiles, c column tiles, p replicas side by side | "
@@ -35,6 +38,9 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
     table.add_column("mapping", overflow="fold")
     table.add_column("cycles", justify="right")
     table.add_column("time", justify="right")
+    simulated = any(workload["second_opinion"] for workload in info["workloads"])
+    if simulated:
+        table.add_column("simulated", justify="right")
     table.add_column("bound")
     for column in ("arrays", "MACs", "share"):
         table.add_column(column, justify="right")
@@ -46,6 +52,7 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
             workload["mapping"]["text"],
             f"{timing['cycles']:,}",
             short_time(Time(timing["total_fs"])),
+            *((_simulated(workload),) if simulated else ()),
             timing["bound"],
             f"{workload['array_utilisation']:.1%}",
             f"{workload['macs_share']:.1%}",
@@ -54,6 +61,12 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
     legend, why_legend = (Text(text, style="dim") for text in (LEGEND, WHY_LEGEND))
     host = (host_table(info),) if info["host"] else ()
     return Group(table, legend, why_table(info), why_legend, *host, Text(_warnings(info) + _totals(info)))
+
+
+def _simulated(workload: dict[str, Any]) -> str:
+    """How much longer the event simulation is."""
+    second = workload["second_opinion"]
+    return f"+{second['total_fs'] / workload['timing']['total_fs'] - 1:.1%}" if second else ""
 
 
 def why_table(info: dict[str, Any]) -> Table:
@@ -137,30 +150,23 @@ def _totals(info: dict[str, Any]) -> str:
     reused = f"\n{total['reused']} of {len(info['workloads'])} workloads reused" if total["reused"] else ""
     energy = f", {short_energy(Energy(total['energy_aj']))}" if total["energy_aj"] is not None else ""
     arrays, on_host, together = (short_time(Time(total[name])) for name in ("fs", "host_fs", "with_host_fs"))
+    second = total["second_opinion_fs"]
+    simulated = f" ({short_time(Time(second))} simulated)" if second else ""
     products = total["macs"] + total["host_macs"]
     share = f"{total['macs'] / products:.1%} of all" if products else "no"
     return (
-        f"total: {total['cycles']:,} cycles, {arrays}{energy} for {total['macs'] / 1e6:,.1f} MMAC ({share} "
+        f"total: {total['cycles']:,} cycles, {arrays}{simulated}{energy} for {total['macs'] / 1e6:,.1f} MMAC ({share} "
         f"multiply-accumulates) in {count} operators ({len(info['workloads'])} distinct), "
         f"{total['coverage']:.1%} of all operations\n"
-        f"with {host} operators on the host: {on_host} by its roofline, {together} one after another{reused}"
+        f"{_alone(info)}with {host} operators on the host: {on_host} by its roofline, {together} one after another"
+        f"{reused}"
     )
 
 
-def short_energy(energy: Energy) -> str:
-    """Four digits and a unit."""
-    return _short(
-        energy.attojoules, (("J", 10**18), ("mJ", 10**15), ("uJ", 10**12), ("nJ", 10**9), ("pJ", 10**6)), energy
+def _alone(info: dict[str, Any]) -> str:
+    """What the energy is of, where it is known."""
+    if info["total"]["energy_aj"] is None:
+        return ""
+    return (
+        "energy is of one operator after another: what draws power all the time, such as chip links, counts for each\n"
     )
-
-
-def short_time(time: Time) -> str:
-    """Four digits and a unit."""
-    return _short(time.femtoseconds, (("s", 10**15), ("ms", 10**12), ("us", 10**9), ("ns", 10**6)), time)
-
-
-def _short(amount: int, units: tuple[tuple[str, int], ...], exact: Time | Energy) -> str:
-    for unit, size in units:
-        if amount >= size * 0.99995:  # what rounds to 1 of the unit
-            return f"{float(f'{amount / size:.4g}'):,g} {unit}"
-    return str(exact)

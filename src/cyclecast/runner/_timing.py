@@ -10,7 +10,7 @@ from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.runner._base import Failure
-from cyclecast.timing import Timing, TimingModel
+from cyclecast.timing import Refusal, Timing, TimingModel, asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class TimingRunner:
         try:
             mapping = self.read(candidate, self.device)
             require_fit(mapping, self.device)
-            return mapping, self.model.time(mapping, self.device)
         except CyclecastError as error:
             return Failure(str(error))
+        found = asked(self.model, mapping, self.device)
+        return Failure(found.reason) if isinstance(found, Refusal) else (mapping, found)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import cast
 
 from cyclecast import plugins
 from cyclecast.enumeration import Sketch
-from cyclecast.mapping import Mapping
-from cyclecast.mappings import Mappings
+from cyclecast.laws import Sample
 from cyclecast.search._base import (
     Certificate,
     Choice,
@@ -18,13 +16,15 @@ from cyclecast.search._base import (
     Problem,
     Search,
     Strategy,
+    Watch,
 )
+from cyclecast.search._checked import Checked, Instead
 from cyclecast.search._evolution import Evolution
 from cyclecast.search._exhaustive import Exhaustive
-from cyclecast.search._follow import WITHIN, Shortlist, Timed, follow
+from cyclecast.search._follow import WITHIN, Shortlist, Timed, conclude, follow
 from cyclecast.search._pareto import Pareto
 from cyclecast.search._random import Random
-from cyclecast.timing import Timing, Timings
+from cyclecast.timing import Analytical
 
 __all__ = [
     "WITHIN",
@@ -42,7 +42,9 @@ __all__ = [
     "Sketch",
     "Strategy",
     "Timed",
+    "Watch",
     "begin",
+    "conclude",
     "follow",
     "search_strategy",
 ]
@@ -61,31 +63,37 @@ def search_strategy(spec: str | Strategy) -> Strategy:
 
 
 def begin(strategy: Strategy, problem: Problem) -> Search:
-    """Start the strategy, or one that times a few samples where the strategy declines the problem."""
+    """Start the strategy, or one that times a few samples where the strategy declines the problem.
+
+    A strategy that leaves out mappings by bounds believes the laws of the timing model (`leaves_out`). They are sampled
+    before it starts; what an exhaustive search left out is sampled again when it has ended. Laws of the analytical
+    model are not sampled: tests hold it to them by brute force.
+    """
     declines = getattr(strategy, "declines", None)
     reason = declines(problem) if declines else ""
-    if not reason:
+    if not getattr(strategy, "leaves_out", False):
+        return Instead(_sampling(problem), reason) if reason else strategy.start(problem)
+    tested, many = type(problem.model) is Analytical, hasattr(problem.model, "times")
+    sampled = not tested and getattr(problem.model, "lawful", True) and (many or not reason)
+    breach = Sample(problem.workload, problem.device, problem.model, problem.seed).breach() if sampled else None
+    if reason:
+        bound = getattr(strategy, "bound", None)
+        least = bound(problem) if bound and many and not breach else 0
+        return Instead(_sampling(problem), breach.reason if breach else reason, least)
+    if tested:
         return strategy.start(problem)
-    instead: Strategy = Evolution(population=SMALL, generations=2) if problem.kernel else Random()
-    return _Instead(instead.start(problem), reason)
+    if breach:
+        problem.watch.differs = breach.differs
+        front = isinstance(strategy, Pareto)
+        return Instead(strategy.start(problem) if front else _sampling(problem), breach.reason)
+    return Checked(strategy.start(problem), problem, _sampling)
 
 
 SMALL = 64
 """The population of an evolution that stands in: each candidate is timed by a slow model."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Instead:
-    """A search that stands in for one that was declined, and says so."""
-
-    search: Search
-    reason: str
-
-    def ask(self, most: int) -> Sequence[Mapping] | Mappings:
-        return self.search.ask(most)
-
-    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        self.search.tell(timings)
-
-    def outcome(self) -> Outcome:
-        return replace(self.search.outcome(), note=self.reason)
+def _sampling(problem: Problem) -> Search:
+    """A search that believes no law."""
+    instead: Strategy = Evolution(population=SMALL, generations=2) if problem.kernel else Random()
+    return instead.start(problem)

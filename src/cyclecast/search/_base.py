@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Protocol
 
 from cyclecast.device import Device
@@ -13,7 +14,7 @@ from cyclecast.outcome import Certificate, Choice, Outcome
 from cyclecast.timing import Timing, TimingModel, Timings
 from cyclecast.workload import Workload
 
-__all__ = ["Certificate", "Choice", "Kernel", "Outcome", "Problem", "Search", "Strategy"]
+__all__ = ["Certificate", "Choice", "Kernel", "Outcome", "Problem", "Search", "Strategy", "Watch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,44 @@ class Kernel:
     """From a module of the space to its mapping."""
 
 
+@dataclass(slots=True)
+class Watch:
+    """What is watched during a search: its time, and what is wrong with the answers of the timing model."""
+
+    seconds: float | None = None
+    """After so many of wall time the search ends; None: it ends by itself."""
+    beat: Callable[[int], None] = lambda _: None
+    """Is told every `BEAT` seconds or less often how many mappings and sets of mappings were looked at."""
+    refused: int = 0
+    """Mappings that the model has no time for."""
+    reason: str = ""
+    """Why it has none for the first of them."""
+    differs: str = ""
+    """A mapping that the model gave two times, and both; "" if there is none."""
+    begun: float = field(default_factory=monotonic)
+    told: float = 0.0
+    stopped: bool = False
+    """Whether the time ran out before the search had ended."""
+
+    def over(self, looked: int = 0) -> bool:
+        """Whether time is over; tells the beat now and then."""
+        now = monotonic()
+        if now - self.told >= BEAT:
+            self.told = now
+            self.beat(looked)
+        self.stopped = self.stopped or (self.seconds is not None and now - self.begun >= self.seconds)
+        return self.stopped
+
+    def refuse(self, reason: str, count: int = 1) -> None:
+        """Count mappings that the model has no time for."""
+        self.reason = self.reason if self.refused else reason
+        self.refused += count
+
+
+BEAT = 0.2
+"""Seconds from one beat to the next, at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One workload to map onto a device, with a timing model as the clock."""
@@ -40,6 +79,8 @@ class Problem:
     seed: int
     kernel: Kernel | None = None
     """For strategies that work on schedules."""
+    watch: Watch = field(default_factory=Watch, compare=False, repr=False)
+    """Of one search."""
 
 
 class Search(Protocol):

@@ -10,7 +10,7 @@ from cyclecast.enumeration import sketches
 from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.search._base import Outcome, Problem
-from cyclecast.timing import Timing, Timings
+from cyclecast.timing import Refusal, Timing, Timings, asked
 
 MOST = 1_000_000
 """Candidates of a generation, and generations; more would not end."""
@@ -82,7 +82,9 @@ class EvolutionSearch:
 
     def ask(self, most: int) -> Sequence[Mapping]:
         """The next new mappings; those of schedules that were proposed before under another name are not repeated."""
-        while len(self.timings) < self.problem.trials and (modules := self.loop.ask()):
+        while (
+            len(self.timings) < self.problem.trials and not self.problem.watch.over() and (modules := self.loop.ask())
+        ):
             found = dict.fromkeys(map(self._mapping, modules))
             self.asked = [of for of in found if isinstance(of, Mapping) and of not in self.timings]
             self.asked = self.asked[: self.problem.trials - len(self.timings)]
@@ -118,10 +120,8 @@ class EvolutionSearch:
         if isinstance(mapping, Unfit):
             return mapping
         if mapping not in self.believed:
-            try:
-                self.believed[mapping] = self.problem.model.time(mapping, self.problem.device)
-            except CyclecastError as error:
-                self.believed[mapping] = Unfit(str(error))
+            found = asked(self.problem.model, mapping, self.problem.device)
+            self.believed[mapping] = Unfit(found.reason) if isinstance(found, Refusal) else found
         return self.believed[mapping]
 
     def _mapping(self, module: Any) -> Mapping | Unfit:

@@ -1,75 +1,66 @@
 """Exhaustive search: the best mapping of all, and the proof of it.
 
-Branch and bound in three steps, each over arrays of numbers:
-
-1. every *tiling* (`cyclecast.enumeration`),
-2. every *node*: a tiling, the passes over groups, row tiles and column tiles, and their order;
-3. every *mapping* of a node: the factors of the inner levels, and replicas; the outermost level takes what is left.
-
-A node's lower bound is the time of its busiest array alone: tiles of that size, one after another, in the fewest steps
-that all arrays of the device allow. Nodes are opened in the order of their bounds until none is below the best time
-found. This asks of the timing model that it is never shorter for larger tiles, for more instances at work or for more
-turns, and never shorter than one array's share of the work alone.
+Branch and bound, best bounds first, over arrays of numbers. What is split are *nodes*, sets of mappings
+(`cyclecast.nodes`): a tiling with all its passes, passes with a range of replicas, one number of replicas. The lower
+bound of a node is the time of its busiest array alone: tiles of that size, one after another, in the fewest steps, with
+the fewest arrays in use; for a model that counts transfers also what its ports need (`cyclecast.bounding`). Nodes are
+split until the least bound of all is no longer below the best time found. This asks of the timing model that it is
+never shorter for larger tiles, for more instances at work or for more turns, and never shorter than one array's share
+of the work alone.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cached_property, partial
+from heapq import heappop, heappush
 from time import perf_counter
-from typing import NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
-from cyclecast.bounding import AT_ONCE, Floor, factors_of, mappings_of
+from cyclecast.bounding import AT_ONCE, Floor
 from cyclecast.decisions import default_mapping
-from cyclecast.enumeration import (
-    MOST_WAYS,
-    Inner,
-    Numbers,
-    Tilings,
-    divides,
-    forms,
-    inner,
-    inner_ways,
-    is_least,
-    sketches,
-    tilings,
-    unported,
-)
-from cyclecast.errors import CyclecastError, OptionError
-from cyclecast.exact import ceil_div
-from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.device import Device
+from cyclecast.enumeration import MOST_WAYS, Numbers, Tilings, forms, inner_ways, sketches, tile_sizes, tilings
+from cyclecast.errors import OptionError
+from cyclecast.laws import Sample
+from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
+from cyclecast.nodes import Nodes, OverTime, Splitter, columns_of
 from cyclecast.search._base import Certificate, Outcome, Problem
-from cyclecast.timing import Timing, Timings
-from cyclecast.units import Bandwidth, Time
+from cyclecast.timing import Refusal, Timing, Timings, asked
+from cyclecast.units import Time
 
-GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
-UNLIMITED = Bandwidth(10**30)
-LEAST_CHUNK = 4096
-"""What the smallest chunk costs, in mappings."""
 NEVER = 2**200
 """Longer than any time [fs]."""
 SLOW = 0.001
 """Seconds a mapping from which on a timing model is too slow for this."""
-MOST_TILINGS = 4096
-"""In a block."""
-MOST_KINDS = 128
-"""Tilings with all their passes in a chunk, twice."""
+FIRST, MOST_NODES = 16, 4096
+"""Nodes that are looked at together: at first, and at most."""
+PROBED, PROBED_OF_EACH = 32, 4
+"""Forms, and tilings of each, that are tried before all others."""
+LARGE = 50_000
+"""Mappings and nodes from which on a search is a large one."""
+LEAST_CHUNK = 1024
+"""Mappings in the first chunk."""
+BLOCK = 64
+"""Nodes that are kept together."""
+FEW = 8
+"""The same for a model that times one mapping at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exhaustive:
     """Every mapping of every sketch, timed or excluded by a bound."""
 
-    most: int = 20_000_000
-    """Mappings to time, at most; the certificate then says how far from the least time the best one can be.
+    leaves_out: ClassVar[bool] = True
+    """Mappings, by bounds that rest on the laws of the timing model."""
 
-    A chunk of fewer than 4,096 counts as so many, so that the time is bounded too.
-    """
+    most: int = 20_000_000
+    """Mappings to time and nodes to look at, at most; the certificate then says how good the best one is at least."""
     im2col: bool = False
     """Only mappings without windows, packed groups and stationary inputs."""
     perfect: bool = False
@@ -91,15 +82,20 @@ class Exhaustive:
         if hasattr(problem.model, "times"):
             return ""
         mapping = default_mapping(problem.workload, problem.device)
-        try:
-            seconds = min(_seconds(partial(problem.model.time, mapping, problem.device)) for _ in range(3))
-        except CyclecastError:  # refuses this one
+        if isinstance(asked(problem.model, mapping, problem.device), Refusal):
             return ""
+        seconds = min(_seconds(partial(problem.model.time, mapping, problem.device)) for _ in range(3))
         if not getattr(problem.model, "lawful", True) and not _is_least(problem, mapping):
             return "the timing model may be faster with more work, which no bound can follow"
         if seconds < SLOW:
             return ""
         return f"the timing model takes {1000 * seconds:.2g} ms a mapping, too long to look at all"
+
+    def bound(self, problem: Problem) -> int:
+        """What no mapping is shorter than, without a search [fs]; for a model of many at once that keeps the laws."""
+        if not hasattr(problem.model, "times"):
+            return 0
+        return ExhaustiveSearch(problem, self).bound
 
     def start(self, problem: Problem) -> ExhaustiveSearch:
         """Begin with the default mapping."""
@@ -119,40 +115,22 @@ def _seconds(step: Callable[[], object]) -> float:
     return perf_counter() - begin
 
 
-class _Nodes(NamedTuple):
-    """Element i of each array is node i."""
-
-    tiling: Numbers
-    passes: Numbers
-    """Over groups, row tiles and column tiles: three rows."""
-    stationary: Numbers
-    """Whether inputs are: 0 or 1."""
-    steps: Numbers
-    """The fewest along the pixels."""
-    lower: Numbers
-    """No mapping of the node is shorter [fs]."""
-
-    def take(self, chosen: Numbers) -> _Nodes:
-        """Those at these places."""
-        return _Nodes(*(numbers[..., chosen] for numbers in self))
-
-
 class ExhaustiveSearch:
     """The search at work."""
 
     def __init__(self, problem: Problem, plan: Exhaustive) -> None:
         self.problem, self.plan = problem, plan
-        alone = not hasattr(problem.model, "times")
-        free = unported(problem.device, UNLIMITED if alone else None)
-        self.floor, self.unported = (
-            Floor(problem.workload, of, problem.model, plan.calls) for of in (problem.device, free)
-        )
         self.first = default_mapping(problem.workload, problem.device)
-        self.timed, self.looked, self.complete = 0, 0, False
+        self.apart = [self.first]
+        """Mappings that are asked for on their own."""
+        self.timed = self.looked = self.calls = 0
+        self.complete = False
         self.times: list[int] = []
         """The two shortest different times so far [fs]."""
         self.lower = 0
         """Of all that is not yet looked at [fs]."""
+        self.floor = Floor(problem.workload, problem.device, problem.model, self._ask)
+        self.splitter = Splitter(problem.device, self.floor, self._over, im2col=plan.im2col, perfect=plan.perfect)
         self.batches = self._batches()
 
     def ask(self, most: int) -> Mappings | Sequence[Mapping]:
@@ -161,30 +139,53 @@ class ExhaustiveSearch:
             batch = next(self.batches, [])
             if not isinstance(batch, Mappings) or self.plan.perfect:
                 return batch
-            if len(batch := batch.without(self.first)):
+            for mapping in self.apart:
+                batch = batch.without(mapping)
+            if len(batch):
                 return batch
         return []
+
+    @property
+    def bound(self) -> int:
+        """The least bound of all forms, or the one that the model states [fs]."""
+        stated = getattr(self.problem.model, "bounds", None)
+        own = stated(self.first, self.problem.device).lower.femtoseconds if stated else 0
+        return max(own, int(self._known[1][0]))
 
     @property
     def best(self) -> int:
         """The shortest time so far [fs]."""
         return self.times[0] if self.times else NEVER
 
+    def _ask(self, mapping: Mapping, device: Device) -> int:
+        """The time of a mapping for a bound; nothing where the model refuses it, or was asked often enough."""
+        if self.timed + self.calls >= self.plan.calls:
+            return 0
+        self.calls += 1
+        found = asked(self.problem.model, mapping, device)
+        return 0 if isinstance(found, Refusal) else found.total.femtoseconds  # what is refused bounds nothing
+
+    def _over(self) -> bool:
+        return self.problem.watch.over(self.looked)
+
     def _spent(self) -> bool:
+        if self._over():
+            return True
         if self.floor.many is not None:
             return self.looked >= self.plan.most
-        return self.timed + self.floor.calls + self.unported.calls >= self.plan.calls
+        return self.timed + self.calls >= self.plan.calls
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """Times that prune what follows."""
         if isinstance(timings, Timings):
-            totals = [int(time) for time in np.unique(timings.total)[:2]]
-            self.timed += len(timings.total)
-            self.looked += max(len(timings.total), LEAST_CHUNK)
+            known = timings.total if timings.refused is None else timings.total[~timings.refused]
+            totals = [int(time) for time in np.unique(known)[:2]]
+            count = len(timings.total)
         else:
             totals = [timing.total.femtoseconds for timing in timings if timing]
-            self.timed += len(timings)
-            self.looked += len(timings)
+            count = len(timings)
+        self.timed += count
+        self.looked += count
         self.times = sorted({*self.times, *totals})[:2]
 
     def outcome(self) -> Outcome:
@@ -194,8 +195,7 @@ class ExhaustiveSearch:
         legal = sum(sketch.legal for sketch in found)
         if not self.times:
             return Outcome("exhaustive", "no mapping was timed", found)
-        calls = self.floor.calls + self.unported.calls
-        asked = f" and {calls:,} bounds" if calls else ""
+        asked = f" and {self.calls:,} bounds" if self.calls else ""
         note = "" if self.complete else f"stopped after {self.timed:,} mappings{asked}"
         proven = Certificate(
             covered=legal if self.complete else min(self.timed, legal),
@@ -207,152 +207,147 @@ class ExhaustiveSearch:
         return Outcome("exhaustive", note, found, proven)
 
     def _batches(self) -> Iterator[Mappings | Sequence[Mapping]]:
-        """Chunks, best nodes first; told times in between make the rest shorter."""
-        workload, device = self.problem.workload, self.problem.device
-        first = self.first
+        with suppress(OverTime):
+            yield from self._chunks()
+
+    def _chunks(self) -> Iterator[Mappings | Sequence[Mapping]]:
+        """Best nodes first; told times in between make the rest shorter."""
         if not self.plan.perfect:
-            yield [first]
+            yield [self.first]
         stated = getattr(self.problem.model, "bounds", None)
-        self.lower = stated(first, device).lower.femtoseconds if stated else 0
-        known = forms(workload, device)
-        plain = np.logical_and.reduce([known.packed == 1, *(sizes == 1 for sizes in known.window)])
-        for some, lower in self._by_bound(known[np.flatnonzero(plain)] if self.plan.im2col else known):
-            self.lower = max(self.lower, lower)
-            for place in range(len(some)):
-                for block, _ in self._by_bound(tilings(workload, device, some[place : place + 1], self.plan.perfect)):
-                    yield from self._open(block, self._nodes(block))
-                    if self._spent():
-                        return
-        self.complete = True
-
-    def _by_bound(self, cut: Tilings) -> Iterator[tuple[Tilings, int]]:
-        """Tilings that may be better than the best so far, in blocks that grow, with the least bound of each.
-
-        All their work is as short as if it were spread over all arrays evenly, all weights had their turn at once, and
-        nothing limited what moves: steps of several passes may move less than as many steps of one.
-        """
-        ones = np.ones(len(cut), np.int64)
-        steps = ceil_div(reduce(np.multiply, cut.tiles), self.problem.device.arrays)
-        lower = self.unported.times(cut, (ones, ones, ones), 0 * ones, steps)
-        order, size = np.argsort(lower, kind="stable"), 16
-        while len(order) and max(self.lower, lower[order[0]]) < self.best:
-            block, order, size = order[:size], order[size:], min(4 * size, MOST_TILINGS)
-            yield cut[block[lower[block] < self.best]], int(lower[block[0]])
-
-    def _open(self, cut: Tilings, nodes: _Nodes) -> Iterator[Mappings]:
-        """The nodes of these tilings, by their bounds."""
-        for place in np.argsort(nodes.lower, kind="stable"):
-            if max(self.lower, nodes.lower[place]) >= self.best or self._spent():
+        self.lower = stated(self.first, self.problem.device).lower.femtoseconds if stated and self.times else 0
+        pool = _Pool(self._forms())
+        yield from self._mappings(self._probes())
+        size = FIRST
+        while (lower := pool.least()) < self.best and self.lower < self.best:
+            if self._spent():
                 return
-            yield from self._mappings(cut, nodes.take(np.array([place])))
-
-    def _nodes(self, cut: Tilings) -> _Nodes:
-        """The nodes of these tilings that may be better than the best so far."""
-        places = np.arange(len(cut))
-        ones = np.ones(len(cut), np.int64)
-        kinds = [_kind(places, [ones] * PIXEL, 0)]
-        if self.problem.device.array.write.during_inference:
-            orders = 1 if self.plan.im2col else 2
-            gains = self._gains_by_passes(cut)
-            kinds += [kind for place in places[gains] for kind in _several_passes(cut, place, orders)]
-        some = (np.hstack(kinds[first : first + MOST_KINDS]) for first in range(0, len(kinds), MOST_KINDS))
-        found = [self._node(cut, *kind) for kind in some]
-        fields = (np.concatenate([nodes[field] for nodes in found], axis=-1) for field in range(len(_Nodes._fields)))
-        return _Nodes(*fields)
-
-    def _node(self, cut: Tilings, places: Numbers, *turns: Numbers) -> _Nodes:
-        """These nodes with their fewest steps and their bounds, as far as both allow them."""
-        *passes, stationary = turns
-        tiles = cut[places].tiles
-        held = _held(cut, _Nodes(places, passes, stationary, places, places))
-        able = held <= self.problem.device.arrays
-        steps = ceil_div(tiles[PIXEL], np.maximum(self.problem.device.arrays // held, 1))
-        steps = np.maximum(steps, 1 + stationary)
-        able &= steps <= tiles[PIXEL]
-        nodes = _Nodes(places, np.stack(passes), stationary, steps, 0 * steps).take(np.flatnonzero(able))
-        lower = self.floor.times(cut[nodes.tiling], nodes.passes, nodes.stationary, nodes.steps, _held(cut, nodes))
-        return nodes._replace(lower=lower).take(np.flatnonzero(lower < self.best))
-
-    def _gains_by_passes(self, cut: Tilings) -> Numbers:
-        """Which tilings may be better with more than one pass: with two, along the axis where that costs least."""
-        ones = np.ones(len(cut), np.int64)
-        gains = np.zeros(len(cut), bool)
-        for axis in range(PIXEL):
-            passes = tuple(ones + (other == axis) for other in range(PIXEL))
-            for stationary in (0 * ones, ones):
-                lower = self.floor.times(cut, passes, stationary, 1 + stationary)
-                gains |= (lower < self.best) & (cut.tiles[axis] > 1)
-        return gains
-
-    def _mappings(self, cut: Tilings, node: _Nodes) -> Iterator[Mappings]:
-        """The mappings of a node: first with as many replicas as there is room for, then with fewer."""
-        one, device = cut[node.tiling], self.problem.device
-        tiles = [int(count[0]) for count in one.tiles]
-        allowed = divides if self.plan.perfect else is_least
-        ways = inner(device, tuple(tiles), self.plan.perfect)
-        left = [ceil_div(tiles[axis], ways.inside[axis]) for axis in range(len(tiles))]
-        outer = [ceil_div(left[axis], node.passes[axis]) for axis in range(PIXEL)]
-        exact = [allowed(outer[axis], left[axis]) for axis in range(PIXEL)]
-        exact += [ceil_div(left[axis], outer[axis]) == node.passes[axis] for axis in range(PIXEL)]
-        room = device.levels[0].count // reduce(np.multiply, outer)
-        able = np.flatnonzero(np.logical_and.reduce([*exact, room > 0]))
-        pixels, room = left[PIXEL][able], np.minimum(room[able], left[PIXEL][able])
-        replicas = ceil_div(pixels, ceil_div(pixels, room))
-        most = self._most_steps(one, node, tiles[PIXEL])
-        tried = np.flatnonzero((ceil_div(pixels, replicas) <= most) & allowed(replicas, pixels))
-        yield from self._chunks(one, node, ways, able[tried], outer, replicas[tried])
-        fewest = ceil_div(pixels, max(1, self._most_steps(one, node, tiles[PIXEL])))
-        more = np.maximum(replicas - fewest, 0)
-        again = np.repeat(np.arange(len(able)), more)
-        fewer = replicas[again] - 1 - (np.arange(len(again)) - np.repeat(np.cumsum(more) - more, more))
-        kept = np.flatnonzero(allowed(fewer, pixels[again]))
-        yield from self._chunks(one, node, ways, able[again[kept]], outer, fewer[kept])
-
-    def _chunks(
-        self, one: Tilings, node: _Nodes, ways: Inner, rows: Numbers, outer: list[Numbers], replicas: Numbers
-    ) -> Iterator[Mappings]:
-        for first in range(0, len(rows), AT_ONCE):
-            some, pixel = rows[first : first + AT_ONCE], replicas[first : first + AT_ONCE]
-            steps = ceil_div(ceil_div(one.tiles[PIXEL], ways.inside[PIXEL][some]), pixel)
-            if node.stationary[0]:
-                several = np.flatnonzero(steps > 1)
-                some, pixel, steps = some[several], pixel[several], steps[several]
-            if not len(some):
+            self.lower = max(self.lower, lower)
+            if self.looked > LARGE and len(self.apart) == 1:
+                yield from self._promising()
+            if not (taken := pool.take(size, self.best)):
                 continue
-            outermost = factors_of((*(factor[some] for factor in outer), pixel))
-            levels = [outermost, *(factors_of(factor[some] for factor in level) for level in ways.factors)]
-            ones = np.ones(len(some), np.int64)
-            yield mappings_of(
-                self.problem.workload, self.problem.device, one, levels, (*node.passes, steps), node.stationary, ones
-            )
+            nodes = Nodes.joined(taken)
+            size = min(2 * size, MOST_NODES if self.floor.many is not None else FEW)
+            self.looked += len(nodes)
+            exact = nodes.exact
+            yield from self._mappings(self._fresh(nodes[np.flatnonzero(exact)]))
+            nodes = nodes[np.flatnonzero(~exact & (nodes.lower < self.best))]
+            if len(nodes) and len(parts := self.splitter.split(nodes, self.best)):
+                self.looked += len(parts)
+                pool.put(parts)
+        self.complete = not self._spent()
 
-    def _most_steps(self, one: Tilings, node: _Nodes, most: int) -> int:
-        """The most steps of which the bound of the node is below the best time so far."""
+    @cached_property
+    def _known(self) -> tuple[Tilings, Numbers]:
+        """Every form and its bound, the least bounds first."""
+        known = forms(self.problem.workload, self.problem.device)
+        if self.plan.im2col:
+            plain = np.logical_and.reduce([known.packed == 1, *(sizes == 1 for sizes in known.window)])
+            known = known[np.flatnonzero(plain)]
+        lower = self.floor.spread(known)
+        order = np.argsort(lower, kind="stable")
+        return known[order], lower[order]
 
-        def low(steps: int) -> bool:
-            lower = self.floor.times(one, node.passes, node.stationary, np.array([steps]), held)
-            return bool(lower[0] < self.best)
+    def _promising(self) -> Iterator[Sequence[Mapping]]:
+        """Where the search is a large one: a mapping that was found by other means."""
+        of, fits = self.problem, self.floor.many is not None and not (self.plan.im2col or self.plan.perfect)
+        found = Sample(of.workload, of.device, of.model, of.seed).promising() if fits else None
+        self.apart.append(found or self.first)
+        timing = asked(of.model, found, of.device) if found else None
+        if found and isinstance(timing, Timing) and timing.total.femtoseconds < self.best:
+            yield [found]
+        else:
+            self.apart[-1] = self.first
 
-        held = _held(one, node._replace(tiling=np.zeros(1, np.int64)))
+    def _forms(self) -> Iterator[tuple[int, Callable[[], Nodes]]]:
+        """The least bound of some forms that are opened together, and how their tilings become nodes."""
+        known, lower = self._known
+        first = 0
+        while first < len(known) and lower[first] < self.best:
+            last, room = first + 1, MOST_NODES
+            while last < min(len(known), 2 * first + 1) and room > 0:
+                lines, filters = tile_sizes(self.problem.workload, self.problem.device, known[last : last + 1])
+                last, room = last + 1, room - len(lines) * len(filters)
+            yield int(lower[first]), partial(self._opened, known[first:last])
+            first = last
 
-        return bisect_left(range(1, most + 1), True, key=lambda steps: not low(steps))
+    def _opened(self, known: Tilings, most: int | None = None) -> Nodes:
+        """The tilings of these forms that may be better than the best so far; of each form so many, the largest."""
+        workload, device = self.problem.workload, self.problem.device
+        each = [tilings(workload, device, known[place : place + 1], self.plan.perfect) for place in range(len(known))]
+        found = Tilings.joined([cut[:most] for cut in each])
+        self.looked += len(found)
+        nodes = self.splitter.whole(found)
+        return nodes[np.flatnonzero(nodes.lower < self.best)]
+
+    def _probes(self) -> Nodes:
+        """A few exact nodes that are likely to be short: whatever is found in them shortens the search."""
+        forms, each = (PROBED, PROBED_OF_EACH) if self.floor.many is not None else (1, 1)
+        nodes = self.splitter.full(self._opened(self._known[0][:forms], each))
+        self.probed = set(nodes.keys)
+        return nodes
+
+    def _fresh(self, nodes: Nodes) -> Nodes:
+        """Those that were not probed."""
+        return nodes[np.flatnonzero([key not in self.probed for key in nodes.keys])]
+
+    def _mappings(self, nodes: Nodes) -> Iterator[Mappings]:
+        """The mappings of exact nodes, in chunks that grow; those that were told make the rest of them shorter."""
+        held: list[tuple[Numbers, Numbers]] = []
+        at_once = AT_ONCE if self.floor.many is not None else FEW
+        count, size = 0, min(LEAST_CHUNK, at_once)
+        for places, factors in self.splitter.mappings(nodes):
+            fresh = np.flatnonzero(nodes.lower[places] < self.best)
+            for first in range(0, len(fresh), at_once):
+                some = fresh[first : first + at_once]
+                held.append((places[some], factors[:, some]))
+                count += len(some)
+                if count >= size:
+                    yield self._columns(nodes, held)
+                    held, count, size = [], 0, min(4 * size, at_once)
+            if self._spent():
+                return
+        if count:
+            yield self._columns(nodes, held)
+
+    def _columns(self, nodes: Nodes, held: list[tuple[Numbers, Numbers]]) -> Mappings:
+        places = np.concatenate([places for places, _ in held])
+        factors = np.hstack([factors for _, factors in held])
+        return columns_of(self.problem.workload, self.problem.device, nodes[places], factors)
 
 
-def _held(cut: Tilings, nodes: _Nodes) -> Numbers:
-    """The arrays that one copy of the weights of a pass takes, at least."""
-    tiles = cut[nodes.tiling].tiles
-    return reduce(np.multiply, (ceil_div(tiles[axis], nodes.passes[axis]) for axis in range(PIXEL)))
+class _Pool:
+    """Nodes in the order of their bounds, and forms that are not opened before their bounds are the least."""
 
+    def __init__(self, forms: Iterator[tuple[int, Callable[[], Nodes]]]) -> None:
+        self.forms = forms
+        self.next = next(forms, None)
+        self.heap: list[tuple[int, int, Nodes]] = []
+        self.count = 0
 
-def _several_passes(cut: Tilings, place: int, orders: int) -> Iterator[Numbers]:
-    """All passes of one tiling but the single one, weight-stationary and, of two orders, input-stationary."""
-    turns = [np.unique(ceil_div(int(count[place]), np.arange(1, int(count[place]) + 1))) for count in cut.tiles[:PIXEL]]
-    passes = [numbers.ravel() for numbers in np.meshgrid(*turns, indexing="ij")]
-    several = np.flatnonzero(reduce(np.multiply, passes) > 1)
-    for stationary in range(orders if int(cut.tiles[PIXEL][place]) > 1 else 1):
-        yield _kind(np.full_like(several, place), [numbers[several] for numbers in passes], stationary)
+    def least(self) -> int:
+        """The least bound of all [fs]."""
+        return min(self.next[0] if self.next else NEVER, self.heap[0][0] if self.heap else NEVER)
 
+    def put(self, nodes: Nodes) -> None:
+        """Take in these."""
+        order = np.lexsort((nodes.held * nodes.few, nodes.lower))
+        for first in range(0, len(order), BLOCK):
+            some = nodes[order[first : first + BLOCK]]
+            self.count += 1
+            heappush(self.heap, (int(some.lower[0]), self.count, some))
 
-def _kind(places: Numbers, passes: list[Numbers], stationary: int) -> Numbers:
-    """Nodes of one order as rows of an array: tilings, passes, order."""
-    return np.stack([places, *passes, np.full_like(places, stationary)])
+    def take(self, most: int, best: int) -> list[Nodes]:
+        """The nodes with the least bounds that are below the best time, so many and a few more."""
+        found: list[Nodes] = []
+        while sum(map(len, found)) < most and (not found or self.least() < best):
+            if self.next and (not self.heap or self.next[0] <= self.heap[0][0]):
+                tilings, self.next = self.next[1](), next(self.forms, None)
+                self.put(tilings)
+                continue
+            if not self.heap:
+                break
+            nodes = heappop(self.heap)[-1]
+            found.append(nodes[np.flatnonzero(nodes.lower < best)])
+        return found

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from cyclecast.errors import CyclecastError
 from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
+from cyclecast.outcome import Outcome
 from cyclecast.search._base import Problem, Search
-from cyclecast.timing import Timing, Timings
+from cyclecast.timing import Refusal, Timing, Timings, asked, asked_many
 
 AT_ONCE = 64
 """Mappings that are asked for at a time."""
@@ -31,11 +32,14 @@ class Timed(NamedTuple):
     def shortest(self, most: int) -> list[int]:
         """The places of so many at most, shortest first; of equally short ones those with the fewest arrays first."""
         if not isinstance(self.timings, Timings):
-            timed = [place for place, timing in enumerate(self.timings) if timing]
-            return sorted(timed, key=self.value)[:most]
-        totals = self.timings.total
-        last = min(most, len(totals)) - 1
-        places = np.flatnonzero(totals <= np.partition(totals, last)[last])
+            answered = [place for place, timing in enumerate(self.timings) if timing]
+            return sorted(answered, key=self.value)[:most]
+        totals, refused = self.timings.total, self.timings.refused
+        timed = np.arange(len(totals)) if refused is None else np.flatnonzero(~refused)
+        if not len(timed):
+            return []
+        last = min(most, len(timed)) - 1
+        places = timed[totals[timed] <= np.partition(totals[timed], last)[last]]
         arrays = self.batch.arrays[places]  # type: ignore[union-attr]
         return [int(place) for place in places[np.lexsort((arrays, totals[places]))][:most]]
 
@@ -75,19 +79,50 @@ class Shortlist:
 
 
 def follow(search: Search, problem: Problem, at_once: int = AT_ONCE) -> Iterator[Timed]:
-    """Every batch of the search, timed: at once where the model has `times` and many are asked for, else one by one."""
-    model = problem.model
+    """Every batch of the search, timed: at once where the model has `times` and many are asked for, else one by one.
+
+    Ends early when the time of `problem.watch` is over. A mapping that the model has no time for is lost, no other.
+    """
+    watch, looked = problem.watch, 0
     while len(batch := search.ask(at_once)):
-        if isinstance(batch, Mappings) and hasattr(model, "times"):
-            timings = model.times(batch, problem.device)
-        else:
-            timings = [_timing(problem, batch[place]) for place in range(len(batch))]
+        timings = _timings(problem, batch)
         search.tell(timings)
+        looked += len(batch)
         yield Timed(batch, timings)
+        if watch.over(getattr(search, "looked", looked)):
+            return
+
+
+def conclude(search: Search, problem: Problem) -> Outcome:
+    """What the search says about its answer, and what is wrong with it; a model that gave two times proves nothing."""
+    outcome, watch = search.outcome(), problem.watch
+    notes = [outcome.note] if outcome.note else []
+    if watch.stopped:
+        notes.append(f"the clock ended the search after {watch.seconds:g} s, so another run may end elsewhere")
+    if watch.refused:
+        lost = "1 mapping was" if watch.refused == 1 else f"{watch.refused:,} mappings were"
+        notes.append(f"{lost} lost, as the timing model has no time for them; the first: {watch.reason}")
+    if watch.differs:
+        notes.append(f"the timing model gives one mapping two times, which proves nothing: {watch.differs}")
+    proven = None if watch.differs else outcome.certificate
+    return replace(outcome, note="; ".join(notes), certificate=proven)
+
+
+def _timings(problem: Problem, batch: Sequence[Mapping] | Mappings) -> Sequence[Timing | None] | Timings:
+    watch = problem.watch
+    if isinstance(batch, Mappings) and hasattr(problem.model, "times"):
+        timings = asked_many(problem.model, batch, problem.device)
+        if isinstance(timings, Timings):
+            if timings.refused is not None:
+                watch.refuse("it answers with no whole femtoseconds", int(timings.refused.sum()))
+            return timings
+        watch.refuse(timings.reason, 0)
+    return [_timing(problem, batch[place]) for place in range(len(batch))]
 
 
 def _timing(problem: Problem, mapping: Mapping) -> Timing | None:
-    try:
-        return problem.model.time(mapping, problem.device)
-    except CyclecastError:
+    found = asked(problem.model, mapping, problem.device)
+    if isinstance(found, Refusal):
+        problem.watch.refuse(found.reason)
         return None
+    return found

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -56,6 +56,9 @@ RANGE_SIZES = (4, FINER)
 @dataclass(frozen=True, slots=True)
 class Pareto:
     """Latency x energy x arrays: everything that is worth choosing from."""
+
+    leaves_out: ClassVar[bool] = True
+    """Mappings, by bounds that rest on the laws of the timing model."""
 
     most: int = 10_000_000
     """Mappings and nodes to look at, at most; the front is then of those that were."""
@@ -115,7 +118,11 @@ class ParetoSearch:
         return self.asked
 
     def _spent(self) -> bool:
-        return self.looked >= self.plan.most or (self.many is None and self.timed >= self.plan.calls)
+        return (
+            self.problem.watch.over(self.looked)
+            or self.looked >= self.plan.most
+            or (self.many is None and self.timed >= self.plan.calls)
+        )
 
     def tell(self, timings: Timings | Sequence[Timing | None]) -> None:
         """Times, to which come energies and arrays; None where the timing model refuses a mapping."""
@@ -123,6 +130,9 @@ class ParetoSearch:
         many, device, rows = self.asked, self.problem.device, _rows(self.asked)
         if isinstance(timings, Timings):
             values = Values(timings.total, energies(many, device, timings), many.arrays)
+            if timings.refused is not None:
+                known = np.flatnonzero(~timings.refused)
+                values, rows = values.take(known), rows[:, known]
         else:
             timed = [(place, timing) for place, timing in enumerate(timings) if timing is not None]
             places = np.array([place for place, _ in timed], np.int64)

@@ -16,6 +16,7 @@ from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.timing._analytical import Analytical
+from cyclecast.timing._asked import Refusal, asked, asked_many
 from cyclecast.timing._base import Bounds, Phase, Timing, TimingModel, Timings, timing_from_json
 from cyclecast.timing._bound import bounds
 from cyclecast.timing._event import EventDriven, Simulation, Span
@@ -29,11 +30,14 @@ __all__ = [
     "Fixed",
     "Phase",
     "Poster",
+    "Refusal",
     "Simulation",
     "Span",
     "Timing",
     "TimingModel",
     "Timings",
+    "asked",
+    "asked_many",
     "bounds",
     "bounds_of",
     "identity",

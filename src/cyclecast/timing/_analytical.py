@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from cyclecast.device import Device, Level
-from cyclecast.exact import Whole, largest, product, reduced, total
+from cyclecast.exact import Whole, largest, product, reduced, smaller, total
 from cyclecast.mapping import Mapping
 from cyclecast.mappings import Mappings
 from cyclecast.passes import Pass
@@ -28,15 +28,18 @@ SIDE_BY_SIDE = ("compute", "input", "output", "port", "merge")
 
 @dataclass(frozen=True, slots=True)
 class Analytical:
-    """The analytical timing model: write + max(compute, input, output, port, merge) + fill."""
+    """The analytical timing model: write + max(compute, input, output, port, merge) + fill + ends."""
 
     second_opinion: ClassVar[str] = "event"
     """The event simulation is never shorter; it chooses among mappings that this model finds alike."""
+    counts_transfers: ClassVar[bool] = True
+    """No mapping is shorter than its writes and the bytes through its busiest port together."""
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """The timing of the mapping, with its events.
 
-        Phases: `write`, `compute`, `input`, `output`, `port` (inputs and outputs of a shared one), `merge` and `fill`.
+        Phases: `write`, `compute`, `input`, `output`, `port` (inputs and outputs of a shared one), `merge`, `fill` and
+        `ends` (first inputs, last conversion, last results).
         """
         found, _ = phases(mapping, device)
         longest = max(SIDE_BY_SIDE, key=found.__getitem__)
@@ -60,20 +63,22 @@ class Analytical:
 def phases(m: AnyMapping, device: Device) -> tuple[dict[str, Whole], Whole]:
     """The time of every phase, in the order of a report, and of all together [fs].
 
-    Those side by side are what the busiest resource of each sort does. `fill` is the rest: what the first and the last
-    step of every pass cannot hide, cycles of the pipeline among it.
+    Those side by side are what the busiest resource of each sort does. `fill` are the cycles of the pipeline and the
+    hops of merging, once per pass; `ends` is what else the first and the last step of every pass cannot hide.
     """
     busy: dict[str, list[Whole]] = {name: [] for name in SIDE_BY_SIDE}
-    passes = []
+    passes, fills = [], []
     for kind in kinds(m):
         one = Pass(m, device, kind)
         passes.append(product(kind.times, one.time()))
+        fills.append(product(kind.times, one.filling()))
         for name, time in one.busy().items():
             busy[name].append(product(kind.times, time))
     beside = {name: total(*times) for name, times in busy.items()}
     write, computing = write_time(m, device), total(*passes)
-    found = {"write": write, **beside, "fill": computing - largest(*beside.values())}
-    return found, total(write, computing)
+    rest = computing - largest(*beside.values())
+    fill = smaller(rest, total(*fills))
+    return {"write": write, **beside, "fill": fill, "ends": rest - fill}, total(write, computing)
 
 
 def _fits(mappings: Mappings, device: Device) -> bool:

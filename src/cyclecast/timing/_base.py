@@ -81,6 +81,8 @@ class Timings:
     total: Whole
     """The total time [fs]."""
     cycle: Time
+    refused: Whole | None = None
+    """Where the model has no time for a mapping; the total there is longer than any time. None: nowhere."""
 
     @property
     def cycles(self) -> Whole:
@@ -101,15 +103,26 @@ class Bounds:
 
 
 class TimingModel(Protocol):
-    """Predicts time from a mapping: pure, positive, and never shorter for more work.
+    """Predicts time from a mapping. The same mapping always gets the same time.
 
-    More work is a larger tile, another instance at work, or another turn: with any of these alone, the time is no
-    shorter. Nor is it shorter than one array's share of the work alone; and on a device without limits on what moves,
-    p passes of s steps are never shorter than one pass of p x s steps. A model for which that is not so says
-    `lawful = False`, and is not searched exhaustively.
+    The exhaustive search leaves out mappings by lower bounds. The bounds rest on these laws:
 
-    One that knows less than the whole device may say `bounds(mapping, device) -> Bounds` of its own. One that is never
-    longer than a slower model may name it, `second_opinion = "event"`: that one re-times the best mappings.
+    * *tile*: a larger tile (window, packed groups, word lines, filters) is never faster where the turns stay the same;
+    * *instances*: more instances at work in the same number of turns are never faster;
+    * *turns*: one more pass, or one more step along the pixels, is never faster;
+    * *share*: no mapping is faster than one of its arrays alone, with that array's share of the work;
+    * *passes*: on a device whose ports have no limits, p passes of s steps are never faster than one of p x s steps.
+
+    A model that breaks one of them says `lawful = False`, and is not searched exhaustively. The search also checks a
+    sample of mappings for breaches before it believes a model, and its answer afterwards.
+
+    A model may offer more:
+
+    * `times(mappings, device) -> Timings`: many mappings (`cyclecast.mappings.Mappings`) at once, as arrays;
+    * `bounds(mapping, device) -> Bounds`: bounds of its own, where it knows less than the whole device;
+    * `second_opinion = "event"`: the name of (or itself) a slower model that is never shorter; it re-times the best;
+    * `counts_transfers = True`: no mapping is faster than its writes, the bytes through its busiest port and the fill
+      of the pipeline in every pass together, as `cyclecast.work` counts them. More mappings are then left out.
     """
 
     def time(self, mapping: Mapping, device: Device) -> Timing:

@@ -14,7 +14,7 @@ from cyclecast.space._opening import extended, opened_workload, sample
 class Windows:
     """Samples a window along every slide, as SDK and VW-SDK have it (Rhe et al., DATE 2022, arXiv:2112.11282).
 
-    Applies where the workload slides over its inputs and an array has room for a window of one channel and filter.
+    Applies where the workload slides over its inputs and an array has columns for two outputs of a filter.
     """
 
     device: Device

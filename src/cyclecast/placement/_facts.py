@@ -1,0 +1,96 @@
+"""What is said about a placement: bounds, products of computed operands, wear, and why there is none."""
+
+from __future__ import annotations
+
+from cyclecast.errors import FitError
+from cyclecast.exact import ceil_div
+from cyclecast.placement._balance import work_bound
+from cyclecast.placement._base import DynamicCost, Limit, Wear
+from cyclecast.placement._options import least_arrays
+from cyclecast.placement._plan import Plan
+from cyclecast.placement._resident import writing_time
+from cyclecast.placement._search import Search
+from cyclecast.units import Time
+from cyclecast.work import sum_bits
+from cyclecast.workload import HostOperator, Operator, host_time
+
+YEAR = 365.25 * 24 * 3600
+"""Seconds."""
+
+
+def bounds(search: Search) -> tuple[Limit, ...]:
+    """Lower bounds on the interval of every resident placement, the longest first.
+
+    The work of all arrays, each workload with all arrays to itself, and ports. The first two are those of the
+    analytical model; nothing is known of the times of others.
+    """
+    shares, slowest = [], Limit("workload", "", Time(0))
+    for place in search.placed:
+        operator = search.operators[place]
+        ways = search.options_of(operator)
+        if ways is not None:
+            shares.append((ways.fewest, ways.least_work))
+            slowest = max(slowest, Limit("workload", operator.name, Time(ways.least_time)), key=lambda each: each.time)
+    work = Limit("work", "all arrays", Time(work_bound(shares, search.budget) if slowest.time else 0))
+    found = [limit for limit in (work, slowest, *_bandwidth(search)) if limit.time > Time(0)]
+    return tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
+
+
+def _bandwidth(search: Search) -> list[Limit]:
+    """Every input into some instance of the outermost level, and every sum out of one, spread over all of them."""
+    level = search.device.levels[0]
+    workloads = [search.operators[place].workload for place in search.placed]
+    into = sum(w.inputs * w.input_bits for w in workloads)
+    out = sum(w.pixels * w.groups * w.filters * sum_bits(w) for w in workloads)
+    ports = (level.input_bandwidth, into, "in"), (level.output_bandwidth, out, "out")
+    return [
+        Limit(f"{level.name} port", f"all, {way}", port.time(ceil_div(bits, 8 * level.count)))
+        for port, bits, way in ports
+        if port
+    ]
+
+
+def costs_of_dynamic(search: Search) -> tuple[DynamicCost, ...]:
+    """Every product of two computed operands, on the host and in as many arrays as are fastest."""
+    found = []
+    for place, operator in enumerate(search.operators):
+        if operator.is_dynamic:
+            ways = search.options_of(operator)
+            least = ways.mappings[-1] if ways else None
+            write = writing_time(least, search.device) if least else 0
+            time = ways.times[-1] - write if ways else 0
+            host = host_time(host_product(operator), search.chip.host)
+            found.append(DynamicCost(place, host, Time(write), Time(time), least.arrays if least else 0))
+    return tuple(found)
+
+
+def host_product(operator: Operator) -> HostOperator:
+    """What a product of two computed operands asks of the host, in single precision (A33)."""
+    workload = operator.workload
+    values = workload.groups * workload.pixels * (workload.reduction + workload.filters) + workload.weights
+    return HostOperator(operator.name, 1, 2 * workload.macs, 4 * values, workload.macs)
+
+
+def misfit(search: Search) -> FitError:
+    """Why there is no placement."""
+    needed = sum(least_arrays(search.operators[place].workload, search.chip) for place in search.placed)
+    return FitError(
+        f"{search.network.name} on {search.chips} x {search.chip.name}",
+        f"{needed:,} arrays for all weights",
+        f"there are {search.budget:,}, and none are written during inference",
+        f"{ceil_div(needed, search.chip.arrays)} chips or more",
+    )
+
+
+def wear(search: Search, plan: Plan) -> Wear | None:
+    """How often cells are written, and how long they last; None where that is never, or is not stated."""
+    endurance = search.chip.array.write.endurance
+    stages = [stage for segment in plan.segments for stage in segment.stages]
+    once = len(plan.segments) if len(plan.segments) > 1 else 0
+    again = sum(stage.mapping.passes - 1 for stage in stages)
+    writes = once + again + search.batch * bool(search.dynamic)
+    if endurance is None or not writes:
+        return None
+    whole = (search.batch * plan.interval).seconds
+    batches = endurance / writes
+    return Wear(writes, endurance, batches * whole / YEAR, batches * search.batch / YEAR)

@@ -1,0 +1,118 @@
+"""Searches around a search: one that stands in for another, and one that checks what another left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from cyclecast.laws import Sample
+from cyclecast.mapping import Mapping, mapping_text
+from cyclecast.mappings import Mappings
+from cyclecast.search._base import Certificate, Outcome, Problem, Search
+from cyclecast.timing import Timing, Timings
+from cyclecast.units import Time, short_time
+
+
+@dataclass(slots=True)
+class Instead:
+    """A search that stands in for one that was declined, and says so; it proves nothing."""
+
+    search: Search
+    reason: str
+    lower: int = 0
+    """What no mapping is shorter than, if more than 0 [fs]."""
+    times: set[int] = field(default_factory=set)
+    """All that were told [fs]."""
+    timed: int = 0
+
+    def ask(self, most: int) -> Sequence[Mapping] | Mappings:
+        """As the other one."""
+        return self.search.ask(most)
+
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
+        """As the other one."""
+        self.search.tell(timings)
+        if not isinstance(timings, Timings):
+            self.times |= {timing.total.femtoseconds for timing in timings if timing}
+            self.timed += len(timings)
+
+    def outcome(self) -> Outcome:
+        """That of the other one, with the reason; with a lower bound, how good the best is at least."""
+        found = self.search.outcome()
+        note = f"{self.reason}; {found.note}" if found.front else self.reason
+        best = sorted(self.times)[:2]
+        if not self.lower or not best:
+            return replace(found, note=note, certificate=None)
+        following = Time(best[1]) if len(best) > 1 else None
+        lower = Time(min(self.lower, best[0]))
+        return replace(
+            found, note=note, certificate=Certificate(self.timed, self.timed, Time(best[0]), following, lower)
+        )
+
+
+class Checked:
+    """A search that rests on laws of the timing model: once it has ended, mappings that it left out are timed.
+
+    If one of them is shorter than all that was found, the model breaks a law. The search then goes on with another one
+    that rests on none, and proves nothing.
+    """
+
+    def __init__(self, search: Search, problem: Problem, instead: Callable[[Problem], Search]) -> None:
+        self.search, self.problem, self.instead = search, problem, instead
+        self.best: tuple[int, Mapping] | None = None
+        self.batch: Sequence[Mapping] | Mappings = []
+        self.ended = self.told = False
+
+    @property
+    def looked(self) -> int:
+        """Mappings, and sets of mappings, that were looked at so far."""
+        return int(getattr(self.search, "looked", 0))
+
+    def ask(self, most: int) -> Sequence[Mapping] | Mappings:
+        """What the search asks for; then the mapping that refutes it, if any, and what another search asks for."""
+        self.batch = self.search.ask(most)
+        if len(self.batch) or self.ended or self.problem.watch.over(self.looked):
+            return self.batch
+        self.ended = True
+        better = self._better()
+        if better is None:
+            return self.batch
+        mapping, time = better
+        assert self.best is not None
+        said = [f"{mapping_text(of)} takes {short_time(Time(took))}" for took, of in ((time, mapping), self.best)]
+        reason = (
+            f"the timing model breaks a law that lower bounds rest on: {said[0]}, the best that they leave {said[1]}"
+        )
+        self.search, self.told = Instead(self.instead(self.problem), reason), True
+        self.batch = [mapping]
+        return self.batch
+
+    def _better(self) -> tuple[Mapping, int] | None:
+        if self.best is None:
+            return None
+        of = self.problem
+        return Sample(of.workload, of.device, of.model, of.seed).better(*self.best)
+
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
+        """Keeps the best so far."""
+        if self.told:
+            self.told = False
+            return
+        self.search.tell(timings)
+        if isinstance(timings, Timings):
+            place = int(np.argmin(timings.total))
+            known = timings.refused is None or not timings.refused[place]
+            self._keep(int(timings.total[place]) if known else None, place)
+            return
+        for place, timing in enumerate(timings):
+            self._keep(timing.total.femtoseconds if timing else None, place)
+
+    def _keep(self, time: int | None, place: int) -> None:
+        if time is not None and (self.best is None or time < self.best[0]):
+            self.best = time, self.batch[place]
+
+    def outcome(self) -> Outcome:
+        """That of the search that ended it."""
+        return self.search.outcome()

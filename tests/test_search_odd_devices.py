@@ -1,0 +1,97 @@
+"""Searches on devices that nobody would build: they end in time, and say how good the answer is at least."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from cyclecast.device import Device
+from cyclecast.errors import FitError
+from cyclecast.search import Exhaustive, Problem, Watch, begin, conclude, follow
+from cyclecast.timing import Analytical
+from cyclecast.workload import Axis, Kind, Slide, Workload
+
+COUNTS = [1, 2, 3, 5, 7, 12, 13, 37, 64, 100, 168, 300]
+LIMITS = ["1 kB/s", "10.24 MB/s", "37 MB/s", "1 GB/s", "1000 GB/s"]
+
+
+def conv(channels: int, filters: int, size: int, kernel: int) -> Workload:
+    axes = [("y", size, Kind.PIXEL), ("x", size, Kind.PIXEL), ("f", filters, Kind.FILTER)]
+    axes += [("c", channels, Kind.REDUCTION), ("j", kernel, Kind.REDUCTION), ("i", kernel, Kind.REDUCTION)]
+    slides = (Slide("y", "j", size, kernel), Slide("x", "i", size, kernel))
+    made = tuple(Axis(*axis) for axis in axes)
+    return Workload("conv", made, slides=tuple(slide for slide in slides if slide.shares))
+
+
+LAYERS = [conv(3, 16, 16, 3), conv(64, 64, 14, 3), conv(128, 128, 4, 3), conv(300, 77, 5, 1), conv(512, 1000, 1, 1)]
+
+
+def odd_device(seed: int) -> Device:
+    """A device of the library with other counts, and ports that are far too narrow or shared."""
+    random = Random(seed)
+    base = Device.load(random.choice(["isaac", "isaac", "tiny", "yan2022", "isaac_ou"]))
+    said: dict[str, object] = {}
+    for level in base.levels:
+        if random.random() < 0.6:
+            said[f"levels.{level.name}.count"] = random.choice(COUNTS)
+        for port in ("input_bandwidth", "output_bandwidth", "merge_bandwidth"):
+            if random.random() < 0.35:
+                said[f"levels.{level.name}.{port}"] = random.choice(LIMITS)
+        said[f"levels.{level.name}.shared_port"] = random.random() < 0.2
+    for port in ("input_bandwidth", "output_bandwidth"):
+        if random.random() < 0.3:
+            said[port] = random.choice(LIMITS)
+    said["array.write.pulse"] = random.choice(["0 ns", "1 ns", "1 ms"])
+    said["array.write.during_inference"] = random.random() < 0.6
+    said["array.write.arrays"] = random.choice([1, 3, 1000])
+    said["pipeline.fill"] = random.choice([0, 6, 50])
+    return base.vary_all(said)
+
+
+def ends_in_time(device: Device, layer: Workload, seconds: float) -> None:
+    workload = replace(layer, input_bits=device.bits.activation, weight_bits=device.bits.weight)
+    begun = time.monotonic()
+    problem = Problem(workload, device, Analytical(), 64, 0, watch=Watch(seconds))
+    try:
+        search = begin(Exhaustive(), problem)
+    except FitError:  # which is an answer too
+        return
+    for _ in follow(search, problem):
+        pass
+    outcome = conclude(search, problem)
+    assert time.monotonic() - begun < seconds + 10  # other processes take time as well
+    assert outcome.certificate is not None
+    assert outcome.certificate.lower <= outcome.certificate.best
+    assert outcome.certificate.gap is not None
+    if not problem.watch.stopped and outcome.strategy == "exhaustive":
+        assert (outcome.note, outcome.certificate.gap) == ("", 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_search_on_an_odd_device_ends_in_time_with_a_stated_gap(seed: int) -> None:
+    for layer in LAYERS:
+        ends_in_time(odd_device(seed), layer, 0.4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(50))
+def test_so_does_each_of_fifty(seed: int) -> None:
+    for layer in LAYERS:
+        ends_in_time(odd_device(seed), layer, 5)
+
+
+def test_weights_that_are_larger_than_the_chip_are_proven_soon() -> None:
+    """1.3 times the arrays of the chip: the search gave up after 34 s with a gap of 56 %."""
+    problem = Problem(conv(3072, 3072, 56, 3), Device.load("isaac"), Analytical(), 1, 0)
+    search = begin(Exhaustive(), problem)
+    begun = time.process_time()
+    for _ in follow(search, problem):
+        pass
+    assert time.process_time() - begun < 20
+    certificate = search.outcome().certificate
+    assert certificate is not None
+    assert certificate.gap == 0
+    assert certificate.best.femtoseconds <= 5_032_209_000_000
