@@ -150,7 +150,6 @@ class TestTune:
         assert {phase["name"] for workload in result["workloads"] for phase in workload["timing"]["phases"]} == {
             "compute",
             "fill",
-            "ends",
         }
 
 

@@ -56,7 +56,9 @@ def check_interval(seed: int) -> None:
     if ports and len(of.operators) > 1:
         assert found.interval.femtoseconds >= least, seed
     else:
-        assert found.interval.femtoseconds == least, seed
+        # the simulation may prefer a plan that is longer by the closed form
+        assert min(point.interval for point in found.front).femtoseconds == least, seed
+        assert ports or found.interval.femtoseconds == least, seed
     assert all(bound.time <= found.interval for bound in found.bounds), seed
     assert all(bound.time.femtoseconds <= least for bound in found.bounds if bound.what in ("workload", "work")), seed
     assert found.independent is None or found.independent >= found.interval

@@ -120,6 +120,7 @@ def test_the_information_counts_every_occurrence() -> None:
         "host_macs": 0,
         "cycles": 2 * first.cycles + second.cycles,
         "fs": arrays,
+        "second_opinion_fs": None,  # none was asked for
         "host_fs": host,  # 8000 operations at 8 a nanosecond
         "with_host_fs": arrays + host,
         "coverage": 2 * 1816 / (2 * 1816 + 8000),
@@ -201,7 +202,7 @@ def test_the_table_shows_what_the_information_says() -> None:
     assert f"total: {info['total']['cycles']:,} cycles" in text
     assert "in 3 operators (2 distinct), 31.2% of all operations\n" in text
     assert (
-        "with 7 operators on the host: 1 us by its roofline, 9.38 us one after another\n1 of 2 workloads reused\n"
+        "with 7 operators on the host: 1 us by its roofline, 9.42 us one after another\n1 of 2 workloads reused\n"
         in text
     )
 

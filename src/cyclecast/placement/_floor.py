@@ -126,7 +126,7 @@ def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int,
     """Arrays for each operator, one operator after another: so many, in blocks of so many in a PE.
 
     Each block goes to the next PE that has room for it, as its arrays share the PE's port; when no PE has, it is parted
-    among what is free, the next PE first. There are no more arrays in all than the floor has. With blocks of one array
+    among what is free, the next PE first. There are no more arrays in all than the floor has. With blocks of 0 arrays
     all that is free is filled up in order: ports are shared by more, and ways are shorter. With `busy` (how long
     a block of each operator keeps a port busy [fs]) the PE with the least of it comes first.
     """
@@ -140,7 +140,7 @@ def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int,
         taken = _taken(order, free, arrays, block)
         for pe, share in taken.items():
             free[pe] -= share
-            loads[pe] += ceil_div(busy[place] * share, block) if busy else 0
+            loads[pe] += ceil_div(busy[place] * share, max(1, block)) if busy else 0
         sites[place] = Site(tuple(Share(pe, taken[pe]) for pe in sorted(taken)))
         begin = next(iter(taken))
     return sites
@@ -149,7 +149,7 @@ def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int,
 def _taken(order: Sequence[int], free: Sequence[int], arrays: int, block: int) -> dict[int, int]:
     """Where so many arrays go: a block in each PE with room for one, then whatever is free."""
     taken: dict[int, int] = {}
-    for pe in order if block > 1 else ():
+    for pe in order if block else ():
         share = min(block, arrays)
         if free[pe] >= share:
             taken[pe], arrays = share, arrays - share

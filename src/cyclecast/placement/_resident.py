@@ -104,8 +104,9 @@ class Builder:
         """Arrays in the blocks of the mappings; one after another; in blocks, where ports are least busy."""
         arrays = {place: each.mapping.arrays for place, each in chosen.items()}
         whole = {place: (count, in_pe(chosen[place].mapping)) for place, count in arrays.items()}
-        yield self._dealt(chosen, whole)
-        yield self._dealt(chosen, {place: (count, 1) for place, count in arrays.items()})
+        dense = {place: (count, 0) for place, count in arrays.items()}
+        yield self._dealt(chosen, {place: of if of[1] > 1 else dense[place] for place, of in whole.items()})
+        yield self._dealt(chosen, dense)
         yield self._dealt(chosen, whole, {place: each.demand.busy for place, each in chosen.items()})
 
     def lined(self, chosen: Mapped[int, Chosen], dealt: Dealt, places: range, write: int) -> Segment:

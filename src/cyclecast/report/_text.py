@@ -155,7 +155,8 @@ def _totals(info: dict[str, Any]) -> str:
     products = total["macs"] + total["host_macs"]
     share = f"{total['macs'] / products:.1%} of all" if products else "no"
     return (
-        f"total: {total['cycles']:,} cycles, {arrays}{simulated}{energy} for {total['macs'] / 1e6:,.1f} MMAC ({share} "
+        f"total: {total['cycles']:,} cycles, {arrays}{simulated}{energy}\n"
+        f"for {total['macs'] / 1e6:,.1f} MMAC ({share} "
         f"multiply-accumulates) in {count} operators ({len(info['workloads'])} distinct), "
         f"{total['coverage']:.1%} of all operations\n"
         f"{_alone(info)}with {host} operators on the host: {on_host} by its roofline, {together} one after another"
