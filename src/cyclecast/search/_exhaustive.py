@@ -217,6 +217,7 @@ class ExhaustiveSearch:
         stated = getattr(self.problem.model, "bounds", None)
         self.lower = stated(self.first, self.problem.device).lower.femtoseconds if stated and self.times else 0
         pool = _Pool(self._forms())
+        self.lower = max(self.lower, int(self._known[1][0]))  # of all forms, should the clock end the probes
         yield from self._mappings(self._probes())
         size = FIRST
         while (lower := pool.least()) < self.best and self.lower < self.best:
