@@ -78,7 +78,7 @@ class Widest(ExhaustiveSearch):
 
     @property
     def best(self) -> int:
-        """What bounds are compared with: the longest of the shortest so far."""
+        """The longest of the shortest times so far, which bounds are compared with."""
         return int(self.kept[-1])
 
     def tell(self, timings: Any) -> None:
@@ -124,7 +124,7 @@ def simulated(mapping: Mapping, device: Device) -> int:
 
 
 def ranking(workload: Workload, device: Device, entries: list[tuple[int, Mapping]]) -> dict[str, float]:
-    """How alike L1 and L2 order these mappings."""
+    """Agreement of L1 and L2 on the order of these mappings."""
     quick = np.array([total for total, _ in entries], float)
     slow = np.array([simulated(mapping, device) for _, mapping in entries], float)
     first, second = np.triu_indices(len(entries), 1)
@@ -143,7 +143,7 @@ def ranking(workload: Workload, device: Device, entries: list[tuple[int, Mapping
 
 
 def winner(workload: Workload, device: Device) -> dict[str, Any]:
-    """What `tune` takes, and what it might have taken."""
+    """The mapping that `tune` takes, and its regret."""
     problem, near = Problem(workload, device, Analytical(), 1, 0), Shortlist()
     for found in follow(begin(Exhaustive(), problem), problem):
         near.add(found)

@@ -31,7 +31,7 @@ AT_ONCE = 1 << 14
 """Mappings in a chunk: what bounds memory, and what caches of a processor hold."""
 UNLIMITED = Bandwidth(10**30)
 LARGEST = 1 << 62
-"""What 64 bits hold, and the sum of two of them."""
+"""A limit of 64-bit numbers that leaves room for a sum of two."""
 
 
 def factors_of(along: Iterable[Numbers]) -> ManyFactors:
@@ -120,7 +120,7 @@ class Floor:
         return self._written(cut, np.maximum(at_a_time, 2), ones)
 
     def _written(self, cut: Tilings, turns: Numbers, arrays: Numbers) -> Numbers:
-        """So many arrays written, so many times."""
+        """Time to write `arrays` arrays, `turns` times [fs]."""
         ones = np.ones(len(cut), np.int64)
         once = (ones,) * len(TILE_AXES)
         tile = mappings_of(self.workload, self.device, cut, self._single(ones), once, 0 * ones, ones)

@@ -83,7 +83,7 @@ class Nodes:
 
     @property
     def keys(self) -> list[tuple[int, ...]]:
-        """What tells exact nodes apart."""
+        """The decisions that tell exact nodes apart."""
         sizes = (*self.cut.window, self.cut.packed, self.cut.word_lines, self.cut.filters)
         return list(map(tuple, np.stack([*sizes, *self.passes, self.stationary, self.few]).T.tolist()))
 

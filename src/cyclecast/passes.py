@@ -32,7 +32,7 @@ from cyclecast.work import (
 
 
 class Use(NamedTuple):
-    """What a resource has to do in a pass [fs]."""
+    """Work of a resource in a pass [fs]."""
 
     busy: Whole = 0
     """All tokens."""
@@ -74,7 +74,7 @@ class Pass:
         self.before, self.after = pipeline.before * read, (pipeline.fill - pipeline.before) * read
         self.first_out = first_port_out(device) if kind.sums else None
         self.early = 0 if self.first_out is None else pipeline.write_back * read
-        """What the pipeline's last cycles hide of a transfer through the first port out [fs]."""
+        """The part of a transfer through the first port out that the pipeline's last cycles hide [fs]."""
         self.product = product_time(m, device)
         self.shares: dict[int, Share] = {}
         self.vectors: dict[int, Whole] = {}
@@ -91,7 +91,7 @@ class Pass:
         self.merges = {level: self._merge(level) for level in levels[1:]}
 
     def busy(self) -> dict[str, Whole]:
-        """How long the busiest resource of every sort works; `port` is a shared one."""
+        """Work of the busiest resource of every sort [fs]; `port` is a shared one."""
         shared = (level for level, port in enumerate(self.device.levels) if port.shared_port)
         return {
             "compute": self.kind.steps * self.product,
@@ -155,7 +155,7 @@ class Pass:
         return any(use is not NOTHING for use in uses)
 
     def _share(self, level: int) -> Share:
-        """What the first instance of a level has in one step, in which all replicas have pixels (A22)."""
+        """The share of the first instance of a level in one step, in which all replicas have pixels (A22)."""
         if level not in self.shares:
             m, groups = self.m, self.m.workload.groups
             self.shares[level] = Share(
@@ -203,7 +203,7 @@ class Pass:
         return self._use(width, self.hops[level] * self._sum_bits(self._share(level)), level) if width else NOTHING
 
     def _use(self, width: Bandwidth, bits: Whole, level: int) -> Use:
-        """So many bits for every vector through a port of an instance of the level."""
+        """Use of a port of an instance of the level: `bits` for every vector."""
         busy = _through(width, self._vectors(level) * bits)
         step = _through(width, self._share(level).vectors * bits)
         return Use(busy, step, busy - step)
@@ -227,7 +227,7 @@ class Pass:
         return full, Inside(full.into * alone, full.out * alone)
 
     def _more_inside(self) -> Whole:
-        """What the busiest port or merge of a full lane does in all steps but one."""
+        """Work of the busiest port or merge of a full lane in all steps but one [fs]."""
         levels = range(1, len(self.device.levels))
         return largest(
             *(use.more for level in levels for use in (self.inputs[level], self.outputs[level])),

@@ -266,11 +266,11 @@ class Pipeline(Part):
     before: Annotated[int, Field(strict=True, ge=0, le=MOST)] = Field(
         default_factory=lambda fields: min(1, fields["fill"])
     )
-    """How many of these come before the array, and hide transfers into it; one, if there are any, unless said."""
+    """Cycles of these before the array, which hide transfers into it; one, if there are any, unless said."""
     write_back: Annotated[int, Field(strict=True, ge=0, le=MOST)] = Field(
         default_factory=lambda fields: int(fields["fill"] - fields["before"] > 1)
     )
-    """How many of these come last, and hide a transfer of results; one, if two come after the array, unless said."""
+    """The last cycles of these, which hide a transfer of results; one, if two come after the array, unless said."""
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
