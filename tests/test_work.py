@@ -13,12 +13,12 @@ from cyclecast.decisions import grant
 from cyclecast.device import Device, Encoding
 from cyclecast.mapping import Factors, LevelFactors, Mapping, TileAxis
 from cyclecast.mappings import Mappings
+from cyclecast.timing import Analytical
 from cyclecast.units import Time
 from cyclecast.work import (
     events,
     events_from_json,
     input_bytes,
-    merge_bytes,
     merge_latency,
     output_bytes,
     partial_sum_bits,
@@ -198,7 +198,8 @@ def test_partial_sums_climb_a_tree() -> None:
     mapping = Mapping(workload, 8, 2, levels, Factors(pixel=9))
     bits = 8 + 8 + 6
     assert Time(merge_latency(mapping, device)) == Time.parse("21 ns")
-    assert merge_bytes(mapping, 0) == ceil(9 * 2 * 3 * bits / 8)
+    merge = next(phase.time for phase in Analytical().time(mapping, device).phases if phase.name == "merge")
+    assert merge == ceil(9 * 2 * 3 * bits / 8) * Time.parse("1 ns")
     assert [moved.merged for moved in events(mapping, device).moved] == [0, ceil(9 * 2 * 4 * bits / 8), 0, 0]
 
 

@@ -251,12 +251,6 @@ def _unless_stationary(m: AnyMapping, times: Whole) -> Whole:
     return times - m.input_stationary * (times - 1)
 
 
-def merge_bytes(m: AnyMapping, level: int) -> Whole:
-    """Bytes of partial sums into the root of the tree at this level: a vector of sums for each hop (A21)."""
-    hops = ceil_log2(m.levels[level].factors.row)
-    return ceil_div(m.passes * vectors(m, level) * sums_per_vector(m, level) * hops * partial_sum_bits(m), 8)
-
-
 class Kind(NamedTuple):
     """Passes that are alike."""
 

@@ -230,7 +230,7 @@ def runner(plain: Any) -> Any:
 
 
 def cost_model(look: Look) -> Any:
-    """What a plain runner sees in modules, as the search's cost model."""
+    """The search's cost model, made of what a plain runner sees in modules."""
     return _CostModel(look)
 
 
