@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -41,6 +41,14 @@ def test_a_chosen_scale_costs_no_more_than_the_whole_range(values: list[float], 
         return float(((fake_quantised(middles, scale, zero, bits) - middles) ** 2 * seen.counts).sum())
 
     assert cost(*seen.scale(bits, scheme)) <= cost(*scale_and_zero(least, largest, bits, scheme)) * 1.001
+
+
+@given(st.floats(-100, 0), st.floats(0, 100), st.integers(2, 16), st.sampled_from(["symmetric", "affine"]))
+@example(-97.0, 1.6084022521972656, 15, "affine")
+def test_a_scale_is_rounded_once(least: float, largest: float, bits: int, scheme: Any) -> None:
+    """Of two numbers as of arrays of them: computed in float64, then rounded to float32."""
+    several = scale_and_zero(np.array([least, 0.0]), np.array([largest, 1.0]), bits, scheme)
+    assert [part[0] for part in several] == [*scale_and_zero(least, largest, bits, scheme)]
 
 
 def test_ranges_of_values_below_zero(tmp_path: Path) -> None:
