@@ -5,7 +5,8 @@ one step along the pixels in one *lane*, an instance of the level inside the out
 pass takes at least what the first token needs to reach it (head), its work for all tokens, and what the last token
 needs from there on (tail). The longest of these chains is the time. For stages in a row it is the makespan of a flow
 shop: all stages of one token + (tokens - 1) x longest stage (Johnson, Naval Research Logistics Quarterly 1954). Buffers
-are taken to be large enough, so the event simulation is never shorter.
+are taken to be large enough, so the event simulation is never shorter where the last step has as many pixels as the
+others.
 
 The assumptions A7, A22, A23 and A47 are those of `docs/assumptions.md`. Times are in femtoseconds. Every function takes
 one mapping or many.
@@ -269,7 +270,11 @@ class Pass:
         if is_zero(into) or not is_zero(self.inputs[-1].step) or not self.lane:
             return largest(self.before, arrived)
         factors = self.m.levels[1].factors
-        return larger(self.before + into - ceil_div(into, factors.group * factors.row * factors.pixel), arrived)
+        return larger(self.before + into - ceil_div(into, factors.group * factors.row * self._replicas()), arrived)
+
+    def _replicas(self) -> Whole:
+        """Lanes of an instance of the outermost level that have pixels; a last step of stationary inputs has few."""
+        return smaller(self.m.levels[1].factors.pixel, self._at_once())
 
     def _fed_first(self, inside: Whole) -> Whole:
         """To the first product of the first lanes that add up the same sums: inputs for all their row tiles."""
@@ -278,7 +283,9 @@ class Pass:
             return largest(self.before, total(self.inputs[-1].step, into, inside))
         rows = self._through_port(self._share(1)._replace(values=self._share(0).values))
         factors = self.m.levels[1].factors
-        others = (factors.pixel - 1) * smaller((factors.row - 1) * into, rows)  # replicas come before the next row tile
+        others = (self._replicas() - 1) * smaller(
+            (factors.row - 1) * into, rows
+        )  # replicas come before the next row tile
         whole, others = self.inputs[0].step, rows + others
         into = smaller(whole, others)
         if is_zero(self.inputs[-1].step):
