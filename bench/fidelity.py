@@ -8,7 +8,8 @@
 * *winners*: what `tune` takes for every workload of five networks. Its L2 over its L1, and its *regret*: how far its L2
   is above the least L2 of 4,000 drawn mappings and of the 300 shortest of the exhaustive search.
 
-L1 is above L2 only where more replicas work than the steps need (A7), so only mappings whose L1 is below the best L2 need a simulation. Seeds are fixed.
+L1 is above L2 only where more replicas are at work than the steps need (A7), so only mappings whose L1 is below the
+best L2 need a simulation. Seeds are fixed.
 """
 
 from __future__ import annotations
