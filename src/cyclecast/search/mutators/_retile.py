@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from random import Random
 
 from cyclecast.decisions import FILTERS, PACKED, WINDOW, WORD_LINES
-from cyclecast.search.mutators._base import AXES, Choices, ask_for_all, deal, levels_of
+from cyclecast.search.mutators._base import Choices, ask_for_all, deal, levels_of
 
 ANOTHER_FORM = 0.7
 """How often windows and packed groups change, where there are some."""
 OTHER_FACTORS = 0.7
 """How often all levels are dealt out anew."""
-ONE_AXIS = 0.25
-"""How often all inner levels then go to one axis."""
+WHOLE = 0.4
+"""How often every inner level then goes to one axis, which is that of the level inside it or another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,12 @@ class Retile:
 
 
 def _dealt(levels: list[list[str]], offers: Choices, rng: Random) -> Iterator[dict[str, int]]:
-    """Inner levels, each dealt out by itself, or all to one axis."""
-    axis = rng.choice(AXES) if rng.random() < ONE_AXIS else None
+    """Inner levels, each dealt out among its axes, or given to one of them."""
+    whole, axis = rng.random() < WHOLE, ""
     for names in levels:
-        if axis is None:
-            yield deal(names, offers, rng)
-        else:
-            yield {name: (max if name.endswith(axis) else min)(offers[name]) for name in names}
+        if not axis or rng.random() < 0.5:
+            axis = rng.choice(names).rpartition(".")[2]
+        yield {n: (max if n.endswith(axis) else min)(offers[n]) for n in names} if whole else deal(names, offers, rng)
 
 
 def _drawn(names: list[str], offers: Choices, rng: Random, at_least: int) -> dict[str, int]:
