@@ -22,7 +22,7 @@ def chosen(*simulated: tuple[int, Check]) -> list[int]:
     """Closed forms of the plans in the order of the choice, each given with its simulation."""
     checks = dict(simulated)
     plans = [plan(closed) for closed in checks]
-    seen = choose(plans, "interval", lambda each: checks[each.interval.femtoseconds], lambda _: [])
+    seen = choose(plans, "interval", lambda each: (each, checks[each.interval.femtoseconds]), lambda _: [])
     return [each.plan.interval.femtoseconds for each in seen]
 
 
@@ -45,9 +45,9 @@ def test_nothing_is_hidden_where_all_block() -> None:
 def test_longer_plans_are_not_simulated_in_vain() -> None:
     looked: list[int] = []
 
-    def look(each: Plan) -> Check:
+    def look(each: Plan) -> tuple[Plan, Check]:
         looked.append(each.interval.femtoseconds)
-        return check(110)
+        return each, check(110)
 
     choose([plan(100), plan(110), plan(111)], "interval", look, lambda _: [])
     assert looked == [100]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
-from cyclecast.placement import Placement, simulate
-from cyclecast.timing import Analytical
+from cyclecast.placement import Placement, Segment, simulate
+from cyclecast.placement._event import roomier, simulated
+from cyclecast.placement._pipeline import needs_of
+from cyclecast.placement._resident import Builder
+from cyclecast.timing import Analytical, EventDriven
 from cyclecast.units import Time
 from cyclecast.workload import Network
 from placed import Build, attention, mobilenet_v2, network, placed, resnet18, vgg16
@@ -92,6 +96,45 @@ def test_small_buffers_are_named() -> None:
     assert any(each.room is not None and each.room < each.bytes for each in with_buffers("128 B").kept)
     assert tight.blocked, "shortcuts fill up before the longer way brings anything"
     assert tight.interval == free.interval
+
+
+def deep(kernel: int, operators: int) -> Network:
+    """A shortcut beside a long way of wide windows."""
+    build = Build()
+    first = build.conv([], 28, 16, 32, 3)
+    last = build.conv([first], 28, 32, 32, kernel)
+    for _ in range(operators):
+        last = build.conv([last], 28, 32, 32, kernel)
+    build.conv([last, first], 28, 32, 32, 1)
+    return network("deep", build.operators)
+
+
+def with_rooms(size: int) -> tuple[Builder, Segment]:
+    device = ISAAC.vary_all({"levels.pe.buffer": f"{size} B", "array.write.during_inference": False})
+    found = placed(deep(7, 6), device, objective="arrays")
+    operators = found.network.operators
+    return Builder(operators, needs_of(operators), found.floor, found.device, EventDriven()), found.segments[0]
+
+
+def test_rooms_for_what_waits_in_a_simulation_keep_the_pace() -> None:
+    builder, segment = with_rooms(384)
+    assert simulated(builder, segment, 8).interval.femtoseconds > 1.9 * segment.period.femtoseconds
+    other = roomier(builder, segment, 4)
+    assert other is not None
+    assert simulated(builder, other, 8).interval == segment.period
+
+
+def test_rooms_for_what_waits_in_a_simulation_never_block() -> None:
+    builder, segment = with_rooms(512)
+    tight = replace(segment, kept=tuple(each._replace(room=1) for each in segment.kept))
+    assert simulated(builder, tight, 8).blocked
+    other = roomier(builder, tight, 4)
+    assert other is not None
+    assert not simulated(builder, other, 8).blocked
+
+
+def test_a_chip_whose_buffers_are_too_small_has_no_such_rooms() -> None:
+    assert roomier(*with_rooms(128), 4) is None
 
 
 def test_a_chain_waits_for_room_but_never_for_ever() -> None:

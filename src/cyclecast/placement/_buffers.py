@@ -70,15 +70,22 @@ def kept_of(
     period: int,
     floor: Floor,
 ) -> tuple[Kept, ...]:
-    """What every operator keeps at this period [fs], and its room: all buffers are shared.
-
-    Everybody has what it keeps and an equal part of the rest; where all buffers together are too small, parts in
-    proportion. What the buffers of its own PEs do not hold waits elsewhere.
-    """
+    """What every operator keeps at this period [fs], and its room."""
     parts = {
         place: tuple((each.source, each.bytes(max(1, period, works[place].time))) for each in waits)
         for place, waits in found.items()
     }
+    return shared(parts, sites, floor)
+
+
+def shared(
+    parts: Mapping[int, tuple[tuple[int, int], ...]], sites: Mapping[int, Site], floor: Floor
+) -> tuple[Kept, ...]:
+    """The room of every operator, of which `parts` says what it keeps, by source [bytes]: all buffers are shared.
+
+    Everybody has what it keeps and an equal part of the rest; where all buffers together are too small, parts in
+    proportion. What the buffers of its own PEs do not hold waits elsewhere.
+    """
     whole = {place: sum(held for _, held in each) for place, each in parts.items()}
     buffer, total = floor.chip.levels[0].buffer, sum(whole.values())
     if buffer is None:

@@ -33,14 +33,14 @@ class Seen(NamedTuple):
 def choose(
     plans: Sequence[Plan],
     objective: str,
-    look: Callable[[Plan], Check],
+    look: Callable[[Plan], tuple[Plan, Check]],
     others: Callable[[Plan], Iterable[Plan]],
 ) -> list[Seen]:
     """The plans that were simulated, the best first.
 
     Plans are looked at in the order of the closed form; the arrays of each are dealt in `others` ways, too, where the
     simulation is not near the closed form. It ends where the best is near the best closed form or no plan left can be
-    better by the closed form, or after so many. `look` simulates.
+    better by the closed form, or after so many. `look` simulates, and may change the rooms of a plan.
     """
     order, seen = distinct(plans, objective), list[Seen]()
     near = order[0].of(objective)[0] * (1 + NEAR)
@@ -58,15 +58,15 @@ def choose(
 def _looked_at(
     plan: Plan,
     objective: str,
-    look: Callable[[Plan], Check],
+    look: Callable[[Plan], tuple[Plan, Check]],
     others: Callable[[Plan], Iterable[Plan]],
     near: float,
 ) -> list[Seen]:
     """A plan, and other ways to deal its arrays where that may be better."""
     found = []
     for each in (plan, *others(plan)):
-        check = look(each)
-        found.append(Seen(each, check, each.seen(objective, check)))
+        looked_at, check = look(each)
+        found.append(Seen(looked_at, check, looked_at.seen(objective, check)))
         if not check.blocked and found[-1].value <= near:
             break
     return found

@@ -7,9 +7,10 @@ of the mapping alone (L2) says.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from simpy import Environment, Event, Resource
@@ -18,6 +19,7 @@ from cyclecast.dataflow import lines, needed
 from cyclecast.errors import OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.placement._base import Busy, Check, Kept, Placement, Segment, Stall
+from cyclecast.placement._buffers import shared
 from cyclecast.placement._floor import port_loads
 from cyclecast.placement._pipeline import needs_of
 from cyclecast.placement._resident import Builder, delay_of, demands_of
@@ -29,6 +31,8 @@ MOST_TOKENS = 256
 """Of one operator for one image: longer runs of steps are taken together."""
 BUFFERS = 2
 """Tokens whose inputs are on their way or wait (A23)."""
+SLOWER = 1.2
+"""Times so long between images at least, where the buffers are too small."""
 WAITS = ("input", "network", "port", "room")
 """Why an operator that is free does not begin its next step."""
 
@@ -112,11 +116,33 @@ def simulated(builder: Builder, segment: Segment, images: int, tokens: int = MOS
     return found.check(blocked)
 
 
+def roomier(builder: Builder, segment: Segment, images: int, tokens: int = MOST_TOKENS) -> Segment | None:
+    """The segment with room for what waits while an image enters in every period; None where buffers are too small.
+
+    Where they are, images enter less often, at last one at a time. Where rooms hold what waits, no operator waits for
+    room for ever, whatever the pace: what they did in that simulation they can do here.
+    """
+    sites = {stage.operator: stage.site for stage in segment.stages}
+    pace, longest = segment.period.femtoseconds, segment.latency.femtoseconds
+    while True:
+        paced = _Pipeline(builder, segment, (), images, tokens, pace)
+        paced.run()
+        kept = shared(paced.waiting(), sites, builder.floor)
+        if all(each.is_enough for each in kept):
+            return replace(segment, kept=kept)
+        if pace >= longest:
+            return None
+        share = max(each.bytes / each.room for each in kept if each.room)
+        pace = min(longest, 1 + int(pace * max(share, SLOWER)))
+
+
 class _Pipeline:
     """The simulation of one segment."""
 
-    def __init__(self, builder: Builder, segment: Segment, kept: Sequence[Kept], images: int, most: int) -> None:
-        self.builder, self.images, self.most = builder, images, most
+    def __init__(
+        self, builder: Builder, segment: Segment, kept: Sequence[Kept], images: int, most: int, pace: int = 0
+    ) -> None:
+        self.builder, self.images, self.most, self.pace = builder, images, most, pace
         self.operators, self.chip = builder.operators, builder.floor.chip
         self.kept = {each.operator: each for each in kept}
         self.env = Environment()
@@ -177,31 +203,32 @@ class _Pipeline:
 
     def _link(self, edge: Edge, place: int) -> _Link:
         operators = self.operators
-        source, target = operators[edge.source], operators[place]
-        one, other = self.nodes[edge.source], self.nodes[place]
-        most, needs = 0, []
-        for token in range(other.tokens):
-            last = ceil_div((token + 1) * target.pixels, other.tokens) - 1
-            most = max(most, needed(edge, source.raster, target.raster, int(last)))
-            needs.append(most)
+        source, one, needs = operators[edge.source], self.nodes[edge.source], self._needs(edge, place)
         inputs = [int(ceil_div(need * one.tokens, source.pixels)) - 1 for need in needs]
         room = self._room(edge, place, needs, one.tokens, source.pixels)
         network = self.chip.network
         way = int(self.hops.get((edge.source, place), 0) * network.hop.femtoseconds) if network else 0
         return _Link(edge.source, place, way, inputs, room)
 
+    def _needs(self, edge: Edge, place: int) -> list[int]:
+        """Pixels of the source that the target needs for every token, and all before."""
+        source, target, other = self.operators[edge.source], self.operators[place], self.nodes[place]
+        most, needs = 0, []
+        for token in range(other.tokens):
+            last = ceil_div((token + 1) * target.pixels, other.tokens) - 1
+            most = max(most, needed(edge, source.raster, target.raster, int(last)))
+            needs.append(most)
+        return needs
+
     def _room(self, edge: Edge, place: int, needs: list[int], tokens: int, pixels: int) -> list[int]:
         """How many tokens the target must have taken before a token of the source has room."""
-        source, stage = self.operators[edge.source], self.stages.get(place)
-        kept, wholly = self.kept.get(place), [-self.images * len(needs)] * tokens
-        if stage is None or kept is None or kept.room is None or edge.source not in self.stages:
-            return wholly
+        source, kept = self.operators[edge.source], self.kept.get(place)
+        if place not in self.stages or kept is None or kept.room is None or edge.source not in self.stages:
+            return [-self.images * len(needs)] * tokens
         alive = lines(edge, source.raster)
-        workload = stage.mapping.workload
-        size = max(1, min(self.builder.bytes_of(edge.source), workload.inputs * workload.input_bits // 8))
         steps = ceil_div(pixels, tokens) + max(b - a for a, b in zip([0, *needs], needs, strict=False))
-        capacity = max(kept.room_of(edge.source) * pixels // size, alive + steps)
-        freed = [0, *(max(0, need - alive) for need in needs[:-1]), pixels]  # once so many tokens are taken
+        capacity = max(kept.room_of(edge.source) * pixels // self._size(edge.source, place), alive + steps)
+        freed = _freed(needs, alive, pixels)
         found = []
         for token in range(tokens):
             over = ceil_div((token + 1) * pixels, tokens) - capacity
@@ -210,6 +237,11 @@ class _Pipeline:
             taken = next(count for count, free in enumerate(freed) if free >= over)
             found.append(min(taken, len(needs)) - images * len(needs))
         return found
+
+    def _size(self, source: int, place: int) -> int:
+        """Of all that an operator keeps of one source, for an image [bytes]."""
+        workload = self.stages[place].mapping.workload
+        return max(1, min(self.builder.bytes_of(source), workload.inputs * workload.input_bits // 8))
 
     def run(self) -> None:
         """Until nothing happens any more."""
@@ -222,6 +254,32 @@ class _Pipeline:
     def blocked(self) -> tuple[int, ...]:
         """Operators that wait for room behind them when nothing happens any more."""
         return tuple(node.place for node in self.nodes.values() if node.waiting)
+
+    def waiting(self) -> dict[int, tuple[tuple[int, int], ...]]:
+        """The most that waited for every operator at the same time, by source [bytes]."""
+        found: dict[int, tuple[tuple[int, int], ...]] = {}
+        for place in self.stages:
+            edges = [edge for edge in self.operators[place].sources if edge.source in self.stages]
+            most = {edge.source: 0 for edge in edges}
+            for edge in edges:
+                pixels = self.operators[edge.source].pixels
+                held = self._most_held(edge, place) * self._size(edge.source, place)
+                most[edge.source] = max(most[edge.source], int(ceil_div(held, pixels)))
+            found[place] = tuple(most.items())
+        return found
+
+    def _most_held(self, edge: Edge, place: int) -> int:
+        """Pixels of the source at the same time: each from the beginning of its step until no token needs it."""
+        one, other, source = self.nodes[edge.source], self.nodes[place], self.operators[edge.source]
+        freed = _freed(self._needs(edge, place), lines(edge, source.raster), source.pixels)
+        begun, taken = ([int(event.value or 0) for event in node.taken] for node in (one, other))
+        most = 0
+        for number, begin in enumerate(begun):
+            image, token = divmod(number, one.tokens)
+            images, tokens = divmod(bisect_right(taken, begin), other.tokens)
+            there = image * source.pixels + ceil_div((token + 1) * source.pixels, one.tokens)
+            most = max(most, int(there) - images * source.pixels - freed[tokens])
+        return most
 
     def check(self, blocked: tuple[int, ...]) -> Check:
         """What came out."""
@@ -238,6 +296,7 @@ class _Pipeline:
         """One token after another: wait for its inputs, and move them through the network."""
         for number in range(node.tokens * self.images):
             image, token = divmod(number, node.tokens)
+            yield from self._until(image * self.pace)
             for link in self.links[place]:
                 source = self.nodes[link.source]
                 there = yield source.done[image * source.tokens + link.inputs[token]]
@@ -296,7 +355,7 @@ class _Pipeline:
                 if node.write and not token:
                     yield from self._occupied(self.writer, "write", node, image * node.tokens, node.tokens * node.write)
                 begin = int(env.now)
-                node.taken[number].succeed()
+                node.taken[number].succeed(begin)
                 yield from self._until(begin + node.share(token, node.time - node.write))
                 self._note("arrays", node, image, begin)
                 node.done[number].succeed(int(env.now) + node.delay)
@@ -319,3 +378,8 @@ class _Pipeline:
             found.append(Stall(node.place, cause, Time(node.waits[middle][cause])))
         named = sorted(dict.fromkeys(found), key=lambda stall: -stall.time.femtoseconds)
         return tuple(stall for stall in named if stall.time > Time(0))
+
+
+def _freed(needs: Sequence[int], alive: int, pixels: int) -> list[int]:
+    """Pixels of a source that no later token needs, once so many tokens of the target are taken."""
+    return [0, *(max(0, need - alive) for need in needs[:-1]), pixels]

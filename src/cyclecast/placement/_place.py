@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Mapped
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cyclecast.device import Device, Dynamic
 from cyclecast.errors import FitError, OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
 from cyclecast.placement._base import Check, Placement
-from cyclecast.placement._choose import Seen, choose
-from cyclecast.placement._event import simulated
+from cyclecast.placement._choose import NEAR, Seen, choose
+from cyclecast.placement._event import roomier, simulated
 from cyclecast.placement._facts import bounds, costs_of_dynamic, misfit, wear
 from cyclecast.placement._options import least_arrays
 from cyclecast.placement._plan import Plan, front, index_of
@@ -125,8 +126,14 @@ def _seen(search: Search, plans: list[Plan], objective: str) -> list[Seen]:
     Steps are timed as for the plans.
     """
 
-    def look(plan: Plan) -> Check:
-        return simulated(search.builder, plan.longest, IMAGES, TOKENS, again=False)
+    def look(plan: Plan) -> tuple[Plan, Check]:
+        builder, segment = search.builder, plan.longest
+        found = [(segment, simulated(builder, segment, IMAGES, TOKENS, again=False))]
+        if found[0][1].blocked or found[0][1].interval.femtoseconds > (1 + NEAR) * segment.period.femtoseconds:
+            other = roomier(builder, segment, IMAGES, TOKENS)
+            found += [(other, simulated(builder, other, IMAGES, TOKENS, again=False))] if other else []
+        best, check = min(found, key=lambda each: (bool(each[1].blocked), each[1].interval))
+        return replace(plan, segments=tuple(best if each is segment else each for each in plan.segments)), check
 
     if len(plans) == 1:
         return [Seen(plans[0], Check(Time(0), Time(0), (), ()), plans[0].of(objective)[0])]
