@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -109,6 +110,7 @@ def deep(kernel: int, operators: int) -> Network:
     return network("deep", build.operators)
 
 
+@cache
 def with_rooms(size: int) -> tuple[Builder, Segment]:
     device = ISAAC.vary_all({"levels.pe.buffer": f"{size} B", "array.write.during_inference": False})
     found = placed(deep(7, 6), device, objective="arrays")
@@ -125,7 +127,7 @@ def test_rooms_for_what_waits_in_a_simulation_keep_the_pace() -> None:
 
 
 def test_rooms_for_what_waits_in_a_simulation_never_block() -> None:
-    builder, segment = with_rooms(512)
+    builder, segment = with_rooms(384)
     tight = replace(segment, kept=tuple(each._replace(room=1) for each in segment.kept))
     assert simulated(builder, tight, 8).blocked
     other = roomier(builder, tight, 4)

@@ -199,9 +199,13 @@ def _joined(counts: tuple[int, ...], tiles: tuple[int, ...], perfect: bool) -> N
     before = _joined(counts, tiles[:-1], perfect)
     fits = np.ones((before.shape[-1], along.shape[-1]), bool)
     for level, count in enumerate(counts):
-        fits &= reduce(np.multiply, before[level])[:, None] * along[level] <= count
-    way, chain = np.nonzero(fits)
-    return np.concatenate([before[:, :, way], along[:, None, chain]], axis=1)
+        room = count // reduce(np.multiply, before[level])
+        fits &= along[level].astype(np.int32) <= room.astype(np.int32)[:, None]
+    way, chain = np.divmod(np.flatnonzero(fits), along.shape[-1])
+    joined = np.empty((len(counts), len(tiles), len(way)), np.int64)
+    np.take(before, way, axis=2, out=joined[:, :-1], mode="clip")
+    np.take(along, chain, axis=1, out=joined[:, -1], mode="clip")
+    return joined
 
 
 @lru_cache(maxsize=4096)

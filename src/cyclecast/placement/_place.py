@@ -26,6 +26,8 @@ from cyclecast.workload import Network, host_time
 MOST_CHIPS = 1024
 IMAGES, TOKENS = 6, 48
 """Of the simulations that plans are chosen by."""
+MOST_IN_VAIN = 2
+"""Plans whose rooms are dealt again though all buffers are too small."""
 
 
 def place(
@@ -126,11 +128,16 @@ def _seen(search: Search, plans: list[Plan], objective: str) -> list[Seen]:
     Steps are timed as for the plans.
     """
 
+    in_vain = 0
+
     def look(plan: Plan) -> tuple[Plan, Check]:
+        nonlocal in_vain
         builder, segment = search.builder, plan.longest
         found = [(segment, simulated(builder, segment, IMAGES, TOKENS, again=False))]
-        if found[0][1].blocked or found[0][1].interval.femtoseconds > (1 + NEAR) * segment.period.femtoseconds:
+        waits = found[0][1].interval.femtoseconds > (1 + NEAR) * segment.period.femtoseconds
+        if in_vain < MOST_IN_VAIN and (waits or found[0][1].blocked):
             other = roomier(builder, segment, IMAGES, TOKENS)
+            in_vain += other is None
             found += [(other, simulated(builder, other, IMAGES, TOKENS, again=False))] if other else []
         best, check = min(found, key=lambda each: (bool(each[1].blocked), each[1].interval))
         return replace(plan, segments=tuple(best if each is segment else each for each in plan.segments)), check
