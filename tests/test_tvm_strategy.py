@@ -133,6 +133,23 @@ def test_a_slow_model_is_searched_by_evolution(tmp_path: Path, monkeypatch: pyte
     assert seconds(found) == pytest.approx(Analytical().time(mapping, TINY).total.seconds, rel=1e-12)
 
 
+@dataclass(frozen=True)
+class Holes(OneByOne):
+    """It has no time for the mapping that a search begins with, nor for many others."""
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        if mapping == default_mapping(mapping.workload, device) or mapping.word_lines % 3 == 2:
+            raise ZeroDivisionError
+        return OneByOne.time(self, mapping, device)
+
+
+def test_a_model_that_raises_loses_those_mappings_only(tmp_path: Path) -> None:
+    found = records(tmp_path, KERNELS["conv"], cim.space(TINY), cim.search_strategy(TINY, "random", Holes()))
+    mapping = read(module_of(found), TINY)
+    assert mapping.word_lines % 3 != 2
+    assert seconds(found) == pytest.approx(Holes().time(mapping, TINY).total.seconds, rel=1e-12)
+
+
 def test_the_clock_is_the_one_that_is_named(tmp_path: Path) -> None:
     """To the poster's clock, the best of all is another than to the analytical one."""
     kernel = KERNELS["conv"]

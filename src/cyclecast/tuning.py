@@ -19,6 +19,7 @@ from cyclecast.markup import html_table
 from cyclecast.progress import Progress as Progress
 from cyclecast.progress import progress_bar
 from cyclecast.search import (
+    SECONDS,
     WITHIN,
     Kernel,
     Outcome,
@@ -40,8 +41,6 @@ from cyclecast.workload import Member, Network
 
 MOST_OPINIONS = 8
 """Mappings of a workload that the second opinion re-times."""
-SECONDS = 20.0
-"""Of wall time that the search of one workload may take, if nothing else is said."""
 MOST = 2**31 - 1
 """Trials, and seeds: what MetaSchedule counts with."""
 

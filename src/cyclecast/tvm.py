@@ -14,6 +14,7 @@ With `strategy=cim.search_strategy(device)` the exhaustive search finds the best
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -30,7 +31,7 @@ from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.runner import TimingRunner
-from cyclecast.search import Exhaustive, Kernel, Problem, Strategy, begin, follow
+from cyclecast.search import SECONDS, Exhaustive, Kernel, Problem, Strategy, Watch, begin, follow
 from cyclecast.search import search_strategy as search_strategy_of
 from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile
 from cyclecast.space import (
@@ -43,7 +44,7 @@ from cyclecast.space import (
     sampled_decisions,
 )
 from cyclecast.space.rules import Im2col, Order, annotation_rules, sketch_rules
-from cyclecast.timing import TimingModel, timing_model
+from cyclecast.timing import Refusal, TimingModel, asked, timing_model
 
 __all__ = [
     "builder",
@@ -128,11 +129,11 @@ def _schedules(
     bits = device.bits
     workload = replace(contraction.workload, input_bits=bits.activation, weight_bits=bits.weight)
     kernel = Kernel(as_module(function), space(device), read)
-    problem = Problem(workload, device, model, trials, seed, kernel)
+    problem = Problem(workload, device, model, trials, seed, kernel, watch=Watch(SECONDS))
     best, *others = _improving(problem, strategy)
     yield decided_schedule(function, device, best[-1])
     if isinstance(strategy, Exhaustive):  # the best may need a window or packed groups
-        others += _improving(problem, replace(strategy, im2col=True))
+        others += _improving(replace(problem, watch=Watch(SECONDS)), replace(strategy, im2col=True))
     for *_, mapping in sorted(others, key=lambda ranked: ranked[:2]):
         yield decided_schedule(function, device, mapping)
 
@@ -140,14 +141,14 @@ def _schedules(
 def _improving(problem: Problem, strategy: Strategy) -> list[tuple[int, int, Mapping]]:
     """Time, arrays and mapping of all that were better than those before, the best first; the default is the last."""
 
-    def ranked(mapping: Mapping) -> tuple[int, int, Mapping]:
-        return problem.model.time(mapping, problem.device).total.femtoseconds, mapping.arrays, mapping
-
-    best = [ranked(default_mapping(problem.workload, problem.device))]
+    mapping = default_mapping(problem.workload, problem.device)
+    timing = asked(problem.model, mapping, problem.device)
+    time = sys.maxsize if isinstance(timing, Refusal) else timing.total.femtoseconds
+    best = [(time, int(mapping.arrays), mapping)]
     for timed in follow(begin(strategy, problem), problem):
         place = timed.least()
-        if place is not None and (found := ranked(timed.batch[place]))[:2] < best[0][:2]:
-            best.insert(0, found)
+        if place is not None and timed.value(place) < best[0][:2]:
+            best.insert(0, (*timed.value(place), timed.batch[place]))
     return best
 
 

@@ -9,6 +9,7 @@ from cyclecast import plugins
 from cyclecast.enumeration import Sketch
 from cyclecast.laws import Sample
 from cyclecast.search._base import (
+    SECONDS,
     Certificate,
     Choice,
     Kernel,
@@ -27,6 +28,7 @@ from cyclecast.search._random import Random
 from cyclecast.timing import Analytical
 
 __all__ = [
+    "SECONDS",
     "WITHIN",
     "Certificate",
     "Choice",

@@ -29,6 +29,10 @@ class Kernel:
     """From a module of the space to its mapping."""
 
 
+SECONDS = 20.0
+"""Of wall time that the search of one workload may take, if nothing else is said."""
+
+
 @dataclass(slots=True)
 class Watch:
     """What is watched during a search: its time, and what is wrong with the answers of the timing model."""
