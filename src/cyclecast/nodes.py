@@ -253,7 +253,7 @@ class Splitter:
         tiles, one for each way.
         """
         alike = np.vstack([*nodes.cut.tiles, nodes.passes])
-        order = np.lexsort(alike[[*range(AXES, len(alike)), *reversed(range(AXES))]])  # ways of the same tiles are kept
+        order = np.lexsort(alike)
         ends = np.flatnonzero((np.diff(alike[:, order]) != 0).any(axis=0)) + 1
         for places in np.split(order, ends) if len(order) else []:
             self._require_time()
