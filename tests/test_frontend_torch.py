@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from cyclecast.errors import ModelError, OptionError, UnsupportedError
 from cyclecast.executable import build_program
 from cyclecast.frontend import Quantization, input_shapes, layer_errors, load, reference
+from cyclecast.frontend._pt2 import opened
 from cyclecast.verification import verify
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -182,6 +185,35 @@ def test_a_module_that_cannot_be_traced() -> None:
     assert str(raised.value).isprintable()
 
 
+def strings(part: Any, key: str = "", path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Where strings are, with the field of each, and where they could be."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            yield from strings(value, name, (*path, name))
+    elif isinstance(part, list):
+        if not part:
+            yield (*path, 0), key
+        for place, value in enumerate(part):
+            yield from strings(value, key, (*path, place))
+    else:
+        yield path, key
+
+
+def poisoned(program: Any, path: tuple[Any, ...], payload: str) -> Iterator[Any]:
+    """The program with the payload at this place, and as the name of the field or in an added one."""
+    for named in (False, True):
+        whole = part = json.loads(json.dumps(program))
+        for step in path[:-1]:
+            part = part[step]
+        if isinstance(part, list):
+            part[path[-1] :] = [payload]
+        elif named:
+            part[payload] = payload
+        else:
+            part[path[-1]] = payload
+        yield whole
+
+
 class TestFiles:
     @pytest.mark.parametrize("suffix", [".pt", ".pth"])
     def test_pickles_are_not_opened(self, suffix: str, tmp_path: Path) -> None:
@@ -216,14 +248,14 @@ class TestFiles:
             next(iter(config["config"].values()))["use_pickle"] = True
             return json.dumps(config).encode()
 
-        with pytest.raises(ModelError, match="pickled tensors or objects, they may run code"):
+        with pytest.raises(ModelError, match="pickled tensors or objects, it may run code"):
             load(self.rewritten(file, tmp_path / "pickled.pt2", change))
 
     def test_objects_instead_of_tensors(self, file: Path, tmp_path: Path) -> None:
         def change(name: str, content: bytes) -> bytes:
             return content.replace(b'"weight_0"', b'"opaque_obj_0"') if name.endswith("_config.json") else content
 
-        with pytest.raises(ModelError, match="pickled tensors or objects, they may run code"):
+        with pytest.raises(ModelError, match="pickled tensors or objects, it may run code"):
             load(self.rewritten(file, tmp_path / "objects.pt2", change))
 
     @pytest.mark.parametrize("name", ["serialized_state_dict.json", "residual/data/constants/custom_obj_0", "version"])
@@ -234,15 +266,40 @@ class TestFiles:
         with pytest.raises(ModelError, match="an unknown member, it may run code"):
             load(path)
 
-    @pytest.mark.parametrize("text", ["eval(chr(49))", "s0.__class__", "open('x')", "[s0]", "lambda: 0"])
+    @pytest.mark.parametrize(
+        "text", ["eval(chr(49))", "s0.__class__", "open('x')", "[s0]", "lambda: 0", "9 ** 9 ** 9", "Pow(9, Pow(9, 9))"]
+    )
     def test_expressions_that_are_no_shapes(self, text: str, file: Path, tmp_path: Path) -> None:
         def change(name: str, content: bytes) -> bytes:
             if not name.endswith("models/model.json") and "/models/" not in name:
                 return content
-            return json.dumps(json.loads(content) | {"range": {"expr_str": text}}).encode()
+            program = json.loads(content)
+            tensors = program["graph_module"]["graph"]["tensor_values"]
+            next(iter(tensors.values()))["sizes"][0] = {"as_expr": {"expr_str": text, "hint": {"as_int": 1}}}
+            return json.dumps(program).encode()
 
         with pytest.raises(ModelError, match="an expression of unknown words, it may run code"):
             load(self.rewritten(file, tmp_path / "shapes.pt2", change))
+
+    def test_no_text_of_a_stranger_reaches_pytorch(self, file: Path, tmp_path: Path) -> None:
+        """A payload in every field that holds a string, and for every name of a field: refused, or left out."""
+        payload = "x=__import__('os').mkdir('ran')"
+        with zipfile.ZipFile(file) as archive:
+            member = next(name for name in archive.namelist() if "/models/" in name)
+            whole = archive.read(member)
+        spots = {key: path for path, key in strings(json.loads(whole))}
+        assert {"target", "name", "stack_trace", "in_spec", "fqn", "torch_version", "guards_code"} <= spots.keys()
+        left_out = set()
+        for key, where in spots.items():
+            for program in poisoned(json.loads(whole), where, payload):
+                changed = json.dumps(program).encode()
+                path = self.rewritten(
+                    file, tmp_path / "x.pt2", lambda name, of, new=changed: new if name == member else of
+                )
+                with suppress(ModelError):
+                    assert b"__import__" not in opened(path, torch).getvalue()
+                    left_out.add(key)
+        assert left_out <= {"guards_code", "stack_trace", "torch_fn", "nn_module_stack", "source_fn_stack", "metadata"}
 
     def test_code_in_sample_inputs(self, file: Path, tmp_path: Path) -> None:
         import io

@@ -21,7 +21,7 @@ from typing import Any
 from cyclecast.errors import ModelError, OptionError, UnsupportedError
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._graph import first_line, inputs_of, program_of
-from cyclecast.frontend._pt2 import LEVER, opened, require_no_code
+from cyclecast.frontend._pt2 import LEVER, opened
 
 WITHOUT_GRAPH = (".pt", ".pth")
 """Suffixes of pickled weights."""
@@ -107,8 +107,7 @@ def _from_file(source: Path, torch: Any) -> Any:
     if not zipfile.is_zipfile(source):
         raise ModelError(str(source), "it cannot be read as a .pt2 file", "it is no archive, or cut off", LEVER)
     with _errors(str(source), "it cannot be read as a program of torch.export", LEVER), _quiet():
-        require_no_code(source, torch)
-        return torch.export.load(opened(source))
+        return torch.export.load(opened(source, torch))
 
 
 def _from_module(module: Any, shapes: Shapes, torch: Any) -> Any:
