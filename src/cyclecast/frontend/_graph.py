@@ -24,6 +24,7 @@ from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
+from cyclecast.frontend._apart import apart
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._calibrate import calibrate
 from cyclecast.frontend._folding import folded
@@ -36,6 +37,10 @@ MOST_SIGNS = 200
 """Of another tool's message."""
 LARGEST_TENSOR = 1 << 28
 """Values; more than twice as many as the largest of the open networks has."""
+MOST_WITH_FUNCTIONS, DEEPEST = 200_000, 200
+"""Nodes of a network; functions that call each other in a row."""
+FOLDED, FOLDED_PER_BYTE = 1 << 25, 16
+"""Values that may be folded in a small file, and for each byte of a large one."""
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 
@@ -58,12 +63,43 @@ def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
     _require_names(model, source)
     _without_defaults(model)
     fix_shapes(model, source, shapes)
-    _rewrite(model, source)
-    _require_operators(model, source, _is_foreign(model))
-    _require_sizes(model, source)
+    _require_functions(model, source)
+    apart(lambda: _rewritten(model, source), source, model.ByteSize())  # a rehearsal: functions may grow without end
+    _rewritten(model, source)
     whole = _fold(model, source)
     _require_operators(whole, source, _is_unknown)
     return whole
+
+
+def _require_functions(model: Any, source: str) -> None:
+    """The functions of a file, put in the place of their calls, make no more nodes than networks have."""
+    bodies = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(key: tuple[str, str], callers: frozenset[tuple[str, str]]) -> int:
+        if key in callers or len(callers) > DEEPEST:
+            raise UnsupportedError(source, f"function '{key[1]}' calls itself", "functions end", "exporting it again")
+        if key not in sizes:
+            sizes[key] = sum(each(node, callers | {key}) for node in bodies[key].node)
+        return sizes[key]
+
+    def each(node: Any, callers: frozenset[tuple[str, str]]) -> int:
+        key = (node.domain, node.op_type)
+        return 1 + (size(key, callers) if key in bodies else 0)
+
+    nodes = sum(each(node, frozenset()) for node in model.graph.node)
+    if nodes > MOST_WITH_FUNCTIONS:
+        bound = f"at most {MOST_WITH_FUNCTIONS:,}"
+        raise UnsupportedError(
+            source, "its functions, put in the place of calls, make more nodes", bound, "a smaller one"
+        )
+
+
+def _rewritten(model: Any, source: str) -> bytes:
+    _rewrite(model, source)
+    _require_operators(model, source, _is_foreign(model))
+    _require_sizes(model, source)
+    return b""
 
 
 def _without_defaults(model: Any) -> None:
@@ -150,6 +186,23 @@ def _require_sizes(model: Any, source: str) -> None:
             raise UnsupportedError(
                 f"{source}: tensor {name!r}", f"{size:,} values", f"at most {LARGEST_TENSOR:,}", "smaller shapes"
             )
+    folded_values = sum(prod(shapes.get(name, ())) for name in _foldable(model))
+    most = FOLDED + FOLDED_PER_BYTE * model.ByteSize()
+    if folded_values > most:
+        raise UnsupportedError(
+            source, f"its constants, once folded, have {folded_values:,} values", f"at most {most:,}", "a smaller one"
+        )
+
+
+def _foldable(model: Any) -> list[str]:
+    """What operators make of constants alone."""
+    known = {part.name for part in model.graph.initializer}
+    found = []
+    for node in model.graph.node:
+        if all(name in known for name in node.input if name):
+            known.update(node.output)
+            found += [name for name in node.output if name]
+    return found
 
 
 def _is_foreign(model: Any) -> Callable[[Any], bool]:

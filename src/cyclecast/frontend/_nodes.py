@@ -26,6 +26,7 @@ class Writer:
                 self.constants[node.output[0]] = node.attribute[0].t
         self.prefix = "cyclecast"
         self.count = 0
+        self.opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
         self._shapes: dict[str, tuple[int, ...]] | None = None
 
     def keep(self, node: Any) -> None:

@@ -20,6 +20,10 @@ from cyclecast.frontend._transposed import transposed
 
 LEAST_OPSET = 13
 """From which scales may differ along an axis."""
+FEW = 16
+"""Operands that may be nested."""
+CAST_LIKE = 15
+"""The first version of the standard with this operator."""
 EXACT_TERMS = (1 << 24) // (255 * 255)
 """Of products of bytes that a float32 adds up exactly."""
 RUNTIME = "com.microsoft"
@@ -200,6 +204,20 @@ def _real_product(node: Any, writer: Writer) -> list[str]:
     return [writer.node("Add", result, bias) if bias else result]
 
 
+def _in_pairs(node: Any, writer: Writer) -> list[str] | None:
+    """An operator of many operands as a balanced tree: the importer nests them, as deep as there are operands."""
+    names, operator = list(node.input), "Sum" if node.op_type == "Mean" else node.op_type
+    if len(names) <= FEW or (node.op_type == "Mean" and writer.opset < CAST_LIKE):
+        return None
+    while len(names) > 1:
+        pairs = [names[place : place + 2] for place in range(0, len(names), 2)]
+        names = [writer.node(operator, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    if node.op_type == "Mean":
+        count = writer.node("CastLike", writer.constant(np.float32(len(node.input))), names[0])
+        names = [writer.node("Div", names[0], count)]
+    return names
+
+
 RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     ("", "QLinearConv"): _qlinear_conv,
     ("", "QLinearMatMul"): _qlinear_matmul,
@@ -214,5 +232,6 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     (RUNTIME, "DynamicQuantizeMatMul"): _real_product,
     (RUNTIME, "MatMulIntegerToFloat"): _real_product,
     **{(RUNTIME, name): _pointwise for name in REAL_OF},
+    **{("", name): _in_pairs for name in ("Sum", "Mean", "Max", "Min")},
 }
 OWN = {name for _, name in RULES}

@@ -11,14 +11,18 @@ import logging
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
+
 from cyclecast.errors import ModelError, OptionError, UnsupportedError
+from cyclecast.frontend._apart import apart
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._graph import first_line, inputs_of, program_of
 from cyclecast.frontend._pt2 import LEVER, opened
@@ -45,13 +49,10 @@ class Torch:
         return torch is not None and isinstance(source, torch.nn.Module | torch.export.ExportedProgram)
 
     def graph(self, source: Any, shapes: Shapes) -> Any:
-        """What PyTorch's exporter makes of the source."""
-        program, name = _exported(source, shapes), _name(source)
-        with _errors(name, "PyTorch cannot write it as ONNX", LEVER), _quiet():
-            import torch
-
-            exported: Any = torch.onnx.export(program, dynamo=True, verbose=False)
-            return exported.model_proto
+        """What PyTorch's exporter makes of the source; of a file in a process of its own."""
+        if isinstance(source, Path):
+            return onnx.load_from_string(_apart(source, lambda: _onnx_of(source, shapes).SerializeToString()))
+        return _onnx_of(source, shapes)
 
     def inputs(self, source: Any, shapes: Shapes) -> Inputs:
         """The tensors that the program takes."""
@@ -63,19 +64,56 @@ class Torch:
 
     def reference(self, source: Any, values: Values) -> dict[str, Any]:
         """What PyTorch computes; outputs go by the names that they have in the exported program."""
-        shapes = {name: value.shape for name, value in values.items()}
-        program, name = _exported(source, shapes), _name(source)
-        with _errors(name, "PyTorch does not run it", "--inputs with values that fit"), _quiet():
-            import torch
+        if not isinstance(source, Path):
+            return _outputs_of(source, values)
 
-            signature = program.graph_signature
-            arguments = [torch.from_numpy(values[given].copy()) for given in signature.user_inputs]
-            keywords = program.call_spec.in_spec.children()[1].context
-            positional = arguments[: len(arguments) - len(keywords)]
-            named = dict(zip(keywords, arguments[len(positional) :], strict=True))
-            with torch.inference_mode():
-                results = torch.utils._pytree.tree_leaves(program.module(check_guards=False)(*positional, **named))
-            return {given: part.numpy() for given, part in zip(signature.user_outputs, results, strict=True)}
+        def computed() -> bytes:
+            file = BytesIO()
+            found = _outputs_of(source, values)
+            np.savez(file, np.array(list(found)), *found.values())
+            return file.getvalue()
+
+        with np.load(BytesIO(_apart(source, computed)), allow_pickle=False) as answer:
+            names, *outputs = answer.values()
+            return dict(zip(names.tolist(), outputs, strict=True))
+
+
+def _apart(source: Path, work: Callable[[], bytes]) -> bytes:
+    """Work on a file in a process of its own; one thread, as a fork has lost the others."""
+    torch = _torch()
+    if not source.is_file():
+        return work()
+
+    def alone() -> bytes:
+        torch.set_num_threads(1)
+        return work()
+
+    return apart(alone, str(source), source.stat().st_size)
+
+
+def _onnx_of(source: Any, shapes: Shapes) -> Any:
+    program, name = _exported(source, shapes), _name(source)
+    with _errors(name, "PyTorch cannot write it as ONNX", LEVER), _quiet():
+        import torch
+
+        exported: Any = torch.onnx.export(program, dynamo=True, verbose=False)
+        return exported.model_proto
+
+
+def _outputs_of(source: Any, values: Values) -> dict[str, Any]:
+    shapes = {name: value.shape for name, value in values.items()}
+    program, name = _exported(source, shapes), _name(source)
+    with _errors(name, "PyTorch does not run it", "--inputs with values that fit"), _quiet():
+        import torch
+
+        signature = program.graph_signature
+        arguments = [torch.from_numpy(values[given].copy()) for given in signature.user_inputs]
+        keywords = program.call_spec.in_spec.children()[1].context
+        positional = arguments[: len(arguments) - len(keywords)]
+        named = dict(zip(keywords, arguments[len(positional) :], strict=True))
+        with torch.inference_mode():
+            results = torch.utils._pytree.tree_leaves(program.module(check_guards=False)(*positional, **named))
+        return {given: part.numpy() for given, part in zip(signature.user_outputs, results, strict=True)}
 
 
 def _name(source: Any) -> str:

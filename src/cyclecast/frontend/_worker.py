@@ -14,10 +14,15 @@ from pathlib import Path
 
 import onnxruntime
 
+LARGEST, GROWTH = 64 << 20, 4
+"""Bytes of what comes out for a small file, and more for each byte of a large one."""
+
 
 def fold(memory: int, source: str, target: str) -> str:
     """Write the checked and folded model; why not, if not."""
     resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
+    most = LARGEST + GROWTH * Path(source).stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
@@ -28,6 +33,8 @@ def fold(memory: int, source: str, target: str) -> str:
     except MemoryError:
         return "it takes more memory than networks of its size do"
     except Exception as error:  # onnxruntime's errors have no common class
+        if Path(target).exists() and Path(target).stat().st_size >= most:
+            return f"its folded constants take more than {most:,} bytes"
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return " ".join((lines[0] if lines else type(error).__name__).split())[:1000]
     return "done"

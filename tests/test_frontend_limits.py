@@ -1,0 +1,161 @@
+"""Files that would take all memory, all time, or the process: each is one line."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
+from cyclecast.frontend import _apart, load, reference
+from cyclecast.frontend._apart import apart
+from cyclecast.frontend._graph import folded_model
+
+pytestmark = pytest.mark.tvm
+
+
+def saved(
+    path: Path, nodes: list[onnx.NodeProto], shape: list[int], constants: dict[str, np.ndarray], **more: object
+) -> Path:
+    """A model from `input` to `output`."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8, **more), path)
+    return path
+
+
+def doubling(path: Path, levels: int, loop: bool = False) -> Path:
+    """Functions that each call the next one twice."""
+
+    def function(level: int) -> Any:
+        below = f"f{level - 1}" if level else ("f0" if loop else "Relu")
+        domain = "own" if level or loop else ""
+        body = [
+            helper.make_node(below, ["x"], ["y"], domain=domain),
+            helper.make_node(below, ["y"], ["z"], domain=domain),
+        ]
+        imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        return helper.make_function("own", f"f{level}", ["x"], ["z"], body, imports)
+
+    call = helper.make_node(f"f{levels - 1}", ["input"], ["output"], domain="own")
+    return saved(path, [call], [1, 4], {}, functions=[function(level) for level in range(levels)])
+
+
+@pytest.mark.parametrize("levels", [30, 150])
+def test_functions_that_double(levels: int, tmp_path: Path) -> None:
+    begun = time.process_time()
+    with pytest.raises(UnsupportedError, match=r"in the place of calls, make more nodes, at most 200,000"):
+        load(doubling(tmp_path / "f.onnx", levels))
+    assert time.process_time() - begun < 5
+
+
+def test_functions_that_call_themselves(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="function 'f0' calls itself"):
+        load(doubling(tmp_path / "f.onnx", 1, loop=True))
+
+
+def test_few_functions_are_inlined(tmp_path: Path) -> None:
+    path = doubling(tmp_path / "f.onnx", 3)
+    assert load(path).members == ()
+
+
+@pytest.mark.parametrize(
+    ("operator", "of"),
+    [("Sum", np.sum), ("Mean", np.mean), ("Max", np.max), ("Min", np.min)],
+)
+def test_operators_of_thousands_of_operands(operator: str, of: Callable[..., np.ndarray], tmp_path: Path) -> None:
+    """The importer nests them, and the nest was deeper than its stack."""
+    values = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    names = [f"c{place % 4}" for place in range(3000)]
+    nodes = [helper.make_node(operator, ["input", *names], ["output"])]
+    path = saved(tmp_path / "many.onnx", nodes, [3], {f"c{place}": row for place, row in enumerate(values)})
+    given = np.array([0.5, -3, 3], "float32")
+    expected = of(np.stack([given, *(values[place % 4] for place in range(3000))]).astype("float64"), axis=0)
+    (computed,) = reference(path, {"input": given}).values()
+    np.testing.assert_allclose(computed, expected, rtol=1e-3, atol=1e-3)
+    model = folded_model(onnx.load(path), "many", {})
+    most = max(len(node.input) for node in model.graph.node)
+    assert most <= 16
+    load(path)
+
+
+def test_constants_that_grow(tmp_path: Path) -> None:
+    """146 bytes that took 6.75 GB."""
+    shape = {"c": np.ones((1, 1), "float32"), "s": np.array([4, 60_000_000], "int64")}
+    nodes = [helper.make_node("Expand", ["c", "s"], ["t"]), helper.make_node("MatMul", ["input", "t"], ["output"])]
+    with pytest.raises(UnsupportedError, match="its constants, once folded, have 240,000,000 values"):
+        load(saved(tmp_path / "large.onnx", nodes, [1, 4], shape))
+
+
+class TestApart:
+    def test_bytes_come_back_and_nothing_else_stays(self) -> None:
+        here = [1]
+
+        def work() -> bytes:
+            here.append(2)
+            sys.stdout.write("nobody reads this")
+            return bytes(here) * 100_000
+
+        assert apart(work, "file", 0) == b"\x01\x02" * 100_000
+        assert here == [1]
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ModelError("a", "b", "c", "d"),
+            UnsupportedError("where", "demand"),
+            OperatorsError("x.onnx", [Refused("Loop", 3, ("a", "b"), "unroll it")]),
+        ],
+    )
+    def test_errors_come_back(self, error: ModelError) -> None:
+        def work() -> bytes:
+            raise error
+
+        with pytest.raises(type(error)) as raised:
+            apart(work, "file", 0)
+        assert str(raised.value) == str(error)
+
+    @pytest.mark.parametrize("evil", ["memory", "fault", "exit", "recursion", "other"])
+    def test_the_end_of_the_other_process_is_one_line(self, evil: str) -> None:
+        def deeper(level: int) -> int:
+            return 1 + deeper(level + 1)
+
+        ways: dict[str, Callable[[], object]] = {
+            "memory": lambda: bytearray(1 << 40),
+            "fault": lambda: ctypes.string_at(0),
+            "exit": lambda: os._exit(3),
+            "recursion": lambda: deeper(0),
+            "other": lambda: [][1],
+        }
+
+        def work() -> bytes:
+            ways[evil]()
+            return b""
+
+        with pytest.raises(UnsupportedError, match="file: reading it takes too much memory, or fails"):
+            apart(work, "file", 0)
+
+    def test_what_never_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_apart, "SECONDS", 0.3)
+
+        def work() -> bytes:
+            while True:
+                time.sleep(0.01)
+
+        with pytest.raises(UnsupportedError, match="takes too long"):
+            apart(work, "file", 0)
