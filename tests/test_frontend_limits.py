@@ -150,12 +150,14 @@ class TestApart:
         with pytest.raises(UnsupportedError, match="file: reading it takes too much memory, or fails"):
             apart(work, "file", 0)
 
-    def test_what_never_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_apart, "SECONDS", 0.3)
+    @pytest.mark.parametrize("busy", [True, False])
+    def test_what_never_ends(self, busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It has one second of a processor, or two of the clock."""
+        monkeypatch.setattr(_apart, "SECONDS", 0.4)
 
         def work() -> bytes:
             while True:
-                time.sleep(0.01)
+                time.sleep(0 if busy else 0.01)
 
         with pytest.raises(UnsupportedError, match="takes too long"):
             apart(work, "file", 0)

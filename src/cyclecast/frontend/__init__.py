@@ -8,6 +8,7 @@ from typing import Any
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError
+from cyclecast.frontend._apart import arrays_apart
 from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values
 from cyclecast.frontend._calibrate import LayerError
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
@@ -93,8 +94,13 @@ def input_shapes(source: Any, shapes: Shapes) -> Inputs:
 
 
 def reference(source: Any, values: Values) -> dict[str, Any]:
-    """The outputs that the runtime of the network's own format computes."""
-    return front_end_of(source).reference(source, values)
+    """The outputs that the runtime of the network's own format computes; of a file in a process of its own."""
+    source = Path(source) if isinstance(source, str) else source
+    front_end = front_end_of(source)
+    if not isinstance(source, Path) or not source.is_file():
+        return front_end.reference(source, values)
+    size = source.stat().st_size + sum(value.nbytes for value in values.values())
+    return arrays_apart(lambda: front_end.reference(source, values), str(source), size)
 
 
 def runtime_of(source: Any) -> str:

@@ -14,16 +14,21 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from io import BytesIO
+from math import ceil
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import numpy as np
 
 from cyclecast.errors import CyclecastError, ModelError, OperatorsError, OptionError, Refused, UnsupportedError
 
 MEMORY, MEMORY_PER_BYTE = 3 << 30, 10
 """Address space beside what the process has already, for a small file and for each byte of a large one."""
-SECONDS, SECONDS_PER_BYTE = 15.0, 60 / (1 << 30)
+SECONDS, SECONDS_PER_BYTE, WAITING = 20.0, 60 / (1 << 30), 5
+"""Processor time; how many times as long the clock may run."""
 STACK = 256 << 20
 """Bytes, of which deep graphs take many."""
 KINDS = {kind.__name__: kind for kind in (ModelError, UnsupportedError, OptionError)}
@@ -42,18 +47,33 @@ def apart(work: Callable[[], bytes], source: str, size: int) -> bytes:
         child = os.fork()
         if not child:
             os.close(answer[0])
-            _in_child(work, answer[1], target, MEMORY + MEMORY_PER_BYTE * size)
+            _in_child(work, answer[1], target, size)
         os.close(answer[1])
         try:
-            said = _said(answer[0], SECONDS + SECONDS_PER_BYTE * size)
+            said = _said(answer[0], WAITING * (SECONDS + SECONDS_PER_BYTE * size))
         finally:
             os.close(answer[0])
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+            _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+            said = "late"
         if said == "done":
             return target.read_bytes()
     raise _error(said, source)
+
+
+def arrays_apart(work: Callable[[], Mapping[str, Any]], source: str, size: int) -> dict[str, Any]:
+    """The same for work that comes to named arrays."""
+
+    def packed() -> bytes:
+        found, file = work(), BytesIO()
+        np.savez(file, np.array(list(found)), *found.values())
+        return file.getvalue()
+
+    with np.load(BytesIO(apart(packed, source, size)), allow_pickle=False) as answer:
+        names, *arrays = answer.values()
+        return dict(zip(names.tolist(), arrays, strict=True))
 
 
 def _said(answer: int, seconds: float) -> str:
@@ -74,7 +94,7 @@ def _error(said: str, source: str) -> CyclecastError:
     return UnsupportedError(source, "reading it takes too much memory, or fails", bound, "a smaller one")
 
 
-def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int) -> NoReturn:
+def _in_child(work: Callable[[], bytes], answer: int, target: Path, size: int) -> NoReturn:
     """Never returns: the process is a copy of another, whose business is not its own."""
     said = "failed"
     try:
@@ -83,7 +103,9 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int)
         for stream in range(3):
             os.dup2(nowhere, stream)
         mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
+        memory, seconds = mapped + MEMORY + MEMORY_PER_BYTE * size, ceil(SECONDS + SECONDS_PER_BYTE * size)
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         answers: list[str] = []
         threading.stack_size(STACK)

@@ -11,14 +11,13 @@ import logging
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from cyclecast.errors import ModelError, OptionError, UnsupportedError
@@ -50,9 +49,11 @@ class Torch:
 
     def graph(self, source: Any, shapes: Shapes) -> Any:
         """What PyTorch's exporter makes of the source; of a file in a process of its own."""
-        if isinstance(source, Path):
-            return onnx.load_from_string(_apart(source, lambda: _onnx_of(source, shapes).SerializeToString()))
-        return _onnx_of(source, shapes)
+        if not isinstance(source, Path) or not source.is_file():
+            return _onnx_of(source, shapes)
+        _torch()
+        content = apart(lambda: _onnx_of(source, shapes).SerializeToString(), str(source), source.stat().st_size)
+        return onnx.load_from_string(content)
 
     def inputs(self, source: Any, shapes: Shapes) -> Inputs:
         """The tensors that the program takes."""
@@ -64,31 +65,7 @@ class Torch:
 
     def reference(self, source: Any, values: Values) -> dict[str, Any]:
         """What PyTorch computes; outputs go by the names that they have in the exported program."""
-        if not isinstance(source, Path):
-            return _outputs_of(source, values)
-
-        def computed() -> bytes:
-            file = BytesIO()
-            found = _outputs_of(source, values)
-            np.savez(file, np.array(list(found)), *found.values())
-            return file.getvalue()
-
-        with np.load(BytesIO(_apart(source, computed)), allow_pickle=False) as answer:
-            names, *outputs = answer.values()
-            return dict(zip(names.tolist(), outputs, strict=True))
-
-
-def _apart(source: Path, work: Callable[[], bytes]) -> bytes:
-    """Work on a file in a process of its own; one thread, as a fork has lost the others."""
-    torch = _torch()
-    if not source.is_file():
-        return work()
-
-    def alone() -> bytes:
-        torch.set_num_threads(1)
-        return work()
-
-    return apart(alone, str(source), source.stat().st_size)
+        return _outputs_of(source, values)
 
 
 def _onnx_of(source: Any, shapes: Shapes) -> Any:
@@ -145,6 +122,7 @@ def _from_file(source: Path, torch: Any) -> Any:
     if not zipfile.is_zipfile(source):
         raise ModelError(str(source), "it cannot be read as a .pt2 file", "it is no archive, or cut off", LEVER)
     with _errors(str(source), "it cannot be read as a program of torch.export", LEVER), _quiet():
+        torch.set_num_threads(1)  # this is a fork, which has lost the others
         return torch.export.load(opened(source, torch))
 
 
