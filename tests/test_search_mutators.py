@@ -163,18 +163,28 @@ WALKS = [
         matrix_vector(131, 37, pixels=13, groups=3),  # odd sizes
     )
 ]
-"""20 walks of 50 000 mutations: a million."""
+"""Of 50,000 mutations each: a million."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("device", "workload"), WALKS)
+def test_mutations_break_no_law(device: Device, workload: Workload) -> None:
+    walk(device, workload, 5_000)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("device", "workload"), WALKS)
 def test_a_million_mutations_break_no_law(device: Device, workload: Workload) -> None:
+    walk(device, workload, 50_000)
+
+
+def walk(device: Device, workload: Workload, mutations: int) -> None:
     offers = choices(workload, device)
     on_offer = {name: frozenset(values) for name, values in offers.items()}
     rng = Random(0)
     current = drawn(offers, rng)
     proposed = 0
-    while proposed < 50_000:
+    while proposed < mutations:
         after = rng.choice(MUTATORS).apply(current, offers, rng)
         if after is None:  # this rule has nothing to change here
             continue

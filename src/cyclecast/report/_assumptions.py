@@ -38,7 +38,9 @@ PLACEMENT: tuple[tuple[str, str], ...] = (
         "are shared: everybody has what it keeps and an equal part of the rest. Of each source its own results "
         "are kept, or what the operator takes in where that is less (pooling). Plans count on three quarters of "
         "all buffers: the period is long enough for that. The event simulation gives each source its part of the "
-        "room, at least its window and a step, and waits for it.",
+        "room, at least its window and a step, and waits for it. Where that takes 5 % longer than the closed "
+        "form, or for ever, rooms are what waits in a simulation without limits in which images enter at the "
+        "period, or less often, so far as all buffers hold that.",
     ),
     (
         "A43",
