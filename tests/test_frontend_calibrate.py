@@ -51,6 +51,14 @@ def test_a_scale_is_rounded_once(least: float, largest: float, bits: int, scheme
     assert [part[0] for part in several] == [*scale_and_zero(least, largest, bits, scheme)]
 
 
+@pytest.mark.parametrize("value", [0, 1e-44, -1e-44, 1e-35])
+def test_ranges_of_next_to_nothing(value: float, tmp_path: Path) -> None:
+    graph = networks.Graph()
+    path = graph.save(tmp_path / "small.onnx", [1, 4], graph.node("MatMul", "input", graph.he(4, 3, fan_in=4)), [1, 3])
+    samples = {"input": np.full((2, 1, 4), value, "float32")}
+    assert len(load(path, calibration=samples).members) == 1
+
+
 def test_ranges_of_values_below_zero(tmp_path: Path) -> None:
     """Their histogram ends at zero as the range does."""
     graph = networks.Graph()

@@ -102,6 +102,19 @@ def test_constants_that_grow(tmp_path: Path) -> None:
         load(saved(tmp_path / "large.onnx", nodes, [1, 4], shape))
 
 
+@pytest.mark.parametrize("location", ["a" * 5000, "../../etc/passwd", "\x1b[31m", "/dev/zero"])
+def test_weights_elsewhere(location: str, tmp_path: Path) -> None:
+    model = onnx.load(saved(tmp_path / "x.onnx", [helper.make_node("MatMul", ["input", "w"], ["output"])], [1, 4], {}))
+    weights = model.graph.initializer.add(name="w", data_type=TensorProto.FLOAT, dims=[4, 3])
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value=location)
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="in another file, which cannot be read") as raised:
+        load(tmp_path / "x.onnx")
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
+
+
 class TestApart:
     def test_bytes_come_back_and_nothing_else_stays(self) -> None:
         here = [1]

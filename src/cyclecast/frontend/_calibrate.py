@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 
 from cyclecast.errors import ModelError
 from cyclecast.frontend._base import Quantization, Scheme, Values
-from cyclecast.frontend._integers import integer_type, quantize_weights, scale_and_zero
+from cyclecast.frontend._integers import LEAST_SCALE, integer_type, quantize_weights, scale_and_zero
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 BINS = 4096
@@ -196,7 +196,9 @@ def _ranges(model: Any, source: str, layers: list[Layer], samples: Values) -> di
     counts = {name: np.zeros(BINS) for name in tensors}
     for traced in _traced(model, source, tensors, samples):
         for name, values in traced.items():
-            most = largest[name] if largest[name] > least[name] else 1.0  # of nothing but zeros
+            most = (
+                largest[name] if largest[name] - least[name] > BINS * LEAST_SCALE else 1.0
+            )  # of nothing, or nearly so
             counts[name] += np.histogram(values, BINS, (least[name], most))[0]
     return {name: Range(least[name], largest[name], counts[name]) for name in sorted(tensors)}
 
