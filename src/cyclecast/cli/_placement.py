@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cyclecast.cli._common import FolderArgument, JsonOption, app, console, print_json, reports_mistakes
+from cyclecast.cli._common import FolderArgument, JsonOption, app, console, print_json
 from cyclecast.errors import OptionError
+from cyclecast.printable import json_text
 
 if TYPE_CHECKING:
     from cyclecast.placement import Check, Placement
@@ -18,7 +19,6 @@ WRITTEN = "placement.json"
 
 
 @app.command()
-@reports_mistakes
 def place(
     folder: FolderArgument,
     chips: Annotated[str, typer.Option("--chips", help="How many chips, or auto: as many as hold all weights.")] = "1",
@@ -48,7 +48,7 @@ def place(
     from cyclecast.report import placement_info
 
     info = placement_info(*_placed(folder, settings, shown=not as_json)) | {"settings": settings}
-    _write(folder / WRITTEN, json.dumps(info, indent=2) + "\n")
+    _write(folder / WRITTEN, json_text(info))
     if as_json:
         print_json(info)
         return
@@ -59,7 +59,6 @@ def place(
 
 
 @app.command()
-@reports_mistakes
 def report(
     folder: FolderArgument,
     out: Annotated[
@@ -89,7 +88,7 @@ def report(
     placed, check = _placed(folder, settings, not as_json)
     info = reports.write_report(placed, target, timing=settings["timing"], against=other, check=check)
     if trace:
-        text = json.dumps(reports.trace_events(placed, simulate(placed, images=IMAGES)))
+        text = json_text(reports.trace_events(placed, simulate(placed, images=IMAGES)), indent=None)
         _write(trace, text)
     if as_json:
         print_json(info | {"settings": settings, "out": str(target)})

@@ -7,11 +7,11 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from cyclecast.frontend import LayerError
+    from cyclecast.terminal import Table
+from cyclecast.frontend import LayerError
 
 
 def sqnr_info(errors: Sequence[LayerError]) -> dict[str, Any]:
