@@ -61,7 +61,7 @@ def test_place_as_json(tuned: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--chips", "many"), "--chips: 'many', a number, or auto; try --chips auto"),
+        (("--chips", "many"), "--chips: 'many', a number of at most 18 digits, or auto; try --chips auto"),
         (("--chips", "0"), "a batch of 1 on 0 chips"),
         (("--objective", "speed"), "objective: 'speed'"),
         (("--dynamic", "gpu"), "dynamic: 'gpu'"),

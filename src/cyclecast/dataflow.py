@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from cyclecast.workload import Along, Edge, Operator, workload_from_json
+from cyclecast.reading import read_as
+from cyclecast.workload import Edge, Operator
 
 
 def needed(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: int) -> int:
@@ -45,16 +46,5 @@ def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Any]]:
 
 
 def operators_from_json(values: list[dict[str, Any]]) -> tuple[Operator, ...]:
-    """Rebuild operators from `operators_to_json`."""
-    return tuple(
-        Operator(
-            value["kernel"],
-            workload_from_json(value["workload"]),
-            tuple(value["raster"]),
-            tuple(
-                Edge(edge["source"], tuple(along and Along(**along) for along in edge["reach"]))
-                for edge in value["sources"]
-            ),
-        )
-        for value in values
-    )
+    """Rebuild operators from `operators_to_json`; `ValueError` names a field of a wrong type."""
+    return read_as(tuple[Operator, ...], values)

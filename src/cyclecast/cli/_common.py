@@ -10,6 +10,7 @@ import typer
 from cyclecast.cli._door import DEBUG, Door
 from cyclecast.errors import OptionError
 from cyclecast.printable import json_text
+from cyclecast.reading import json_value
 from cyclecast.terminal import Console, write
 
 app = typer.Typer(
@@ -39,6 +40,15 @@ def require_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"--out {folder}", "it must be a folder", str(error.strerror), "another path") from None
+
+
+def read_json(where: str, path: Path) -> Any:
+    """The value of a JSON file that an option names."""
+    try:
+        return json_value(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OptionError(where, "it cannot be read as JSON", str(reason), "another file") from None
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -116,7 +116,7 @@ def mistake_of(error: BaseException) -> CyclecastError | None:
 def _of_the_machine(error: Exception) -> CyclecastError:
     match error:
         case OSError():
-            name = next((str(name) for name in (error.filename, error.filename2) if name is not None), "the system")
+            name = next((str(name) for name in (error.filename, error.filename2) if name is not None), "a file")
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             lever = "making room on the disk, or another folder; TMPDIR names the one for temporary files"
             return CyclecastError(

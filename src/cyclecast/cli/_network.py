@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +17,12 @@ from cyclecast.cli._common import (
     app,
     console,
     print_json,
+    read_json,
     require_folder,
 )
 from cyclecast.cli._door import StoppedError
 from cyclecast.device import Device
-from cyclecast.errors import CyclecastError, OptionError
+from cyclecast.errors import OptionError
 from cyclecast.printable import json_text, printable
 
 if TYPE_CHECKING:
@@ -158,13 +158,7 @@ def estimate(
 def _mappings(path: Path) -> dict[str, Mapping]:
     from cyclecast.mapping import mappings_from_json
 
-    try:
-        return mappings_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        if isinstance(error, CyclecastError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise OptionError(f"--mapping {path}", "it cannot be read as JSON", str(reason), "another file") from None
+    return mappings_from_json(read_json(f"--mapping {path}", path))
 
 
 @app.command()
