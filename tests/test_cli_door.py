@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
-import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import networks
 from cyclecast import cli
 from cyclecast.cli import app
 from cyclecast.device import Device
@@ -96,6 +99,20 @@ def test_ctrl_c_inside_a_function_that_tvm_calls_is_ctrl_c() -> None:
         tvm.runtime.convert(stop)()
 
 
+def test_ctrl_c_that_a_library_turned_into_an_error_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def library() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise DeviceError("here", "it cannot be read") from None
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Device, "library", staticmethod(library))
+    done = CliRunner().invoke(app, ["device", "list"])
+    assert (done.exit_code, done.stderr) == (130, "stopped\n")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.tvm
 def test_a_refusal_of_tvm_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from tvm.ir import load_json
@@ -106,12 +123,16 @@ def test_a_refusal_of_tvm_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stderr.startswith("error: TVM: it refuses the network or the program, ")
 
 
-def command(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command, with other variables in its environment."""
-    return subprocess.run(
-        [sys.executable, "-m", "cyclecast.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | environment,
-    )
+@pytest.mark.tvm
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [0.6, 0.9, 1.2, 1.5, 1.8, 2.1, 2.5, 3.0, 3.5])
+def test_ctrl_c_at_any_moment(seconds: float, tmp_path: Path) -> None:
+    model = networks.tiny_cnn(tmp_path / "tiny.onnx")
+    words = ["tune", str(model), "--out", str(tmp_path / "out"), "--strategy", "evolution", "--trials", "640"]
+    command = [sys.executable, "-m", "cyclecast.cli", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode in (130, 0)  # 0: it was done before
+    assert "Traceback" not in told

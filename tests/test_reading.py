@@ -51,7 +51,8 @@ OUTCOME = {"strategy": "pareto", "note": "", "sketches": [SKETCH], "certificate"
     "front": [{"mapping": MAPPING, "fs": 1, "aj": 2, "arrays": 3}]
 }
 EDGE = {"source": 0, "reach": [None, {"axis": 0, "scale": 1, "offset": 0, "span": 2}]}
-OPERATORS = [{"kernel": "k", "workload": MAPPING["workload"], "raster": [2, 3], "sources": [EDGE]}]
+OPERATOR = {"kernel": "k", "workload": MAPPING["workload"], "raster": [2, 3], "sources": []}
+OPERATORS = [OPERATOR, OPERATOR | {"sources": [EDGE]}]
 READERS: dict[str, tuple[Any, Any]] = {
     "mapping": (mapping_from_json, MAPPING),
     "timing": (timing_from_json, TIMING),

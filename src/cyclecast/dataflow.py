@@ -46,5 +46,16 @@ def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Any]]:
 
 
 def operators_from_json(values: list[dict[str, Any]]) -> tuple[Operator, ...]:
-    """Rebuild operators from `operators_to_json`; `ValueError` names a field of a wrong type."""
-    return read_as(tuple[Operator, ...], values)
+    """Rebuild operators from `operators_to_json`; `ValueError` names a field of a wrong type, or a wrong place."""
+    operators = read_as(tuple[Operator, ...], values)
+    for place, operator in enumerate(operators):
+        if min(operator.raster, default=1) < 1:
+            raise ValueError(f"operator {place}: its raster is {operator.raster}, extents are at least 1")
+        for edge in operator.sources:
+            if not 0 <= edge.source < place:
+                raise ValueError(f"operator {place}: it needs operator {edge.source}, which is none before it")
+            if len(edge.reach) != len(operators[edge.source].raster):
+                raise ValueError(f"operator {place}: its reach has another number of axes than operator {edge.source}")
+            if not all(along is None or 0 <= along.axis < len(operator.raster) for along in edge.reach):
+                raise ValueError(f"operator {place}: its reach names an axis that its raster does not have")
+    return operators

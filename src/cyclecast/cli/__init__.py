@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import sys
 
-from cyclecast.cli import _code, _device, _network, _placement  # noqa: F401 - they add their verbs to the program
-from cyclecast.cli._common import app
-from cyclecast.cli._door import DEBUG, FAULT, STOPPED, tell_fault, tell_traceback
+try:
+    from cyclecast.cli import _code, _device, _network, _placement  # noqa: F401 - they add their verbs to the program
+    from cyclecast.cli._common import app
+    from cyclecast.cli._door import DEBUG, FAULT, STOPPED, tell_fault, tell_traceback
+except KeyboardInterrupt:  # importing takes a while
+    raise SystemExit(130) from None
 
 __all__ = ["app", "main"]
 

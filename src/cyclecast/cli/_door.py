@@ -13,12 +13,15 @@ With `--debug`, anywhere in the command, a traceback comes first.
 from __future__ import annotations
 
 import errno
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import typer
@@ -58,11 +61,11 @@ class Door(TyperGroup):
         run = partial(super().main, words, prog_name, complete_var, False, windows_expand_args, **extra)
         if not standalone_mode:
             return run()
-        with redirect_stderr(CleanStream(sys.stderr)):
+        with redirect_stderr(CleanStream(sys.stderr)), _interrupts() as stops:
             try:
                 code = run()
             except Exception as error:
-                code = answer(error, as_json="--json" in words, debug=DEBUG in given)
+                code = _stop() if stops else answer(error, as_json="--json" in words, debug=DEBUG in given)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
@@ -70,8 +73,32 @@ class Door(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            errors().print(str(stop) if isinstance(stop, StoppedError) else "stopped")
-            raise typer.Exit(STOPPED) from None
+            raise typer.Exit(_stop(str(stop) if isinstance(stop, StoppedError) else "")) from None
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Notes every Ctrl-C: a library may turn it into an error of its own, such as a network that cannot be read."""
+    stops: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stops.append(number)
+        signal.default_int_handler(number, frame)
+
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield stops
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _stop(line: str = "") -> int:
+    errors().print(line or "stopped")
+    return STOPPED
 
 
 def answer(error: BaseException, *, as_json: bool, debug: bool) -> int:
