@@ -10,6 +10,7 @@ import sys
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given
@@ -167,6 +168,16 @@ def test_records_with_such_words(folder: Path, tmp_path: Path) -> None:
     with sqlite3.connect(copy / "records.db") as records:
         records.execute("update search set outcome = ?", (UNSEEN,))
     assert run(*tuning(next(copy.glob("model*.onnx"))))[0] == 2
+
+
+@pytest.mark.tvm
+def test_layers_and_their_errors(tmp_path: Path) -> None:
+    model = network(tmp_path / f"{IN_A_NAME}.onnx")
+    samples = tmp_path / f"{IN_A_NAME}.npz"
+    np.savez(samples, **{f"input{UNSEEN}": np.ones((2, 3, 16, 16), "float32")})  # type: ignore[arg-type]
+    code, printed = run("sqnr", model, "--calibrate", samples, "--device", "tiny")
+    assert "?A?]0;title" in printed, printed
+    assert code == 0
 
 
 @pytest.mark.tvm

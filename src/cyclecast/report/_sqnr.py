@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cyclecast.terminal import Table
+
 if TYPE_CHECKING:
-    from cyclecast.terminal import Table
-from cyclecast.frontend import LayerError
+    from cyclecast.frontend import LayerError
 
 
 def sqnr_info(errors: Sequence[LayerError]) -> dict[str, Any]:
