@@ -61,7 +61,7 @@ def test_place_as_json(tuned: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--chips", "many"), "--chips: 'many', a number, or auto; try --chips auto"),
+        (("--chips", "many"), "--chips: 'many', a number of at most 18 digits, or auto; try --chips auto"),
         (("--chips", "0"), "a batch of 1 on 0 chips"),
         (("--objective", "speed"), "objective: 'speed'"),
         (("--dynamic", "gpu"), "dynamic: 'gpu'"),
@@ -188,3 +188,60 @@ def test_a_placed_network_computes_the_same_values(written: Path) -> None:
     values = np.random.default_rng(0).normal(size=(1, 16, 32)).astype("float32")
     (placed_output,), (output,) = cc.compile(found)(values), cc.compile(tuned)(values)
     np.testing.assert_array_equal(placed_output, output)
+
+
+DEEP = "[" * 100_000
+PLANS = [
+    DEEP,
+    '{"replicas": ' * 100_000,
+    "NaN",
+    "1" * 5000,
+    "[1.5]",
+    '{"0": [1]}',
+    '{"0": ' + "9" * 400 + "}",
+    "[null]",
+    '""',
+]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=range(len(PLANS)))
+def test_a_plan_that_is_none_is_one_line(tuned: Path, tmp_path: Path, plan: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(plan, encoding="utf-8")
+    done = run("place", tuned, "--plan", path)
+    assert (done.exit_code, done.stderr.count("\n"), done.stderr[:7]) == (2, 1, "error: ")
+
+
+@pytest.mark.parametrize("options", [("--chips", "9" * 5000), ("--batch", "9" * 400), ("--chips", "²")])
+def test_numbers_beyond_all_bounds_are_one_line(tuned: Path, options: tuple[str, str]) -> None:
+    done = run("place", tuned, *options)
+    assert (done.exit_code, done.stderr.count("\n"), done.stderr[:7]) == (2, 1, "error: ")
+    assert len(done.stderr) < 400
+
+
+def test_an_odd_value_in_what_tune_wrote_is_one_line(tuned: Path) -> None:
+    for name, path, value in (
+        ("network", ("members", 0, "count"), 1.5),
+        ("network", ("members", 0, "count"), -3),
+        ("network", ("host", 0, "bytes"), "1"),
+        ("network", ("name",), ["x"]),
+        ("network", ("operators", 0, "raster"), [0]),
+        ("network", ("operators", 0, "sources"), [{"source": 99, "reach": []}]),
+        ("program", ("root_index",), 10**30),
+        ("program", ("nodes",), {}),
+    ):
+        file = tuned / f"{name}.json"
+        before = file.read_text(encoding="utf-8")
+        whole = at = json.loads(before)
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = value
+        for text in (json.dumps(whole), DEEP, before[: len(before) // 2]):
+            file.write_text(text, encoding="utf-8")
+            done = run("place", tuned)
+            assert (done.exit_code, done.stderr.count("\n"), done.stderr[:7]) == (2, 1, "error: "), (
+                name,
+                path,
+                text[:80],
+            )
+        file.write_text(before, encoding="utf-8")

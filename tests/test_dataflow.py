@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -74,3 +75,24 @@ def test_through_another_operator(outer: Along, inner: Along, index: int) -> Non
 def test_operators_survive_json(network: Network) -> None:
     plain = json.loads(json.dumps(operators_to_json(network.operators)))
     assert operators_from_json(plain) == network.operators
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"raster": [2, 0]}, "extents are at least 1"),
+        ({"sources": [{"source": 1, "reach": [None, None]}]}, "it needs operator 1, which is none before it"),
+        ({"sources": [{"source": -1, "reach": [None, None]}]}, "it needs operator -1"),
+        ({"sources": [{"source": 0, "reach": [None]}]}, "its reach has another number of axes than operator 0"),
+        ({"sources": [{"source": 0, "reach": [None, {"axis": 2}]}]}, "an axis that its raster does not have"),
+        ({"sources": [{"source": 0.0, "reach": [None, None]}]}, "1.sources.0.source: Input should be a valid integer"),
+        ({"kernel": ["k"]}, "1.kernel: Input should be a valid string"),
+    ],
+)
+def test_operators_of_a_file_that_cannot_be(changed: dict[str, Any], reason: str) -> None:
+    axes = [{"name": "i", "extent": 6, "kind": "pixel"}]
+    first = {"kernel": "k", "workload": {"name": "w", "axes": axes}, "raster": [2, 3], "sources": []}
+    second = first | {"sources": [{"source": 0, "reach": [None, {"axis": 1}]}]}
+    assert len(operators_from_json([first, second])) == 2
+    with pytest.raises(ValueError, match=reason):
+        operators_from_json([first, second | changed])

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 ROWS = [
-    {"dominance", "errors", "exact", "markup", "plugins", "units"},
+    {"dominance", "errors", "exact", "markup", "plugins", "printable", "reading", "terminal", "units"},
     {"device"},
     {"dataflow", "decisions", "enumeration", "mapping", "mappings", "workload"},
     {"area", "bounding", "energy", "laws", "nodes", "outcome", "passes", "sensitivity", "stages", "timing", "work"},

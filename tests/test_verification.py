@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import onnx
@@ -99,14 +100,36 @@ def test_the_program_of_another_network(folder: Path) -> None:
         verify(folder / "module.so", other)
 
 
-def test_values_that_are_no_numbers(folder: Path) -> None:
-    np.savez(folder / "words.npz", input=np.full((1, 3, 16, 16), "x"))
-    with pytest.raises(ModelError, match="the network wants float32"):
-        verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "words.npz")
-
-
 @pytest.mark.parametrize(("kind", "least", "most"), [("int8", -128, 127), ("uint16", 0, 65535), ("int64", 0, 9)])
 def test_drawn_integers_are_inputs_that_networks_take(kind: str, least: int, most: int) -> None:
     drawn = random_values(np.random.default_rng(0), (100_000,), np.dtype(kind))
     assert (drawn.min() - least, most - drawn.max()) == pytest.approx((0, 0), abs=3)
     assert str(drawn.dtype) == kind
+
+
+HEADER = b"\x93NUMPY\x01\x00v\x00"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        (HEADER + b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,), }").ljust(127) + b"\n",
+        (HEADER + b"{'descr': " + b"(" * 60000).ljust(127),
+        HEADER[:9],
+        b"\x93NUMPY\x09\x00v\x00",
+        b"no array",
+    ],
+)
+def test_an_archive_with_something_else_than_arrays(folder: Path, array: bytes) -> None:
+    path = folder / "odd.npz"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("input.npy", array)
+    with pytest.raises(ModelError, match=r"odd\.npz"):
+        verify(folder / "module.so", folder / "tiny.onnx", inputs=path)
+
+
+@pytest.mark.parametrize("kind", ["complex64", "U1", "S1", "M8[s]"])
+def test_values_that_are_no_numbers(folder: Path, kind: str) -> None:
+    np.savez(folder / "odd.npz", input=np.zeros((1, 3, 16, 16), kind))
+    with pytest.raises(ModelError, match="arrays hold real numbers"):
+        verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "odd.npz")

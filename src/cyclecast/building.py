@@ -20,6 +20,7 @@ from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleEr
 from cyclecast.executable import Executable, build_program
 from cyclecast.mapping import Mapping, mapping_from_json
 from cyclecast.placement import Placement
+from cyclecast.reading import json_value, read_as, text, whole
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
 from cyclecast.tuning import Tuned
 from cyclecast.workload import HostOperator, Member, Network
@@ -91,17 +92,17 @@ def load(folder: str | Path) -> Scheduled:
     place = Path(folder)
     try:
         described, mappings = (
-            json.loads((place / f"{name}.json").read_text(encoding="utf-8")) for name in ("network", "mappings")
+            json_value((place / f"{name}.json").read_text(encoding="utf-8")) for name in ("network", "mappings")
         )
         if described["format"] != FORMAT:
             raise ModelError(f"{place}/network.json", f"format {described['format']}", f"this is format {FORMAT}")
         by_kernel = {str(kernel): mapping_from_json(mapping) for kernel, mapping in mappings.items()}
         members = tuple(
-            Member(by_kernel[member["kernel"]].workload, member["count"], member["kernel"])
+            Member(by_kernel[text(member["kernel"])].workload, whole(member["count"], least=1), member["kernel"])
             for member in described["members"]
         )
-        host = tuple(HostOperator(**operator) for operator in described["host"])
-        operators = operators_from_json(described["operators"])
+        host = read_as(tuple[HostOperator, ...], described["host"])
+        operators, name = operators_from_json(described["operators"]), text(described["name"])
         program = load_json((place / "program.json").read_text(encoding="utf-8"))
         if not isinstance(program, IRModule):
             raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
@@ -116,7 +117,7 @@ def load(folder: str | Path) -> Scheduled:
     missing = by_kernel.keys() - {str(variable.name_hint) for variable in program.get_global_vars()}
     if missing:
         raise ModelError(f"{place}/program.json", f"no kernel '{min(missing)}'", "mappings.json has it", "tuning again")
-    network = Network(described["name"], members, host, program, operators)
+    network = Network(name, members, host, program, operators)
     return Scheduled(network, Device.load(place / "device.yaml"), by_kernel)
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from cyclecast.errors import CyclecastError, DatabaseError
 from cyclecast.mapping import Mapping, mapping_from_json
 from cyclecast.outcome import Outcome, outcome_from_json
+from cyclecast.reading import json_value, whole
 from cyclecast.timing import Timing, timing_from_json
 
 FORMAT = 2
@@ -154,7 +155,11 @@ class Database:
                 return None
             rows = session.scalars(select(_Record).where(_Record.search_id == found.id).order_by(_Record.id))
             records = [_record(row) for row in rows]
-            return Answer(records, found.timed or len(records), _outcome(found))
+            if not records:  # somebody has deleted them: the search is repeated
+                return None
+            with _readable(f"search {found.id}"):
+                timed = len(records) if found.timed is None else whole(found.timed)
+            return Answer(records, timed, _outcome(found))
 
     def count(self) -> int:
         """How many records there are."""
@@ -197,18 +202,18 @@ def _outcome(row: _Search) -> Outcome:
     if row.outcome is None:
         return Outcome(row.strategy)
     with _readable(f"search {row.id}"):
-        return outcome_from_json(json.loads(row.outcome))
+        return outcome_from_json(json_value(row.outcome))
 
 
 def _record(row: _Record) -> Record:
     with _readable(f"record {row.id}"):
-        return Record(mapping_from_json(json.loads(row.mapping)), timing_from_json(json.loads(row.timing)))
+        return Record(mapping_from_json(json_value(row.mapping)), timing_from_json(json_value(row.timing)))
 
 
 @contextmanager
 def _readable(where: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, TypeError, CyclecastError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, CyclecastError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DatabaseError(where, "it cannot be read", reason, "removing it") from error

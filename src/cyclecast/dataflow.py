@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from cyclecast.workload import Along, Edge, Operator, workload_from_json
+from cyclecast.reading import read_as
+from cyclecast.workload import Edge, Operator
 
 
 def needed(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: int) -> int:
@@ -45,16 +46,16 @@ def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Any]]:
 
 
 def operators_from_json(values: list[dict[str, Any]]) -> tuple[Operator, ...]:
-    """Rebuild operators from `operators_to_json`."""
-    return tuple(
-        Operator(
-            value["kernel"],
-            workload_from_json(value["workload"]),
-            tuple(value["raster"]),
-            tuple(
-                Edge(edge["source"], tuple(along and Along(**along) for along in edge["reach"]))
-                for edge in value["sources"]
-            ),
-        )
-        for value in values
-    )
+    """Rebuild operators from `operators_to_json`; `ValueError` names a field of a wrong type, or a wrong place."""
+    operators = read_as(tuple[Operator, ...], values)
+    for place, operator in enumerate(operators):
+        if min(operator.raster, default=1) < 1:
+            raise ValueError(f"operator {place}: its raster is {operator.raster}, extents are at least 1")
+        for edge in operator.sources:
+            if not 0 <= edge.source < place:
+                raise ValueError(f"operator {place}: it needs operator {edge.source}, which is none before it")
+            if len(edge.reach) != len(operators[edge.source].raster):
+                raise ValueError(f"operator {place}: its reach has another number of axes than operator {edge.source}")
+            if not all(along is None or 0 <= along.axis < len(operator.raster) for along in edge.reach):
+                raise ValueError(f"operator {place}: its reach names an axis that its raster does not have")
+    return operators

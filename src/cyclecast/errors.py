@@ -22,23 +22,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cyclecast.printable import printable
+
 
 class CyclecastError(Exception):
     """The root of the tree; its text is one line: where, demand, bound, lever."""
 
     def __init__(self, where: str, demand: str, bound: str = "", lever: str = "") -> None:
-        self.where, self.demand, self.bound, self.lever = map(_printable, (where, demand, bound, lever))
+        self.where, self.demand, self.bound, self.lever = map(printable, (where, demand, bound, lever))
         super().__init__(where, demand, bound, lever)
 
     def __str__(self) -> str:
         bound = f", {self.bound}" if self.bound else ""
         lever = f"; try {self.lever}" if self.lever else ""
         return f"{self.where}: {self.demand}{bound}{lever}"
-
-
-def _printable(text: str) -> str:
-    """The text on one line: names in files may hold anything."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 class OptionError(CyclecastError, ValueError):

@@ -32,7 +32,8 @@ from typing import Any, Literal, get_args
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError
 from cyclecast.exact import Whole, ceil_div
-from cyclecast.workload import Slide, Workload, workload_from_json
+from cyclecast.reading import loadable, read_as
+from cyclecast.workload import Slide, Workload
 
 TileAxis = Literal["group", "row", "column", "pixel"]
 """The axes of the matrix-vector form, as factors count them."""
@@ -55,6 +56,7 @@ class AnyFactors:
         return _product(self.along(axis) for axis in TILE_AXES)
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Factors(AnyFactors):
     """A factor for each axis, at one level or in time."""
@@ -70,6 +72,7 @@ class Factors(AnyFactors):
                 raise MappingError(f"factor {axis}", f"{getattr(self, axis)}", "factors are at least 1")
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class LevelFactors:
     """The spatial factors at the named level."""
@@ -178,6 +181,7 @@ class Tiled(Windowed):
         return 1 + self.input_stationary * (self.temporal.pixel - 1)
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Mapping(Tiled):
     """Where and when each part of a workload is computed.
@@ -255,17 +259,8 @@ def _product(numbers: Any) -> Whole:
 
 
 def mapping_from_json(value: Mapped[str, Any]) -> Mapping:
-    """Rebuild a mapping from `Mapping.to_json`; a broken law raises `MappingError`."""
-    return Mapping(
-        workload=workload_from_json(value["workload"]),
-        word_lines=value["word_lines"],
-        filters=value["filters"],
-        levels=tuple(LevelFactors(entry["level"], Factors(**entry["factors"])) for entry in value["levels"]),
-        temporal=Factors(**value["temporal"]),
-        packed=value.get("packed", 1),
-        window=tuple(value.get("window", ())),
-        input_stationary=value.get("input_stationary", False),
-    )
+    """Rebuild a mapping from `Mapping.to_json`; a broken law raises `MappingError`, a wrong type `ValueError`."""
+    return read_as(Mapping, value)
 
 
 def mappings_from_json(value: Any) -> dict[str, Mapping]:
@@ -279,9 +274,8 @@ def mappings_from_json(value: Any) -> dict[str, Mapping]:
             found[str(kernel)] = mapping_from_json(each)
         except MappingError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise MappingError(f"mapping of '{kernel}'", "it is not in the form of mappings.json", reason) from error
+        except ValueError as error:
+            raise MappingError(f"mapping of '{kernel}'", "it is not in the form of mappings.json", str(error)) from None
     return found
 
 

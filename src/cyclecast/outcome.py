@@ -7,6 +7,7 @@ from typing import Any
 
 from cyclecast.enumeration import Sketch
 from cyclecast.mapping import Mapping, mapping_from_json
+from cyclecast.reading import text, whole
 from cyclecast.units import Energy, Time
 
 
@@ -81,18 +82,25 @@ def _plain(value: Any) -> Any:
 
 
 def outcome_from_json(value: dict[str, Any]) -> Outcome:
-    """Rebuild an outcome from `Outcome.to_json`."""
+    """Rebuild an outcome from `Outcome.to_json`; `ValueError` where a part has another type."""
     found = value["certificate"]
     certificate = found and Certificate(
-        found["covered"],
-        found["timed"],
-        Time(found["best"]),
-        None if found["runner_up"] is None else Time(found["runner_up"]),
-        Time(found["lower"]),
+        whole(found["covered"]),
+        whole(found["timed"]),
+        Time(whole(found["best"])),
+        None if found["runner_up"] is None else Time(whole(found["runner_up"])),
+        Time(whole(found["lower"])),
     )
     front = tuple(
-        Choice(mapping_from_json(choice["mapping"]), Time(choice["fs"]), Energy(choice["aj"]), choice["arrays"])
+        Choice(
+            mapping_from_json(choice["mapping"]),
+            Time(whole(choice["fs"])),
+            Energy(whole(choice["aj"])),
+            whole(choice["arrays"]),
+        )
         for choice in value["front"]
     )
-    sketches = tuple(Sketch(**sketch) for sketch in value["sketches"])
-    return Outcome(value["strategy"], value["note"], sketches, certificate, front)
+    sketches = tuple(
+        Sketch(text(sketch["rules"]), whole(sketch["points"]), whole(sketch["legal"])) for sketch in value["sketches"]
+    )
+    return Outcome(text(value["strategy"]), text(value["note"]), sketches, certificate, front)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from cyclecast.printable import printable
+from cyclecast.terminal import Console
 from cyclecast.timing import Timing
 from cyclecast.units import short_time
 from cyclecast.workload import Member
@@ -67,11 +68,11 @@ def progress_bar(workloads: int, shown: bool) -> Iterator[Callable[[Progress], N
                 whole,
                 completed=progress.position + progress.done,
                 rate=f"{everything:,} timed, {everything / elapsed:,.0f}/s{looked}" if elapsed > 0 else "",
-                best=progress.text,
+                best=printable(progress.text),
             )
             if shown and progress.done and not console.is_terminal:
                 text = f"{progress.position + 1}/{workloads} {progress.text}, {progress.timed:,} timed"
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                console.print(printable(text), soft_wrap=True)
 
         yield show
 

@@ -68,10 +68,7 @@ def _read(inputs: Path, model: Path, shapes: Shapes) -> dict[str, Any]:
         if name not in values or values[name].shape != shape:
             have = f"shape {values[name].shape}" if name in values else "no such array"
             raise ModelError(f"{inputs}: '{name}'", have, f"the network wants shape {shape}", "numpy.savez")
-        try:
-            values[name] = values[name].astype(kind)
-        except ValueError as error:
-            raise ModelError(f"{inputs}: '{name}'", f"{values[name].dtype}", f"the network wants {kind}") from error
+        values[name] = values[name].astype(kind)
     return {name: values[name] for name in wanted}
 
 

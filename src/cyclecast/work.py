@@ -21,6 +21,7 @@ from cyclecast.device import Device
 from cyclecast.exact import Whole, ceil_div, ceil_log2, in_steps, larger, smaller
 from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.mappings import Mappings
+from cyclecast.reading import text, whole
 from cyclecast.units import Bandwidth
 from cyclecast.workload import Workload
 
@@ -63,8 +64,11 @@ class Events:
 
 
 def events_from_json(value: dict[str, Any]) -> Events:
-    """Rebuild events from `Events.to_json`."""
-    return Events(**(value | {"moved": tuple(Moved(**entry) for entry in value["moved"])}))
+    """Rebuild events from `Events.to_json`; `ValueError` where a count is none."""
+    moved = tuple(
+        Moved(text(entry["level"]), *(whole(entry[name]) for name in Moved._fields[1:])) for entry in value["moved"]
+    )
+    return Events(**{name: whole(value[name]) for name in Events.__slots__ if name != "moved"}, moved=moved)
 
 
 class Step(NamedTuple):

@@ -15,6 +15,7 @@ from typing import Any
 from cyclecast.device import Host
 from cyclecast.errors import MappingError
 from cyclecast.exact import Whole, larger
+from cyclecast.reading import loadable, read_as
 from cyclecast.units import Time
 
 
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     """Indexes input and weight: summed over."""
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One loop axis of an operator."""
@@ -44,6 +46,7 @@ class Axis:
             raise MappingError(f"axis {self.name}", f"an extent of {self.extent}", "extents are at least 1")
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Slide:
     """A kernel that slides over an input dimension: output i and tap j meet its element `stride` i + `dilation` j.
@@ -86,6 +89,7 @@ class Slide:
         return window * self.taps - larger(window - self.gap, 0) * max(0, self.taps - self.step)
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One operator instance to schedule. Equal axes, slides and bits make equal workloads, whatever the name."""
@@ -152,16 +156,11 @@ class Workload:
 
 
 def workload_from_json(value: Mapped[str, Any]) -> Workload:
-    """Rebuild a workload from `asdict`."""
-    return Workload(
-        value["name"],
-        tuple(Axis(axis["name"], axis["extent"], Kind(axis["kind"])) for axis in value["axes"]),
-        value["input_bits"],
-        value["weight_bits"],
-        tuple(Slide(**slide) for slide in value.get("slides", ())),
-    )
+    """Rebuild a workload from `asdict`; `ValueError` names a field of a wrong type."""
+    return read_as(Workload, value)
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Member:
     """A workload of a network: how often it occurs, and the kernel (function of the program) that computes it."""
@@ -171,6 +170,7 @@ class Member:
     kernel: str
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class HostOperator:
     """Operators of one kind that stay on the host, and what all of them together ask of it."""
@@ -187,6 +187,7 @@ class HostOperator:
     """Why a product is not computed by arrays; nothing where the operator is no product."""
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Along:
     """The last index along a raster axis of the source that index i along an axis of the target needs."""
@@ -209,6 +210,7 @@ Reach = tuple[Along | None, ...]
 """For every raster axis of the source; None where all of it is needed."""
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Edge:
     """What one operator needs of another one before it."""
@@ -218,6 +220,7 @@ class Edge:
     reach: Reach
 
 
+@loadable
 @dataclass(frozen=True, slots=True)
 class Operator:
     """One occurrence of a workload in a network."""

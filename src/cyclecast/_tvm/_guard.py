@@ -42,5 +42,13 @@ def replace_hardware_intrinsics() -> None:
     tvm.s_tir.tensor_intrin = empty
 
 
+def let_interrupts_through() -> None:
+    """Have Ctrl-C inside a function that TVM calls leave TVM as what it is, not as a `RuntimeError` without words."""
+    from tvm_ffi import register_error
+
+    register_error("KeyboardInterrupt", KeyboardInterrupt)
+
+
 require_good_ffi()
+let_interrupts_through()
 replace_hardware_intrinsics()

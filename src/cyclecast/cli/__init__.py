@@ -2,17 +2,31 @@
 
 Every verb takes `--json` (`device schema` prints JSON anyway) and then prints one JSON object to standard output and
 nothing else there (`docs/json.md`).
-A mistake of the user's ends in one message and exit code 2, never in a traceback.
+A mistake of the user's ends in one message and exit code 2, never in a traceback (`_door.py`).
 """
 
 from __future__ import annotations
 
-from cyclecast.cli import _code, _device, _network, _placement  # noqa: F401 - they add their verbs to the program
-from cyclecast.cli._common import app
+import sys
+
+try:
+    from cyclecast.cli import _code, _device, _network, _placement  # noqa: F401 - they add their verbs to the program
+    from cyclecast.cli._common import app
+    from cyclecast.cli._door import DEBUG, FAULT, STOPPED, tell_fault, tell_traceback
+except KeyboardInterrupt:  # importing takes a while
+    raise SystemExit(130) from None
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Entry point of the `cyclecast` command."""
-    app()
+    """Entry point of the `cyclecast` command; a fault of cyclecast itself is one line here, too, and exit code 1."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)
+    except Exception as error:
+        if DEBUG in sys.argv:
+            tell_traceback(error)
+        tell_fault(error)
+        sys.exit(FAULT)

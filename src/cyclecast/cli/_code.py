@@ -14,7 +14,6 @@ from cyclecast.cli._common import (
     app,
     console,
     print_json,
-    reports_mistakes,
     require_folder,
 )
 from cyclecast.errors import OptionError
@@ -28,7 +27,6 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="For the random i
 
 
 @app.command("compile")
-@reports_mistakes
 def compile_network(
     folder: FolderArgument,
     out: Annotated[Path, typer.Option("--out", help="The folder for the sources, or for module.so.")],
@@ -67,7 +65,6 @@ def compile_network(
 
 
 @app.command()
-@reports_mistakes
 def vectors(
     folder: FolderArgument,
     workload: Annotated[str, typer.Option("--workload", help="A workload of the network, or its kernel.")],
@@ -99,7 +96,6 @@ def vectors(
 
 
 @app.command()
-@reports_mistakes
 def trace(
     folder: FolderArgument,
     out: Annotated[Path, typer.Option("--out", help="The trace: .jsonl for lines of JSON, else binary.")],
@@ -125,7 +121,6 @@ def trace(
 
 
 @app.command()
-@reports_mistakes
 def replay(
     path: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by trace.", show_default=False)],
     fast: Annotated[bool, typer.Option("--fast", help="Skip the bits where converters lose nothing.")] = False,

@@ -1,22 +1,20 @@
-"""What all verbs share: the program, its options, how results and mistakes are printed."""
+"""What all verbs share: the program, its options, how results are printed."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
-from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from cyclecast.errors import CyclecastError, OperatorsError, OptionError
+from cyclecast.cli._door import DEBUG, Door
+from cyclecast.errors import OptionError
+from cyclecast.printable import json_text
+from cyclecast.reading import json_value
+from cyclecast.terminal import Console, write
 
 app = typer.Typer(
+    cls=Door,
     help="An auto-scheduler for chips that do not exist yet.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -30,38 +28,11 @@ FolderArgument = Annotated[Path, typer.Argument(help="A folder written by tune."
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
-class StoppedError(KeyboardInterrupt):
-    """Ctrl-C, with a line that says what is kept."""
-
-
-def reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
-    """Turn a `CyclecastError` into one message (or JSON object) and exit code 2, and Ctrl-C into exit code 130."""
-
-    @wraps(verb)
-    def wrapped(*args: Any, **options: Any) -> None:
-        try:
-            verb(*args, **options)
-        except CyclecastError as error:
-            if options.get("as_json"):
-                fields = {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
-                listed = (
-                    {"operators": [asdict(row) for row in error.refused]} if isinstance(error, OperatorsError) else {}
-                )
-                print_json({"error": {"kind": type(error).__name__, **fields, **listed}})
-            else:
-                console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
-                if isinstance(error, OperatorsError):
-                    from cyclecast.report import refused_table
-
-                    console.print(refused_table(error.refused))
-                console.print(Text.assemble(("error:", "bold red"), f" {error}"))
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt as stop:
-            line = str(stop) if isinstance(stop, StoppedError) else "stopped"
-            Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(line)
-            raise typer.Exit(130) from None
-
-    return wrapped
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(DEBUG, help="Print a traceback where a command fails; of any verb.")] = False,
+) -> None:
+    """An auto-scheduler for chips that do not exist yet."""
 
 
 def require_folder(folder: Path) -> None:
@@ -71,15 +42,20 @@ def require_folder(folder: Path) -> None:
         raise OptionError(f"--out {folder}", "it must be a folder", str(error.strerror), "another path") from None
 
 
+def read_json(where: str, path: Path) -> Any:
+    """The value of a JSON file that an option names."""
+    try:
+        return json_value(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OptionError(where, "it cannot be read as JSON", str(reason), "another file") from None
+
+
 def print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    write(json_text(value))
 
 
 def console() -> Console:
-    """For results: names of files and networks are printed as they are, brackets too."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    return (
-        console
-        if console.is_terminal
-        else Console(highlight=False, markup=False, emoji=False, width=WIDTH_WITHOUT_TERMINAL)
-    )
+    """For results."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)

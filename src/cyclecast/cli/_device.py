@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from cyclecast.cli._common import DeviceArgument, JsonOption, app, console, print_json, reports_mistakes
+from cyclecast.cli._common import DeviceArgument, JsonOption, app, console, print_json
 from cyclecast.device import Device
+from cyclecast.terminal import write
 
 device_app = typer.Typer(help="Look at device files.", no_args_is_help=True)
 app.add_typer(device_app, name="device")
 
 
 @device_app.command("check")
-@reports_mistakes
 def device_check(
     device: DeviceArgument,
     as_json: JsonOption = False,
@@ -30,7 +28,6 @@ def device_check(
 
 
 @device_app.command("show")
-@reports_mistakes
 def device_show(
     device: DeviceArgument,
     as_json: JsonOption = False,
@@ -40,22 +37,20 @@ def device_show(
     if as_json:
         print_json(loaded.model_dump(mode="json"))
     else:
-        sys.stdout.write(loaded.to_yaml())
+        write(loaded.to_yaml())
 
 
 @device_app.command("list")
-@reports_mistakes
 def device_list(as_json: JsonOption = False) -> None:
     """List the devices of the library."""
     names = list(Device.library())
     if as_json:
         print_json({"devices": names})
     else:
-        sys.stdout.write("\n".join(names) + "\n")
+        write("\n".join(names) + "\n")
 
 
 @device_app.command("schema")
-@reports_mistakes
 def device_schema() -> None:
     """Print the JSON Schema of device files, for editors."""
-    sys.stdout.write(Device.schema_text())
+    write(Device.schema_text())

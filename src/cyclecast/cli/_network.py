@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +14,16 @@ import typer
 from cyclecast.cli._common import (
     FolderArgument,
     JsonOption,
-    StoppedError,
     app,
     console,
     print_json,
-    reports_mistakes,
+    read_json,
     require_folder,
 )
+from cyclecast.cli._door import StoppedError
 from cyclecast.device import Device
-from cyclecast.errors import CyclecastError, OptionError
+from cyclecast.errors import OptionError
+from cyclecast.printable import json_text, printable
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
@@ -66,7 +66,6 @@ DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images 
 
 
 @app.command()
-@reports_mistakes
 def tune(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", help="The folder for records, program, mappings and traces.")],
@@ -119,7 +118,7 @@ def tune(
         with status("lowering and building", shown=not as_json):
             building.save(tuned, out)
             building.build(tuned).save(out / "module.so")
-        (out / "result.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+        (out / "result.json").write_text(json_text(info), encoding="utf-8")
     except OSError as error:
         where = f"--out {out}: {error.filename or ''}"
         raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
@@ -129,7 +128,6 @@ def tune(
 
 
 @app.command()
-@reports_mistakes
 def estimate(
     model: ModelArgument,
     device: DeviceOption = "isaac",
@@ -160,17 +158,10 @@ def estimate(
 def _mappings(path: Path) -> dict[str, Mapping]:
     from cyclecast.mapping import mappings_from_json
 
-    try:
-        return mappings_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        if isinstance(error, CyclecastError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise OptionError(f"--mapping {path}", "it cannot be read as JSON", str(reason), "another file") from None
+    return mappings_from_json(read_json(f"--mapping {path}", path))
 
 
 @app.command()
-@reports_mistakes
 def sqnr(
     model: ModelArgument,
     calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],
@@ -197,7 +188,6 @@ def sqnr(
 
 
 @app.command()
-@reports_mistakes
 def verify(
     folder: FolderArgument,
     model: ModelArgument,
@@ -217,7 +207,7 @@ def verify(
         return
     for output in result["outputs"]:
         console().print(
-            f"{output['name']}: cosine {output['cosine']:.6f}, maximum error {output['maximum_error']:.4g} "
+            f"{printable(output['name'])}: cosine {output['cosine']:.6f}, maximum error {output['maximum_error']:.4g} "
             f"of {output['largest']:.4g}, {result['runtime']} on {result['inputs']}"
         )
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cyclecast.cli._common import FolderArgument, JsonOption, app, console, print_json, reports_mistakes
+from cyclecast.cli._common import FolderArgument, JsonOption, app, console, print_json, read_json
 from cyclecast.errors import OptionError
+from cyclecast.printable import json_text
+from cyclecast.reading import json_value
 
 if TYPE_CHECKING:
     from cyclecast.placement import Check, Placement
@@ -18,7 +19,6 @@ WRITTEN = "placement.json"
 
 
 @app.command()
-@reports_mistakes
 def place(
     folder: FolderArgument,
     chips: Annotated[str, typer.Option("--chips", help="How many chips, or auto: as many as hold all weights.")] = "1",
@@ -48,7 +48,7 @@ def place(
     from cyclecast.report import placement_info
 
     info = placement_info(*_placed(folder, settings, shown=not as_json)) | {"settings": settings}
-    _write(folder / WRITTEN, json.dumps(info, indent=2) + "\n")
+    _write(folder / WRITTEN, json_text(info))
     if as_json:
         print_json(info)
         return
@@ -59,7 +59,6 @@ def place(
 
 
 @app.command()
-@reports_mistakes
 def report(
     folder: FolderArgument,
     out: Annotated[
@@ -89,7 +88,7 @@ def report(
     placed, check = _placed(folder, settings, not as_json)
     info = reports.write_report(placed, target, timing=settings["timing"], against=other, check=check)
     if trace:
-        text = json.dumps(reports.trace_events(placed, simulate(placed, images=IMAGES)))
+        text = json_text(reports.trace_events(placed, simulate(placed, images=IMAGES)), indent=None)
         _write(trace, text)
     if as_json:
         print_json(info | {"settings": settings, "out": str(target)})
@@ -116,7 +115,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {"dynamic": (str,), "arrays": (int,), "r
 def _settings(folder: Path) -> dict[str, Any]:
     """Those of the last `place`."""
     try:
-        found = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))["settings"]
+        found = json_value((folder / WRITTEN).read_bytes())["settings"]
         settings = {name: found.get(name) if name in OPTIONAL else found[name] for name in DEFAULTS}
         for name, value in settings.items():
             if type(value) is not type(DEFAULTS[name]) and not isinstance(value, OPTIONAL.get(name, ())):
@@ -152,11 +151,7 @@ def _placed(folder: Path, settings: dict[str, Any], shown: bool) -> tuple[Placem
 
 def _plan(path: Path) -> Any:
     """Replicas by operator: an object, or a list; of an object with `replicas`, these."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise OptionError(f"--plan {path}", "it cannot be read as JSON", str(reason), "another file") from None
+    found = read_json(f"--plan {path}", path)
     found = found["replicas"] if isinstance(found, dict) and "replicas" in found else found
     if not isinstance(found, list | dict):
         what = "replicas by operator: an object, or a list"
@@ -167,6 +162,11 @@ def _plan(path: Path) -> Any:
 def _chips(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isascii() or not text.isdigit():
-        raise OptionError("--chips", f"'{text}'", "a number, or auto", "--chips auto")
+    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
+        shown = text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}..."
+        raise OptionError("--chips", f"'{shown}'", f"a number of at most {MOST_DIGITS} digits, or auto", "--chips auto")
     return int(text)
+
+
+MOST_DIGITS = 18
+"""Of a number of chips."""

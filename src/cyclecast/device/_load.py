@@ -18,6 +18,7 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from cyclecast.device._explain import SHOWN, explain, show, suggest
 from cyclecast.device._model import Device
 from cyclecast.errors import DeviceError
+from cyclecast.printable import printable_lines
 
 LARGEST_FILE = 1 << 20
 """Bytes; a device is a page of text."""
@@ -57,6 +58,10 @@ def dump(device: Device) -> str:
     writer = YAML()
     writer.width = 1 << 16  # never fold a line: folding can change the spaces of a text
     writer.dump(device.to_json(), text)
+    if printable_lines(text.getvalue()) != text.getvalue():
+        text = StringIO()
+        writer.allow_unicode = False  # escapes what nobody sees, and every other sign beyond ASCII
+        writer.dump(device.to_json(), text)
     return text.getvalue()
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from lzma import LZMAError
 from pathlib import Path
+from struct import error as StructError
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -15,6 +18,11 @@ from cyclecast.frontend._base import Inputs, Values
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MOST_IMAGES = 256
+DAMAGED = (BadZipFile, LZMAError, StructError, TokenError, zlib.error)
+UNREADABLE = (*DAMAGED, OSError, ValueError, EOFError, MemoryError, RuntimeError, OverflowError, SyntaxError)
+"""What NumPy and `zipfile` raise of a damaged archive, or of one that is none."""
+REAL = "biuf"
+"""Kinds of NumPy's types that are numbers: truth values, integers, floats."""
 LARGEST_INDEX = 9
 """Of random integers that are too wide to be samples."""
 
@@ -35,12 +43,16 @@ def read_samples(
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an .npz file by name; `ModelError` where it is none."""
+    """The arrays of an .npz file by name; `ModelError` where it is none, or has other values than numbers."""
     try:
         with path.open("rb") as file, ZipFile(file):
-            return {name: np.asarray(value) for name, value in np.load(file).items()}
-    except (OSError, ValueError, BadZipFile, zlib.error) as error:
+            arrays = {name: np.asarray(value) for name, value in np.load(file).items()}
+    except UNREADABLE as error:
         raise ModelError(str(path), "it cannot be read as .npz", str(error), "numpy.savez") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in REAL:
+            raise ModelError(f"{path}: '{name}'", f"{array.dtype}", "arrays hold real numbers", "numpy.savez")
+    return arrays
 
 
 def _images(folder: Path, inputs: Inputs, mean: Sequence[float], deviation: Sequence[float]) -> Values:

@@ -15,6 +15,7 @@ from cyclecast.device import Device
 from cyclecast.energy import peak
 from cyclecast.errors import OptionError
 from cyclecast.placement import Check, Placement, next_changes
+from cyclecast.printable import json_text, printable_lines
 from cyclecast.report._assumptions import PLACEMENT
 from cyclecast.report._figures import energy_of, energy_parts, figures, label
 from cyclecast.report._placed import limit_text, totals_text
@@ -83,7 +84,11 @@ def html(info: dict[str, Any]) -> str:
     """The page of `report_info`; with another one as `against`, what differs is shown, too."""
     drawn = {name: json.loads(figure.to_json()) for name, figure in figures(info).items()}
     environment = Environment(
-        loader=PackageLoader("cyclecast.report"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
+        loader=PackageLoader("cyclecast.report"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        finalize=_seen,
     )
     return environment.get_template("report.html").render(
         info=info,
@@ -99,9 +104,14 @@ def html(info: dict[str, Any]) -> str:
     )
 
 
+def _seen(value: Any) -> Any:
+    """What a template prints: names without invisible characters; markup of our own as it is."""
+    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _script(value: Any) -> Markup:
-    """JSON that can stand in a script element."""
-    return Markup(json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+    """JSON that can stand in a script element; it is ASCII."""
+    return Markup(json_text(value, indent=None).replace("<", "\\u003c"))
 
 
 def _time(femtoseconds: int) -> str:

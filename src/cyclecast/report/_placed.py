@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from cyclecast.report._text import short_energy, short_time
+from cyclecast.terminal import Table
 from cyclecast.units import Energy, Time
 
 LEGEND = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from cyclecast.outcome import Outcome
 from cyclecast.report._mapping import mapping_text
 from cyclecast.report._text import short_energy, short_time
+from cyclecast.terminal import Table
 from cyclecast.units import Energy, Time
 
 LEGEND = (

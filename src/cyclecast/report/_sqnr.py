@@ -7,8 +7,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from cyclecast.terminal import Table
 
 if TYPE_CHECKING:
     from cyclecast.frontend import LayerError

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from cyclecast.errors import Refused
+from cyclecast.terminal import Table
 from cyclecast.units import Energy, Time
 from cyclecast.units import short_energy as short_energy
 from cyclecast.units import short_time as short_time

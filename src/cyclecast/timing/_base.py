@@ -9,6 +9,7 @@ from cyclecast.device import Device
 from cyclecast.exact import Whole, ceil_div
 from cyclecast.mapping import Mapping
 from cyclecast.markup import html_table
+from cyclecast.reading import text, truth, whole
 from cyclecast.units import Time
 from cyclecast.work import Events, events_from_json
 
@@ -66,10 +67,14 @@ class Timing:
 
 
 def timing_from_json(value: dict[str, Any]) -> Timing:
-    """Rebuild a timing from `Timing.to_json`."""
-    phases = tuple(Phase(phase["name"], Time(phase["fs"]), phase["hidden"]) for phase in value["phases"])
+    """Rebuild a timing from `Timing.to_json`; `ValueError` where a time is none."""
+    phases = tuple(
+        Phase(text(phase["name"]), Time(whole(phase["fs"])), truth(phase["hidden"])) for phase in value["phases"]
+    )
+    if not phases:
+        raise ValueError("a timing without phases")
     counted = value.get("events")
-    return Timing(phases, Time(value["cycle_fs"]), events_from_json(counted) if counted else None)
+    return Timing(phases, Time(whole(value["cycle_fs"], least=1)), events_from_json(counted) if counted else None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

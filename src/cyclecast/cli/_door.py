@@ -1,0 +1,181 @@
+"""The door of the command line: the one place where mistakes, stops and failures become a line and an exit code.
+
+| what ends the command | line on standard error | exit code |
+|---|---|---|
+| a `CyclecastError`, a wrong option | `error: ` where, demand, bound; try lever | 2 |
+| the machine: no space, no memory, a number or a nesting beyond all bounds, TVM's refusal | the same | 2 |
+| Ctrl-C | `stopped`, and what is kept | 130 |
+| a fault of cyclecast itself | that it is one, and how to report it (`main` only) | 1 |
+
+With `--debug`, anywhere in the command, a traceback comes first.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import asdict
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import typer
+from rich.text import Text
+from typer.core import TyperGroup
+
+from cyclecast.errors import CyclecastError, OperatorsError, OptionError
+from cyclecast.printable import json_text
+from cyclecast.terminal import CleanStream, errors, write
+
+DEBUG = "--debug"
+MISTAKE, FAULT, STOPPED = 2, 1, 130
+"""Exit codes."""
+OURS = (AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError, TypeError)
+"""Faults of a program, even if they went through TVM on their way."""
+
+
+class StoppedError(KeyboardInterrupt):
+    """Ctrl-C, with a line that says what is kept."""
+
+
+class Door(TyperGroup):
+    """All verbs; running it ends in `SystemExit`, unless cyclecast itself has a fault."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a verb; as Typer has it, save for how it ends."""
+        given = list(sys.argv[1:] if args is None else args)
+        words = [word for word in given if word != DEBUG]
+        run = partial(super().main, words, prog_name, complete_var, False, windows_expand_args, **extra)
+        if not standalone_mode:
+            return run()
+        with redirect_stderr(CleanStream(sys.stderr)), _interrupts() as stops:
+            try:
+                code = run()
+            except Exception as error:
+                code = _stop() if stops else answer(error, as_json="--json" in words, debug=DEBUG in given)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; Ctrl-C ends it with a line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(_stop(str(stop) if isinstance(stop, StoppedError) else "")) from None
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Notes every Ctrl-C: a library may turn it into an error of its own, such as a network that cannot be read."""
+    stops: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stops.append(number)
+        signal.default_int_handler(number, frame)
+
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield stops
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _stop(line: str = "") -> int:
+    errors().print(line or "stopped")
+    return STOPPED
+
+
+def answer(error: BaseException, *, as_json: bool, debug: bool) -> int:
+    """Say what has ended the command; the exit code. A fault of cyclecast's own is raised again."""
+    if isinstance(error, typer.TyperException) and not str(error):
+        return error.exit_code  # no verb: all of them were listed
+    mistake = mistake_of(error)
+    if mistake is None:
+        raise error
+    if debug:
+        tell_traceback(error)
+    if as_json:
+        fields = {name: getattr(mistake, name) for name in ("where", "demand", "bound", "lever")}
+        listed = {"operators": [asdict(row) for row in mistake.refused]} if isinstance(mistake, OperatorsError) else {}
+        write(json_text({"error": {"kind": type(mistake).__name__, **fields, **listed}}))
+    else:
+        if isinstance(mistake, OperatorsError):
+            from cyclecast.report import refused_table
+
+            errors().print(refused_table(mistake.refused))
+        errors().print(Text.assemble(("error:", "bold red"), f" {mistake}"))
+    return MISTAKE
+
+
+def mistake_of(error: BaseException) -> CyclecastError | None:
+    """What is to be said of an error that is the user's, the machine's or TVM's; None of one that is ours."""
+    match error:
+        case CyclecastError():
+            return error
+        case typer.TyperException():
+            message = getattr(error, "format_message", error.__str__)()
+            command = getattr(getattr(error, "ctx", None), "command_path", "cyclecast")
+            return OptionError(command, message.rstrip("."), lever=f"{command} --help")
+        case OSError() | MemoryError() | RecursionError() | OverflowError() | UnicodeError():
+            return _of_the_machine(error)
+        case _ if hasattr(error, "__tvm_ffi_error__") and not isinstance(error, OURS):
+            return CyclecastError("TVM", "it refuses the network or the program", _first_line(error), DEBUG)
+        case _:
+            return None
+
+
+def _of_the_machine(error: Exception) -> CyclecastError:
+    match error:
+        case OSError():
+            name = next((str(name) for name in (error.filename, error.filename2) if name is not None), "a file")
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            lever = "making room on the disk, or another folder; TMPDIR names the one for temporary files"
+            return CyclecastError(
+                name, "it cannot be used", error.strerror or _first_line(error), lever if full else "another path"
+            )
+        case MemoryError():
+            return CyclecastError("memory", "there is not enough of it", _first_line(error), "a smaller network")
+        case RecursionError():
+            return CyclecastError("input", "it is nested too deeply", lever="a file with fewer levels")
+        case OverflowError():
+            return CyclecastError("input", "a number in it is too large", _first_line(error), "a smaller one")
+        case _:
+            return CyclecastError("input", "a text in it is no Unicode", _first_line(error), "another name")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def tell_traceback(error: BaseException) -> None:
+    """The traceback on standard error, cleaned."""
+    errors().print("".join(traceback.format_exception(error)).rstrip())
+
+
+def tell_fault(error: BaseException) -> None:
+    """That cyclecast has a fault, and how to report it."""
+    line = _first_line(error)
+    what = f"{type(error).__name__}: {line}" if line else type(error).__name__
+    errors().print(
+        Text.assemble(
+            ("error:", "bold red"),
+            f" a fault of cyclecast itself: {what}; please report it with the command, its files and what {DEBUG} adds",
+        )
+    )

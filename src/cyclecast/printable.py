@@ -1,0 +1,34 @@
+"""Text as it may reach a terminal: names in strangers' files may hold escape sequences and invisible characters."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+CONTROL_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]")
+"""A colour, a movement of the cursor: what a terminal would obey."""
+UNSEEN = "?"
+"""What stands for a character, or for a sequence of control, that nobody sees."""
+
+
+def printable(text: str) -> str:
+    """The text on one line, with `?` for every control sequence and every other character that has no glyph.
+
+    That is: control characters (C0, C1, DEL, line breaks and tabs among them), format characters (directions of
+    writing, joiners, soft hyphens, tags), separators of lines and paragraphs, and halves of surrogate pairs.
+    """
+    if text.isprintable():
+        return text
+    plain = CONTROL_SEQUENCE.sub(UNSEEN, text)
+    return "".join(sign if sign.isprintable() else UNSEEN for sign in plain)
+
+
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines: line feeds stay, a tab becomes a space."""
+    return "\n".join(map(printable, text.replace("\t", " ").split("\n")))
+
+
+def json_text(value: Any, indent: int | None = 2) -> str:
+    """The value as JSON in ASCII, and nothing in it that a terminal obeys: JSON itself lets DEL stand."""
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f") + "\n"

@@ -1,0 +1,76 @@
+"""Values from JSON files of strangers: exact types, or a `ValueError` that names the field."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+T = TypeVar("T")
+
+LARGEST = 10**100
+"""Of whole numbers: times in femtoseconds and counts stay far below it, and a float still holds it."""
+
+loadable = with_config(ConfigDict(strict=True, extra="forbid"))
+"""Decorates dataclasses that `read_as` makes: no field is converted (1.0 is no integer), and none is unknown."""
+
+
+def json_value(text: str | bytes) -> Any:
+    """The value of a JSON text; `ValueError` for everything else, such as NaN, or brackets without end."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_as(kind: type[T], value: Any) -> T:
+    """A `loadable` dataclass, or a tuple of them, from plain values as JSON has them.
+
+    Raises `ValueError` with the field and what it must be; laws of the dataclass raise what they raise.
+    """
+    try:
+        hashed: Any = kind
+        made: T = _adapter(hashed).validate_json(json.dumps(value))
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        law = found.get("ctx", {}).get("error")
+        if isinstance(law, Exception):
+            raise law from None
+        field = ".".join(map(str, found["loc"])) or "value"
+        raise ValueError(f"{field}: {found['msg']}") from None
+    except (RecursionError, TypeError) as error:
+        raise ValueError(f"it is nothing that JSON holds: {error}") from None
+    return made
+
+
+def whole(value: Any, least: int = 0) -> int:
+    """The value, a whole number of at least so much and at most `LARGEST`; `ValueError` where it is none."""
+    if type(value) is not int or not least <= value <= LARGEST:
+        shown = value if type(value) in (int, float) and abs(value) <= LARGEST else f"a {type(value).__name__}"
+        raise ValueError(f"{shown} is no whole number from {least} to 10^100")
+    return value
+
+
+def text(value: Any) -> str:
+    """The value, a text; `ValueError` where it is none."""
+    if not isinstance(value, str):
+        raise ValueError(f"a {type(value).__name__} is no text")
+    return value
+
+
+def truth(value: Any) -> bool:
+    """The value, true or false; `ValueError` where it is neither."""
+    if not isinstance(value, bool):
+        raise ValueError(f"a {type(value).__name__} is neither true nor false")
+    return value
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")

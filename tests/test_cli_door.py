@@ -1,0 +1,141 @@
+"""What ends a command: one line and an exit code, never a traceback unless it is asked for."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import networks
+from cyclecast import cli
+from cyclecast.cli import app
+from cyclecast.device import Device
+from cyclecast.errors import DeviceError
+
+FAILURES: list[tuple[BaseException, int, str]] = [
+    (DeviceError("here", "wrong", "right is", "this"), 2, "error: here: wrong, right is; try this"),
+    (OSError(errno.ENOSPC, "No space left on device"), 2, "error: a file: it cannot be used, No space left on device"),
+    (PermissionError(errno.EACCES, "Permission denied", "/a/b"), 2, "error: /a/b: it cannot be used, Permission"),
+    (
+        FileNotFoundError("No usable temporary directory"),
+        2,
+        "error: a file: it cannot be used, No usable",
+    ),
+    (RecursionError("maximum depth"), 2, "error: input: it is nested too deeply"),
+    (OverflowError("int too large to convert to float"), 2, "error: input: a number in it is too large, int too"),
+    (MemoryError(), 2, "error: memory: there is not enough of it; try"),
+    (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), 2, "error: input: a text in it is no"),
+    (KeyboardInterrupt(), 130, "stopped"),
+]
+
+
+@pytest.mark.parametrize(("failure", "code", "line"), FAILURES, ids=lambda value: type(value).__name__)
+def test_a_failure_is_one_line(failure: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Device, "library", staticmethod(lambda: (_ for _ in ()).throw(failure)))
+    done = CliRunner().invoke(app, ["device", "list"])
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    if code == 2:
+        told = CliRunner().invoke(app, ["device", "list", "--debug"]).stderr
+        assert told.startswith("Traceback (most recent call last):\n")
+        assert told.splitlines()[-1] == done.stderr.rstrip()
+        error = json.loads(CliRunner().invoke(app, ["device", "list", "--json"]).stdout)["error"]
+        assert done.stderr.startswith(f"error: {error['where']}: {error['demand']}")
+
+
+@pytest.mark.parametrize("kind", [AssertionError, TypeError, KeyError, AttributeError, ValueError, RuntimeError])
+def test_a_fault_of_ours_stays_visible(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Device, "library", staticmethod(lambda: (_ for _ in ()).throw(kind("a \x1b[31mfault"))))
+    done = CliRunner().invoke(app, ["device", "list"])
+    assert isinstance(done.exception, kind)
+    monkeypatch.setattr(sys, "argv", ["cyclecast", "device", "list"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    line = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert line.startswith(f"error: a fault of cyclecast itself: {kind.__name__}: ")
+    assert "please report it" in line
+    assert (line.count("\n"), "\x1b" in line, "Traceback" in line) == (1, False, False)
+    monkeypatch.setattr(sys, "argv", ["cyclecast", "--debug", "device", "list"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.startswith("Traceback (most recent call last):\n")
+
+
+def test_debug_is_taken_anywhere() -> None:
+    for words in (["--debug", "device", "check", "./none"], ["device", "check", "./none", "--debug"]):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 2
+        assert "Traceback" in done.stderr
+    assert "--debug" in CliRunner().invoke(app, ["--help"]).stdout
+
+
+def test_a_reader_that_goes_away_is_no_fault() -> None:
+    command = f"{sys.executable} -m cyclecast.cli device schema | head -c 10"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+
+
+@pytest.mark.tvm
+def test_ctrl_c_inside_a_function_that_tvm_calls_is_ctrl_c() -> None:
+    import tvm
+
+    import cyclecast._tvm  # noqa: F401 - which lets it through
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tvm.runtime.convert(stop)()
+
+
+def test_ctrl_c_that_a_library_turned_into_an_error_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def library() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise DeviceError("here", "it cannot be read") from None
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Device, "library", staticmethod(library))
+    done = CliRunner().invoke(app, ["device", "list"])
+    assert (done.exit_code, done.stderr) == (130, "stopped\n")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.tvm
+def test_a_refusal_of_tvm_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tvm.ir import load_json
+
+    monkeypatch.setattr(Device, "library", staticmethod(lambda: load_json('{"root_index": 7, "nodes": []}')))
+    done = CliRunner().invoke(app, ["device", "list"])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: TVM: it refuses the network or the program, ")
+
+
+@pytest.mark.tvm
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0])
+def test_ctrl_c_at_any_moment(seconds: float, tmp_path: Path) -> None:
+    """Any after Python has imported the package, which makes the folder first of all."""
+    model = networks.tiny_cnn(tmp_path / "tiny.onnx")
+    words = ["tune", str(model), "--out", str(tmp_path / "out"), "--strategy", "evolution", "--trials", "640"]
+    command = [sys.executable, "-m", "cyclecast.cli", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "out").exists():
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode in (130, 0)  # 0: it was done before
+    assert "Traceback" not in told

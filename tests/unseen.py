@@ -1,0 +1,35 @@
+"""Names that would move the cursor, hide text or turn it around, if a terminal obeyed them."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import onnx
+
+import networks
+
+UNSEEN = "\x1b[31mA\x1b]0;title\x07\u202eB\x9b2J\x7f\u2028\u200b\U000e0041\xad"
+"""CSI, OSC, BEL, right-to-left override, the one-byte CSI, DEL, a separator of lines, a zero width, a tag, a hyphen."""
+IN_A_NAME = "\x1b[2J\u202ex\x7f\u200b\u2028"
+"""The same for names of files."""
+
+
+def offenders(text: str) -> set[str]:
+    """The characters of a text that must not reach a terminal."""
+    return {sign for sign in text if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") and sign != "\n"}
+
+
+def network(path: Path) -> Path:
+    """A small network, all of whose names, those of inputs and outputs too, hold such characters."""
+    model = onnx.load(networks.tiny_cnn(path.with_name("plain.onnx")))
+    graph = model.graph
+    for place, node in enumerate(graph.node):
+        node.name = f"{place}{UNSEEN}"
+        for names in (node.input, node.output):
+            names[:] = [name and name + UNSEEN for name in names]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name += UNSEEN
+    graph.name += UNSEEN
+    onnx.save(model, path)
+    return path
