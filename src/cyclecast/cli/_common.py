@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cyclecast.errors import CyclecastError, OperatorsError, OptionError
+from cyclecast.errors import CyclecastError, MistakesError, OperatorsError, OptionError
 
 app = typer.Typer(
     help="An auto-scheduler for chips that do not exist yet.",
@@ -43,18 +43,15 @@ def reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
             verb(*args, **options)
         except CyclecastError as error:
             if options.get("as_json"):
-                fields = {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
-                listed = (
-                    {"operators": [asdict(row) for row in error.refused]} if isinstance(error, OperatorsError) else {}
-                )
-                print_json({"error": {"kind": type(error).__name__, **fields, **listed}})
+                print_json({"error": {"kind": type(error).__name__, **_fields(error), **_listed(error)}})
             else:
                 console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
                 if isinstance(error, OperatorsError):
                     from cyclecast.report import refused_table
 
                     console.print(refused_table(error.refused))
-                console.print(Text.assemble(("error:", "bold red"), f" {error}"))
+                for line in error.lines if isinstance(error, MistakesError) else (str(error),):
+                    console.print(Text.assemble(("error:", "bold red"), f" {line}"))
             raise typer.Exit(2) from None
         except KeyboardInterrupt as stop:
             line = str(stop) if isinstance(stop, StoppedError) else "stopped"
@@ -62,6 +59,17 @@ def reports_mistakes(verb: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(130) from None
 
     return wrapped
+
+
+def _fields(error: CyclecastError) -> dict[str, str]:
+    return {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
+
+
+def _listed(error: CyclecastError) -> dict[str, Any]:
+    """What an error has several of."""
+    if isinstance(error, OperatorsError):
+        return {"operators": [asdict(row) for row in error.refused]}
+    return {"mistakes": [_fields(each) for each in error.mistakes]} if isinstance(error, MistakesError) else {}
 
 
 def require_folder(folder: Path) -> None:
