@@ -106,7 +106,7 @@ class TestDevice:
         assert result.exit_code == 2
         first, second = result.stderr.splitlines()
         assert first.startswith(f"error: {path}:20: array.cell_bits: 0, ")
-        assert second.startswith(f"error: {path}:26: array.reed: no such field, ")
+        assert second.startswith(f"error: {path}:27: array.reed: no such field, ")
         said = json.loads(run("device", "check", path, "--json").stdout)["error"]
         assert said["kind"] == "MistakesError"
         assert (

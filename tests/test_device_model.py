@@ -257,6 +257,8 @@ def test_no_level_is_called_time() -> None:
         ({"levels.pe.input_bandwidth": f"1{'0' * 60} TB/s"}, "levels.0.input_bandwidth: .*, at most 1000000 TB/s .*"),
         ({"levels.pe.buffer": f"1{'0' * 60} TiB"}, "levels.0.buffer: .*, at most 1024 TiB .*"),
         ({"host.operations": "1 mHz"}, "host.operations: 1 mHz, at least 1 Hz .*"),
+        ({"levels": {"name": "pe", "count": 1}}, "levels: .*, it must be a valid tuple"),
+        ({"array": [1], "components": {"a": 1}}, "array: .*, it must be a valid dictionary"),
         ({"bits.weight": 17}, "bits.weight: 17, it must be less than or equal to 16 .*; try 16"),
     ],
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -65,9 +65,10 @@ def _value(model: type[Part], name: str, said: Mapping[str, Any], others: dict[s
             raise _MistakenError from None
     value = said[name]
     inner = next((choice for choice in _choices(field.annotation) if _is_part(choice)), None)
-    if inner is not None and isinstance(value, Mapping):
+    several = get_origin(field.annotation) is tuple
+    if inner is not None and not several and isinstance(value, Mapping):
         return _partial(inner, value)
-    if inner is not None and isinstance(value, list | tuple):
+    if inner is not None and several and isinstance(value, list | tuple):
         return tuple(_partial(inner, each) for each in value)
     try:
         return _adapter(model, name).validate_python(value)
