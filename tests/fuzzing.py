@@ -108,8 +108,8 @@ def run_apart(arguments: Sequence[str]) -> Outcome:
     done = subprocess.run(program, capture_output=True, preexec_fn=limit, timeout=20 * MOST_SECONDS, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    texts = [stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr)]
-    return Outcome(done.returncode, *texts, seconds)
+    stdout, stderr = (stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr))
+    return Outcome(done.returncode, stdout, stderr, seconds)
 
 
 def change_bytes(content: bytes, random: Random) -> bytes:

@@ -85,34 +85,6 @@ class TestDevice:
         path.write_text(Device.load("isaac").vary("array.adc_bits", 6).to_yaml(), encoding="utf-8")
         assert "sums saturate, exact ones need 8 bits" in run("device", "check", path).stdout
 
-    def test_check_says_what_is_hardly_meant(self, tmp_path: Path) -> None:
-        path = tmp_path / "odd.yaml"
-        path.write_text(Device.load("tiny").vary_all({"array.read": "1 fs", "bits.activation": 1}).to_yaml())
-        lines = run("device", "check", path).stdout.splitlines()
-        assert lines[0].startswith("tiny is possible, but doubtful: ")
-        assert [line.split(": ")[:2] for line in lines[2:]] == [["doubt", "bits.activation"], ["doubt", "array.read"]]
-        assert [text.partition(":")[0] for text in as_json("device", "check", path)["doubts"]] == [
-            "bits.activation",
-            "array.read",
-        ]
-        refused = run("estimate", "any.onnx", "--device", path)
-        assert "bits.activation: 1 bit, networks are quantised to 2 to 16 bits; try 2" in refused.stderr
-
-    def test_check_tells_all_mistakes(self, tmp_path: Path) -> None:
-        path = tmp_path / "mistaken.yaml"
-        text = Device.load("tiny").to_yaml()
-        path.write_text(text.replace("cell_bits: 2", "cell_bits: 0").replace("read: 10 ns", "reed: 10 ns"))
-        result = run("device", "check", path)
-        assert result.exit_code == 2
-        first, second = result.stderr.splitlines()
-        assert first.startswith(f"error: {path}:20: array.cell_bits: 0, ")
-        assert second.startswith(f"error: {path}:27: array.reed: no such field, ")
-        said = json.loads(run("device", "check", path, "--json").stdout)["error"]
-        assert said["kind"] == "MistakesError"
-        assert (
-            [each["demand"] for each in said["mistakes"]] == ["0", "no such field"] == [said["demand"], "no such field"]
-        )
-
     def test_show_prints_a_file_that_loads_again(self, tmp_path: Path) -> None:
         path = tmp_path / "again.yaml"
         path.write_text(run("device", "show", "isaac").stdout, encoding="utf-8")

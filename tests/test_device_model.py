@@ -321,3 +321,17 @@ def test_one_mistake_hides_no_other(device: Device, data: st.DataObject) -> None
     with pytest.raises(MistakesError) as caught:
         Device.from_json(said)
     assert {".".join(place) for place in chosen} == {error.where for error in caught.value.mistakes}
+
+
+@pytest.mark.parametrize(
+    "field", ["format", "array.encoding", "levels.cu.components.adc.event", "array", "levels", "host"]
+)
+def test_deep_values_are_refused(field: str) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(3000):
+        deep = {"a": deep}
+    for value in (deep, 10**5000, b"x", float("nan"), object(), [deep]):
+        with pytest.raises(DeviceError):
+            ISAAC.vary(field, value)
+    with pytest.raises(DeviceError, match="device: "):
+        Device.from_json([])  # type: ignore[arg-type]

@@ -19,6 +19,8 @@ UNKNOWN = ("extra_forbidden", "invalid_key")
 """Pydantic's words for a field that there is not."""
 FOLLOWS = "default_factory_not_called"
 """Pydantic's word for a default that is that of another field, and this one is mistaken."""
+DEEPEST = 8
+"""Keys on the way to a field; levels.0.components.0.name has five."""
 Path_ = tuple[str | int, ...]
 """Keys and positions from the root to a value."""
 
@@ -56,8 +58,10 @@ def nearest_path(path: Path_, known: Container[Path_]) -> Path_:
 
 
 def _paths(value: Any, path: Path_) -> Iterator[Path_]:
-    """Every path in the values, each before those inside it."""
+    """Every path in the values, each before those inside it, as deep as fields are."""
     yield path
+    if len(path) > DEEPEST:
+        return
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     for key, inner in items:
         yield from _paths(inner, (*path, key))
@@ -90,6 +94,8 @@ def show(value: object) -> str:
         text = repr(value)
     except ValueError:  # a number with more digits than Python agrees to write
         return "a number of thousands of digits"
+    except RecursionError:
+        return "values inside values, thousands deep"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
@@ -124,7 +130,7 @@ def _lever(found: ErrorDetails) -> str:
     if found["loc"][-1:] == ("adc_bits",) and found["input"] == 0:
         return "adc_bits: 32 for an ideal ADC, or digital: true and no line on ADCs"
     if found["type"] == "enum":
-        return suggest(str(found["input"]), re.findall(r"'(\w+)'", limits["expected"]))
+        return suggest(show(found["input"]).strip("'"), re.findall(r"'(\w+)'", limits["expected"]))
     for limit in ("ge", "le"):
         if limit in limits:
             return f"{limits[limit]}"

@@ -168,6 +168,9 @@ def _device(value: Mapping[str, Any]) -> Device:
     except ValidationError as error:
         found = explain(error, Device, value)
         raise MistakesError.of(DeviceError(each.field, each.demand, each.bound, each.lever) for each in found) from None
+    except RecursionError:
+        bound = "a device has a few inside one another"
+        raise DeviceError("device", "values inside values, thousands deep", bound, "a file of the library") from None
 
 
 def _replace(values: dict[str, Any], field: str, value: object) -> None:
