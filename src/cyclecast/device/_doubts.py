@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cyclecast.units import Bandwidth, Energy, Frequency, Size, Time
+from cyclecast.units import Bandwidth, Energy, Frequency, Power, Size, Time
 
 if TYPE_CHECKING:
     from cyclecast.device._model import Device
     from cyclecast.device._parts import Component
 
-FASTEST_READ, SLOWEST_READ = Time.parse("10 ps"), Time.parse("1 s")
-LONGEST_PULSE = Time.parse("1 s")
-SLOWEST_ADC, FASTEST_ADC = Frequency.parse("1 kHz"), Frequency.parse("10 THz")
+FASTEST_READ = Time.parse("10 ps")
+LONGEST = Time.parse("1 s")
+"""Of reads, pulses and hops."""
+SLOWEST, FASTEST_ADC = Frequency.parse("1 kHz"), Frequency.parse("10 THz")
 MOST_ENERGY = Energy.parse("1 mJ")
 SLOWEST_PORT = Bandwidth.parse("1 kB/s")
 MOST_ARRAYS = 10**7
@@ -33,10 +34,11 @@ class Doubt:
 
 
 def doubts(device: Device) -> Iterator[Doubt]:
-    """All doubts about a device, in the order of its fields."""
+    """All doubts about a device, part by part."""
     yield from _bits(device)
     yield from _levels(device)
     yield from _array(device)
+    yield from _slow(device)
     for component in device.components:
         yield from _component(f"components.{component.name}", component)
 
@@ -51,12 +53,6 @@ def _bits(device: Device) -> Iterator[Doubt]:
 def _levels(device: Device) -> Iterator[Doubt]:
     if device.arrays > MOST_ARRAYS:
         yield Doubt("levels", f"{device.arrays:,} arrays; published devices have up to some 100,000")
-    ports = [("", device), *((f"levels.{level.name}.", level) for level in device.levels)]
-    for prefix, part in ports:
-        for name in ("input_bandwidth", "output_bandwidth", "merge_bandwidth"):
-            port = getattr(part, name, None)
-            if port is not None and port < SLOWEST_PORT:
-                yield Doubt(f"{prefix}{name}", f"{port}; leave it out where it never limits")
     for level in device.levels:
         if level.buffer == Size(0):
             yield Doubt(f"levels.{level.name}.buffer", "0 B keep nothing; leave it out where it never limits")
@@ -66,24 +62,40 @@ def _levels(device: Device) -> Iterator[Doubt]:
 
 def _array(device: Device) -> Iterator[Doubt]:
     array, bits = device.array, device.bits
-    magnitude = bits.weight - (array.encoding != "offset")
-    if array.cell_bits > max(1, magnitude):
+    magnitude = max(1, bits.weight - (array.encoding != "offset"))
+    if array.cell_bits > magnitude:
         yield Doubt(
             "array.cell_bits", f"{array.cell_bits}; a cell holds at most the {magnitude} bits of a whole weight"
         )
     if array.dac_bits > max(device.step_bits):
         yield Doubt("array.dac_bits", f"{array.dac_bits}; an activation has {max(device.step_bits)} bits to apply")
-    if not array.digital and not SLOWEST_ADC <= array.adc_rate <= FASTEST_ADC:
+    if not array.digital and not SLOWEST <= array.adc_rate <= FASTEST_ADC:
         yield Doubt("array.adc_rate", f"{array.adc_rate}; ADCs of arrays make 1 MHz to 10 GHz")
-    if not FASTEST_READ <= array.read <= SLOWEST_READ:
+    if array.read < FASTEST_READ:
         yield Doubt("array.read", f"{array.read}; published arrays take 1 ns to 10 us")
-    if array.write.pulse > LONGEST_PULSE:
-        yield Doubt("array.write.pulse", f"{array.write.pulse}; published cells take 1 ns to 1 ms")
+
+
+def _slow(device: Device) -> Iterator[Doubt]:
+    """Times and rates of any part that are beyond a second, or below a thousand in a second."""
+    levels = {f"levels.{level.name}": level for level in device.levels}
+    array = {"array": device.array, "array.write": device.array.write}
+    for name, part in {"": device, **levels, **array, "network": device.network, "host": device.host}.items():
+        for field, value in vars(part).items() if part else ():
+            if isinstance(value, Time) and value > LONGEST:
+                yield Doubt(f"{name}.{field}", f"{value}; published devices take 1 ns to 1 ms")
+            if isinstance(value, Bandwidth) and value < SLOWEST_PORT:
+                yield Doubt(f"{name}.{field}".lstrip("."), f"{value}; published ports move 1 MB and more in a second")
+            if isinstance(value, Frequency) and value < SLOWEST and name == "host":
+                yield Doubt(f"{name}.{field}", f"{value}; processors make a million and more")
 
 
 def _component(field: str, component: Component) -> Iterator[Doubt]:
-    if component.energy == Energy(0):
-        yield Doubt(f"{field}.energy", f"a {component.event} for nothing; without the line it follows from the power")
+    nothing = component.energy == Energy(0) or (component.energy is None and component.power == Power(0))
+    if component.event is not None and nothing:
+        field_of_it = "power" if component.energy is None else "energy"
+        yield Doubt(
+            f"{field}.{field_of_it}", f"every {component.event} for nothing; an energy or a power says what it takes"
+        )
     if component.energy is not None and component.energy > MOST_ENERGY:
         yield Doubt(
             f"{field}.energy", f"{component.energy} for one {component.event}; published ones take 1 fJ to 1 uJ"
