@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cyclecast.device import Array, Component, Device, Level
-from cyclecast.errors import DeviceError
+from cyclecast.device import Array, Component, Device, Level, doubts
+from cyclecast.errors import DeviceError, MistakesError
 from cyclecast.units import Area, Power, Time
 from strategies import arrays, devices
 
@@ -240,3 +241,101 @@ def test_no_level_is_called_time() -> None:
     """Lowered loops are named LEVEL.AXIS and time.AXIS."""
     with pytest.raises(DeviceError, match="'time', schedules call their steps so"):
         TINY.vary("levels.pe.name", "time")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"levels.pe.count": 10**6, "levels.cu.count": 10**6}, "levels.1.count: 1,000,000,000,000 instances .*"),
+        ({"levels.array.count": 10**6}, "levels.2.count: 2,016,000,000 instances .* at most 1,000,000,000 arrays"),
+        ({"array.rows": 10**6, "array.cols": 10**6}, "array.rows: 16,128,000,000,000,000 cells on the device, .*"),
+        ({"array.read": f"1{'0' * 80} s"}, "array.read: 10+ s, at most 1000000000 s is possible"),
+        ({"array.write.pulse": "1000000001 s"}, "array.write.pulse: 1000000001 s, at most 1000000000 s .*"),
+        ({"array.adc_rate": "1 mHz"}, "array.adc_rate: 1 mHz, at least 1 Hz is possible; try '1 Hz'"),
+        ({"levels.cu.components.adc.energy": f"1{'0' * 60} J"}, "levels.1.components.0.energy: 10+ J, at most 1 J .*"),
+        ({"levels.cu.components.adc.power": "2000000 kW"}, "levels.1.components.0.power: 2000000 kW, at most .*"),
+        ({"levels.pe.input_bandwidth": f"1{'0' * 60} TB/s"}, "levels.0.input_bandwidth: .*, at most 1000000 TB/s .*"),
+        ({"levels.pe.buffer": f"1{'0' * 60} TiB"}, "levels.0.buffer: .*, at most 1024 TiB .*"),
+        ({"host.operations": "1 mHz"}, "host.operations: 1 mHz, at least 1 Hz .*"),
+        ({"levels": {"name": "pe", "count": 1}}, "levels: .*, it must be a valid tuple"),
+        ({"array": [1], "components": {"a": 1}}, "array: .*, it must be a valid dictionary"),
+        ({"bits.weight": 17}, "bits.weight: 17, it must be less than or equal to 16 .*; try 16"),
+    ],
+)  # fmt: skip
+def test_devices_that_cannot_be(changes: dict[str, object], expected: str) -> None:
+    with pytest.raises(DeviceError, match=f"^{expected}"):
+        ISAAC.vary_all(changes)
+
+
+def test_vary_tells_all_mistakes() -> None:
+    with pytest.raises(MistakesError) as caught:
+        ISAAC.vary_all({"array.adcs": 129, "bits.weight": 0, "array.active_rows": 1000})
+    assert [error.where for error in caught.value.mistakes] == ["bits.weight", "array.active_rows", "array.adcs"]
+
+
+@pytest.mark.parametrize("name", Device.library())
+def test_nobody_doubts_the_library(name: str) -> None:
+    assert not list(doubts(Device.load(name)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"array.read": "1 fs"}, ["array.read"]),
+        ({"array.read": "2 s"}, ["array.read"]),
+        ({"array.adc_rate": "1 Hz"}, ["array.adc_rate"]),
+        ({"array.cell_bits": 9}, ["array.cell_bits"]),
+        ({"array.cell_bits": 8, "array.encoding": "differential_columns"}, ["array.cell_bits"]),
+        ({"array.dac_bits": 9}, ["array.dac_bits"]),
+        ({"array.dac_bits": 8, "array.inputs": "sign_magnitude"}, ["array.dac_bits"]),
+        ({"array.write.pulse": "2 s"}, ["array.write.pulse"]),
+        ({"levels.cu.components.adc.energy": "0 fJ"}, ["levels.cu.components.adc.energy"]),
+        ({"levels.cu.components.adc.energy": "1 J"}, ["levels.cu.components.adc.energy"]),
+        ({"levels.cu.components.adc.power": "0 W"}, ["levels.cu.components.adc.power"]),
+        ({"levels.pe.buffer": "0 B"}, ["levels.pe.buffer"]),
+        ({"levels.pe.merge_hop": "2 s"}, ["levels.pe.merge_hop"]),
+        ({"network.hop": "2 s", "network.bandwidth": "1 B/s"}, ["network.bandwidth", "network.hop"]),
+        ({"host.operations": "1 Hz", "host.bandwidth": "1 B/s"}, ["host.operations", "host.bandwidth"]),
+        ({"levels.pe.count": 10**6}, ["levels"]),
+        ({"input_bandwidth": "1 B/s", "bits.activation": 1}, ["bits.activation", "input_bandwidth"]),
+    ],
+)
+def test_doubts(changes: dict[str, object], expected: list[str]) -> None:
+    assert [doubt.field for doubt in doubts(ISAAC.vary_all(changes))] == expected
+
+
+@given(devices(), st.data())
+def test_one_mistake_hides_no_other(device: Device, data: st.DataObject) -> None:
+    """Any two fields replaced by nonsense are both named, whatever rules they would break."""
+    said = json.loads(json.dumps(device.to_json()))
+    places = [
+        ("bits",),
+        ("array", "rows"),
+        ("array", "read"),
+        ("array", "write", "pulses"),
+        ("pipeline", "fill"),
+        ("name",),
+    ]
+    chosen = data.draw(st.lists(st.sampled_from(places), min_size=2, max_size=2, unique=True))
+    for *parents, last in chosen:
+        part = said
+        for parent in parents:
+            part = part[parent]
+        part[last] = data.draw(st.sampled_from([-1, None, [], 1.5]))
+    with pytest.raises(MistakesError) as caught:
+        Device.from_json(said)
+    assert {".".join(place) for place in chosen} == {error.where for error in caught.value.mistakes}
+
+
+@pytest.mark.parametrize(
+    "field", ["format", "array.encoding", "levels.cu.components.adc.event", "array", "levels", "host"]
+)
+def test_deep_values_are_refused(field: str) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(3000):
+        deep = {"a": deep}
+    for value in (deep, 10**5000, b"x", float("nan"), object(), [deep]):
+        with pytest.raises(DeviceError):
+            ISAAC.vary(field, value)
+    with pytest.raises(DeviceError, match="device: "):
+        Device.from_json([])  # type: ignore[arg-type]

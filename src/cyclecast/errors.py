@@ -3,6 +3,7 @@
 CyclecastError
  |- OptionError          an unknown name or a bad value of an option
  |- DeviceError          a device file that cannot be read or contradicts itself
+ |   `- MistakesError      ... in several places, with all of them
  |- ModelError           a network file that cannot be read
  |   `- UnsupportedError   ... or asks for an operator or a shape that is not supported
  |       `- OperatorsError ... with a table of these operators
@@ -19,10 +20,13 @@ Each says where it happened, what was demanded, the bound that was met, and a le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cyclecast.printable import printable
+
+MOST_MISTAKES = 40
+"""Of a device, as many as a person reads at once."""
 
 
 class CyclecastError(Exception):
@@ -44,6 +48,34 @@ class OptionError(CyclecastError, ValueError):
 
 class DeviceError(CyclecastError, ValueError):
     """A device file cannot be read or contradicts itself."""
+
+
+class MistakesError(DeviceError):
+    """A device has several mistakes; its text is a line for each, in the order of the file."""
+
+    def __init__(self, mistakes: Sequence[DeviceError]) -> None:
+        self.mistakes = tuple(mistakes)
+        first = self.mistakes[0]
+        super().__init__(first.where, first.demand, first.bound, first.lever)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each mistake, the first of very many."""
+        more = len(self.mistakes) - MOST_MISTAKES
+        rest = (f"and {more:,} mistakes more",) if more > 0 else ()
+        return (*map(str, self.mistakes[:MOST_MISTAKES]), *rest)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def __reduce__(self) -> tuple[type[MistakesError], tuple[tuple[DeviceError, ...]]]:
+        return type(self), (self.mistakes,)
+
+    @staticmethod
+    def of(mistakes: Iterable[DeviceError]) -> DeviceError:
+        """The mistake, if there is one; all of them, if there are several."""
+        found = tuple(mistakes)
+        return found[0] if len(found) == 1 else MistakesError(found)
 
 
 class ModelError(CyclecastError, ValueError):

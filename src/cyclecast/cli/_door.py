@@ -28,7 +28,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from cyclecast.errors import CyclecastError, OperatorsError, OptionError
+from cyclecast.errors import CyclecastError, MistakesError, OperatorsError, OptionError
 from cyclecast.printable import json_text
 from cyclecast.terminal import CleanStream, errors, write
 
@@ -111,16 +111,26 @@ def answer(error: BaseException, *, as_json: bool, debug: bool) -> int:
     if debug:
         tell_traceback(error)
     if as_json:
-        fields = {name: getattr(mistake, name) for name in ("where", "demand", "bound", "lever")}
-        listed = {"operators": [asdict(row) for row in mistake.refused]} if isinstance(mistake, OperatorsError) else {}
-        write(json_text({"error": {"kind": type(mistake).__name__, **fields, **listed}}))
+        write(json_text({"error": {"kind": type(mistake).__name__, **_fields(mistake), **_listed(mistake)}}))
     else:
         if isinstance(mistake, OperatorsError):
             from cyclecast.report import refused_table
 
             errors().print(refused_table(mistake.refused))
-        errors().print(Text.assemble(("error:", "bold red"), f" {mistake}"))
+        for line in mistake.lines if isinstance(mistake, MistakesError) else (str(mistake),):
+            errors().print(Text.assemble(("error:", "bold red"), f" {line}"))
     return MISTAKE
+
+
+def _fields(error: CyclecastError) -> dict[str, str]:
+    return {"where": error.where, "demand": error.demand, "bound": error.bound, "lever": error.lever}
+
+
+def _listed(error: CyclecastError) -> dict[str, Any]:
+    """What an error has several of."""
+    if isinstance(error, OperatorsError):
+        return {"operators": [asdict(row) for row in error.refused]}
+    return {"mistakes": [_fields(each) for each in error.mistakes]} if isinstance(error, MistakesError) else {}
 
 
 def mistake_of(error: BaseException) -> CyclecastError | None:

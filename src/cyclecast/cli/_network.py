@@ -22,7 +22,7 @@ from cyclecast.cli._common import (
 )
 from cyclecast.cli._door import StoppedError
 from cyclecast.device import Device
-from cyclecast.errors import OptionError
+from cyclecast.errors import DeviceError, OptionError
 from cyclecast.printable import json_text, printable
 
 if TYPE_CHECKING:
@@ -227,6 +227,11 @@ class _Samples:
 
         bits, activations = device.bits, self.activations or ("affine" if self.path else "symmetric")
         schemes: Any = (activations, self.weights)  # which are checked there
+        for field, value in (("bits.activation", bits.activation), ("bits.weight", bits.weight)):
+            if value < 2:
+                raise DeviceError(
+                    f"{device.name}: {field}", f"{value} bit", "networks are quantised to 2 to 16 bits", "2"
+                )
         if self.path is None:
             return Quantization(bits.activation, bits.weight, schemes[0], schemes[1])
         centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))

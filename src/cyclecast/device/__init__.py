@@ -1,6 +1,7 @@
 """Devices: what a file says, and what follows from it."""
 
 from cyclecast.device._breakdown import Breakdown, Share
+from cyclecast.device._doubts import Doubt, doubts
 from cyclecast.device._load import library, load
 from cyclecast.device._model import Device
 from cyclecast.device._parts import (
@@ -24,6 +25,7 @@ __all__ = [
     "Breakdown",
     "Component",
     "Device",
+    "Doubt",
     "Dynamic",
     "Encoding",
     "Event",
@@ -34,6 +36,7 @@ __all__ = [
     "Pipeline",
     "Share",
     "Write",
+    "doubts",
     "library",
     "load",
 ]

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from cyclecast.device._partial import broken_rules
+from cyclecast.device._parts import Part
+from cyclecast.device._words import SHOWN, advise, suggest
 from cyclecast.errors import CyclecastError, DeviceError
 
 UNKNOWN = ("extra_forbidden", "invalid_key")
 """Pydantic's words for a field that there is not."""
-SHOWN = 40
-"""Characters of a refused value that a message repeats."""
+FOLLOWS = "default_factory_not_called"
+"""Pydantic's word for a default that is that of another field, and this one is mistaken."""
+DEEPEST = 8
+"""Keys on the way to a field; levels.0.components.0.name has five."""
+Path_ = tuple[str | int, ...]
+"""Keys and positions from the root to a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The first thing wrong with the values of a model."""
+    """One thing wrong with the values of a model."""
 
-    path: tuple[str | int, ...]
-    """Keys and positions from the root to the value."""
+    path: Path_
     demand: str
     bound: str
     lever: str
@@ -35,27 +40,52 @@ class Finding:
         return ".".join(str(part)[:SHOWN] for part in self.path) or "device"
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> Finding:
-    """The finding that most likely is the cause; a misspelt field comes before the missing one."""
-    first = min(error.errors(include_url=False), key=lambda found: found["type"] not in UNKNOWN)
-    cause = first.get("ctx", {}).get("error")
+def explain(error: ValidationError, model: type[Part], values: Any) -> tuple[Finding, ...]:
+    """All that is wrong, in the order of the values; fields that a misspelt one was meant to be are not missing."""
+    meant: set[Path_] = set()
+    found: dict[tuple[Path_, str], Finding] = {}
+    own = (one for one in error.errors(include_url=False) if one["type"] != FOLLOWS)
+    for each in (*(_finding(one, model, meant) for one in own), *_broken(model, values)):
+        found.setdefault((each.path, each.demand), each)
+    order = {path: position for position, path in enumerate(_paths(values, ()))}
+    kept = (each for each in found.values() if not (each.demand == "missing" and each.path in meant))
+    return tuple(sorted(kept, key=lambda each: order[nearest_path(each.path, order)]))
+
+
+def nearest_path(path: Path_, known: Container[Path_]) -> Path_:
+    """The path itself or the innermost around it that is known, as the root is: a missing field has no place."""
+    return next(path[:end] for end in range(len(path), -1, -1) if path[:end] in known)
+
+
+def _paths(value: Any, path: Path_) -> Iterator[Path_]:
+    """Every path in the values, each before those inside it, as deep as fields are."""
+    yield path
+    if len(path) > DEEPEST:
+        return
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, inner in items:
+        yield from _paths(inner, (*path, key))
+
+
+def _broken(model: type[Part], values: Any) -> Iterator[Finding]:
+    """Rules that are broken whatever the mistaken fields should have been."""
+    for path, mistake in broken_rules(model, values):
+        yield _own(path, mistake)
+
+
+def _finding(found: ErrorDetails, model: type[Part], meant: set[Path_]) -> Finding:
+    cause = found.get("ctx", {}).get("error")
+    path = found["loc"]
     if isinstance(cause, CyclecastError):
-        return _own(first, cause)
-    path = first["loc"]
-    if first["type"] in UNKNOWN:
-        fields = tuple(_model(model, path[:-1]).model_fields)
-        return Finding(path, "no such field", f"there are {', '.join(fields)}", suggest(str(path[-1]), fields))
-    if first["type"] in ("missing", "default_factory_not_called"):
+        return _own(path, cause)
+    if found["type"] in UNKNOWN:
+        advice = advise(str(path[-1]), _model(model, path[:-1]).model_fields)
+        meant.add((*path[:-1], *advice.meant.split(".")))
+        return Finding(path, advice.demand, advice.bound, advice.lever)
+    if found["type"] == "missing":
         return Finding(path, "missing", _meaning(model, path), f"adding '{path[-1]}:'")
-    rule = re.sub(r"^\w+ should", "it must", first["msg"].removesuffix(", not 0").replace(" after validation", ""))
-    return Finding(path, show(first["input"]), f"{rule} ({_meaning(model, path)})", _lever(first))
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The lever for a misspelt name: the nearest known one, or one of them all."""
-    names = sorted(known)
-    near = get_close_matches(name[:SHOWN], names, n=1)
-    return f"'{near[0]}'" if near else "one of these"
+    rule = re.sub(r"^\w+ should", "it must", found["msg"].removesuffix(", not 0").replace(" after validation", ""))
+    return Finding(path, show(found["input"]), f"{rule} ({_meaning(model, path)})", _lever(found))
 
 
 def show(value: object) -> str:
@@ -64,16 +94,18 @@ def show(value: object) -> str:
         text = repr(value)
     except ValueError:  # a number with more digits than Python agrees to write
         return "a number of thousands of digits"
+    except RecursionError:
+        return "values inside values, thousands deep"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _own(found: ErrorDetails, cause: CyclecastError) -> Finding:
-    relative = cause.where.split(".") if isinstance(cause, DeviceError) else []
-    path = (*found["loc"], *(int(part) if part.isdecimal() else part for part in relative))
-    return Finding(path, cause.demand, cause.bound, cause.lever)
+def _own(path: Path_, cause: CyclecastError) -> Finding:
+    relative = cause.where.split(".") if isinstance(cause, DeviceError) and cause.where else []
+    inner = (*path, *(int(part) if part.isdecimal() else part for part in relative))
+    return Finding(inner, cause.demand, cause.bound, cause.lever)
 
 
-def _model(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel]:
+def _model(model: type[Part], path: Path_) -> type[Part]:
     for part in path:
         if isinstance(part, str) and part in model.model_fields:
             annotation: Any = model.model_fields[part].annotation
@@ -83,10 +115,10 @@ def _model(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseMode
 
 
 def _is_model(choice: object) -> bool:
-    return isinstance(choice, type) and issubclass(choice, BaseModel)
+    return isinstance(choice, type) and issubclass(choice, Part)
 
 
-def _meaning(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
+def _meaning(model: type[Part], path: Path_) -> str:
     """The first sentence of the field's own description."""
     field = _model(model, path[:-1]).model_fields.get(str(path[-1])) if path else None
     description = field.description if field is not None else None
@@ -95,6 +127,10 @@ def _meaning(model: type[BaseModel], path: tuple[str | int, ...]) -> str:
 
 def _lever(found: ErrorDetails) -> str:
     limits = found.get("ctx", {})
+    if found["loc"][-1:] == ("adc_bits",) and found["input"] == 0:
+        return "adc_bits: 32 for an ideal ADC, or digital: true and no line on ADCs"
+    if found["type"] == "enum":
+        return suggest(show(found["input"]).strip("'"), re.findall(r"'(\w+)'", limits["expected"]))
     for limit in ("ge", "le"):
         if limit in limits:
             return f"{limits[limit]}"

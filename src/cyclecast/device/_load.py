@@ -15,19 +15,20 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent, ScalarEvent
 
-from cyclecast.device._explain import SHOWN, explain, show, suggest
+from cyclecast.device._explain import Path_, explain, nearest_path, show
 from cyclecast.device._model import Device
-from cyclecast.errors import DeviceError
+from cyclecast.device._words import SHOWN, suggest
+from cyclecast.errors import DeviceError, MistakesError
 from cyclecast.printable import printable_lines
 
-LARGEST_FILE = 1 << 20
+LARGEST_FILE = 1 << 16
 """Bytes; a device is a page of text."""
+MOST_VALUES = 4000
+"""Keys, values and collections; the largest device of the library has 250. The reader takes 50 us for each."""
 LONGEST_PROBLEM = 160
 """Characters of the YAML reader's own words that a message repeats; they quote the file."""
 DEEPEST = 8
 """Collections inside one another; a device needs four."""
-
-Path_ = tuple[str | int, ...]
 
 
 def library() -> tuple[str, ...]:
@@ -97,12 +98,16 @@ def _parse(file: str, content: bytes) -> Device:
         shown = "empty" if root is None else "not a set of fields"
         raise DeviceError(f"{file}:1", shown, "a device is fields and values", "a file of the library for a start")
     lines: dict[Path_, int] = {}
+    plain = _plain(root, (), lines)
     try:
-        return Device.model_validate(_plain(root, (), lines))
+        return Device.model_validate(plain)
     except ValidationError as error:
-        found = explain(error, Device)
-        line = next(lines[found.path[:end]] for end in range(len(found.path), -1, -1) if found.path[:end] in lines)
-        raise DeviceError(f"{file}:{line}: {found.field}", found.demand, found.bound, found.lever) from None
+        found = explain(error, Device, plain)
+        numbers = [lines[nearest_path(each.path, lines)] for each in found]
+        raise MistakesError.of(
+            DeviceError(f"{file}:{line}: {each.field}", each.demand, each.bound, each.lever)
+            for each, line in zip(found, numbers, strict=True)
+        ) from None
 
 
 def _compose(file: str, text: str) -> Any:
@@ -123,9 +128,12 @@ def _compose(file: str, text: str) -> Any:
 
 
 def _complaints(text: str) -> Iterator[tuple[int, str, str]]:
-    depth = 0
+    depth = values = 0
     for event in YAML(typ="rt", pure=True).parse(text):
         line = event.start_mark.line + 1
+        values += isinstance(event, NodeEvent)
+        if values > MOST_VALUES:
+            yield line, f"more than {MOST_VALUES:,} values", "a page of text"
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > DEEPEST:
             yield line, f"more than {DEEPEST} collections inside one another", "fewer brackets"

@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from hashlib import sha256
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
-from cyclecast.device._explain import explain, suggest
+from cyclecast.device import _rules
+from cyclecast.device._explain import explain
 from cyclecast.device._parts import (
     Array,
     Bits,
     Component,
     Dynamic,
     Encoding,
+    Flow,
     Host,
     Inputs,
     Level,
@@ -25,13 +27,21 @@ from cyclecast.device._parts import (
     Part,
     Pipeline,
 )
-from cyclecast.errors import DeviceError
-from cyclecast.units import Bandwidth
+from cyclecast.device._words import suggest
+from cyclecast.errors import DeviceError, MistakesError
 
 
 class Device(Part):
     """A compute-in-memory device that need not exist."""
 
+    rules = (
+        _rules.levels_have_names_of_their_own,
+        _rules.no_level_is_called_time,
+        _rules.weights_fit_into_an_array,
+        _rules.components_have_names_of_their_own,
+        _rules.components_of_levels_have_names_of_their_own,
+        _rules.arrays_can_be_built,
+    )
     format: Annotated[int, Field(strict=True, ge=1, le=1)]
     """The version of this format."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_length=64)]
@@ -46,13 +56,13 @@ class Device(Part):
     """What an instance of the last level is made of."""
     pipeline: Pipeline
     """What an input and its result pass outside the arrays."""
-    input_bandwidth: Bandwidth | None = None
+    input_bandwidth: Flow | None = None
     """Bytes of input that the whole device can take per second; none means that this never limits."""
-    output_bandwidth: Bandwidth | None = None
+    output_bandwidth: Flow | None = None
     """Bytes of output that the whole device can hand on per second; none means that this never limits."""
     network: Network | None = None
     """What connects the instances of the outermost level; none means that distances cost nothing."""
-    link_bandwidth: Bandwidth | None = None
+    link_bandwidth: Flow | None = None
     """Bytes that one device can exchange with others of its kind per second; none means that this never limits."""
     dynamic: Dynamic = Dynamic.HOST
     """Who multiplies two operands that are both computed, if not said otherwise."""
@@ -60,26 +70,6 @@ class Device(Part):
     """What computes the operators that arrays do not: 8 operations a nanosecond and 12.8 GB/s, if not said."""
     components: tuple[Component, ...] = ()
     """What the device has besides its levels, such as links; none means no power and no area."""
-
-    @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
-        names = [level.name for level in self.levels]
-        for position, name in enumerate(names):
-            if name in names[:position]:
-                raise DeviceError(f"levels.{position}.name", f"'{name}' again", "level names differ", "another name")
-            if name == "time":
-                raise DeviceError(f"levels.{position}.name", "'time'", "schedules call their steps so", "another name")
-        if self.columns_per_weight > self.array.cols:
-            raise DeviceError(
-                "array.cell_bits",
-                f"a {self.bits.weight}-bit weight needs {self.columns_per_weight} columns",
-                f"the array has {self.array.cols} cols",
-                "more cell_bits or more cols",
-            )
-        _require_different_names("components", self.components)
-        for position, level in enumerate(self.levels):
-            _require_different_names(f"levels.{position}.components", level.components)
-        return self
 
     @property
     def slices(self) -> int:
@@ -172,19 +162,15 @@ class Device(Part):
         return _device(varied)
 
 
-def _require_different_names(field: str, components: tuple[Component, ...]) -> None:
-    names = [component.name for component in components]
-    for position, name in enumerate(names):
-        if name in names[:position]:
-            raise DeviceError(f"{field}.{position}.name", f"'{name}' again", "component names differ", "another name")
-
-
 def _device(value: Mapping[str, Any]) -> Device:
     try:
         return Device.model_validate(value)
     except ValidationError as error:
-        found = explain(error, Device)
-        raise DeviceError(found.field, found.demand, found.bound, found.lever) from None
+        found = explain(error, Device, value)
+        raise MistakesError.of(DeviceError(each.field, each.demand, each.bound, each.lever) for each in found) from None
+    except RecursionError:
+        bound = "a device has a few inside one another"
+        raise DeviceError("device", "values inside values, thousands deep", bound, "a file of the library") from None
 
 
 def _replace(values: dict[str, Any], field: str, value: object) -> None:

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
+from cyclecast.device import _rules
 from cyclecast.errors import DeviceError
 from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
 
 MOST = 1_000_000
 """The largest count; a typo beyond it is refused instead of scheduled for."""
 
+
+def _within(least: Any, most: Any) -> AfterValidator:
+    """Refuses quantities that no device has: slips of a unit or of a digit, on which times and sums would overflow."""
+
+    def check(value: Any) -> Any:
+        if not least <= value <= most:
+            bound, nearest = ("at least", least) if value < least else ("at most", most)
+            raise DeviceError("", f"{value}", f"{bound} {nearest} is possible", f"'{nearest}'")
+        return value
+
+    return AfterValidator(check)
+
+
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 Width = Annotated[int, Field(strict=True, ge=1, le=32)]
+Precision = Annotated[int, Field(strict=True, ge=1, le=16)]
+Duration = Annotated[Time, _within(Time(0), Time.parse("1000000000 s"))]
+Rate = Annotated[Frequency, _within(Frequency.parse("1 Hz"), Frequency.parse("1000000 THz"))]
+Flow = Annotated[Bandwidth, _within(Bandwidth(1), Bandwidth.parse("1000000 TB/s"))]
+Capacity = Annotated[Size, _within(Size(0), Size.parse("1024 TiB"))]
+Drawn = Annotated[Power, _within(Power(0), Power.parse("1000000 kW"))]
+Spent = Annotated[Energy, _within(Energy(0), Energy.parse("1 J"))]
+Taken = Annotated[Area, _within(Area(0), Area.parse("1000000 mm2"))]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 
@@ -22,15 +45,24 @@ class Part(BaseModel):
     """Frozen, without unknown fields; a field's docstring is its description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    rules: ClassVar[tuple[Callable[[Any], Iterator[DeviceError]], ...]] = ()
+    """What its fields must be to each other."""
+
+    @model_validator(mode="after")
+    def _keeps_its_rules(self) -> Self:
+        for rule in self.rules:
+            for mistake in rule(self):
+                raise mistake
+        return self
 
 
 class Bits(Part):
     """The widths of the values that the device multiplies."""
 
-    activation: Width = 8
-    """Bits of an input value."""
-    weight: Width = 8
-    """Bits of a weight."""
+    activation: Precision = 8
+    """Bits of an input value: 2 to 16 for networks; 1 is for workloads of your own."""
+    weight: Precision = 8
+    """Bits of a weight: 2 to 16 for networks; 1 is for workloads of your own."""
 
 
 class Event(StrEnum):
@@ -64,31 +96,24 @@ class Event(StrEnum):
 class Component(Part):
     """A group of equal parts that draw power and take area, such as the ADCs of a CU."""
 
+    rules = (
+        _rules.energy_has_an_event,
+        _rules.event_has_an_energy,
+    )
     name: Identifier
     """What breakdowns call it."""
     count: Count = 1
     """Parts in the group; for the reader, as power and area are those of the whole group."""
-    power: Power
+    power: Drawn
     """Drawn by the whole group at full load."""
-    area: Area
+    area: Taken
     """Taken by the whole group."""
     per: Count = 1
     """Instances that share the group, each counted with its share: 4 for a router of four PEs."""
     event: Event | None = None
     """What it spends its energy on; without one it draws its power as long as its instance is in use."""
-    energy: Energy | None = None
+    energy: Spent | None = None
     """Of one event; if not said, what the power comes to at full load, where that says how many events there are."""
-
-    @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
-        if self.energy is not None and self.event is None:
-            raise DeviceError("energy", f"{self.energy} of no event", "an energy is that of one event", "an 'event:'")
-        if self.event is not None and self.energy is None and not self.event.has_peak:
-            known = ", ".join(event for event in Event if event.has_peak)
-            raise DeviceError(
-                "event", f"'{self.event}' without an energy", f"full load counts only {known}", "an 'energy:' of one"
-            )
-        return self
 
 
 class Level(Part):
@@ -98,17 +123,17 @@ class Level(Part):
     """What mappings and reports call it."""
     count: Count
     """Instances inside one instance of the level above; of the outermost level, inside the device."""
-    input_bandwidth: Bandwidth | None = None
+    input_bandwidth: Flow | None = None
     """Bytes of input that one instance can take per second; none means that this never limits."""
-    output_bandwidth: Bandwidth | None = None
+    output_bandwidth: Flow | None = None
     """Bytes of output that one instance can hand on per second; none means that this never limits."""
     shared_port: StrictBool = False
     """Whether inputs and outputs of an instance take turns on one port."""
-    merge_bandwidth: Bandwidth | None = None
+    merge_bandwidth: Flow | None = None
     """Bytes of partial sums that one instance can take from its neighbours per second; none: this never limits."""
-    merge_hop: Time = Time(0)
+    merge_hop: Duration = Time(0)
     """One step of the tree in which neighbouring instances add their partial sums."""
-    buffer: Size | None = None
+    buffer: Capacity | None = None
     """Bytes that one instance can keep of what the workloads in it still need; none means that this never limits."""
     components: tuple[Component, ...] = ()
     """What one instance is made of besides the levels inside it; none means no power and no area."""
@@ -117,9 +142,9 @@ class Level(Part):
 class Write(Part):
     """How cells are programmed."""
 
-    pulse: Time
+    pulse: Duration
     """The length of one programming pulse."""
-    verify: Time
+    verify: Duration
     """The read that checks a pulse; "0 fs" without one."""
     pulses: Count
     """Pulses, each with its check, that a cell takes."""
@@ -157,12 +182,19 @@ class Inputs(StrEnum):
     """The sign is the polarity of the drive and takes no step; the most negative value is not used (NeuRRAM)."""
 
 
-ADC_FIELDS = ("adc_bits", "adc_rate", "adcs", "adc_overlap")
-
-
 class Array(Part):
     """A grid of cells with its converters: digital in, digital out."""
 
+    rules = (
+        _rules.active_rows_exist,
+        _rules.active_cols_exist,
+        _rules.adcs_have_columns,
+        _rules.read_takes_time,
+        _rules.pulses_can_be_counted,
+        _rules.adcs_are_of_analog_arrays,
+        _rules.analog_arrays_have_adcs,
+        _rules.pairs_have_two_rows,
+    )
     rows: Count
     """Word lines; each takes one input."""
     cols: Count
@@ -187,7 +219,7 @@ class Array(Part):
     """Resolution of the ADC."""
     adc_saves_bit: StrictBool = False
     """Whether weights are encoded so that the largest sum is halved (ISAAC's flipped columns)."""
-    adc_rate: Frequency = Frequency(10**18)
+    adc_rate: Rate = Frequency(10**18)
     """Conversions per second of one ADC; of a bit-serial one, bits of conversions."""
     adcs: Count = Field(default_factory=lambda fields: fields["cols"])
     """ADCs that share the bit lines of one array."""
@@ -197,33 +229,12 @@ class Array(Part):
     """Whether a conversion takes a step for each of its bits."""
     adc_residue: StrictBool = False
     """Whether a conversion leaves out as many bits as the input steps before it have applied (NeuRRAM)."""
-    read: Time
+    read: Duration
     """From an input step to its held sums: one cycle."""
-    input_pulse: Time = Time(0)
+    input_pulse: Duration = Time(0)
     """On top of a read, each pulse of an input step: as many as its largest value where inputs are counts of pulses."""
     write: Write
     """How its cells are programmed."""
-
-    @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
-        for active, all_lines in (("active_rows", "rows"), ("active_cols", "cols"), ("adcs", "cols")):
-            value, most = getattr(self, active), getattr(self, all_lines)
-            if value > most:
-                raise DeviceError(active, f"{value}", f"the array has {most} {all_lines}", f"{active}: {most}")
-        if self.read == Time(0):
-            raise DeviceError("read", f"{self.read}", "a read takes time", "'100 ns'")
-        if self.input_pulse != Time(0) and self.dac_bits > 16:
-            raise DeviceError("dac_bits", f"{self.dac_bits} bits as pulses", "16 bits are 65,535 pulses", "16")
-        said = {field for field in type(self).model_fields if field.startswith("adc")} & self.model_fields_set
-        if self.digital and said:
-            raise DeviceError(min(said), "said of a digital array", "it has no ADC", "digital: false, or no such line")
-        missing = [field for field in ADC_FIELDS if field not in said]
-        if missing and not self.digital:
-            meaning = str(type(self).model_fields[missing[0]].description).partition(";")[0].rstrip(".")
-            raise DeviceError(missing[0], "missing", meaning, f"adding '{missing[0]}:', or digital: true")
-        if self.encoding is Encoding.DIFFERENTIAL_ROWS and self.active_rows < 2:
-            raise DeviceError("active_rows", "1", "a weight is a pair of word lines", "2")
-        return self
 
     @property
     def rows_per_weight(self) -> int:
@@ -261,6 +272,10 @@ class Array(Part):
 class Pipeline(Part):
     """What happens around the arrays."""
 
+    rules = (
+        _rules.cycles_before_the_array_exist,
+        _rules.cycles_after_the_array_exist,
+    )
     fill: Annotated[int, Field(strict=True, ge=0, le=MOST)]
     """Cycles outside the arrays from the first input to the first result; a cycle is one read of an array."""
     before: Annotated[int, Field(strict=True, ge=0, le=MOST)] = Field(
@@ -272,16 +287,6 @@ class Pipeline(Part):
     )
     """The last cycles of these, which hide a transfer of results; one, if two come after the array, unless said."""
 
-    @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
-        if self.before > self.fill:
-            raise DeviceError("before", f"{self.before}", f"fill is {self.fill} cycles", f"before: {self.fill}")
-        left = self.fill - self.before
-        if self.write_back > left:
-            what = f"{self.fill} cycles, {self.before} of them before the array"
-            raise DeviceError("write_back", f"{self.write_back}", f"the pipeline has {what}", f"write_back: {left}")
-        return self
-
 
 class Network(Part):
     """The network on the chip between instances of the outermost level: a mesh of routers."""
@@ -290,9 +295,9 @@ class Network(Part):
     """Of routers."""
     cols: Count
     """Of routers; the instances are dealt to them in turn, equally many to each."""
-    bandwidth: Bandwidth
+    bandwidth: Flow
     """Bytes that one link between two neighbouring routers can carry per second."""
-    hop: Time
+    hop: Duration
     """From one router to the next."""
 
 
@@ -308,7 +313,7 @@ class Dynamic(StrEnum):
 class Host(Part):
     """The processor that computes what arrays do not: a roofline."""
 
-    operations: Frequency = Frequency(8 * 10**12)
+    operations: Rate = Frequency(8 * 10**12)
     """Elementary operations (additions, multiplications, comparisons) per second."""
-    bandwidth: Bandwidth = Bandwidth(12_800_000_000)
+    bandwidth: Flow = Bandwidth(12_800_000_000)
     """Bytes that it can load and store per second."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cyclecast.area import area
-from cyclecast.device import Device
+from cyclecast.device import Device, doubts
 from cyclecast.energy import peak, power
 
 
@@ -27,11 +27,12 @@ def device_info(device: Device) -> dict[str, Any]:
         "watts": watts,
         "tops_per_watt": rate / 1e12 / watts if watts else None,
         "square_millimetres": area(device).total.square_millimetres if drawn.shares else None,
+        "doubts": [str(doubt) for doubt in doubts(device)],
     }
 
 
 def device_text(info: dict[str, Any]) -> str:
-    """The same in two lines."""
+    """The same in two lines, and one for each doubt."""
     lossless = info["lossless_adc_bits"]
     exact = "sums are exact" if info["exact"] else f"sums saturate, exact ones need {lossless} bits"
     sums = f"{info['adc_bits']}-bit ADCs ({exact})" if lossless else "digital sums (exact)"
@@ -40,8 +41,11 @@ def device_text(info: dict[str, Any]) -> str:
         peak += f", {info['tops_per_watt']:,.4g} TOPS/W"
     if info["watts"] is not None:
         peak += f", {info['watts']:,.4g} W, {info['square_millimetres']:,.4g} mm2"
+    doubted = "".join(f"\ndoubt: {doubt}" for doubt in info["doubts"])
+    verdict = "possible, but doubtful" if doubted else "fine"
     return (
-        f"{info['name']} is fine: {info['arrays']:,} arrays, {info['slices']} slices a weight, "
+        f"{info['name']} is {verdict}: {info['arrays']:,} arrays, {info['slices']} slices a weight, "
         f"{info['filters_per_array']} filters an array, {info['input_steps']} input steps, {sums}\n"
         f"{peak if info['watts'] is not None else peak + '; power and area are not stated'}"
+        f"{doubted}"
     )

@@ -1,0 +1,93 @@
+"""A device of which some values are mistaken: the rules that its other values break all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from cyclecast.device._parts import Part
+from cyclecast.errors import DeviceError
+
+Path_ = tuple[str | int, ...]
+
+
+class _MistakenError(Exception):
+    """A value is missing or not what its field asks for."""
+
+
+def broken_rules(model: type[Part], values: Any) -> Iterator[tuple[Path_, DeviceError]]:
+    """Every broken rule with the path of its part; a rule that reads a mistaken value is not looked at."""
+    yield from _broken(_partial(model, values), ())
+
+
+def _broken(value: Any, path: Path_) -> Iterator[tuple[Path_, DeviceError]]:
+    if isinstance(value, tuple):
+        for position, inner in enumerate(value):
+            yield from _broken(inner, (*path, position))
+    if isinstance(value, Part):
+        for rule in value.rules:
+            try:
+                for mistake in rule(value):
+                    yield path, mistake
+            except AttributeError:
+                continue  # it reads a value that is not there
+        for name, inner in vars(value).items():
+            yield from _broken(inner, (*path, name))
+
+
+def _partial(model: type[Part], values: Any) -> Part:
+    """The part without its mistaken fields: to read one of them is an `AttributeError`."""
+    said: Mapping[str, Any] = values if isinstance(values, Mapping) else {}
+    found: dict[str, Any] = {}
+    for name in model.model_fields:
+        try:
+            found[name] = _value(model, name, said, found)
+        except _MistakenError:
+            continue
+    mistaken = dict.fromkeys(model.model_fields.keys() - found.keys())
+    part = model.model_construct({name for name in model.model_fields if name in said}, **found, **mistaken)
+    for name in mistaken:
+        del vars(part)[name]
+    return part
+
+
+def _value(model: type[Part], name: str, said: Mapping[str, Any], others: dict[str, Any]) -> Any:
+    field = model.model_fields[name]
+    if name not in said:
+        try:
+            if field.is_required():
+                raise _MistakenError
+            return field.get_default(call_default_factory=True, validated_data=others)
+        except KeyError:  # a default that follows from a mistaken field
+            raise _MistakenError from None
+    value = said[name]
+    inner = next((choice for choice in _choices(field.annotation) if _is_part(choice)), None)
+    several = get_origin(field.annotation) is tuple
+    if inner is not None and not several and isinstance(value, Mapping):
+        return _partial(inner, value)
+    if inner is not None and several and isinstance(value, list | tuple):
+        return tuple(_partial(inner, each) for each in value)
+    try:
+        return _adapter(model, name).validate_python(value)
+    except ValidationError:
+        raise _MistakenError from None
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    return annotation, *get_args(annotation)
+
+
+def _is_part(choice: Any) -> bool:
+    return isinstance(choice, type) and issubclass(choice, Part)
+
+
+@cache
+def _adapter(model: type[Part], name: str) -> TypeAdapter[Any]:
+    field = model.model_fields[name]
+    annotation: Any = field.annotation
+    for each in field.metadata:
+        annotation = Annotated[annotation, each]
+    return TypeAdapter(annotation)
