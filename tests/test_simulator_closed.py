@@ -148,7 +148,7 @@ def test_a_parameter_that_is_missing_is_named() -> None:
 def test_the_model_in_python_takes_no_fractions_either() -> None:
     array = Array(TINY)
     with pytest.raises(BehaviourError, match="weights that are no integers"):
-        array.write(np.array([[1.9]]))  # type: ignore[arg-type] # that is the test
+        array.write(np.array([[1.9]]))
     with pytest.raises(BehaviourError, match=r"weights of shape \(1,\)"):
         array.write(ONE)
 

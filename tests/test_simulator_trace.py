@@ -208,7 +208,13 @@ def test_a_key_is_there_once(tmp_path: Path) -> None:
 @BOTH
 def test_the_memory_of_a_replay_has_a_limit(tmp_path: Path, suffix: str) -> None:
     """One tile copied into many slots, and large arrays written again and again, stand in few bytes."""
-    large = {"counts": (64, 64, 64), "rows": 4096, "columns": 64, "active_rows": 4096, "active_columns": 64}
+    large: dict[str, int | tuple[int, ...]] = {
+        "counts": (64, 64, 64),
+        "rows": 4096,
+        "columns": 64,
+        "active_rows": 4096,
+        "active_columns": 64,
+    }
     header = Header({**HEADER.parameters, **large}, "x", "y", None, "z")
     path = tmp_path / f"a.{suffix}"
     with TraceWriter(path, header) as writer:
