@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import odd_values
 from cyclecast.csource._function import Writer
 from cyclecast.csource._lower import flat_functions
 from cyclecast.errors import UnsupportedError
+from cyclecast.executable import with_defined_casts
 from cyclecast.simulator import compile_library, driver_source
 
 import tvm  # isort: skip - after cyclecast, which checks that this TVM works
@@ -30,23 +32,23 @@ def written(function: Any) -> str:
     return Writer("made", flat["main"]).written("Made for a test.").text
 
 
-def in_c(function: Any, arrays: list[Any], folder: Path) -> None:
+def in_c(function: Any, arrays: list[Any], folder: Path, flags: Sequence[str] = ()) -> None:
     """Compile the C of a function and run it on the arrays, in place."""
     for name in HEADERS:
         (folder / name).write_text(driver_source(name), encoding="utf-8")
     (folder / "made.c").write_text(f'#include "cyclecast_host.h"\n{written(function)}', encoding="utf-8")
-    compile_library([folder / "made.c"], folder / "made.so", folder, ("-Wno-missing-prototypes",))
+    compile_library([folder / "made.c"], folder / "made.so", folder, ("-Wno-missing-prototypes", *flags))
     workspace = np.zeros(1 << 20, dtype=np.uint8)
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (*arrays, workspace)]
     ctypes.CDLL(str(folder / "made.so")).made(*pointers)
 
 
-def both(function: Any, arrays: list[Any], folder: Path) -> tuple[Any, Any]:
+def both(function: Any, arrays: list[Any], folder: Path, flags: Sequence[str] = ()) -> tuple[Any, Any]:
     """What TVM's program and the C make of the last array."""
     tensors = [tvm.runtime.tensor(array) for array in arrays]
     module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-    tvm.compile(module, target={"kind": "llvm"})["main"](*tensors)
-    in_c(function, arrays, folder)
+    tvm.compile(with_defined_casts(module), target={"kind": "llvm"})["main"](*tensors)
+    in_c(function, arrays, folder, flags)
     return tensors[-1].numpy(), arrays[-1]
 
 
@@ -86,6 +88,36 @@ def test_real_functions_are_those_of_the_compiled_module(
     operation: Callable[..., Any], kind: str, tmp_path: Path
 ) -> None:
     run(elementwise(operation, kind), tmp_path)
+
+
+KINDS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+SANITIZED = ("-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all")
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_odd_values_come_out_as_in_the_compiled_module(kind: str, tmp_path: Path) -> None:
+    """NaN, infinities, denormals and the ends of types; undefined behaviour would end the process."""
+    for number, operation in enumerate((*REAL, *(lambda x, to=to: x.astype(to) for to in KINDS))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        function = elementwise(operation, kind)
+        with np.errstate(over="ignore"):
+            given = np.resize(np.array(odd_values.REALS), SIZE).astype(kind)
+        out = np.zeros(SIZE, str(function.params[1].dtype))
+        expected, made = both(function, [given, out], folder, SANITIZED)
+        assert odd_values.bits(expected) == odd_values.bits(made), number
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+@pytest.mark.parametrize("real", ["float32", "float64"])
+def test_real_numbers_are_clamped_to_integers(kind: str, real: str, tmp_path: Path) -> None:
+    limits = np.iinfo(kind)
+    given = np.full(SIZE, np.nan, real)
+    given[1:8] = [np.inf, -np.inf, 1.9, -1.9, 2.0**64, -(2.0**64), limits.min]
+    expected, made = both(elementwise(lambda x: x.astype(kind), real), [given, np.zeros(SIZE, kind)], tmp_path)
+    cut = max(-1, limits.min)
+    wanted = [0, limits.max, limits.min, 1, cut, limits.max, limits.min, limits.min]
+    assert expected[:8].tolist() == made[:8].tolist() == wanted
 
 
 INTEGER = [

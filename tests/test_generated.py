@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 
 ISAAC = Device.load("isaac")
 RANDOM = np.random.default_rng(6)
-SANITIZERS = "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+SANITIZERS = "CFLAGS=-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
 NETWORKS = ("text_direction", "resnet8", "transformer_block")
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cyclecast.device import Device
 from cyclecast.errors import OptionError, TraceError
 from cyclecast.simulator import Call, Counters, Driver, Header, Operation, Trace, TraceWriter, parameters, replay
+from cyclecast.units import Size
 
 TINY = Device.load("tiny")
 HEADER = Header(parameters(TINY), "a network", "tiny", 3, "some version")
@@ -152,6 +153,23 @@ def changed(path: Path, number: int, **values: Any) -> Path:
         (14, {"values": "AAAAAAAAAAAAAAAAAAAAAA==", "crc32": 3971697493}, "record 14: other sums than recorded"),
         (15, {"end": 3}, "record 15: 14 calls, the end says 3"),
         (15, {"counters": {}}, "record 15: it is no record of a trace"),
+        (0, {"version": 1.0}, "its beginning: it is no record of a trace, no cyclecast-trace of version 1"),
+        (0, {"seed": 1.5}, "its beginning: it is no record of a trace, seed is 1.5; it must be an integer"),
+        (0, {"seed": True}, "its beginning: it is no record of a trace, seed is True; it must be an integer"),
+        (0, {"network": 5}, "its beginning: it is no record of a trace, network is 5; it must be a text"),
+        (0, {"colour": 5}, "its beginning: it is no record of a trace, the key 'colour' is unknown"),
+        (1, {"values": ""}, "record 1: it is no record of a trace, the key 'values' is unknown"),
+        (2, {"at": [True, 0, 1]}, "record 2: it is no record of a trace, True is no number of 32 bits"),
+        (2, {"slots": 1}, "record 2: it is no record of a trace, the key 'slots' is unknown"),
+        (2, {"name": "x"}, "record 2: it is no record of a trace, the key 'name' is unknown"),
+        (2, {"call": "To_Write"}, "record 2: it is no record of a trace, there is no call To_Write"),
+        (2, {"call": ["to_write"]}, "record 2: it is no record of a trace, call is ['to_write']; it must be a text"),
+        (3, {"count": True}, "record 3: it is no record of a trace, True is no number of 32 bits"),
+        (3, {"count": 3.0}, "record 3: it is no record of a trace, 3.0 is no number of 32 bits"),
+        (3, {"crc32": float(zlib.crc32(bytes([1, 254, 3, 128, 127, 0])))}, "record 3: it is no record of a trace, "),
+        (3, {"crc32": float("nan")}, "record 3: it is no record of a trace, NaN is no number"),
+        (15, {"end": 14.0}, "record 15: it is no record of a trace, 14.0 is no number of 64 bits"),
+        (15, {"ends": 14}, "record 15: it is no record of a trace, the key 'ends' is unknown"),
     ],
 )
 def test_lines_that_are_wrong_are_named(tmp_path: Path, number: int, values: dict[str, Any], complaint: str) -> None:
@@ -166,6 +184,67 @@ def test_other_counters_than_recorded_are_an_error(tmp_path: Path) -> None:
     counters = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["counters"]
     with pytest.raises(TraceError, match="the device counts otherwise"):
         replay(changed(path, 15, counters=counters | {"products": 2}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"products": True}, "True is no number"), ({"products": 1.0}, "1.0 is no number"), ({"other": 1}, "'other'"),
+     ({"inputs": [0] * 8}, "inputs is a list of 9"), ({"inputs": {"0": 1}}, "inputs is a list of 9")],
+)  # fmt: skip
+def test_counters_have_their_types(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    path = recorded(tmp_path / "a.jsonl")
+    counters = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["counters"]
+    with pytest.raises(TraceError, match=f"record 15: it is no record of a trace, .*{words}"):
+        replay(changed(path, 15, counters=counters | changes))
+
+
+def test_a_key_is_there_once(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "a.jsonl")
+    path.write_text(path.read_text(encoding="utf-8").replace('"slot":2', '"slot":3,"slot":2', 1), encoding="utf-8")
+    with pytest.raises(TraceError, match="record 5: it is no record of a trace, a key is there twice"):
+        replay(path)
+
+
+@BOTH
+def test_the_memory_of_a_replay_has_a_limit(tmp_path: Path, suffix: str) -> None:
+    """One tile copied into many slots, and large arrays written again and again, stand in few bytes."""
+    large: dict[str, int | tuple[int, ...]] = {
+        "counts": (64, 64, 64),
+        "rows": 4096,
+        "columns": 64,
+        "active_rows": 4096,
+        "active_columns": 64,
+    }
+    header = Header({**HEADER.parameters, **large}, "x", "y", None, "z")
+    path = tmp_path / f"a.{suffix}"
+    with TraceWriter(path, header) as writer:
+        writer.write(Call(Operation.SEND, count=4096, values=np.zeros(4096)))
+        for slot in range(1, 3000):
+            writer.write(Call(Operation.SEND, slot=slot, count=64, values=np.zeros(64)))
+        for node in range(64):
+            writer.write(Call(Operation.MOVE, (node,), count=3000))
+        writer.finish(Counters(0, 0, 0, 0, 0, (0,) * 9, (0,) * 9))
+    with pytest.raises(TraceError, match=r"the device refuses .* no memory left.*; try a larger --memory"):
+        replay(path, memory=Size.parse("64 MiB"))
+    with pytest.raises(TraceError, match="there is no such device, its memory does not suffice; try a larger --memory"):
+        replay(path, memory=Size.parse("8 MiB"))
+    with pytest.raises(TraceError, match=r"it has .* bytes, half of 64 KiB is the most; try a larger --memory"):
+        replay(path, memory=Size.parse("64 KiB"))
+
+
+def test_a_record_has_its_part_of_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("[" + "[]," * 100_000 + "[]]\n", encoding="utf-8")
+    with pytest.raises(TraceError, match=r"it has more than 32,768 bytes, as 4 MiB of memory allow"):
+        replay(path, memory=Size.parse("4 MiB"))
+    path.write_bytes(b"CYCT\xff\xff\xff\x7f")
+    with pytest.raises(TraceError, match=r"it has 268,435,455 bytes, 1 GiB of memory allow 8,388,608"):
+        replay(path)
+
+
+def test_what_has_no_end_is_no_file() -> None:
+    with pytest.raises(TraceError, match="it is no file"):
+        replay("/dev/zero")
 
 
 @BOTH

@@ -22,7 +22,8 @@ def verify(
     """Run `module.so` in a fresh process and the network in its own runtime, on the same inputs.
 
     `inputs` is an .npz file with one array per input, by name; without it, values are drawn from a normal
-    distribution. For each output: the cosine between both, the largest absolute difference, the largest magnitude.
+    distribution. For each output: the cosine between both, the largest absolute difference, the largest magnitude,
+    where both are finite numbers; and how many values of each are not. `not_finite` counts these among the inputs.
     """
     values = _read(inputs, model, shapes or {}) if inputs else _random(model, shapes or {}, seed)
     expected = reference(model, values)
@@ -33,16 +34,31 @@ def verify(
     return {
         "runtime": runtime_of(model),
         "inputs": str(inputs) if inputs else f"random values, seed {seed}",
+        "not_finite": sum(_not_finite(value) for value in values.values()),
         "outputs": [
-            {
-                "name": name,
-                "cosine": cosine(reference, computed),
-                "maximum_error": float(np.abs(_real(reference) - _real(computed)).max(initial=0.0)),
-                "largest": float(np.abs(_real(reference)).max(initial=0.0)),
-            }
+            {"name": name} | compared(reference, computed)
             for (name, reference), computed in zip(expected.items(), actual, strict=True)
         ],
     }
+
+
+def compared(reference: Any, computed: Any) -> dict[str, Any]:
+    """How alike two outputs are, where both are finite numbers, and how many values of each are not."""
+    want, have = _real(reference), _real(computed)
+    finite = np.isfinite(want) & np.isfinite(have)
+    error = np.abs(want[finite] - have[finite]).max(initial=0.0)
+    alike = cosine(want[finite], have[finite]) if finite.any() else float(np.array_equal(want, have, equal_nan=True))
+    return {
+        "cosine": alike,
+        "maximum_error": float(error),
+        "largest": float(np.abs(want[finite]).max(initial=0.0)),
+        "not_finite": _not_finite(computed),
+        "not_finite_in_reference": _not_finite(reference),
+    }
+
+
+def _not_finite(values: Any) -> int:
+    return int((~np.isfinite(_real(values))).sum())
 
 
 def cosine(left: Any, right: Any) -> float:

@@ -17,6 +17,7 @@ from cyclecast.cli._common import (
     require_folder,
 )
 from cyclecast.errors import OptionError
+from cyclecast.units import Size
 
 TARGETS = ("c", "llvm")
 
@@ -124,6 +125,7 @@ def trace(
 def replay(
     path: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by trace.", show_default=False)],
     fast: Annotated[bool, typer.Option("--fast", help="Skip the bits where converters lose nothing.")] = False,
+    memory: Annotated[str, typer.Option(help="What the trace may take, its device included.")] = "1 GiB",
     as_json: JsonOption = False,
 ) -> None:
     """Execute a trace on the behaviour model in C; sums and counters have to come out as recorded."""
@@ -131,7 +133,7 @@ def replay(
     from cyclecast.simulator import replay as execute
 
     with status("executing the calls", shown=not as_json):
-        done = execute(path, fast=fast)
+        done = execute(path, fast=fast, memory=Size.parse(memory))
     cycle = int(str(done.header.parameters["cycle_fs"]))
     cycles = {name: -(-getattr(done.counters, f"{name}_fs") // cycle) for name in ("compute", "write")}
     if as_json:

@@ -208,8 +208,16 @@ def verify(
     for output in result["outputs"]:
         console().print(
             f"{printable(output['name'])}: cosine {output['cosine']:.6f}, maximum error {output['maximum_error']:.4g} "
-            f"of {output['largest']:.4g}, {result['runtime']} on {result['inputs']}"
+            f"of {output['largest']:.4g}, {result['runtime']} on {result['inputs']}{_left_out(output)}"
         )
+    if result["not_finite"]:
+        console().print(f"{result['not_finite']:,} values of the inputs are NaN or infinite: kernels clamp these")
+
+
+def _left_out(output: dict[str, Any]) -> str:
+    """What of an output was not compared."""
+    ours, theirs = output["not_finite"], output["not_finite_in_reference"]
+    return f"; NaN or infinite and left out: {ours:,}, in the reference {theirs:,}" if ours or theirs else ""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ BITWISE = (5, 6, 7, 10)
 """Operators of so little precedence that their neighbours stand in parentheses."""
 NARROW = ("int8", "int16", "uint8", "uint16")
 """What C computes as int and has to be cut back."""
+REALS = {"float32": "f32", "float64": "f64"}
 LIBRARY = {"tirx.fabs": "fabs", "tirx.isnan": "isnan"}
 """Functions of C's own that TVM leaves as they are."""
 GENERIC = ("isnan",)
@@ -129,8 +130,12 @@ class Expressions:
     def _cast(self, expression: Any, kind: str) -> tuple[str, int]:
         if kind == type_of(expression.value):
             return self._printed(expression.value)
+        given = type_of(expression.value)
         if kind == "bool":
             return f"{self._operand(expression.value, 9)} != 0", 8
+        if given in REALS and kind not in REALS:
+            c_type(kind)  # there are the functions of cyclecast_host.h for these
+            return f"{kind}_of_{REALS[given]}({self.text(expression.value)})", PRIMARY
         return f"({c_type(kind)}){self._operand(expression.value, UNARY)}", UNARY
 
     def _extreme(self, expression: Any, kind: str) -> tuple[str, int]:

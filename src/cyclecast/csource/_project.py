@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cyclecast.csource._kernel import kernel
 from cyclecast.csource._lower import flat_functions
 from cyclecast.csource._plan import Plan, Tensor, plan
 from cyclecast.csource._schedule import describe, level_names
-from cyclecast.csource._text import Names, c_type, plain, wrapped
+from cyclecast.csource._text import BYTES, Names, c_type, plain, wrapped
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.simulator import DRIVER_FILES, driver_source, parameters
@@ -110,6 +111,7 @@ def _values(
         "output_places": places[len(what.inputs) :],
         "input_offsets": offsets,
         "output_offsets": ends,
+        "reals": [*_reals("inputs", what.inputs, offsets), *_reals("outputs", what.outputs, ends)],
         "input_bytes": input_bytes,
         "output_bytes": output_bytes,
         "weight_bytes": len(what.weights),
@@ -128,6 +130,20 @@ def _values(
             if kernel in parts
         ],
     }
+
+
+def _reals(where: str, tensors: list[Tensor], offsets: list[int]) -> list[dict[str, Any]]:
+    """The tensors that may have values that are no numbers, and where they stand."""
+    return [
+        {
+            "name": tensor.name,
+            "place": f"{where} + {offset}" if offset else where,
+            "count": prod(tensor.shape),
+            "size": BYTES[tensor.kind],
+        }
+        for tensor, offset in zip(tensors, offsets, strict=True)
+        if tensor.kind.startswith("float")
+    ]
 
 
 def _signature(what: Plan) -> str:

@@ -15,6 +15,7 @@ from tvm.target import Target
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OptionError
+from cyclecast.executable._casts import with_defined_casts
 
 
 class Executable:
@@ -69,7 +70,8 @@ CONFIG = {"tirx.disable_assert": True}
 def build_program(program: Any) -> Executable:
     """Compile a Relax program for this machine's processor."""
     with tvm.transform.PassContext(config=CONFIG):
-        return Executable(tvm.compile(program, target=Target(TARGET)))
+        legal = with_defined_casts(relax.transform.LegalizeOps()(program))
+        return Executable(tvm.compile(legal, target=Target(TARGET)))
 
 
 def load_executable(path: str | Path) -> Executable:

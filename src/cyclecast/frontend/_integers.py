@@ -14,6 +14,7 @@ from cyclecast.frontend._base import Scheme
 from cyclecast.frontend._products import name_of
 
 LEAST_SCALE = float(np.finfo(np.float32).tiny)
+LARGEST = float(np.finfo(np.float32).max)
 STORED = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16}
 """Types of integers that can be operands of a kernel, and their bits."""
 SAME_VALUES = {

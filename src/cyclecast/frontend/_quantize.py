@@ -32,6 +32,7 @@ from cyclecast.frontend._dataflow import Kernels, operators_of
 from cyclecast.frontend._fold import constants_of
 from cyclecast.frontend._host import fuse_host, host_operators
 from cyclecast.frontend._integers import (
+    LARGEST,
     LEAST_SCALE,
     STORED,
     Activation,
@@ -359,6 +360,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
 
     def _symmetric(self, data: Any, bits: int) -> Activation:
         emit, most = self._emit, (1 << (bits - 1)) - 1
+        data = self._numbers(data, LARGEST)
         largest = emit(relax.op.max(emit(relax.op.abs(data))))
         least = relax.const(np.float32(LEAST_SCALE * most), "float32")
         scale = emit(relax.op.divide(emit(relax.op.maximum(largest, least)), relax.const(float(most), "float32")))
@@ -371,6 +373,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         def real(value: Any) -> Any:
             return relax.const(np.float32(value), "float32")
 
+        data = self._numbers(data, LARGEST / 2)  # so that their span is finite
         least = emit(relax.op.minimum(emit(relax.op.min(data)), real(0)))
         largest = emit(relax.op.maximum(emit(relax.op.max(data)), real(0)))
         span = emit(relax.op.maximum(emit(relax.op.subtract(largest, least)), real(LEAST_SCALE * 4 * half)))
@@ -380,6 +383,12 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         kept = emit(relax.op.clip(rounded, -half, half - 1))
         integers = emit(relax.op.astype(kept, integer_type(bits)))
         return Activation(integers, scale, emit(relax.op.astype(zero, "int32")), bits)
+
+    def _numbers(self, data: Any, most: float) -> Any:
+        """Finite values: NaN is 0, and what is larger than that is as large."""
+        zero, lower, upper = (relax.const(np.float32(edge)) for edge in (0, -most, most))
+        numbers = self._emit(relax.op.where(self._emit(relax.op.isnan(data)), zero, data))
+        return self._emit(relax.op.minimum(self._emit(relax.op.maximum(numbers, lower)), upper))
 
     def _emit(self, value: Any) -> Any:
         return self.builder_.emit(value)

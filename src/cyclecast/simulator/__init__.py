@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from cyclecast.simulator._calls import Call, Operation
 from cyclecast.simulator._crossbar import Array, State
-from cyclecast.simulator._driver import Call, Counters, Driver, Operation
+from cyclecast.simulator._driver import Counters, Driver
 from cyclecast.simulator._native import DRIVER_FILES, REFERENCE, compile_library, driver_source, load_library
 from cyclecast.simulator._parameters import Parameters, parameters
+from cyclecast.simulator._records import Header
 from cyclecast.simulator._run import Chip
-from cyclecast.simulator._trace import Header, Replayed, Trace, TraceWriter, replay
+from cyclecast.simulator._trace import Replayed, Trace, TraceWriter, replay
 from cyclecast.simulator._vectors import Catcher, write_vectors
 
 __all__ = [

@@ -81,6 +81,8 @@ class Array:
         if self.state is not State.WRITE:
             raise BehaviourError(self.name, "a write", "the array is in the state read", "to_write() first")
         array, lines = self.device.array, self.device.word_lines_per_array
+        if weights.ndim != 2:
+            raise BehaviourError(self.name, f"weights of shape {weights.shape}", "they must be word lines x filters")
         if weights.shape[0] > lines or weights.shape[1] > self.device.filters_per_array:
             raise BehaviourError(
                 self.name,
@@ -154,8 +156,8 @@ class Array:
 
     @property
     def _input_offset(self) -> int:
-        array, bits = self.device.array, self.device.bits.activation
-        return 1 << (bits - 1) if array.inputs is Inputs.TWOS_COMPLEMENT and array.dac_bits > 1 else 0
+        is_wide = self.device.array.inputs is Inputs.TWOS_COMPLEMENT and self.device.step_bits[0] > 1
+        return 1 << (self.device.bits.activation - 1) if is_wide else 0
 
     @property
     def _weight_offset(self) -> int:
@@ -194,7 +196,7 @@ class Array:
         signed = array.inputs is Inputs.SIGN_MAGNITUDE
         for bits in self.device.step_bits:
             values = ((np.abs(inputs) if signed else inputs) >> place) & ((1 << bits) - 1)
-            highest = place + bits == self.device.bits.activation and array.dac_bits == 1
+            highest = place + bits == self.device.bits.activation and not self._input_offset
             yield (-1 if highest and not signed else 1) << place, np.sign(inputs) * values if signed else values
             place += bits
 
@@ -212,6 +214,8 @@ class Array:
         return (1 << self.device.array.cell_bits) - 1
 
     def _require_range(self, what: str, values: Integers, bits: int, magnitudes: bool) -> None:
+        if values.dtype.kind not in "iu" and not (values.dtype.kind == "f" and (values == np.trunc(values)).all()):
+            raise BehaviourError(self.name, f"{what} that are no integers", f"their type is {values.dtype}", "np.rint")
         least, most = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
         if magnitudes and bits > 1:
             least = -most

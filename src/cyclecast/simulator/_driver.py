@@ -1,11 +1,11 @@
-"""Devices that C drivers make, seen from Python: calls as values, their payloads as arrays."""
+"""Devices that C drivers make, seen from Python."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Self
 
@@ -13,24 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclecast.errors import BehaviourError
-from cyclecast.simulator._native import OBSERVER, OK, CCall, c_parameters, reference_library
-from cyclecast.simulator._parameters import LEVELS, Parameters
-
-
-class Operation(IntEnum):
-    """`cyclecast_operation`."""
-
-    BEGIN = 0
-    TO_WRITE = 1
-    TO_READ = 2
-    PROGRAM = 3
-    SEND = 4
-    MOVE = 5
-    STREAM = 6
-    START = 7
-    WAIT = 8
-    ACCUMULATE = 9
-    RECEIVE = 10
+from cyclecast.simulator._calls import Call, Operation, c_call, c_values, call_of, where
+from cyclecast.simulator._native import OBSERVER, OK, c_parameters, reference_library
+from cyclecast.simulator._parameters import Parameters, is_whole, wrong_parameter
 
 
 class Status(IntEnum):
@@ -45,27 +30,6 @@ class Status(IntEnum):
     MISMATCH = 6
     MEMORY = 7
     HARDWARE = 8
-
-
-NO_VALUES: NDArray[Any] = np.zeros(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """One call of the device interface."""
-
-    operation: Operation
-    place: tuple[int, ...] = ()
-    """Indices, outermost level first; () is the device itself."""
-    slot: int = 0
-    count: int = 0
-    """Word lines, values, sums or slots."""
-    filters: int = 0
-    """Of weights."""
-    values: NDArray[Any] = field(default_factory=lambda: NO_VALUES)
-    """What goes to the device (weights, inputs), or what came from it (sums), one after another."""
-    name: str = ""
-    """Of the workload that begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +61,36 @@ TILES = ("inputs", "sums")
 
 
 class Driver:
-    """An open device. Closed by `close`, or at the end of a `with`."""
+    """An open device. Closed by `close`, or at the end of a `with`; every other use is then a `BehaviourError`."""
 
-    def __init__(self, handle: Any, library: Any) -> None:
-        self.handle = handle
+    def __init__(self, handle: Any, library: Any, columns: int) -> None:
+        self._handle = handle
         self._library = library
+        self._columns = columns
         self._observer: Any = None
+        self._telling = False
 
     @classmethod
-    def open(cls, parameters: Parameters, library: Any = None) -> Self:
-        """The device of these parameters, on the reference driver unless another library is given."""
-        chosen, handle = library or reference_library(), ctypes.c_void_p()
-        status = chosen.cyclecast_open(ctypes.byref(c_parameters(parameters)), ctypes.byref(handle))
+    def open(cls, parameters: Parameters, library: Any = None, *, most_bytes: int | None = None) -> Self:
+        """The device of these parameters, on the reference driver unless another library is given.
+
+        `most_bytes` bounds the memory of the behaviour model, which has 4 GiB by default. `BehaviourError` where the
+        parameters make no device, or where its memory does not suffice.
+        """
+        wrong = wrong_parameter(parameters)
+        if most_bytes is not None and not is_whole(most_bytes, 64):
+            wrong = f"most_bytes is {str(most_bytes)[:40]}; it must be an integer from 0 to 2^64 - 1"
+        if wrong:
+            raise BehaviourError("device", "it cannot be opened", wrong)
+        chosen, handle, made = library or reference_library(), ctypes.c_void_p(), c_parameters(parameters)
+        if most_bytes is None:
+            status = chosen.cyclecast_open(ctypes.byref(made), ctypes.byref(handle))
+        else:
+            status = chosen.cyclecast_reference_open_within(ctypes.byref(made), most_bytes, ctypes.byref(handle))
         if status != OK:
             why = "its memory does not suffice" if status == Status.MEMORY else "parameters out of range"
             raise BehaviourError("device", "it cannot be opened", why)
-        return cls(handle, chosen)
+        return cls(handle, chosen, made.columns)
 
     def __enter__(self) -> Self:
         return self
@@ -122,9 +100,18 @@ class Driver:
 
     def close(self) -> None:
         """Give the device's memory back; a second time, nothing happens."""
-        if self.handle:
-            self._library.cyclecast_close(self.handle)
-            self.handle = None
+        if self._telling:
+            raise BehaviourError("device", "it cannot be closed by its observer", "a call is under way")
+        if self._handle:
+            self._library.cyclecast_close(self._handle)
+            self._handle = None
+
+    @property
+    def handle(self) -> Any:
+        """What functions in C take for the device."""
+        if not self._handle:
+            raise BehaviourError("device", "it is closed", lever="Driver.open")
+        return self._handle
 
     @property
     def counters(self) -> Counters:
@@ -136,25 +123,15 @@ class Driver:
 
     def execute(self, call: Call) -> NDArray[Any]:
         """Execute a call; the sums that it received, if it receives. `BehaviourError` where the driver refuses."""
-        if not self.handle:
-            raise BehaviourError("device", "a call", "it is closed", "Driver.open")
-        wanted = {Operation.PROGRAM: call.count * call.filters, Operation.SEND: call.count}.get(call.operation, 0)
-        if call.values.size < wanted:
-            what = f"{call.operation.name.lower()} at {call.place}"
-            raise BehaviourError(what, f"{call.values.size} values", f"the call says {wanted}")
-        made = CCall(operation=call.operation, slot=call.slot, count=call.count, filters=call.filters)
-        made.place.depth = len(call.place)
-        made.place.at[: min(LEVELS, len(call.place))] = call.place[:LEVELS]
-        made.name = call.name.encode()
-        received = np.zeros(call.count if call.operation is Operation.RECEIVE else 0, dtype=np.int64)
-        given = np.ascontiguousarray(call.values, dtype=np.int32)
-        made.values = given.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        handle, made, values = self.handle, c_call(call), c_values(call)
+        if call.operation is Operation.RECEIVE and made.count > self._columns:
+            raise BehaviourError(where(call), f"count is {made.count}", f"it must be at most {self._columns} sums")
+        received = np.zeros(made.count if call.operation is Operation.RECEIVE else 0, dtype=np.int64)
+        made.values = values.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
         made.sums = received.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
-        status = self._library.cyclecast_execute(self.handle, ctypes.byref(made))
+        status = self._library.cyclecast_execute(handle, ctypes.byref(made))
         if status != OK:
-            raise BehaviourError(
-                f"{call.operation.name.lower()} at {call.place}", Status(status).name.lower(), self.message
-            )
+            raise BehaviourError(where(call), Status(status).name.lower(), self.message)
         return received
 
     @contextmanager
@@ -163,35 +140,31 @@ class Driver:
         errors: list[BaseException] = []
 
         def told(_: Any, call: Any) -> None:
+            self._telling = True
             try:
                 if not errors:
-                    observer(_call(call.contents))
+                    observer(call_of(call.contents))
             except BaseException as error:  # C cannot pass it on
                 errors.append(error)
+            finally:
+                self._telling = False
 
-        self._observer = OBSERVER(told)
-        self._library.cyclecast_observe(self.handle, self._observer, None)
+        before = self._observer
+        self._observe(self.handle, OBSERVER(told))
         try:
             yield
         finally:
-            self._library.cyclecast_observe(self.handle, OBSERVER(), None)
+            if self._handle:
+                self._observe(self._handle, before)
         if errors:
             raise errors[0]
+
+    def _observe(self, handle: Any, observer: Any) -> None:
+        """Have C tell this observer, which must live as long; None ends that."""
+        self._library.cyclecast_observe(handle, observer or OBSERVER(), None)
+        self._observer = observer
 
     @property
     def message(self) -> str:
         """What was wrong with the last call that was refused."""
-        return str(self._library.cyclecast_message(self.handle).decode())
-
-
-def _call(call: CCall) -> Call:
-    operation = Operation(call.operation)
-    values = NO_VALUES
-    if operation in (Operation.PROGRAM, Operation.SEND):
-        size = call.count * (call.filters if operation is Operation.PROGRAM else 1)
-        values = np.ctypeslib.as_array(call.values, (size,)).copy()
-    elif operation is Operation.RECEIVE:
-        values = np.ctypeslib.as_array(call.sums, (call.count,)).copy()
-    name = call.name.decode() if call.name else ""
-    place = tuple(call.place.at[: call.place.depth])
-    return Call(operation, place, call.slot, call.count, call.filters, values, name)
+        return str(self._library.cyclecast_message(self.handle).decode(errors="replace"))

@@ -128,6 +128,11 @@ def load_library(path: Path) -> Any:
     device, call = ctypes.c_void_p, ctypes.POINTER(CCall)
     for name, arguments, result in (
         ("open", (ctypes.POINTER(CParameters), ctypes.POINTER(ctypes.c_void_p)), ctypes.c_int),
+        (
+            "reference_open_within",
+            (ctypes.POINTER(CParameters), ctypes.c_uint64, ctypes.POINTER(ctypes.c_void_p)),
+            ctypes.c_int,
+        ),
         ("close", (device,), None),
         ("message", (device,), ctypes.c_char_p),
         ("observe", (device, OBSERVER, ctypes.c_void_p), None),

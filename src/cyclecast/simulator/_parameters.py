@@ -53,6 +53,34 @@ Parameters = Mapping[str, int | tuple[int, ...]]
 """A number or, for a field of some length, as many numbers as there are; the rest is 0."""
 
 
+def wrong_parameter(values: Mapping[str, Any]) -> str:
+    """What is wrong with the fields of a device, by name and range; empty where they fit the structure of C."""
+    unknown = [name for name in values if name not in {field for field, _, _ in FIELDS}]
+    if unknown:
+        return f"parameter {str(unknown[0])[:40]} is unknown; it must be one of cyclecast_parameters"
+    return next(filter(None, (_wrong_field(values, *field) for field in FIELDS)), "")
+
+
+def _wrong_field(values: Mapping[str, Any], name: str, bits: int, length: int) -> str:
+    if name not in values:
+        return f"parameter {name} is missing; it must be given"
+    value = values[name]
+    if isinstance(value, tuple | list) != (length > 1):
+        return f"parameter {name} is {'one number' if length > 1 else 'no number'}; it must be " + (
+            f"a list of up to {length} numbers" if length > 1 else "a number"
+        )
+    many = value if isinstance(value, tuple | list) else (value,)
+    if len(many) > length:
+        return f"parameter {name} is a list of {len(many)} numbers; it must have {length} at most"
+    wrong = [one for one in many if not is_whole(one, bits)]
+    return f"parameter {name} is {str(wrong[0])[:40]}; it must be an integer from 0 to 2^{bits} - 1" if wrong else ""
+
+
+def is_whole(value: Any, bits: int) -> bool:
+    """Whether a value is an integer of so many bits without a sign; bool is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << bits
+
+
 def parameters(device: Device, *, fast: bool = False) -> Parameters:
     """The fields for a device; `fast` lets the behaviour model skip the bits where its converters lose nothing."""
     array, write, steps = device.array, device.array.write, each_step(device)

@@ -22,38 +22,33 @@ from typing import IO, Any, Self
 import numpy as np
 
 from cyclecast.errors import BehaviourError, CyclecastError, OptionError, TraceError
-from cyclecast.simulator._driver import COUNTED, TILES, Call, Counters, Driver, Operation
-from cyclecast.simulator._parameters import FIELDS, LEVELS, Parameters
+from cyclecast.simulator._calls import NUMBERS, Call, Operation
+from cyclecast.simulator._driver import COUNTED, TILES, Counters, Driver
+from cyclecast.simulator._parameters import LEVELS
+from cyclecast.simulator._records import (
+    SUM_BYTES,
+    Header,
+    count_of,
+    header_of,
+    no_constant,
+    require_known,
+    text_of,
+    unique_keys,
+    word,
+)
+from cyclecast.units import Size
 
-FORMAT, VERSION = "cyclecast-trace", 1
 MAGIC = b"CYCT"
 END = 255
 """In place of an operation: the end of a binary trace."""
-WORD = 2**32
-SUM_BYTES = 8
 MOST_NAME = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a trace says before its first call."""
-
-    parameters: Parameters
-    network: str = ""
-    device: str = ""
-    seed: int | None = None
-    """Of random inputs of the network."""
-    versions: str = ""
-
-    @property
-    def value_bytes(self) -> int:
-        """Of a weight or an input in a payload: 1, 2 or 4."""
-        bits = max(int(str(self.parameters[name])) for name in ("weight_bits", "input_bits"))
-        return next((size for size in (1, 2) if 8 * size >= bits), 4)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"format": FORMAT, "version": VERSION} | asdict(self) | {"parameters": dict(self.parameters)}
+MEMORY = Size(2**30)
+"""What reading or replaying a trace may take, unless another limit is given."""
+SHARE = 128
+"""A record has at most this part of the memory: lists of JSON take 32 times their text, and the device has the rest."""
+AGAIN = "writing the trace again"
+LARGER = "a larger --memory"
+CALL_FIELDS = ("call", "at", *NUMBERS)
 
 
 class TraceWriter:
@@ -117,17 +112,34 @@ class TraceWriter:
 class Trace:
     """A trace being read: its header at once, its calls one after another, its counters after the last of them."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, memory: Size = MEMORY) -> None:
+        self.path, self.memory = path, memory
         self.counters: Counters | None = None
         self._where = "its beginning"
-        try:
-            self._bytes = BytesIO(path.read_bytes())
-        except OSError as error:
-            raise TraceError(str(path), "it cannot be read", str(error.strerror), "cyclecast trace FOLDER") from error
+        self._most = memory.bytes // SHARE
+        self._bytes = BytesIO(self._content())
         self._binary = self._bytes.getbuffer()[: len(MAGIC)] == MAGIC
         with self._explained():
-            self.header = _header(self._json(self._binary_text() if self._binary else self._bytes.readline()))
+            self.header = header_of(self._json(self._binary_text() if self._binary else self._text_line()))
+
+    def _content(self) -> bytes:
+        """The whole file, if it leaves half of the memory to what it says."""
+        try:
+            if not self.path.is_file() and self.path.exists():
+                raise TraceError(str(self.path), "it is no file", lever="cyclecast trace FOLDER")
+            size, most = self.path.stat().st_size, self.memory.bytes // 2
+            if size > most:
+                raise TraceError(str(self.path), f"it has {size:,} bytes", f"half of {self.memory} is the most", LARGER)
+            with self.path.open("rb") as file:
+                return file.read(size)
+        except OSError as error:
+            reason = str(error.strerror)
+            raise TraceError(str(self.path), "it cannot be read", reason, "cyclecast trace FOLDER") from error
+
+    @property
+    def left(self) -> int:
+        """What the file and its records leave of the memory [bytes]."""
+        return self.memory.bytes // 4 * 3 - self._bytes.getbuffer().nbytes
 
     def __iter__(self) -> Iterator[Call]:
         number = 0
@@ -143,9 +155,9 @@ class Trace:
         if self._bytes.read(1):
             raise self.wrong("something after the end")
 
-    def wrong(self, what: str, bound: str = "") -> TraceError:
+    def wrong(self, what: str, bound: str = "", lever: str = AGAIN) -> TraceError:
         """An error at the record that was read last."""
-        return TraceError(f"{self.path}: {self._where}", what, bound, "writing the trace again")
+        return TraceError(f"{self.path}: {self._where}", what, bound, lever)
 
     def _explained(self) -> _Explained:
         return _Explained(self)
@@ -153,26 +165,39 @@ class Trace:
     def _json(self, text: bytes) -> dict[str, Any]:
         if not text:
             raise ValueError("the file ends too early")
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=unique_keys, parse_constant=no_constant)
         if not isinstance(value, dict):
             raise ValueError("an object is wanted")
         return value
 
+    def _text_line(self) -> bytes:
+        return self._limited(self._bytes.readline(self._most + 1))
+
+    def _limited(self, text: bytes) -> bytes:
+        if len(text) > self._most:
+            raise ValueError(f"it has more than {self._most:,} bytes, as {self.memory} of memory allow")
+        return text
+
     def _line_call(self) -> Call | None:
-        record = self._json(self._bytes.readline())
+        record = self._json(self._text_line())
         if "end" in record:
             self._end(record)
             return None
-        operation = Operation[str(record["call"]).upper()]
-        payload = base64.b64decode(record.get("values", ""), validate=True)
-        if operation is Operation.BEGIN:
-            payload = str(record.get("name", "")).encode()
-            record["crc32"] = zlib.crc32(payload)
+        name = text_of(record, "call")
+        operation = Operation[name.upper()] if name.islower() else None
+        if operation is None:
+            raise ValueError(f"there is no call {name[:40]}")
+        begins = operation is Operation.BEGIN
+        require_known(record, (*CALL_FIELDS, "name") if begins else (*CALL_FIELDS, "values", "crc32"))
         place = record.get("at", [])
         if not isinstance(place, list):
             raise ValueError("a place is a list of indices")
-        numbers = [_word(record.get(name, 0)) for name in ("slot", "count", "filters")]
-        return self._checked(operation, place, numbers, payload, record.get("crc32", 0))
+        numbers = [word(record.get(field, 0)) for field in NUMBERS]
+        if begins:
+            payload = text_of(record, "name", "").encode()
+            return self._checked(operation, place, numbers, payload, zlib.crc32(payload))
+        payload = base64.b64decode(text_of(record, "values", ""), validate=True)
+        return self._checked(operation, place, numbers, payload, word(record.get("crc32", 0)))
 
     def _binary_text(self) -> bytes:
         if self._bytes.tell() == 0:
@@ -198,7 +223,7 @@ class Trace:
         slot, count, filters = numbers
         if len(place) > LEVELS:
             raise ValueError(f"a place of depth {len(place)}, of {LEVELS} at most")
-        at = tuple(map(_word, place))
+        at = tuple(map(word, place))
         if zlib.crc32(payload) != checksum:
             raise ValueError("the payload does not have its checksum")
         if operation is Operation.BEGIN:
@@ -213,13 +238,22 @@ class Trace:
         return Call(operation, at, slot, count, filters, np.frombuffer(payload, f"<i{size}").astype(np.int64))
 
     def _end(self, record: dict[str, Any]) -> None:
+        require_known(record, ("end", "counters"))
         counted = record["counters"]
-        tiles: dict[str, Any] = {name: tuple(map(_count, counted[name])) for name in TILES}
-        numbers: dict[str, Any] = {name: _count(counted[name]) for name in COUNTED}
+        if not isinstance(counted, dict):
+            raise ValueError("counters are an object")
+        require_known(counted, (*COUNTED, *TILES))
+        for name in TILES:
+            if not isinstance(counted[name], list) or len(counted[name]) != LEVELS + 1:
+                raise ValueError(f"{name} is a list of {LEVELS + 1} numbers")
+        tiles: dict[str, Any] = {name: tuple(map(count_of, counted[name])) for name in TILES}
+        numbers: dict[str, Any] = {name: count_of(counted[name]) for name in COUNTED}
         self.counters = Counters(**numbers, **tiles)
-        self._calls = record["end"]
+        self._calls = count_of(record["end"])
 
     def _taken(self, size: int) -> bytes:
+        if size > self._most:
+            raise ValueError(f"it has {size:,} bytes, {self.memory} of memory allow {self._most:,}")
         taken = self._bytes.read(size)
         if len(taken) != size:
             raise ValueError("the file ends too early")
@@ -232,7 +266,7 @@ class Trace:
             byte = self._taken(1)[0]
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                return _word(value)
+                return word(value)
         raise ValueError("a number of more than 32 bits")
 
 
@@ -266,9 +300,12 @@ class Replayed:
     counters: Counters
 
 
-def replay(path: str | Path, *, fast: bool = False) -> Replayed:
-    """Execute a trace on the reference driver: sums and counters come out as recorded, or it is a `TraceError`."""
-    trace = Trace(Path(path))
+def replay(path: str | Path, *, fast: bool = False, memory: Size = MEMORY) -> Replayed:
+    """Execute a trace on the reference driver: sums and counters come out as recorded, or it is a `TraceError`.
+
+    `memory` is what the trace may take, the device that it describes included.
+    """
+    trace = Trace(Path(path), memory=memory)
     calls = received = 0
     with _opened(trace, fast) as driver:
         for call in trace:
@@ -276,7 +313,8 @@ def replay(path: str | Path, *, fast: bool = False) -> Replayed:
             try:
                 sums = driver.execute(call)
             except BehaviourError as error:
-                raise trace.wrong(f"the device refuses {call.operation.name.lower()}", str(error)) from error
+                lever = LARGER if error.demand == "memory" else AGAIN
+                raise trace.wrong(f"the device refuses {call.operation.name.lower()}", str(error), lever) from error
             if call.operation is Operation.RECEIVE:
                 if not np.array_equal(sums, call.values):
                     raise trace.wrong("other sums than recorded", f"{sums[:4]} instead of {call.values[:4]} first")
@@ -289,25 +327,10 @@ def replay(path: str | Path, *, fast: bool = False) -> Replayed:
 
 def _opened(trace: Trace, fast: bool) -> Driver:
     try:
-        return Driver.open(dict(trace.header.parameters) | {"fast": int(fast)})
+        return Driver.open(dict(trace.header.parameters) | {"fast": int(fast)}, most_bytes=trace.left)
     except BehaviourError as error:
-        raise trace.wrong("there is no such device", error.bound) from error
-
-
-def _header(record: dict[str, Any]) -> Header:
-    if record.get("format") != FORMAT or record.get("version") != VERSION or record["version"] is True:
-        raise ValueError(f"no {FORMAT} of version {VERSION}")
-    given, parameters = record["parameters"], dict[str, int | tuple[int, ...]]()
-    for name, bits, length in FIELDS:
-        value = given[name]
-        if isinstance(value, list) != (length > 1):
-            raise ValueError(f"parameter {name} is a list of {length} numbers" if length > 1 else f"{name} is a number")
-        many = value if isinstance(value, list) else [value]
-        if len(many) > length or any(type(one) is not int or not 0 <= one < 2**bits for one in many):
-            raise ValueError(f"parameter {name} is no number of {bits} bits, or not {length} of them")
-        parameters[name] = tuple(many) if isinstance(value, list) else value
-    texts = {name: str(record.get(name, "")) for name in ("network", "device", "versions")}
-    return Header(parameters, seed=record.get("seed"), **texts)
+        lever = LARGER if "memory" in error.bound else AGAIN
+        raise trace.wrong("there is no such device", error.bound, lever) from error
 
 
 def _payload(call: Call, header: Header) -> bytes:
@@ -334,15 +357,3 @@ def _number(value: int) -> bytes:
         found.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*found, value])
-
-
-def _word(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < WORD:
-        raise ValueError(f"{str(value)[:20]} is no number of 32 bits")
-    return value
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**64:
-        raise ValueError("a counter is a number of 64 bits")
-    return value

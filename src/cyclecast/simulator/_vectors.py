@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclecast.device import Device
+from cyclecast.simulator._calls import Call, Operation
 from cyclecast.simulator._crossbar import Array
-from cyclecast.simulator._driver import Call, Operation
 from cyclecast.simulator._parameters import parameters
 
 FORMAT, VERSION = "cyclecast-vectors", 1

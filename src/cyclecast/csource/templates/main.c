@@ -87,6 +87,28 @@ static void report(cyclecast_device *device)
         (unsigned long long)cyclecast_cycles(device, counters->write_fs), (unsigned long long)counters->programs);
 }
 
+{% if reals -%}
+/* Say how many values of a tensor are no numbers; quantisation takes these for 0. */
+static void count_nan(const char *name, const unsigned char *bytes, unsigned long count, size_t size)
+{
+    unsigned long found = 0;
+    for (unsigned long place = 0; place < count; ++place) {
+        float narrow = 0;
+        double value = 0;
+        if (size == sizeof narrow) {
+            memcpy(&narrow, bytes + place * size, sizeof narrow);
+            value = (double)narrow;
+        } else {
+            memcpy(&value, bytes + place * size, sizeof value);
+        }
+        found += value != value;
+    }
+    if (found > 0) {
+        fprintf(stderr, "network: %s has %lu values that are no numbers (NaN), of %lu\n", name, found, count);
+    }
+}
+
+{% endif -%}
 static int run(const char *program, const char *input, const char *output, int fast)
 {
     void *memory = NULL;
@@ -110,6 +132,9 @@ static int run(const char *program, const char *input, const char *output, int f
         fprintf(stderr, "network: %s\n", cyclecast_message(device));
     } else {
         report(device);
+{%- for real in reals %}
+        count_nan("{{ real.name }}", {{ real.place }}, {{ real.count }}, {{ real.size }});
+{%- endfor %}
         good = write_file(output, outputs, NETWORK_OUTPUT_BYTES);
     }
     cyclecast_close(device);

@@ -68,4 +68,34 @@ static inline uint64_t min_u64(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
+/* A real number as an integer: cut towards zero, clamped to the type's range, 0 for what is no number. `end` is the
+ * power of two after the largest integer; both real types hold it. */
+#define CYCLECAST_INTEGER_OF(name, to, from, least, most, end)                                                         \
+    static inline to name(from value)                                                                                  \
+    {                                                                                                                  \
+        if (value >= (from)(least)) {                                                                                  \
+            return value < (from)(end) ? (to)value : most;                                                             \
+        }                                                                                                              \
+        return isnan(value) ? 0 : least;                                                                               \
+    }
+
+CYCLECAST_INTEGER_OF(int8_of_f32, int8_t, float, INT8_MIN, INT8_MAX, 128.0)
+CYCLECAST_INTEGER_OF(int8_of_f64, int8_t, double, INT8_MIN, INT8_MAX, 128.0)
+CYCLECAST_INTEGER_OF(int16_of_f32, int16_t, float, INT16_MIN, INT16_MAX, 32768.0)
+CYCLECAST_INTEGER_OF(int16_of_f64, int16_t, double, INT16_MIN, INT16_MAX, 32768.0)
+CYCLECAST_INTEGER_OF(int32_of_f32, int32_t, float, INT32_MIN, INT32_MAX, 2147483648.0)
+CYCLECAST_INTEGER_OF(int32_of_f64, int32_t, double, INT32_MIN, INT32_MAX, 2147483648.0)
+CYCLECAST_INTEGER_OF(int64_of_f32, int64_t, float, INT64_MIN, INT64_MAX, 9223372036854775808.0)
+CYCLECAST_INTEGER_OF(int64_of_f64, int64_t, double, INT64_MIN, INT64_MAX, 9223372036854775808.0)
+CYCLECAST_INTEGER_OF(uint8_of_f32, uint8_t, float, 0, UINT8_MAX, 256.0)
+CYCLECAST_INTEGER_OF(uint8_of_f64, uint8_t, double, 0, UINT8_MAX, 256.0)
+CYCLECAST_INTEGER_OF(uint16_of_f32, uint16_t, float, 0, UINT16_MAX, 65536.0)
+CYCLECAST_INTEGER_OF(uint16_of_f64, uint16_t, double, 0, UINT16_MAX, 65536.0)
+CYCLECAST_INTEGER_OF(uint32_of_f32, uint32_t, float, 0, UINT32_MAX, 4294967296.0)
+CYCLECAST_INTEGER_OF(uint32_of_f64, uint32_t, double, 0, UINT32_MAX, 4294967296.0)
+CYCLECAST_INTEGER_OF(uint64_of_f32, uint64_t, float, 0, UINT64_MAX, 18446744073709551616.0)
+CYCLECAST_INTEGER_OF(uint64_of_f64, uint64_t, double, 0, UINT64_MAX, 18446744073709551616.0)
+
+#undef CYCLECAST_INTEGER_OF
+
 #endif

@@ -17,6 +17,7 @@ static struct {
     uint32_t available; /* sums that were received */
     uint32_t read;      /* of these */
     uint32_t polls;     /* until the device is no longer busy */
+    int overflown;      /* more values than the largest call has, or than memory */
 } mock;
 
 static void reset(void)
@@ -29,11 +30,16 @@ static void reset(void)
 
 static void append(uint32_t value)
 {
+    if (mock.written >= (uint64_t)network_device.rows * network_device.columns) {
+        mock.overflown = 1;
+        return;
+    }
     if (mock.written == mock.capacity) {
         const uint64_t capacity = mock.capacity ? 2 * mock.capacity : 256;
         int32_t *const grown = realloc(mock.values, capacity * sizeof *grown);
         if (grown == NULL) {
-            return; /* the call will have fewer values than it says */
+            mock.overflown = 1;
+            return;
         }
         mock.values = grown;
         mock.capacity = capacity;
@@ -47,21 +53,24 @@ static void execute(uint32_t operation)
     const uint64_t wanted = operation == CYCLECAST_PROGRAM ? (uint64_t)call->count * call->filters
                             : operation == CYCLECAST_SEND  ? call->count
                                                            : 0;
-    mock.status = CYCLECAST_RANGE;
+    const uint32_t sums = operation == CYCLECAST_RECEIVE ? call->count : 0;
     mock.polls = operation == CYCLECAST_WAIT ? 3 : 0;
-    if (mock.device == NULL) {
-        mock.status = cyclecast_reference_open(&network_device, &mock.device);
+    mock.status = mock.device == NULL ? cyclecast_reference_open(&network_device, &mock.device) : CYCLECAST_OK;
+    if (mock.status == CYCLECAST_OK) {
+        mock.status = CYCLECAST_RANGE;
     }
-    if (mock.device != NULL && mock.written == wanted && operation < CYCLECAST_OPERATIONS) {
+    if (mock.device != NULL && mock.written == wanted && !mock.overflown && sums <= network_device.columns &&
+        operation < CYCLECAST_OPERATIONS) {
         free(mock.sums);
-        mock.sums = calloc((size_t)call->count + 1, sizeof *mock.sums);
+        mock.sums = calloc((size_t)sums + 1, sizeof *mock.sums);
         call->operation = (cyclecast_operation)operation;
         call->values = mock.values;
         call->sums = mock.sums;
         mock.status = cyclecast_execute(mock.device, call);
     }
-    mock.available = operation == CYCLECAST_RECEIVE && mock.status == CYCLECAST_OK ? call->count : 0;
+    mock.available = mock.status == CYCLECAST_OK ? sums : 0;
     mock.written = mock.read = 0;
+    mock.overflown = 0;
 }
 
 void cyclecast_window_write(uint32_t word, uint32_t value)

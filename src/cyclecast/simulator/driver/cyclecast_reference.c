@@ -50,6 +50,11 @@ static cyclecast_status check_place(cyclecast_reference *r, const cyclecast_plac
     return CYCLECAST_OK;
 }
 
+int cyclecast_fits(const cyclecast_reference *r, uint64_t bytes)
+{
+    return r->bytes <= r->most_bytes && bytes <= r->most_bytes - r->bytes;
+}
+
 static cyclecast_status no_memory(cyclecast_reference *r)
 {
     return cyclecast_refuse(r, CYCLECAST_MEMORY, "there is no memory left for the behaviour model");
@@ -95,7 +100,7 @@ static cyclecast_status program(cyclecast_reference *r, cyclecast_array *array, 
             (uint64_t)wrong, p->weight_bits);
     }
     const uint64_t before = array->capacity, wanted = cyclecast_array_bytes(p, call->count, call->filters);
-    if (wanted > before && r->bytes - before + wanted > CYCLECAST_MOST_BYTES) {
+    if (wanted > before && !cyclecast_fits(r, wanted)) {
         return no_memory(r);
     }
     if (!cyclecast_array_program(p, array, call->values, call->count, call->filters)) {
@@ -232,6 +237,20 @@ cyclecast_status cyclecast_open(const cyclecast_parameters *parameters, cyclecas
 
 cyclecast_status cyclecast_reference_open(const cyclecast_parameters *parameters, cyclecast_device **device)
 {
+    return cyclecast_reference_open_within(parameters, CYCLECAST_MOST_BYTES, device);
+}
+
+/* What the device takes before anything is in it. */
+static uint64_t own_bytes(const cyclecast_reference *r)
+{
+    const cyclecast_parameters *const p = &r->base.parameters;
+    return sizeof *r + r->first[p->levels] * sizeof *r->nodes + ((uint64_t)p->rows + p->columns) * sizeof *r->scratch +
+           r->inside[0] * (sizeof *r->arrays + sizeof *r->started);
+}
+
+cyclecast_status cyclecast_reference_open_within(
+    const cyclecast_parameters *parameters, uint64_t most_bytes, cyclecast_device **device)
+{
     cyclecast_reference *r = NULL;
     uint64_t nodes = 1;
     *device = NULL;
@@ -253,6 +272,12 @@ cyclecast_status cyclecast_reference_open(const cyclecast_parameters *parameters
         r->first[depth + 1] = r->first[depth] + nodes;
         nodes *= parameters->counts[depth];
     }
+    r->most_bytes = most_bytes;
+    if (!cyclecast_fits(r, own_bytes(r))) {
+        free(r);
+        return CYCLECAST_MEMORY;
+    }
+    r->bytes = own_bytes(r);
     r->nodes = calloc((size_t)r->first[parameters->levels], sizeof *r->nodes);
     r->arrays = calloc((size_t)r->inside[0], sizeof *r->arrays);
     r->started = calloc((size_t)r->inside[0], sizeof *r->started);

@@ -7,7 +7,7 @@
 
 #define CYCLECAST_MOST_LINES 65536u              /* word lines or bit lines of an array */
 #define CYCLECAST_MOST_ARRAYS 1048576u           /* of a device */
-#define CYCLECAST_MOST_BYTES ((uint64_t)4 << 30) /* for the contents of arrays and slots */
+#define CYCLECAST_MOST_BYTES ((uint64_t)4 << 30) /* for all arrays and slots, unless another limit is given */
 
 typedef struct {
     int reading;    /* in the state READ, else WRITE */
@@ -53,11 +53,19 @@ typedef struct {
     uint64_t written;    /* arrays programmed since the last wait */
     uint64_t longest_write_fs;
     int64_t *scratch;
-    uint64_t bytes; /* of the contents of arrays and slots */
+    uint64_t bytes; /* in use: all arrays and slots, and what they hold */
+    uint64_t most_bytes;
 } cyclecast_reference;
 
 /* Open the behaviour model; cyclecast_open is the same, unless it is behind windows (CYCLECAST_BEHIND_WINDOWS). */
 cyclecast_status cyclecast_reference_open(const cyclecast_parameters *parameters, cyclecast_device **device);
+
+/* The same with another limit of its memory [bytes]. */
+cyclecast_status cyclecast_reference_open_within(
+    const cyclecast_parameters *parameters, uint64_t most_bytes, cyclecast_device **device);
+
+/* Whether so many bytes more are within the limit. */
+int cyclecast_fits(const cyclecast_reference *device, uint64_t bytes);
 
 /* Note what is wrong, and two numbers that say it; the status, for returning it. */
 cyclecast_status cyclecast_fail(

@@ -32,8 +32,9 @@ static int has_room(cyclecast_reference *r, cyclecast_slot **slots, uint32_t dep
 {
     cyclecast_slot *slot = NULL;
     int64_t *grown = NULL;
-    if (*slots == NULL) {
+    if (*slots == NULL && cyclecast_fits(r, r->inside[depth] * sizeof **slots)) {
         *slots = calloc((size_t)r->inside[depth], sizeof **slots);
+        r->bytes += *slots == NULL ? 0 : r->inside[depth] * sizeof **slots;
     }
     if (*slots == NULL) {
         return 0;
@@ -42,7 +43,7 @@ static int has_room(cyclecast_reference *r, cyclecast_slot **slots, uint32_t dep
     if (slot->capacity >= count) {
         return 1;
     }
-    if (r->bytes + count * sizeof *grown > CYCLECAST_MOST_BYTES) {
+    if (!cyclecast_fits(r, count * sizeof *grown)) {
         return 0;
     }
     grown = realloc(slot->values, count * sizeof *grown);
