@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping as Mapped
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from tvm.s_tir.schedule import Trace
 from cyclecast.csource import Generated, write_project
 from cyclecast.dataflow import operators_from_json, operators_to_json
 from cyclecast.device import Device
-from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
+from cyclecast.errors import CyclecastError, ModelError, ScheduleError
 from cyclecast.executable import Executable, build_program
+from cyclecast.folders import output, require_unchanged
 from cyclecast.mapping import Mapping, mapping_from_json
 from cyclecast.placement import Placement
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
@@ -26,6 +27,10 @@ from cyclecast.workload import HostOperator, Member, Network
 
 FORMAT = 2
 """Of `network.json`."""
+PARTS = ("network.json", "program.json", "mappings.json", "device.yaml")
+"""What `load` reads."""
+CHECKED = ("tune", "place", "compile llvm")
+"""Verbs whose files must be as they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,15 @@ def build(tuned: Tuned | Scheduled | Placement) -> Executable:
     return build_program(lowered_program(tuned))
 
 
-def generate(tuned: Tuned | Scheduled | Placement, folder: str | Path) -> Generated:
-    """Write the whole network as C, with drivers and what it takes to build it, into a folder that is made."""
-    place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        return write_project(tuned.network.name, lowered_program(tuned, "driver"), tuned.mappings, tuned.device, place)
-    except OSError as error:
-        raise OptionError(f"writing {place}", "it cannot be written", str(error.strerror), "another folder") from error
+def generate(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: bool = False) -> Generated:
+    """Write the whole network as C, with drivers and what it takes to build it, into a folder that is made.
+
+    `OptionError` names a file that is in the way and not ours; `force` replaces it.
+    """
+    with output(folder, "compile c", force=force) as place:
+        program = lowered_program(tuned, "driver")
+        made = write_project(tuned.network.name, program, tuned.mappings, tuned.device, place)
+    return replace(made, folder=Path(folder))
 
 
 def lowered_program(tuned: Tuned | Scheduled | Placement, implementation: Implementation = "native") -> IRModule:
@@ -62,8 +68,22 @@ def lowered_program(tuned: Tuned | Scheduled | Placement, implementation: Implem
     return program
 
 
-def save(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
-    """Write what `load` reads, `network.json`, `program.json`, `mappings.json` and `device.yaml`, and all traces."""
+def save(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: bool = False) -> None:
+    """Write what `load` reads into a folder that is made: `PARTS`, all traces, and a manifest of them.
+
+    `OptionError` names a file that is in the way and not ours; `force` replaces it.
+    """
+    with output(folder, "tune", force=force) as place:
+        write(tuned, place)
+
+
+def names_of(network: Network) -> list[str]:
+    """The files that `write` makes of a network."""
+    return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
+
+
+def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
+    """Write the files of `save` into an empty folder, without a manifest."""
     network = tuned.network
     described = {
         "format": FORMAT,
@@ -78,9 +98,7 @@ def save(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     (folder / "program.json").write_text(save_json(network.program), encoding="utf-8")
     (folder / "device.yaml").write_text(tuned.device.to_yaml(), encoding="utf-8")
     traces = folder / "traces"
-    traces.mkdir(exist_ok=True)
-    for stale in traces.glob("*.json"):
-        stale.unlink()
+    traces.mkdir()
     for kernel, mapping in tuned.mappings.items():
         trace = decided_schedule(network.program[kernel], tuned.device, mapping).trace
         (traces / f"{kernel}.json").write_text(trace_to_text(trace), encoding="utf-8")
@@ -90,9 +108,9 @@ def load(folder: str | Path) -> Scheduled:
     """What `save` wrote into a folder; `ModelError` where that is not all there, or no longer what it was."""
     place = Path(folder)
     try:
-        described, mappings = (
-            json.loads((place / f"{name}.json").read_text(encoding="utf-8")) for name in ("network", "mappings")
-        )
+        read = {name: (place / name).read_bytes() for name in PARTS}
+        require_unchanged(place, read, CHECKED)
+        described, mappings = (json.loads(read[f"{name}.json"]) for name in ("network", "mappings"))
         if described["format"] != FORMAT:
             raise ModelError(f"{place}/network.json", f"format {described['format']}", f"this is format {FORMAT}")
         by_kernel = {str(kernel): mapping_from_json(mapping) for kernel, mapping in mappings.items()}
@@ -102,7 +120,7 @@ def load(folder: str | Path) -> Scheduled:
         )
         host = tuple(HostOperator(**operator) for operator in described["host"])
         operators = operators_from_json(described["operators"])
-        program = load_json((place / "program.json").read_text(encoding="utf-8"))
+        program = load_json(read["program.json"].decode())
         if not isinstance(program, IRModule):
             raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
     except OSError as error:

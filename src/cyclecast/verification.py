@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cyclecast.errors import ModelError
+from cyclecast.folders import require_file_unchanged
 from cyclecast.frontend import Shapes, input_shapes, random_values, read_arrays, reference, runtime_of
 
 RUN = "import sys; from cyclecast.executable import run_files; run_files(*sys.argv[1:])"
@@ -24,6 +25,7 @@ def verify(
     `inputs` is an .npz file with one array per input, by name; without it, values are drawn from a normal
     distribution. For each output: the cosine between both, the largest absolute difference, the largest magnitude.
     """
+    require_file_unchanged(module)
     values = _read(inputs, model, shapes or {}) if inputs else _random(model, shapes or {}, seed)
     expected = reference(model, values)
     actual = _in_fresh_process(module, values)

@@ -14,16 +14,19 @@ import typer
 
 from cyclecast.cli._common import (
     FolderArgument,
+    ForceOption,
     JsonOption,
     StoppedError,
     app,
     console,
+    out_option,
     print_json,
     reports_mistakes,
     require_folder,
 )
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, OptionError
+from cyclecast.folders import output, require_replaceable
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
@@ -69,7 +72,7 @@ DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images 
 @reports_mistakes
 def tune(
     model: ModelArgument,
-    out: Annotated[Path, typer.Option("--out", help="The folder for records, program, mappings and traces.")],
+    out: Annotated[Path, out_option("--out", "The folder for records, program, mappings and traces.")],
     device: DeviceOption = "isaac",
     timing: TimingOption = "analytical",
     strategy: Annotated[str, typer.Option("--strategy", help=STRATEGIES)] = "exhaustive",
@@ -89,6 +92,7 @@ def tune(
     explain: Annotated[
         bool, typer.Option("--explain-search", help="Say how large the space is, and how good the answer is at least.")
     ] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search schedules for a network on a device, and build the program.
@@ -102,6 +106,7 @@ def tune(
     from cyclecast import building, tuning
     from cyclecast.report import progress_bar, status, tuned_info
 
+    require_replaceable(out, [*building.names_of(network), "module.so", "result.json"], force=force)
     with progress_bar(len(network.members), shown=not as_json) as show, _kept(network, out, show) as progress:
         tuned = tuning.tune(
             network,
@@ -115,14 +120,10 @@ def tune(
             progress=progress,
         )
     info = tuned_info(tuned) | {"out": str(out), "settings": _settings(timing, strategy, trials, seed, seconds)}
-    try:
-        with status("lowering and building", shown=not as_json):
-            building.save(tuned, out)
-            building.build(tuned).save(out / "module.so")
-        (out / "result.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        where = f"--out {out}: {error.filename or ''}"
-        raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
+    with status("lowering and building", shown=not as_json), output(out, "tune", force=force) as place:
+        building.write(tuned, place)
+        building.build(tuned).save(place / "module.so")
+        (place / "result.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     _show(info, as_json, explain)
     if not as_json:
         console().print(f"wrote {out}/: {WRITTEN}", soft_wrap=True)
@@ -215,10 +216,10 @@ def verify(
     if as_json:
         print_json(result)
         return
-    for output in result["outputs"]:
+    for each in result["outputs"]:
         console().print(
-            f"{output['name']}: cosine {output['cosine']:.6f}, maximum error {output['maximum_error']:.4g} "
-            f"of {output['largest']:.4g}, {result['runtime']} on {result['inputs']}"
+            f"{each['name']}: cosine {each['cosine']:.6f}, maximum error {each['maximum_error']:.4g} "
+            f"of {each['largest']:.4g}, {result['runtime']} on {result['inputs']}"
         )
 
 
