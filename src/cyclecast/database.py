@@ -142,13 +142,20 @@ class Database:
             row = session.get_one(_Search, search)
             row.finished, row.timed, row.outcome = True, timed, json.dumps(outcome.to_json())
 
-    def answered(self, question: Question) -> Answer | None:
-        """What a finished search with the same question and at least its trials found, or None."""
+    def answered(self, question: Question, skip: int = 0) -> Answer | None:
+        """What the first finished search with the same question and at least its trials found, or None.
+
+        `skip` leaves out so many of these searches.
+        """
         wanted = asdict(question)
         trials = wanted.pop("trials")
         with self._guard("reading"), Session(self._engine) as session:
             found = session.scalars(
-                select(_Search).filter_by(**wanted, finished=True).where(_Search.trials >= trials).order_by(_Search.id)
+                select(_Search)
+                .filter_by(**wanted, finished=True)
+                .where(_Search.trials >= trials)
+                .order_by(_Search.id)
+                .offset(skip)
             ).first()
             if found is None:
                 return None
