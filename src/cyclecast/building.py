@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping as Mapped
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,22 +15,25 @@ from tvm.ir import IRModule, load_json, save_json
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
 
+from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast.csource import Generated, write_project
 from cyclecast.dataflow import operators_from_json, operators_to_json
 from cyclecast.device import Device
-from cyclecast.errors import CyclecastError, ModelError, ScheduleError
+from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
 from cyclecast.folders import output, require_unchanged
-from cyclecast.mapping import Mapping, mapping_from_json
+from cyclecast.mapping import Mapping, mapping_from_json, require_fit
 from cyclecast.placement import Placement
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
 from cyclecast.tuning import Tuned
-from cyclecast.workload import HostOperator, Member, Network
+from cyclecast.workload import HostOperator, Member, Network, text, whole
 
 FORMAT = 2
 """Of `network.json`."""
 PARTS = ("network.json", "program.json", "mappings.json", "device.yaml")
 """What `load` reads."""
+KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+"""How kernels are called: their names are names of files, too."""
 CHECKED = ("tune", "place", "compile llvm")
 """Verbs whose files must be as they were written."""
 
@@ -100,6 +105,10 @@ def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     traces = folder / "traces"
     traces.mkdir()
     for kernel, mapping in tuned.mappings.items():
+        if not KERNEL.fullmatch(kernel):
+            raise OptionError(
+                f"kernel '{kernel}'", "its name cannot be that of a file", "letters, digits and _", "another"
+            )
         trace = decided_schedule(network.program[kernel], tuned.device, mapping).trace
         (traces / f"{kernel}.json").write_text(trace_to_text(trace), encoding="utf-8")
 
@@ -114,28 +123,65 @@ def load(folder: str | Path) -> Scheduled:
         if described["format"] != FORMAT:
             raise ModelError(f"{place}/network.json", f"format {described['format']}", f"this is format {FORMAT}")
         by_kernel = {str(kernel): mapping_from_json(mapping) for kernel, mapping in mappings.items()}
-        members = tuple(
-            Member(by_kernel[member["kernel"]].workload, member["count"], member["kernel"])
-            for member in described["members"]
-        )
-        host = tuple(HostOperator(**operator) for operator in described["host"])
-        operators = operators_from_json(described["operators"])
         program = load_json(read["program.json"].decode())
         if not isinstance(program, IRModule):
             raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
+        network = _described(described, by_kernel, program)
+        scheduled = Scheduled(network, Device.load(place / "device.yaml"), by_kernel)
+        _require_consistent(scheduled, place)
     except OSError as error:
         lever = "cyclecast tune MODEL --out FOLDER"
         raise ModelError(str(error.filename), "it cannot be read", str(error.strerror), lever) from error
     except CyclecastError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise ModelError(str(place), "its files are not what tune wrote", reason, "tuning again") from error
-    missing = by_kernel.keys() - {str(variable.name_hint) for variable in program.get_global_vars()}
-    if missing:
-        raise ModelError(f"{place}/program.json", f"no kernel '{min(missing)}'", "mappings.json has it", "tuning again")
-    network = Network(described["name"], members, host, program, operators)
-    return Scheduled(network, Device.load(place / "device.yaml"), by_kernel)
+    return scheduled
+
+
+def _described(value: dict[str, Any], mappings: Mapped[str, Mapping], program: IRModule) -> Network:
+    """The network that `network.json` describes."""
+    members = tuple(
+        Member(mappings[member["kernel"]].workload, whole(member["count"], "count of a kernel"), member["kernel"])
+        for member in value["members"]
+    )
+    host = tuple(HostOperator(**operator) for operator in value["host"])
+    for operator in host:
+        text(operator.name, "name of a host operator")
+        text(operator.reason, f"{operator.name}: reason")
+        for name in ("count", "operations", "bytes", "macs"):
+            whole(getattr(operator, name), f"{operator.name}: {name}", 0)
+    return Network(text(value["name"], "name"), members, host, program, operators_from_json(value["operators"]))
+
+
+def _require_consistent(scheduled: Scheduled, folder: Path) -> None:
+    """Raise `ModelError` where the files speak of different networks, `FitError` where of different devices."""
+    network, mappings = scheduled.network, scheduled.mappings
+    functions = {str(variable.name_hint): variable for variable in network.program.get_global_vars()}
+    for kernel, mapping in mappings.items():
+        if kernel not in functions or not KERNEL.fullmatch(kernel):
+            raise ModelError(f"{folder}/program.json", f"no kernel '{kernel}'", "mappings.json has it", "tuning again")
+        workload = workload_of(network.program[functions[kernel]], kernel)
+        if (workload.axes, workload.slides) != (mapping.workload.axes, mapping.workload.slides):
+            what = f"the mapping of {kernel} is for {mapping.workload.name}"
+            raise ModelError(f"{folder}/mappings.json", what, f"program.json has {workload.name}", "tuning again")
+        require_fit(mapping, scheduled.device)
+    for operator in network.operators:
+        workload, pixels = operator.workload, operator.workload.groups * operator.workload.pixels
+        known = mappings.get(operator.kernel)
+        if (operator.kernel and (known is None or workload != known.workload)) or operator.pixels > pixels:
+            what = f"an operator {workload.name} with {operator.pixels} pixels"
+            raise ModelError(f"{folder}/network.json", what, "its kernel is another", "tuning again")
+    said = Counter({member.kernel: member.count for member in network.members})
+    for where, found in (
+        ("program.json", kernel_calls(network.program["main"])),
+        ("network.json: operators", Counter(operator.kernel for operator in network.operators)),
+    ):
+        for kernel in {*mappings, *filter(None, said)}:
+            if found[kernel] != said[kernel] and (found or where == "program.json"):
+                what = f"{kernel} occurs {said[kernel]} times, and {found[kernel]} times in {where}"
+                raise ModelError(f"{folder}/network.json", what, lever="tuning again")
 
 
 def trace_to_text(trace: Any) -> str:

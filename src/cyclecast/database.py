@@ -177,6 +177,11 @@ class Database:
         if version == 1:
             for column in ("timed INTEGER", "outcome VARCHAR"):
                 connection.exec_driver_sql(f"ALTER TABLE search ADD COLUMN {column}")
+        elif version == 0 and connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+            lever = "another --out folder"
+            raise DatabaseError(
+                self.location, "it holds tables of something else", "a file of records is needed", lever
+            )
         elif version not in (0, FORMAT):
             raise DatabaseError(
                 self.location, f"tables of version {version}", f"this release reads 1 to {FORMAT}", "another file"

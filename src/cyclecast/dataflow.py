@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from cyclecast.workload import Along, Edge, Operator, workload_from_json
+from cyclecast.errors import MappingError
+from cyclecast.workload import MOST, Along, Edge, Operator, text, whole, workload_from_json
 
 
 def needed(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: int) -> int:
@@ -45,16 +46,30 @@ def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Any]]:
 
 
 def operators_from_json(values: list[dict[str, Any]]) -> tuple[Operator, ...]:
-    """Rebuild operators from `operators_to_json`."""
-    return tuple(
-        Operator(
-            value["kernel"],
-            workload_from_json(value["workload"]),
-            tuple(value["raster"]),
-            tuple(
-                Edge(edge["source"], tuple(along and Along(**along) for along in edge["reach"]))
-                for edge in value["sources"]
-            ),
+    """Rebuild operators from `operators_to_json`; `MappingError` where a number is none or names none."""
+    found: list[Operator] = []
+    for place, value in enumerate(values):
+        where = f"operator {place}"
+        raster = tuple(whole(extent, f"{where}: raster") for extent in value["raster"])
+        kernel = text(value["kernel"], f"{where}: kernel")
+        edges = tuple(_edge(edge, found, len(raster), where) for edge in value["sources"])
+        found.append(Operator(kernel, workload_from_json(value["workload"]), raster, edges))
+    return tuple(found)
+
+
+def _edge(value: dict[str, Any], before: list[Operator], axes: int, where: str) -> Edge:
+    """What an operator, whose raster has so many axes, needs of one of those before it."""
+    source, reach = whole(value["source"], f"{where}: source", 0), value["reach"]
+    if source >= len(before) or len(reach) != len(before[source].raster):
+        raise MappingError(
+            f"{where}: source", f"{source} with {len(reach)} axes", "there is no such operator before it"
         )
-        for value in values
-    )
+    return Edge(source, tuple(along and _along(along, axes, where) for along in reach))
+
+
+def _along(value: dict[str, Any], axes: int, where: str) -> Along:
+    least = {"scale": -MOST, "offset": -MOST}
+    found = Along(**{name: whole(number, f"{where}: {name}", least.get(name, 0)) for name, number in value.items()})
+    if found.axis >= axes:
+        raise MappingError(f"{where}: axis", f"{found.axis}", f"it has {axes} axes")
+    return found

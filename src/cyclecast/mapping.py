@@ -32,7 +32,7 @@ from typing import Any, Literal, get_args
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError
 from cyclecast.exact import Whole, ceil_div
-from cyclecast.workload import Slide, Workload, workload_from_json
+from cyclecast.workload import Slide, Workload, text, whole, workload_from_json
 
 TileAxis = Literal["group", "row", "column", "pixel"]
 """The axes of the matrix-vector form, as factors count them."""
@@ -255,16 +255,27 @@ def _product(numbers: Any) -> Whole:
 
 
 def mapping_from_json(value: Mapped[str, Any]) -> Mapping:
-    """Rebuild a mapping from `Mapping.to_json`; a broken law raises `MappingError`."""
+    """Rebuild a mapping from `Mapping.to_json`; a broken law, or what is no whole number, raises `MappingError`."""
+    workload = workload_from_json(value["workload"])
+    where, stationary = f"mapping of {workload.name}", value.get("input_stationary", False)
+
+    def factors(found: Mapped[str, Any]) -> Factors:
+        return Factors(**{axis: whole(factor, f"{where}: factor {axis}") for axis, factor in found.items()})
+
+    if not isinstance(stationary, bool):
+        raise MappingError(f"{where}: input_stationary", f"{stationary!r:.40}", "it must be true or false")
     return Mapping(
-        workload=workload_from_json(value["workload"]),
-        word_lines=value["word_lines"],
-        filters=value["filters"],
-        levels=tuple(LevelFactors(entry["level"], Factors(**entry["factors"])) for entry in value["levels"]),
-        temporal=Factors(**value["temporal"]),
-        packed=value.get("packed", 1),
-        window=tuple(value.get("window", ())),
-        input_stationary=value.get("input_stationary", False),
+        workload=workload,
+        word_lines=whole(value["word_lines"], f"{where}: word_lines"),
+        filters=whole(value["filters"], f"{where}: filters"),
+        levels=tuple(
+            LevelFactors(text(entry["level"], f"{where}: level"), factors(entry["factors"]))
+            for entry in value["levels"]
+        ),
+        temporal=factors(value["temporal"]),
+        packed=whole(value.get("packed", 1), f"{where}: packed"),
+        window=tuple(whole(size, f"{where}: window") for size in value.get("window", ())),
+        input_stationary=stationary,
     )
 
 

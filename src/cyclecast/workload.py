@@ -151,14 +151,40 @@ class Workload:
         return self.groups * self.reduction * self.filters
 
 
+MOST = 2**53
+"""Of a number in a file: what JSON's numbers are exact up to."""
+
+
+def whole(value: Any, what: str, least: int = 1) -> int:
+    """A whole number of a file; `MappingError` where it is none, or not from `least` to `MOST`."""
+    if type(value) is not int or not least <= value <= MOST:
+        raise MappingError(what, f"{value!r:.40}", f"it must be a whole number from {least} to {MOST}")
+    return value
+
+
+def text(value: Any, what: str) -> str:
+    """A text of a file; `MappingError` where it is none."""
+    if not isinstance(value, str):
+        raise MappingError(what, f"{value!r:.40}", "it must be a text")
+    return value
+
+
 def workload_from_json(value: Mapped[str, Any]) -> Workload:
-    """Rebuild a workload from `asdict`."""
+    """Rebuild a workload from `asdict`; `MappingError` where a size is no whole number."""
+    name = text(value["name"], "name of a workload")
+
+    def number(part: Mapped[str, Any], key: str) -> int:
+        return whole(part[key], f"workload {name}: {key}")
+
     return Workload(
-        value["name"],
-        tuple(Axis(axis["name"], axis["extent"], Kind(axis["kind"])) for axis in value["axes"]),
-        value["input_bits"],
-        value["weight_bits"],
-        tuple(Slide(**slide) for slide in value.get("slides", ())),
+        name,
+        tuple(Axis(text(axis["name"], "axis"), number(axis, "extent"), Kind(axis["kind"])) for axis in value["axes"]),
+        number(value, "input_bits"),
+        number(value, "weight_bits"),
+        tuple(
+            Slide(slide["pixel"], slide["kernel"], *(number(slide, key) for key in Slide.__slots__[2:]))
+            for slide in value.get("slides", ())
+        ),
     )
 
 
