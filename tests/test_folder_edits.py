@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,3 +275,49 @@ def test_a_folder_that_is_a_link_is_a_folder(written: Path, tmp_path: Path, expe
     (tmp_path / "link").symlink_to(written)
     assert (tmp_path / "link" / MANIFEST).is_file()
     assert results(tmp_path / "link") == expected
+
+
+TAKEN: dict[str, float] = {}
+"""Seconds of a verb."""
+SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+STOPPED = [
+    pytest.param(verb, number, moment, marks=pytest.mark.long)
+    for verb in ("tune", "place", "compile", "report")
+    for number in SIGNALS
+    for moment in range(5)
+]
+
+
+@pytest.mark.parametrize(("verb", "number", "moment"), STOPPED)
+def test_stopped_at_any_moment_the_next_run_is_the_same(
+    written: Path, tuned: Path, model: Path, expected: tuple[Any, Any], verb: str, number: int, moment: int
+) -> None:
+    """Of a verb in a process of its own, in a folder that it has written before."""
+    arguments: dict[str, tuple[object, ...]] = {
+        "tune": ("tune", model, *OPTIONS, "--out", tuned),
+        "place": ("place", tuned, "--batch", 2),
+        "compile": ("compile", tuned, "--out", tuned / "code"),
+        "report": ("report", tuned),
+    }
+    given = [str(argument) for argument in arguments[verb]]
+    assert run(*given).exit_code == 0
+    before = contents(tuned)
+    if verb not in TAKEN:
+        begun = time.monotonic()
+        subprocess.run([sys.executable, "-m", "cyclecast.cli", *given], check=True, capture_output=True)
+        TAKEN[verb] = time.monotonic() - begun
+    with subprocess.Popen([sys.executable, "-m", "cyclecast.cli", *given], stdout=-3, stderr=-3) as process:
+        time.sleep(TAKEN[verb] * (0.5 + 0.12 * moment))  # the second half, in which files are written
+        process.send_signal(number)
+    assert run(*given).exit_code == 0
+    assert contents(tuned) == before
+    assert results(tuned) == expected
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Of all files but those that say when or how they were built."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if name not in BUILT}
+
+
+BUILT = ("records.db", "module.so", "result.json", MANIFEST)

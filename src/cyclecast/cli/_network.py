@@ -41,7 +41,10 @@ STRATEGIES = (
     "random: mappings drawn independently. "
     "pareto: all that no other beats in time, energy and arrays at once."
 )
-WRITTEN = "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json"
+WRITTEN = (
+    "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json, "
+    "cyclecast.json"
+)
 IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
 """Of red, green and blue over ImageNet: what most image networks are trained with."""
 
