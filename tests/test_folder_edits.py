@@ -110,7 +110,7 @@ def edited(folder: Path, chance: random.Random) -> str:
     if what == 0:
         path.unlink()
         return f"{name} deleted"
-    if what == 1:
+    if what == 1 and name != other:
         shutil.copy(path, folder / "kept")
         shutil.copy(folder / other, path)
         (folder / "kept").rename(folder / other)
