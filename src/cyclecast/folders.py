@@ -135,10 +135,10 @@ def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[s
         wrong = [name for name, digest in found.items() if digest not in (files[name], "")]
         if not wrong or _is_as_before(manifest, found):
             continue
-        what = "its SHA-256 is not that of " + MANIFEST
+        what, lever = f"its SHA-256 is not that of {MANIFEST}", f"{verb} again with --force"
         if all(digest in manifest.known(name) for name, digest in found.items() if digest):
-            what = f"{verb} was stopped while it wrote"
-        raise ModelError(f"{folder}/{wrong[0]}", f"it is not what {verb} wrote", what, f"{verb} again")
+            what, lever = f"{verb} was stopped while it wrote", f"{verb} again"
+        raise ModelError(f"{folder}/{wrong[0]}", f"it is not what {verb} wrote", what, lever)
 
 
 def require_file_unchanged(path: Path) -> None:
