@@ -15,11 +15,13 @@ from cyclecast.building import load as load_folder
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import build_program
+from cyclecast.folders import output
 from cyclecast.frontend import load
 from cyclecast.mapping import mapping_from_json
 from cyclecast.space import as_module, read
 from cyclecast.tuning import Tuned, tune
 from text_direction import INPUT, SHAPE, model_file
+from tuned_folders import with_new_manifest
 
 import tvm  # isort: skip - after cyclecast, which checks that this TVM works
 
@@ -62,11 +64,14 @@ def test_saved_mappings_and_traces_say_the_same(tuned: Tuned, tmp_path: Path) ->
         assert read(replay(text, tuned.network.program[kernel]), TINY) == entry.mapping
 
 
-def test_traces_of_another_network_go(tuned: Tuned, tmp_path: Path) -> None:
-    (tmp_path / "traces").mkdir()
-    (tmp_path / "traces" / "stale.json").write_text("[]", encoding="utf-8")
+def test_traces_of_another_network_go_and_those_of_the_user_stay(tuned: Tuned, tmp_path: Path) -> None:
+    with output(tmp_path, "tune") as place:
+        (place / "traces").mkdir()
+        (place / "traces" / "stale.json").write_text("[1]", encoding="utf-8")
+    (tmp_path / "traces" / "mine.json").write_text("[2]", encoding="utf-8")
     save(tuned, tmp_path)
-    assert {path.stem for path in (tmp_path / "traces").iterdir()} == {e.member.kernel for e in tuned.workloads}
+    ours = {entry.member.kernel for entry in tuned.workloads}
+    assert {path.stem for path in (tmp_path / "traces").iterdir()} == ours | {"mine"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '[[], "x"]', "[[[]], []]"])
@@ -162,6 +167,9 @@ class TestLoad:
     def test_refuses_files_that_are_not_its_own(self, tuned: Tuned, tmp_path: Path, name: str, text: str) -> None:
         save(tuned, tmp_path)
         (tmp_path / name).write_text(text, encoding="utf-8")
+        with pytest.raises(ModelError, match=f"{name}: it is not what tune wrote"):
+            load_folder(tmp_path)
+        with_new_manifest(tmp_path)
         with pytest.raises(CyclecastError):
             load_folder(tmp_path)
 
@@ -169,6 +177,7 @@ class TestLoad:
         save(tuned, tmp_path)
         described = json.loads((tmp_path / "network.json").read_text(encoding="utf-8"))
         (tmp_path / "network.json").write_text(json.dumps(described | {"format": 3}), encoding="utf-8")
+        with_new_manifest(tmp_path)
         with pytest.raises(ModelError, match="format 3, this is format 2"):
             load_folder(tmp_path)
 

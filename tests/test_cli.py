@@ -98,7 +98,7 @@ class TestDevice:
 class TestTune:
     def test_leaves_everything_that_it_says(self, tuned: Path) -> None:
         names = {"records.db", "module.so", "network.json", "program.json", "mappings.json", "traces", "device.yaml"}
-        names.add("result.json")
+        names |= {"result.json", "cyclecast.json"}
         assert {path.name for path in tuned.iterdir()} == names
         result = json.loads((tuned / "result.json").read_text(encoding="utf-8"))
         kernels = {workload["kernel"] for workload in result["workloads"]}

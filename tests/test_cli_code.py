@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 import networks
 from cyclecast.cli import app
 from cyclecast.executable import load_executable
+from cyclecast.folders import MANIFEST, output
 
 pytestmark = pytest.mark.tvm
 
@@ -40,17 +41,48 @@ def test_compile_writes_a_project(tuned: Path, tmp_path: Path) -> None:
 
 
 def test_compile_again_leaves_no_kernel_of_another_network(tuned: Path, tmp_path: Path) -> None:
-    (tmp_path / "kernel_old.c").write_text("/* The workload old of another. */\n#error")
+    with output(tmp_path, "compile c") as place:
+        (place / "kernel_old.c").write_text("/* The workload old of another. */\n#error")
     (tmp_path / "kernel_mine.c").write_text("/* A file of the user's. */")
-    assert run("compile", tuned, "--out", tmp_path).exit_code == 0
+    for _ in range(2):
+        assert run("compile", tuned, "--out", tmp_path).exit_code == 0
     assert not (tmp_path / "kernel_old.c").exists()
     assert (tmp_path / "kernel_mine.c").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [
+        (("compile",), "README.md"),
+        (("compile", "--target", "llvm"), "module.so"),
+        (("vectors", "--workload", "dense"), "manifest.json"),
+        (("trace",), "a.jsonl"),
+    ],
+)
+def test_no_verb_replaces_a_file_of_the_user_unless_forced(
+    tuned: Path, tmp_path: Path, verb: tuple[str, ...], name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    out = tmp_path / name if verb[0] == "trace" else tmp_path
+    done = run(verb[0], tuned, "--out", out, *verb[1:])
+    assert done.exit_code == 2, done.output
+    assert f"{name}: it is there and not written by cyclecast; try another path, or --force" in done.output
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
+    assert run(verb[0], tuned, "--out", out, *verb[1:], "--force").exit_code == 0
+    assert (tmp_path / name).read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("verb", ["compile", "vectors", "trace", "report"])
+def test_an_empty_path_is_not_the_current_folder(tuned: Path, verb: str) -> None:
+    done = run(verb, tuned, "--out", "", *(("--workload", "dense") if verb == "vectors" else ()))
+    assert done.exit_code == 2
+    assert "it is empty; it must be a path" in done.output
 
 
 def test_compile_says_as_json_what_it_wrote(tuned: Path, tmp_path: Path) -> None:
     info = json.loads(run("compile", tuned, "--out", tmp_path, "--json").stdout)
     assert info["inputs"] == [{"name": "input", "kind": "float32", "shape": [1, 16, 32]}]
-    assert sorted(info["files"]) == sorted(path.name for path in tmp_path.iterdir())
+    assert sorted([*info["files"], MANIFEST]) == sorted(path.name for path in tmp_path.iterdir())
     assert info["weight_bytes"] == (tmp_path / "weights.bin").stat().st_size
 
 

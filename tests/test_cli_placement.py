@@ -62,7 +62,7 @@ def test_place_as_json(tuned: Path) -> None:
     ("options", "message"),
     [
         (("--chips", "many"), "--chips: 'many', a number of at most 18 digits, or auto; try --chips auto"),
-        (("--chips", "0"), "a batch of 1 on 0 chips"),
+        (("--chips", "0"), "0 chips, 1 to 1024 are possible"),
         (("--objective", "speed"), "objective: 'speed'"),
         (("--dynamic", "gpu"), "dynamic: 'gpu'"),
         (("--timing", "guess"), "guess"),

@@ -174,3 +174,31 @@ def test_types_that_c_has_not_are_refused(kind: str) -> None:
 def test_functions_that_c_has_not_are_refused() -> None:
     with pytest.raises(UnsupportedError, match=r"tirx\.popcount in a host function; try|C99 has no such function"):
         written(elementwise(tirx.popcount, "int32"))
+
+
+def calling(name: str) -> Any:
+    return elementwise(lambda x: tirx.call_pure_extern("float32", name, x), "float32")
+
+
+@pytest.mark.parametrize("name", ["floorf", "tanhf", "erff"])
+def test_functions_of_the_mathematical_header_are_called(name: str) -> None:
+    assert f"{name}(" in written(calling(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "system",
+        "abort",
+        "",
+        'sinf(0); system("touch canary"); sinf',
+        "sinf)",
+        "sin f",
+        "sinf\n#include <stdlib.h>\n",
+        "é",
+    ],
+    ids=ascii,
+)
+def test_no_other_name_of_a_program_becomes_c(name: str) -> None:
+    with pytest.raises(UnsupportedError, match="a call of '"):
+        written(calling(name))

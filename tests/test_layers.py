@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 ROWS = [
     {"dominance", "errors", "exact", "markup", "plugins", "printable", "reading", "terminal", "units"},
-    {"device"},
+    {"device", "folders"},
     {"dataflow", "decisions", "enumeration", "mapping", "mappings", "workload"},
     {"area", "bounding", "energy", "laws", "nodes", "outcome", "passes", "sensitivity", "stages", "timing", "work"},
     {"placement"},

@@ -291,8 +291,8 @@ class TestDynamic:
     ("options_", "message"),
     [
         ({"objective": "speed"}, r"objective: 'speed', one of interval, latency, energy, arrays"),
-        ({"batch": 0}, r"a batch of 0 on 1 chips"),
-        ({"chips": 0}, r"a batch of 1 on 0 chips"),
+        ({"batch": 0}, r"0 images in a batch"),
+        ({"chips": 0}, r"0 chips"),
         ({"dynamic": "gpu"}, r"dynamic: 'gpu', one of host, arrays"),
         ({"timing": "fast"}, r"fast"),
     ],

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cyclecast.device import Device
 from cyclecast.errors import OptionError, TimingError
 from cyclecast.mapping import Mapping
+from cyclecast.report import tuned_info, tuned_table
 from cyclecast.timing import Timing
 from cyclecast.tuning import estimate, tune
-from kernels import conv, network
+from kernels import conv, dense, network
 from test_tuning import ISAAC, STRATEGIES, TINY, FewArrays, small
 
 pytestmark = pytest.mark.tvm
@@ -85,3 +89,46 @@ def test_a_model_without_any_time_is_an_error(strategy: str) -> None:
         tune(small(), TINY, trials=4, timing=Deaf(), strategy=strategy)
     with pytest.raises(TimingError, match="it answers None; it must be a Timing"):
         estimate(small(), TINY, timing=Deaf())
+
+
+ONE = """json_set(timing, '$.phases', json('[{"name": "read", "fs": 1, "hidden": false}]'))"""
+EDITS: dict[str, tuple[str, str]] = {
+    "shorter": (f"UPDATE record SET timing = {ONE}", "is recorded, and the"),
+    "one shorter": (
+        f"UPDATE record SET timing = {ONE} WHERE id IN (SELECT min(id) FROM record GROUP BY search_id)",
+        "is recorded, and the timing model says",
+    ),
+    "phase": ("UPDATE record SET timing = json_set(timing, '$.phases[0].fs', 7)", "is recorded, and the"),
+    "gone": ("DELETE FROM record", "its records are gone"),
+    "best gone": (
+        "DELETE FROM record WHERE id NOT IN (SELECT min(id) FROM record GROUP BY search_id)",
+        "its proof is of",
+    ),
+    "swapped": ("UPDATE record SET mapping = (SELECT mapping FROM record ORDER BY id LIMIT 1)", "a mapping is of"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_record_is_not_believed(tmp_path: Path, edit: str) -> None:
+    """The answer is searched again, once, and is the one that it was."""
+    given, database = (
+        network(dense(batch=3, features=90, filters=40), dense(batch=4, features=70, filters=9)),
+        "records.db",
+    )
+    first = tune(given, TINY, database=tmp_path / database)
+    with sqlite3.connect(tmp_path / database) as connection:
+        connection.execute(EDITS[edit][0])
+    connection.close()
+    again = tune(given, TINY, database=tmp_path / database)
+    assert again.mappings == first.mappings
+    assert again.total == first.total
+    assert any(EDITS[edit][1] in entry.disbelieved for entry in again.workloads), [
+        e.disbelieved for e in again.workloads
+    ]
+    assert all(entry.reused != bool(entry.disbelieved) for entry in again.workloads)
+    console = Console(file=StringIO(), width=200)
+    console.print(tuned_table(tuned_info(again)))
+    assert "searched again, since its record is not believed" in console.file.getvalue()  # type: ignore[attr-defined]
+    last = tune(given, TINY, database=tmp_path / database)
+    assert all(entry.reused and not entry.disbelieved for entry in last.workloads)
+    assert last.mappings == first.mappings

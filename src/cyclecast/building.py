@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping as Mapped
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ from tvm.ir import IRModule, load_json, save_json
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
 
+from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast.csource import Generated, write_project
 from cyclecast.dataflow import operators_from_json, operators_to_json
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
-from cyclecast.mapping import Mapping, mapping_from_json
+from cyclecast.folders import output, require_unchanged
+from cyclecast.mapping import Mapping, mapping_from_json, require_fit
 from cyclecast.placement import Placement
 from cyclecast.reading import json_value, read_as, text, whole
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
@@ -27,6 +31,12 @@ from cyclecast.workload import HostOperator, Member, Network
 
 FORMAT = 2
 """Of `network.json`."""
+PARTS = ("network.json", "program.json", "mappings.json", "device.yaml")
+"""What `load` reads."""
+KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+"""How kernels are called: their names are names of files, too."""
+CHECKED = ("tune", "place", "compile llvm")
+"""Verbs whose files must be as they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +54,15 @@ def build(tuned: Tuned | Scheduled | Placement) -> Executable:
     return build_program(lowered_program(tuned))
 
 
-def generate(tuned: Tuned | Scheduled | Placement, folder: str | Path) -> Generated:
-    """Write the whole network as C, with drivers and what it takes to build it, into a folder that is made."""
-    place = Path(folder)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        return write_project(tuned.network.name, lowered_program(tuned, "driver"), tuned.mappings, tuned.device, place)
-    except OSError as error:
-        raise OptionError(f"writing {place}", "it cannot be written", str(error.strerror), "another folder") from error
+def generate(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: bool = False) -> Generated:
+    """Write the whole network as C, with drivers and what it takes to build it, into a folder that is made.
+
+    `OptionError` names a file that is in the way and not ours; `force` replaces it.
+    """
+    with output(folder, "compile c", force=force) as place:
+        program = lowered_program(tuned, "driver")
+        made = write_project(tuned.network.name, program, tuned.mappings, tuned.device, place)
+    return replace(made, folder=Path(folder))
 
 
 def lowered_program(tuned: Tuned | Scheduled | Placement, implementation: Implementation = "native") -> IRModule:
@@ -63,8 +74,22 @@ def lowered_program(tuned: Tuned | Scheduled | Placement, implementation: Implem
     return program
 
 
-def save(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
-    """Write what `load` reads, `network.json`, `program.json`, `mappings.json` and `device.yaml`, and all traces."""
+def save(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: bool = False) -> None:
+    """Write what `load` reads into a folder that is made: `PARTS`, all traces, and a manifest of them.
+
+    `OptionError` names a file that is in the way and not ours; `force` replaces it.
+    """
+    with output(folder, "tune", force=force) as place:
+        write(tuned, place)
+
+
+def names_of(network: Network) -> list[str]:
+    """The files that `write` makes of a network."""
+    return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
+
+
+def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
+    """Write the files of `save` into an empty folder, without a manifest."""
     network = tuned.network
     described = {
         "format": FORMAT,
@@ -79,10 +104,12 @@ def save(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     (folder / "program.json").write_text(save_json(network.program), encoding="utf-8")
     (folder / "device.yaml").write_text(tuned.device.to_yaml(), encoding="utf-8")
     traces = folder / "traces"
-    traces.mkdir(exist_ok=True)
-    for stale in traces.glob("*.json"):
-        stale.unlink()
+    traces.mkdir()
     for kernel, mapping in tuned.mappings.items():
+        if not KERNEL.fullmatch(kernel):
+            raise OptionError(
+                f"kernel '{kernel}'", "its name cannot be that of a file", "letters, digits and _", "another"
+            )
         trace = decided_schedule(network.program[kernel], tuned.device, mapping).trace
         (traces / f"{kernel}.json").write_text(trace_to_text(trace), encoding="utf-8")
 
@@ -91,34 +118,66 @@ def load(folder: str | Path) -> Scheduled:
     """What `save` wrote into a folder; `ModelError` where that is not all there, or no longer what it was."""
     place = Path(folder)
     try:
-        described, mappings = (
-            json_value((place / f"{name}.json").read_text(encoding="utf-8")) for name in ("network", "mappings")
-        )
+        read = {name: (place / name).read_bytes() for name in PARTS}
+        require_unchanged(place, read, CHECKED)
+        described, mappings = (json_value(read[f"{name}.json"]) for name in ("network", "mappings"))
         if described["format"] != FORMAT:
             raise ModelError(f"{place}/network.json", f"format {described['format']}", f"this is format {FORMAT}")
         by_kernel = {str(kernel): mapping_from_json(mapping) for kernel, mapping in mappings.items()}
-        members = tuple(
-            Member(by_kernel[text(member["kernel"])].workload, whole(member["count"], least=1), member["kernel"])
-            for member in described["members"]
-        )
-        host = read_as(tuple[HostOperator, ...], described["host"])
-        operators, name = operators_from_json(described["operators"]), text(described["name"])
-        program = load_json((place / "program.json").read_text(encoding="utf-8"))
+        program = load_json(read["program.json"].decode())
         if not isinstance(program, IRModule):
             raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
+        network = _described(described, by_kernel, program)
+        scheduled = Scheduled(network, Device.load(place / "device.yaml"), by_kernel)
+        _require_consistent(scheduled, place)
     except OSError as error:
         lever = "cyclecast tune MODEL --out FOLDER"
         raise ModelError(str(error.filename), "it cannot be read", str(error.strerror), lever) from error
     except CyclecastError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise ModelError(str(place), "its files are not what tune wrote", reason, "tuning again") from error
-    missing = by_kernel.keys() - {str(variable.name_hint) for variable in program.get_global_vars()}
-    if missing:
-        raise ModelError(f"{place}/program.json", f"no kernel '{min(missing)}'", "mappings.json has it", "tuning again")
-    network = Network(name, members, host, program, operators)
-    return Scheduled(network, Device.load(place / "device.yaml"), by_kernel)
+    return scheduled
+
+
+def _described(value: dict[str, Any], mappings: Mapped[str, Mapping], program: IRModule) -> Network:
+    """The network that `network.json` describes."""
+    members = tuple(
+        Member(mappings[text(member["kernel"])].workload, whole(member["count"], least=1), member["kernel"])
+        for member in value["members"]
+    )
+    host = read_as(tuple[HostOperator, ...], value["host"])
+    return Network(text(value["name"]), members, host, program, operators_from_json(value["operators"]))
+
+
+def _require_consistent(scheduled: Scheduled, folder: Path) -> None:
+    """Raise `ModelError` where the files speak of different networks, `FitError` where of different devices."""
+    network, mappings = scheduled.network, scheduled.mappings
+    functions = {str(variable.name_hint): variable for variable in network.program.get_global_vars()}
+    for kernel, mapping in mappings.items():
+        if kernel not in functions or not KERNEL.fullmatch(kernel):
+            raise ModelError(f"{folder}/program.json", f"no kernel '{kernel}'", "mappings.json has it", "tuning again")
+        workload = workload_of(network.program[functions[kernel]], kernel)
+        if (workload.axes, workload.slides) != (mapping.workload.axes, mapping.workload.slides):
+            what = f"the mapping of {kernel} is for {mapping.workload.name}"
+            raise ModelError(f"{folder}/mappings.json", what, f"program.json has {workload.name}", "tuning again")
+        require_fit(mapping, scheduled.device)
+    for operator in network.operators:
+        workload, pixels = operator.workload, operator.workload.groups * operator.workload.pixels
+        known = mappings.get(operator.kernel)
+        if (operator.kernel and (known is None or workload != known.workload)) or operator.pixels > pixels:
+            what = f"an operator {workload.name} with {operator.pixels} pixels"
+            raise ModelError(f"{folder}/network.json", what, "its kernel is another", "tuning again")
+    said = Counter({member.kernel: member.count for member in network.members})
+    for where, found in (
+        ("program.json", kernel_calls(network.program["main"])),
+        ("network.json: operators", Counter(operator.kernel for operator in network.operators)),
+    ):
+        for kernel in {*mappings, *filter(None, said)}:
+            if found[kernel] != said[kernel] and (found or where == "program.json"):
+                what = f"{kernel} occurs {said[kernel]} times, and {found[kernel]} times in {where}"
+                raise ModelError(f"{folder}/network.json", what, lever="tuning again")
 
 
 def trace_to_text(trace: Any) -> str:

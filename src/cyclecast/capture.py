@@ -15,6 +15,7 @@ import numpy as np
 from cyclecast.building import Scheduled, generate
 from cyclecast.csource import Library, Tensor
 from cyclecast.errors import ModelError, OptionError
+from cyclecast.folders import output, output_file
 from cyclecast.frontend import random_values, read_arrays
 from cyclecast.simulator import (
     Call,
@@ -30,6 +31,8 @@ from cyclecast.simulator import (
 from cyclecast.tuning import Tuned
 
 VERSIONS = ("cyclecast", "apache-tvm", "numpy")
+TRACE = r'"format": ?"cyclecast-trace"'
+"""What a trace says at its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +54,19 @@ def write_trace(
     inputs: Path | None = None,
     seed: int = 0,
     fast: bool = True,
+    force: bool = False,
 ) -> Traced:
     """Write the driver calls of one run of the network, or of one of its workloads, as a trace.
 
     `inputs` is an .npz file with an array for each input; without it they are drawn at random. `fast` skips the bits of
-    arrays that lose nothing, which changes no value.
+    arrays that lose nothing, which changes no value. A file that is there must be a trace; `force` replaces any.
     """
     kernel = _kernel(tuned, workload) if workload else ""
     with _library(tuned) as library, library.open(parameters(tuned.device, fast=fast)) as driver:
         given = _inputs(library, inputs, seed)
         known = None if inputs else seed
         header = Header(parameters(tuned.device), tuned.network.name, tuned.device.name, known, _versions())
-        with TraceWriter(Path(path), header) as writer:
+        with output_file(path, TRACE, force=force) as place, TraceWriter(place, header) as writer:
             recorder = _Recorder(writer, driver, kernel)
             outputs = library.run(driver, given, recorder)
             counters = recorder.finish()
@@ -78,14 +82,16 @@ def golden_vectors(
     products: int = 16,
     inputs: Path | None = None,
     seed: int = 0,
+    force: bool = False,
 ) -> dict[str, Any]:
-    """Write what single arrays of a workload are given and what comes of it; the manifest.
+    """Write what single arrays of a workload are given and what comes of it; what `manifest.json` says of it.
 
-    Of the first `arrays` arrays that the workload programs, the first `products` products.
+    Of the first `arrays` arrays that the workload programs, the first `products` products. `OptionError` names a file
+    that is in the way and not ours; `force` replaces it.
     """
     if arrays < 1 or products < 1:
         raise OptionError("vectors", f"{arrays} arrays with {products} products", "1 of each, at least")
-    kernel, place = _kernel(tuned, workload), Path(folder)
+    kernel = _kernel(tuned, workload)
     catcher = Catcher(kernel, arrays=arrays, products=products)
     with _library(tuned) as library, library.open(parameters(tuned.device, fast=True)) as driver:
         library.run(driver, _inputs(library, inputs, seed), catcher)
@@ -99,11 +105,8 @@ def golden_vectors(
         "seed": None if inputs else seed,
         "versions": _versions(),
     }
-    try:
-        place.mkdir(parents=True, exist_ok=True)
+    with output(folder, "vectors", force=force) as place:
         return write_vectors(tuned.device, catcher, place, about)
-    except OSError as error:
-        raise OptionError(f"writing {place}", "it cannot be written", str(error.strerror), "another folder") from error
 
 
 class _Recorder:

@@ -143,13 +143,20 @@ class Database:
             row = session.get_one(_Search, search)
             row.finished, row.timed, row.outcome = True, timed, json.dumps(outcome.to_json())
 
-    def answered(self, question: Question) -> Answer | None:
-        """What a finished search with the same question and at least its trials found, or None."""
+    def answered(self, question: Question, skip: int = 0) -> Answer | None:
+        """What the first finished search with the same question and at least its trials found, or None.
+
+        `skip` leaves out so many of these searches.
+        """
         wanted = asdict(question)
         trials = wanted.pop("trials")
         with self._guard("reading"), Session(self._engine) as session:
             found = session.scalars(
-                select(_Search).filter_by(**wanted, finished=True).where(_Search.trials >= trials).order_by(_Search.id)
+                select(_Search)
+                .filter_by(**wanted, finished=True)
+                .where(_Search.trials >= trials)
+                .order_by(_Search.id)
+                .offset(skip)
             ).first()
             if found is None:
                 return None
@@ -175,6 +182,11 @@ class Database:
         if version == 1:
             for column in ("timed INTEGER", "outcome VARCHAR"):
                 connection.exec_driver_sql(f"ALTER TABLE search ADD COLUMN {column}")
+        elif version == 0 and connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+            lever = "another --out folder"
+            raise DatabaseError(
+                self.location, "it holds tables of something else", "a file of records is needed", lever
+            )
         elif version not in (0, FORMAT):
             raise DatabaseError(
                 self.location, f"tables of version {version}", f"this release reads 1 to {FORMAT}", "another file"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from cyclecast.database import Answer, Database, Question, Record
 from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
-from cyclecast.errors import MappingError, OptionError, TimingError
+from cyclecast.errors import FitError, MappingError, OptionError, TimingError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.markup import html_table
 from cyclecast.progress import Progress as Progress
@@ -60,6 +60,8 @@ class TunedWorkload:
     """What the search says about it."""
     second_opinion: Timing | None = None
     """By the model that the timing model names (the event simulation of the analytical one); None if it names none."""
+    disbelieved: str = ""
+    """Why an answer in the database was not believed and searched again; nothing where there was none such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +202,48 @@ class _Job:
 
     def run(self, function: Any, default: Record | Refusal) -> TunedWorkload:
         question = self._question(function)
-        known = self.database.answered(question)
+        known, why = self._known(question)
         answer = known if known is not None else self._search(function, question, default)
         timed = [(record.mapping, record.timing) for record in answer.records]
         mapping, timing, second = second_of(timed, self.model, self.device)
         reused = known is not None
         self._tell(answer.timed, timing, reused=reused, done=True)
-        return TunedWorkload(self.member, mapping, timing, answer.timed, reused, answer.outcome, second)
+        return TunedWorkload(self.member, mapping, timing, answer.timed, reused, answer.outcome, second, why)
+
+    def _known(self, question: Question) -> tuple[Answer | None, str]:
+        """The first answer of the database that is believed; or None, and why the others are not."""
+        why, place = "", 0
+        while (answer := self.database.answered(question, skip=place)) is not None:
+            why, place = self._disbelief(answer), place + 1
+            if not why:
+                return answer, ""
+        return None, why
+
+    def _disbelief(self, answer: Answer) -> str:
+        """What an answer of the database says that is not so; nothing where it is believed.
+
+        A file can be edited: mappings must be of this workload and fit, and the first ones take what is recorded.
+        """
+        if not answer.records:
+            return "its records are gone"
+        ranked = sorted(answer.records, key=_rank)
+        for record in ranked:
+            try:
+                require_fit(record.mapping, self.device)
+            except FitError as error:
+                return str(error)
+            if record.mapping.workload != self.member.workload:
+                return f"a mapping is of {record.mapping.workload.name}"
+        for record in ranked[:MOST_OPINIONS]:
+            timing = asked(self.model, record.mapping, self.device)
+            if isinstance(timing, Refusal):
+                return f"{record.timing.total} is recorded, and the timing model has no time"
+            if timing.to_json() != record.timing.to_json():
+                return f"{record.timing.total} is recorded, and the timing model says {timing.total}"
+        proof, least = answer.outcome.certificate, ranked[0].timing.total
+        if proof is not None and proof.best != least:
+            return f"its proof is of {proof.best}, and the best record is {least}"
+        return ""
 
     def _search(self, function: Any, question: Question, default: Record | Refusal) -> Answer:
         number = self.database.start(question)

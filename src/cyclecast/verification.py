@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cyclecast.errors import ModelError
+from cyclecast.folders import require_file_unchanged
 from cyclecast.frontend import Shapes, input_shapes, random_values, read_arrays, reference, runtime_of
 
 RUN = "import sys; from cyclecast.executable import run_files; run_files(*sys.argv[1:])"
@@ -25,6 +26,7 @@ def verify(
     distribution. For each output: the cosine between both, the largest absolute difference, the largest magnitude,
     where both are finite numbers; and how many values of each are not. `not_finite` counts these among the inputs.
     """
+    require_file_unchanged(module)
     values = _read(inputs, model, shapes or {}) if inputs else _random(model, shapes or {}, seed)
     expected = reference(model, values)
     actual = _in_fresh_process(module, values)

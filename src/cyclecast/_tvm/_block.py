@@ -6,6 +6,7 @@ convolutions of any rank, stride, padding, dilation and grouping, dense layers a
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +129,13 @@ def workload_of(function: Any, name: str) -> Workload:
             "one int8 or int16 convolution, dense layer or matrix product per function",
         )  # fmt: skip
     return found[0].workload
+
+
+def kernel_calls(main: Any) -> Counter[str]:
+    """How often a Relax function calls every function of its program."""
+    calls = (binding.value for block in main.body.blocks for binding in block.bindings)
+    named = (call for call in calls if str(getattr(getattr(call, "op", None), "name", "")) == "relax.call_tir")
+    return Counter(str(call.args[0].name_hint) for call in named)
 
 
 def operands_of(block: Any) -> tuple[Any, Any, tuple[Any, ...]] | None:

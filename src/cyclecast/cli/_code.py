@@ -10,13 +10,16 @@ import typer
 
 from cyclecast.cli._common import (
     FolderArgument,
+    ForceOption,
     JsonOption,
     app,
     console,
+    out_option,
     print_json,
     require_folder,
 )
 from cyclecast.errors import OptionError
+from cyclecast.folders import output
 from cyclecast.units import Size
 
 TARGETS = ("c", "llvm")
@@ -30,8 +33,9 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="For the random i
 @app.command("compile")
 def compile_network(
     folder: FolderArgument,
-    out: Annotated[Path, typer.Option("--out", help="The folder for the sources, or for module.so.")],
+    out: Annotated[Path, out_option("--out", "The folder for the sources, or for module.so.")],
     target: Annotated[str, typer.Option("--target", help="c: sources with drivers; llvm: module.so.")] = "c",
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the scheduled network as readable C with a behaviour model of the device, or as a program for this host."""
@@ -44,10 +48,11 @@ def compile_network(
         scheduled = building.load(folder)
         require_folder(out)
         if target == "llvm":
-            building.build(scheduled).save(out / "module.so")
+            with output(out, "compile llvm", force=force) as place:
+                building.build(scheduled).save(place / "module.so")
             info: dict[str, Any] = {"out": str(out), "files": ["module.so"]}
         else:
-            made = building.generate(scheduled, out)
+            made = building.generate(scheduled, out, force=force)
             tensors = {"inputs": made.inputs, "outputs": made.outputs}
             described = {name: [asdict(tensor) for tensor in listed] for name, listed in tensors.items()}
             sizes = {"workspace_bytes": made.workspace, "weight_bytes": made.weights}
@@ -69,11 +74,12 @@ def compile_network(
 def vectors(
     folder: FolderArgument,
     workload: Annotated[str, typer.Option("--workload", help="A workload of the network, or its kernel.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder for manifest, .npz and $readmemh files.")],
+    out: Annotated[Path, out_option("--out", "The folder for manifest, .npz and $readmemh files.")],
     arrays: Annotated[int, typer.Option("--arrays", min=1, help="How many arrays, the first ones.")] = 4,
     products: Annotated[int, typer.Option("--products", min=1, help="How many products of each array.")] = 16,
     inputs: InputsOption = None,
     seed: SeedOption = 0,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write golden vectors of single arrays: cells, input steps, column sums, ADC codes, partial sums, outputs."""
@@ -82,7 +88,14 @@ def vectors(
 
     with status("running the network", shown=not as_json):
         manifest = capture.golden_vectors(
-            building.load(folder), workload, out, arrays=arrays, products=products, inputs=inputs, seed=seed
+            building.load(folder),
+            workload,
+            out,
+            arrays=arrays,
+            products=products,
+            inputs=inputs,
+            seed=seed,
+            force=force,
         )
     if as_json:
         print_json({"out": str(out), "manifest": manifest})
@@ -99,10 +112,11 @@ def vectors(
 @app.command()
 def trace(
     folder: FolderArgument,
-    out: Annotated[Path, typer.Option("--out", help="The trace: .jsonl for lines of JSON, else binary.")],
+    out: Annotated[Path, out_option("--out", "The trace: .jsonl for lines of JSON, else binary.")],
     workload: Annotated[str, typer.Option("--workload", help="One workload, or its kernel; else all.")] = "",
     inputs: InputsOption = None,
     seed: SeedOption = 0,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write what one run of the network tells the device's driver, call by call, with payloads."""
@@ -110,7 +124,9 @@ def trace(
     from cyclecast.report import status
 
     with status("running the network", shown=not as_json):
-        traced = capture.write_trace(building.load(folder), out, workload=workload, inputs=inputs, seed=seed)
+        traced = capture.write_trace(
+            building.load(folder), out, workload=workload, inputs=inputs, seed=seed, force=force
+        )
     if as_json:
         print_json({"out": str(out), "calls": traced.calls, "counters": asdict(traced.counters)})
         return

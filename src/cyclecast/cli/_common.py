@@ -35,6 +35,23 @@ def options(
     """An auto-scheduler for chips that do not exist yet."""
 
 
+def _path(text: str) -> Path:
+    """A path that is one: an empty text would be the current folder."""
+    if not text:
+        raise typer.BadParameter("it is empty; it must be a path")
+    return Path(text)
+
+
+def out_option(name: str, help: str) -> Any:
+    """An option that says where to write."""
+    return typer.Option(name, help=help, parser=_path, metavar="PATH", show_default=False)
+
+
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace files that are in the way and not written by cyclecast.")
+]
+
+
 def require_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,9 +13,11 @@ import typer
 
 from cyclecast.cli._common import (
     FolderArgument,
+    ForceOption,
     JsonOption,
     app,
     console,
+    out_option,
     print_json,
     read_json,
     require_folder,
@@ -23,6 +25,7 @@ from cyclecast.cli._common import (
 from cyclecast.cli._door import StoppedError
 from cyclecast.device import Device
 from cyclecast.errors import DeviceError, OptionError
+from cyclecast.folders import output, require_replaceable
 from cyclecast.printable import json_text, printable
 
 if TYPE_CHECKING:
@@ -38,7 +41,10 @@ STRATEGIES = (
     "random: mappings drawn independently. "
     "pareto: all that no other beats in time, energy and arrays at once."
 )
-WRITTEN = "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json"
+WRITTEN = (
+    "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json, "
+    "cyclecast.json"
+)
 IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
 """Of red, green and blue over ImageNet: what most image networks are trained with."""
 
@@ -68,7 +74,7 @@ DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images 
 @app.command()
 def tune(
     model: ModelArgument,
-    out: Annotated[Path, typer.Option("--out", help="The folder for records, program, mappings and traces.")],
+    out: Annotated[Path, out_option("--out", "The folder for records, program, mappings and traces.")],
     device: DeviceOption = "isaac",
     timing: TimingOption = "analytical",
     strategy: Annotated[str, typer.Option("--strategy", help=STRATEGIES)] = "exhaustive",
@@ -88,6 +94,7 @@ def tune(
     explain: Annotated[
         bool, typer.Option("--explain-search", help="Say how large the space is, and how good the answer is at least.")
     ] = False,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search schedules for a network on a device, and build the program.
@@ -101,6 +108,7 @@ def tune(
     from cyclecast import building, tuning
     from cyclecast.report import progress_bar, status, tuned_info
 
+    require_replaceable(out, [*building.names_of(network), "module.so", "result.json"], force=force)
     with progress_bar(len(network.members), shown=not as_json) as show, _kept(network, out, show) as progress:
         tuned = tuning.tune(
             network,
@@ -114,14 +122,10 @@ def tune(
             progress=progress,
         )
     info = tuned_info(tuned) | {"out": str(out), "settings": _settings(timing, strategy, trials, seed, seconds)}
-    try:
-        with status("lowering and building", shown=not as_json):
-            building.save(tuned, out)
-            building.build(tuned).save(out / "module.so")
-        (out / "result.json").write_text(json_text(info), encoding="utf-8")
-    except OSError as error:
-        where = f"--out {out}: {error.filename or ''}"
-        raise OptionError(where, "it cannot be written", str(error.strerror), "another folder") from error
+    with status("lowering and building", shown=not as_json), output(out, "tune", force=force) as place:
+        building.write(tuned, place)
+        building.build(tuned).save(place / "module.so")
+        (place / "result.json").write_text(json_text(info), encoding="utf-8")
     _show(info, as_json, explain)
     if not as_json:
         console().print(f"wrote {out}/: {WRITTEN}", soft_wrap=True)
@@ -205,10 +209,10 @@ def verify(
     if as_json:
         print_json(result)
         return
-    for output in result["outputs"]:
+    for each in result["outputs"]:
         console().print(
-            f"{printable(output['name'])}: cosine {output['cosine']:.6f}, maximum error {output['maximum_error']:.4g} "
-            f"of {output['largest']:.4g}, {result['runtime']} on {result['inputs']}{_left_out(output)}"
+            f"{printable(each['name'])}: cosine {each['cosine']:.6f}, maximum error {each['maximum_error']:.4g} "
+            f"of {each['largest']:.4g}, {result['runtime']} on {result['inputs']}{_left_out(each)}"
         )
     if result["not_finite"]:
         console().print(f"{result['not_finite']:,} values of the inputs are NaN or infinite: kernels clamp these")

@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cyclecast.cli._common import FolderArgument, JsonOption, app, console, print_json, read_json
+from cyclecast.cli._common import (
+    FolderArgument,
+    ForceOption,
+    JsonOption,
+    app,
+    console,
+    out_option,
+    print_json,
+    read_json,
+)
 from cyclecast.errors import OptionError
+from cyclecast.folders import output, output_file, require_file_unchanged
 from cyclecast.printable import json_text
 from cyclecast.reading import json_value
 
@@ -40,6 +50,7 @@ def place(
         Path | None,
         typer.Option("--plan", help="Replicas by operator, as JSON: that plan is placed as it is.", show_default=False),
     ] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put a tuned network into the arrays of whole chips: replicas, pipeline, re-programming."""
@@ -48,7 +59,8 @@ def place(
     from cyclecast.report import placement_info
 
     info = placement_info(*_placed(folder, settings, shown=not as_json)) | {"settings": settings}
-    _write(folder / WRITTEN, json_text(info))
+    with output(folder, "place", force=force) as place:
+        (place / WRITTEN).write_text(json_text(info), encoding="utf-8")
     if as_json:
         print_json(info)
         return
@@ -61,15 +73,14 @@ def place(
 @app.command()
 def report(
     folder: FolderArgument,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The page; FOLDER/report.html unless said.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, out_option("--out", "The page; FOLDER/report.html unless said.")] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Another folder written by tune: what differs from it.")
     ] = None,
     trace: Annotated[
-        Path | None, typer.Option("--trace", help="A timeline of the pipeline for Perfetto: trace events as JSON.")
+        Path | None, out_option("--trace", "A timeline of the pipeline for Perfetto: trace events as JSON.")
     ] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write one HTML page about a placed network: plots and tables, for a browser or a printer.
@@ -86,10 +97,11 @@ def report(
         other = reports.report_info(compared, timing=settings["timing"], check=check)
     settings = _settings(folder)
     placed, check = _placed(folder, settings, not as_json)
-    info = reports.write_report(placed, target, timing=settings["timing"], against=other, check=check)
+    info = reports.write_report(placed, target, timing=settings["timing"], against=other, check=check, force=force)
     if trace:
         text = json_text(reports.trace_events(placed, simulate(placed, images=IMAGES)), indent=None)
-        _write(trace, text)
+        with output_file(trace, TIMELINE, force=force) as written:
+            written.write_text(text, encoding="utf-8")
     if as_json:
         print_json(info | {"settings": settings, "out": str(target)})
         return
@@ -99,6 +111,8 @@ def report(
 
 IMAGES = 4
 """In a timeline."""
+TIMELINE = r'"generator": "cyclecast"'
+"""What a timeline says at its beginning."""
 DEFAULTS: dict[str, Any] = {
     "chips": "1",
     "objective": "interval",
@@ -114,6 +128,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {"dynamic": (str,), "arrays": (int,), "r
 
 def _settings(folder: Path) -> dict[str, Any]:
     """Those of the last `place`."""
+    require_file_unchanged(folder / WRITTEN)
     try:
         found = json_value((folder / WRITTEN).read_bytes())["settings"]
         settings = {name: found.get(name) if name in OPTIONAL else found[name] for name in DEFAULTS}
@@ -126,13 +141,6 @@ def _settings(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         where = f"{folder}/{WRITTEN}"
         raise OptionError(where, "it is not what place wrote", type(error).__name__, "placing again") from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OptionError(str(path), "it cannot be written", str(error.strerror), "another path") from error
 
 
 def _placed(folder: Path, settings: dict[str, Any], shown: bool) -> tuple[Placement, Check]:

@@ -9,7 +9,7 @@ from tvm import tirx
 from tvm.ir import Call, TensorLoad, Var
 from tvm.ir.prim import expr as prim
 
-from cyclecast.csource._text import c_integer, c_real, c_type
+from cyclecast.csource._text import MATHEMATICAL, c_integer, c_real, c_type
 from cyclecast.errors import UnsupportedError
 
 BINARY: Mapping[type, tuple[str, int]] = {
@@ -44,6 +44,8 @@ LIBRARY = {"tirx.fabs": "fabs", "tirx.isnan": "isnan"}
 """Functions of C's own that TVM leaves as they are."""
 GENERIC = ("isnan",)
 """One name for all types."""
+EXTERN = frozenset((*MATHEMATICAL, *(f"{name}f" for name in MATHEMATICAL), "isfinite", "isinf", "isnan"))
+"""What a program may call by name: functions of <math.h>. The name is a text in the program, and becomes C."""
 
 
 class Expressions:
@@ -155,13 +157,21 @@ class Expressions:
         if name == "prim.likely":
             return self._printed(arguments[0])
         if name == "tirx.call_pure_extern":
-            name, arguments = str(arguments[0].value), arguments[1:]
+            name, arguments = _extern(arguments[0]), arguments[1:]
         elif name in LIBRARY:
             single = type_of(arguments[0]) == "float32" and LIBRARY[name] not in GENERIC
             name = f"{LIBRARY[name]}{'f' if single else ''}"
         else:
             raise _unknown(name)
         return f"{name}({', '.join(self.text(argument) for argument in arguments)})", PRIMARY
+
+
+def _extern(name: Any) -> str:
+    """The name of a function that a program may call."""
+    text = str(getattr(name, "value", name))
+    if text not in EXTERN:
+        raise _unknown(f"a call of '{text}'")
+    return text
 
 
 def type_of(expression: Any) -> str:

@@ -34,7 +34,7 @@ def kernel(name: str, label: str, function: Any, mapping: Mapping) -> Written:
         sums = writer.allocate("int64", filters, "sums")
         matrices = ", ".join(writer.name_of(buffer) for buffer in (inputs, weights, results))
         writer.lines.add(
-            f'TRY(cyclecast_begin(device, "{label}"));',
+            f'TRY(cyclecast_begin(device, "{plain(label)}"));',
             f"TRY({name}_on_device(device, {matrices}, {tile}, {sums}));",
         )
 

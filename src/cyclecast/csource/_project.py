@@ -24,8 +24,6 @@ from cyclecast.mapping import Mapping
 from cyclecast.simulator import DRIVER_FILES, driver_source, parameters
 
 TEMPLATES = ("Makefile", "CMakeLists.txt", "README.md", "network.h", "network.c", "parts.h", "device.c", "main.c")
-KERNEL = "/* The workload"
-"""How files of kernels begin; others with such names are not ours."""
 INCLUDE = '#include "parts.h"\n\n'
 
 
@@ -44,13 +42,13 @@ class Generated:
 
 
 def write_project(name: str, program: Any, mappings: Mapped[str, Mapping], device: Device, folder: Path) -> Generated:
-    """Write a lowered program, whose kernels were lowered as the mappings say, as C into an existing folder."""
+    """Write a lowered program, whose kernels were lowered as the mappings say, as C into an empty folder."""
     name, what = plain(name), plan(program)
     texts = _parts(program, what, mappings)
     files = {file: driver_source(file) for file in DRIVER_FILES}
     for kernel_name, entry in texts.items():
         if entry.on_device:
-            files[f"{entry.name}.c"] = f"{KERNEL} {kernel_name} of {name}. */\n{INCLUDE}{entry.text}"
+            files[f"{entry.name}.c"] = f"/* The workload {plain(kernel_name)} of {name}. */\n{INCLUDE}{entry.text}"
     host = [entry.text for entry in texts.values() if not entry.on_device]
     files["host.c"] = f"/* What the host computes for {name}. */\n{INCLUDE}{chr(10).join(host)}"
     values = _values(name, what, texts, mappings, device)
@@ -59,9 +57,6 @@ def write_project(name: str, program: Any, mappings: Mapped[str, Mapping], devic
     )
     for template in TEMPLATES:
         files[template] = environment.get_template(template).render(values)
-    for stale in folder.glob("kernel_*.c"):
-        if stale.read_text(encoding="utf-8", errors="replace").startswith(KERNEL):
-            stale.unlink()
     for file, text in files.items():
         (folder / file).write_text(text.rstrip("\n") + "\n", encoding="utf-8")
     (folder / "weights.bin").write_bytes(what.weights)

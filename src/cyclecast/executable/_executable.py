@@ -16,6 +16,7 @@ from tvm.target import Target
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OptionError
 from cyclecast.executable._casts import with_defined_casts
+from cyclecast.folders import require_file_unchanged
 
 
 class Executable:
@@ -75,9 +76,14 @@ def build_program(program: Any) -> Executable:
 
 
 def load_executable(path: str | Path) -> Executable:
-    """Load what `Executable.save` wrote."""
+    """Load what `Executable.save` wrote: code, which runs as it is.
+
+    `ModelError` where `cyclecast.json` beside it says that it was another. A file of somebody else's is as trusted as
+    any program of theirs.
+    """
     if not Path(path).is_file():
         raise ModelError(str(path), "there is no such file", lever="the folder that tune wrote")
+    require_file_unchanged(Path(path))
     try:
         with without_native_chatter():
             return Executable(tvm.runtime.load_module(str(path)))

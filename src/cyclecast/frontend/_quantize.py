@@ -16,7 +16,6 @@ Each integer product is a kernel of its own, a function of the program that equa
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +25,7 @@ from tvm import relax
 from tvm.ir import GenericConst, IRModule
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from cyclecast._tvm._block import workload_of
+from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast.frontend._base import Quantization
 from cyclecast.frontend._dataflow import Kernels, operators_of
 from cyclecast.frontend._fold import constants_of
@@ -85,7 +84,7 @@ def quantize(
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
     host = host_operators(main, {**constants, **quantised}, lambda call: kernels.reasons.get(call, ""))
     whole = fuse_host(rewriter.builder_.get())
-    counts = _calls(whole["main"])  # of what is left: a result that nothing needs is not computed
+    counts = kernel_calls(whole["main"])  # of what is left: a result that nothing needs is not computed
     members = tuple(
         Member(_workload(whole[kernel], name, quantization), counts[kernel], kernel)
         for kernel, name in kernels.names.items()
@@ -94,12 +93,6 @@ def quantize(
     workloads = {member.kernel: member.workload for member in members}
     bits = quantization.activation_bits, quantization.weight_bits
     return whole, members, host, operators_of(main, kernels.calls, workloads, bits, {*constants, *quantised})
-
-
-def _calls(function: Any) -> Counter[str]:
-    """How often every function of the program is called."""
-    calls = (binding.value for block in function.body.blocks for binding in block.bindings)
-    return Counter(str(call.args[0].name_hint) for call in calls if name_of(call) == "relax.call_tir")
 
 
 def _workload(function: Any, name: str, quantization: Quantization) -> Workload:

@@ -24,6 +24,10 @@ from cyclecast.units import Time
 from cyclecast.workload import Network, host_time
 
 MOST_CHIPS = 1024
+MOST_IMAGES = 2**31 - 1
+"""Of a batch."""
+MOST_ARRAYS = 2**31 - 1
+"""That may be said to be in use."""
 IMAGES, TOKENS = 6, 48
 """Of the simulations that plans are chosen by."""
 MOST_IN_VAIN = 2
@@ -54,10 +58,7 @@ def place(
     network does not fit and arrays are not written during inference, or where the plan does not fit.
     """
     index_of(objective)
-    if batch < 1 or (chips is not None and not 1 <= chips <= MOST_CHIPS):
-        raise OptionError("place", f"a batch of {batch} on {chips} chips", f"1 to {MOST_CHIPS} chips", "chips=1")
-    if arrays is not None and arrays < 1:
-        raise OptionError("arrays", f"{arrays}", "it must be at least 1", "arrays=1000")
+    _require_numbers(chips, batch, arrays)
     if not network.operators:
         raise OptionError(network.name, "it says nothing about its operators", "a front end does", "loading it anew")
     policy, model = dynamic_policy(chip, dynamic), timing_model(timing)
@@ -80,6 +81,15 @@ def place(
     if not plans:
         raise misfit(search)
     return _placement(search, plans, objective)
+
+
+def _require_numbers(chips: int | None, batch: int, arrays: int | None) -> None:
+    """Raise `OptionError` where one of these is no whole number within its limits."""
+    for what, number, most in (("images in a batch", batch, MOST_IMAGES), ("chips", chips, MOST_CHIPS)):
+        if number is not None and (type(number) is not int or not 1 <= number <= most):
+            raise OptionError("place", f"{number!r:.40} {what}", f"1 to {most} are possible", "1")
+    if arrays is not None and (type(arrays) is not int or not 1 <= arrays <= MOST_ARRAYS):
+        raise OptionError("arrays", f"{arrays!r:.40}", f"it must be from 1 to {MOST_ARRAYS}", "arrays=1000")
 
 
 def _enough(network: Network, chip: Device, policy: Dynamic) -> int:

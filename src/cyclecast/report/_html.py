@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from cyclecast.device import Device
 from cyclecast.energy import peak
-from cyclecast.errors import OptionError
+from cyclecast.folders import output_file
 from cyclecast.placement import Check, Placement, next_changes
 from cyclecast.printable import json_text, printable_lines
 from cyclecast.report._assumptions import PLACEMENT
@@ -283,12 +283,17 @@ def write_report(
     timing: str | TimingModel = "analytical",
     against: dict[str, Any] | None = None,
     check: Check | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
-    """Write the page of a placement, and give its `report_info`; `against` is that of another one to compare with."""
+    """Write the page of a placement, and give its `report_info`; `against` is that of another one to compare with.
+
+    A file that is there must be such a page; `force` replaces any.
+    """
     info = report_info(placement, timing=timing, check=check)
-    target = Path(path)
-    try:
-        target.write_text(html(info | {"against": against}), encoding="utf-8")
-    except OSError as error:
-        raise OptionError(str(path), "it cannot be written", str(error.strerror), "another path") from error
+    with output_file(path, PAGE, force=force) as place:
+        place.write_text(html(info | {"against": against}), encoding="utf-8")
     return info
+
+
+PAGE = '<meta name="generator" content="cyclecast">'
+"""What a page says at its beginning."""

@@ -94,4 +94,5 @@ def _workload_info(entry: TunedWorkload, tuned: Tuned) -> dict[str, Any]:
         "candidates": entry.candidates,
         "search": search_info(entry.outcome),
         "reused": entry.reused,
+        "disbelieved": entry.disbelieved,
     }

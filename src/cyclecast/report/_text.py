@@ -140,6 +140,8 @@ def _energy(energy: dict[str, Any] | None) -> tuple[str, str]:
 
 def _warnings(info: dict[str, Any]) -> str:
     found = [(workload["name"], workload["why"]["warning"]) for workload in info["workloads"]]
+    again = ((each["name"], each["disbelieved"]) for each in info["workloads"] if each["disbelieved"])
+    found += [(name, f"searched again, since its record is not believed: {why}") for name, why in again]
     return "".join(f"warning: {name}: {text}\n" for name, text in found if text)
 
 

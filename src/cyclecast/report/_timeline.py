@@ -31,7 +31,7 @@ def trace_events(placement: Placement, check: Check) -> dict[str, Any]:
     events = [event for span in check.spans for event in _events(span, converting)]
     return {
         "displayTimeUnit": "ns",
-        "otherData": {"network": placement.network.name, "device": placement.chip.name},
+        "otherData": {"generator": "cyclecast", "network": placement.network.name, "device": placement.chip.name},
         "traceEvents": metadata + events,
     }
 

@@ -1,0 +1,297 @@
+"""Files that are written for the user: whole or not at all, and nothing of the user's is replaced.
+
+A folder that is written to holds `cyclecast.json`, its manifest: the SHA-256 digest of each file, by the verb that
+wrote it. A file is replaced or deleted only if the manifest names it and it is as it was written. The manifest finds
+mistakes and accidents; it is not signed, so that it proves nothing of who wrote a folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import file_digest, sha256
+from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
+from typing import Any
+
+from cyclecast.errors import ModelError, OptionError
+
+MANIFEST = "cyclecast.json"
+FORMAT, VERSION = "cyclecast-folder", 1
+STAGING = ".cyclecast-"
+"""How folders begin that hold files until all of them are complete."""
+HEAD = 4096
+"""Bytes at the beginning of a single file that say what wrote it."""
+LEVER = "another path, or --force, which replaces it"
+MOST_BYTES = 1 << 26
+"""Of a manifest."""
+
+
+@dataclass(slots=True)
+class _Manifest:
+    """What was written into a folder."""
+
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By verb: the digest of each file."""
+    before: dict[str, list[str]] = field(default_factory=dict)
+    """While files are being replaced: the digests that each of them had."""
+
+    def known(self, name: str) -> set[str]:
+        """The digests with which the file is one of ours."""
+        return {files[name] for files in self.files.values() if name in files} | set(self.before.get(name, ()))
+
+    def after(self, verb: str, files: Mapping[str, str]) -> _Manifest:
+        """With the files of one verb replaced by these, each of which no other verb has any longer."""
+        others = {
+            other: {name: digest for name, digest in listed.items() if name not in files}
+            for other, listed in self.files.items()
+            if other != verb
+        }
+        return _Manifest({other: listed for other, listed in others.items() if listed} | {verb: dict(files)})
+
+    def outdated(self, verb: str, files: Iterable[str]) -> list[str]:
+        """What the verb wrote before and does not write now; also where it was stopped in the middle."""
+        elsewhere = {name for other, listed in self.files.items() if other != verb for name in listed}
+        return sorted(({*self.files.get(verb, ()), *self.before} - elsewhere) - set(files))
+
+    def write(self, folder: Path, staging: Path) -> None:
+        """In one step."""
+        about = {"format": FORMAT, "version": VERSION, "files": self.files}
+        text = json.dumps(about | ({"before": self.before} if self.before else {}), indent=2) + "\n"
+        (staging / MANIFEST).write_text(text, encoding="utf-8")
+        (staging / MANIFEST).replace(folder / MANIFEST)
+
+
+@contextmanager
+def output(folder: str | Path, verb: str, *, force: bool = False) -> Iterator[Path]:
+    """A folder to write files into, which then replace those that the same verb wrote into `folder` before.
+
+    All of them or none: where an error leaves the block, the folder stays as it was. `OptionError` names a file that is
+    in the way: not written by cyclecast, or changed since. `force` replaces these, and deletes no other.
+    """
+    place = Path(folder)
+    with _explained(place):
+        place.mkdir(parents=True, exist_ok=True)
+        with _staging(place) as staging:
+            yield staging
+            _commit(place, staging, verb, force)
+
+
+def require_replaceable(folder: str | Path, names: Iterable[str], *, force: bool = False) -> None:
+    """Raise `OptionError` now where `output` would do so later."""
+    place = Path(folder)
+    with _explained(place):
+        _refuse(place, _read(place, force), dict.fromkeys(names, ""), force)
+
+
+@contextmanager
+def output_file(path: str | Path, ours: str, *, force: bool = False) -> Iterator[Path]:
+    """A path to write one file to, which then replaces the one at `path`.
+
+    A file that is there must be empty or begin with what the pattern `ours` finds; `force` replaces any. What is no
+    file but can be written to, such as a pipe, is written to as it is.
+    """
+    given = Path(path)
+    with _explained(given):
+        target = given.resolve()
+        if target.exists() and not target.is_file() and not target.is_dir():
+            yield target
+            return
+        if target.is_file() and not force:
+            with target.open("rb") as file:
+                head = file.read(HEAD)
+            if head and not re.search(ours.encode(), head):
+                raise OptionError(str(given), "it is there and not written by cyclecast", lever=LEVER)
+        with _staging(target.parent) as staging:
+            yield staging / target.name
+            (staging / target.name).replace(target)
+
+
+def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[str]) -> None:
+    """Raise `ModelError` where a file is not what one of the verbs wrote into the folder; it names the file.
+
+    `read` are the contents of files that must be among them. Others may be missing.
+    """
+    if not (folder / MANIFEST).exists():
+        what = "nothing says whether the other files are as they were written"
+        raise ModelError(f"{folder}/{MANIFEST}", "there is no such file", what, "tuning again")
+    manifest = _read(folder)
+    named = {name for verb in verbs for name in manifest.files.get(verb, ())}
+    for name in sorted(set(read) - named):
+        raise ModelError(
+            f"{folder}/{name}", "it is not what tune wrote", f"{MANIFEST} does not name it", "tuning again"
+        )
+    for verb in verbs:
+        files = manifest.files.get(verb, {})
+        found = {
+            name: sha256(read[name]).hexdigest() if name in read else _digest(folder / name) for name in sorted(files)
+        }
+        wrong = [name for name, digest in found.items() if digest not in (files[name], "")]
+        if not wrong or _is_as_before(manifest, found):
+            continue
+        what, lever = f"its SHA-256 is not that of {MANIFEST}", f"{verb} again with --force"
+        if all(digest in manifest.known(name) for name, digest in found.items() if digest):
+            what, lever = f"{verb} was stopped while it wrote", f"{verb} again"
+        raise ModelError(f"{folder}/{wrong[0]}", f"it is not what {verb} wrote", what, lever)
+
+
+def require_file_unchanged(path: Path) -> None:
+    """Raise `ModelError` where the manifest beside a file names it, and it has changed since or is gone."""
+    if (path.parent / MANIFEST).is_file():
+        known = _read(path.parent).known(path.name)
+        if known and _digest(path) not in known:
+            what = f"its SHA-256 is not that of {MANIFEST} beside it"
+            raise ModelError(str(path), "it is not what cyclecast wrote", what, "writing it again")
+
+
+def _is_as_before(manifest: _Manifest, found: Mapping[str, str]) -> bool:
+    """Whether a verb was stopped before it replaced the first file."""
+    earlier = manifest.before
+    return bool(earlier) and all(digest in (earlier.get(name) or [""]) for name, digest in found.items())
+
+
+def _commit(folder: Path, staging: Path, verb: str, force: bool) -> None:
+    """Move all files into their places: a process that is killed leaves a manifest that knows both states."""
+    new = {path.relative_to(staging).as_posix(): _digest(path) for path in staging.rglob("*") if path.is_file()}
+    with _locked(folder):
+        manifest = _read(folder, force)
+        _refuse(folder, manifest, new, force)
+        after, outdated = manifest.after(verb, new), manifest.outdated(verb, new)
+        after.before = {name: digests for name, digests in manifest.before.items() if name not in {*new, *outdated}}
+        touched = {name: sorted(manifest.known(name)) for name in [*new, *outdated]}
+        _Manifest(after.files, after.before | touched).write(folder, staging)
+        for name in new:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).replace(folder / name)
+        for name in outdated:
+            _delete(folder, name, manifest.known(name))
+        after.write(folder, staging)
+
+
+def _refuse(folder: Path, manifest: _Manifest, new: Mapping[str, str], force: bool) -> None:
+    """Name the first file that may not be replaced."""
+    for name, digest in new.items():
+        path = folder / name
+        for parent in [folder / part for part in PurePosixPath(name).parents if str(part) != "."]:
+            if parent.is_symlink() or (parent.exists() and not parent.is_dir()):
+                raise OptionError(str(parent), "it is in the way", "it must be a folder, not a link", "another path")
+        if path.is_dir() and not path.is_symlink():
+            raise OptionError(str(path), "it is a folder", "a file of that name is to be written", "another path")
+        if force or not os.path.lexists(path):
+            continue
+        known, found = manifest.known(name), "" if path.is_symlink() else _digest(path)
+        if found and (found in known or found == digest or path.stat().st_size == 0):
+            continue
+        what = "it has changed since cyclecast wrote it" if known else "it is there and not written by cyclecast"
+        raise OptionError(str(path), what, lever=LEVER)
+
+
+def _delete(folder: Path, name: str, known: set[str]) -> None:
+    """Delete a file that is as we wrote it, and its folder if that is empty then."""
+    path = folder / name
+    parents = [folder / part for part in PurePosixPath(name).parents if str(part) != "."]
+    if any(part.is_symlink() for part in (path, *parents)) or _digest(path) not in known:
+        return
+    with suppress(OSError):
+        path.unlink()
+        for parent in parents:
+            parent.rmdir()
+
+
+def _digest(path: Path) -> str:
+    """Of a file's content; nothing where there is no file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _read(folder: Path, force: bool = False) -> _Manifest:
+    """The folder's manifest, an empty one where there is none; with `force`, also where it is another file."""
+    path = folder / MANIFEST
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES)
+        return _manifest(json.loads(content))
+    except FileNotFoundError:
+        return _Manifest()
+    except (ValueError, RecursionError, OSError) as error:
+        if force:
+            return _Manifest()
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ModelError(str(path), "it is no manifest that cyclecast wrote", str(reason), "another folder") from error
+
+
+def _manifest(value: Any) -> _Manifest:
+    """A manifest of plain values; `ValueError` where these are others."""
+    if not isinstance(value, dict) or (value.get("format"), value.get("version")) != (FORMAT, VERSION):
+        raise ValueError(f"it must be an object of format {FORMAT}, version {VERSION}")
+    files, before = value.get("files"), value.get("before", {})
+    if not isinstance(files, dict) or not isinstance(before, dict):
+        raise ValueError("files must be objects")
+    for verb, listed in files.items():
+        if not isinstance(listed, dict) or not all(_is_entry(name, digest) for name, digest in listed.items()):
+            raise ValueError(f"files of {verb} must be digests by relative path")
+    for name, digests in before.items():
+        if not isinstance(digests, list) or not all(_is_entry(name, digest) for digest in digests):
+            raise ValueError("files of before must be digests by relative path")
+    return _Manifest(files, before)
+
+
+def _is_entry(name: str, digest: Any) -> bool:
+    path = PurePosixPath(name)
+    inside = not path.is_absolute() and ".." not in path.parts and str(path) == name != "." and "\0" not in name
+    return inside and isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder inside a folder; what a killed process has left there goes."""
+    with _locked(folder):
+        for left in folder.glob(f"{STAGING}*"):
+            if left.is_dir() and not left.is_symlink() and _is_abandoned(left):
+                shutil.rmtree(left, ignore_errors=True)
+        place = Path(mkdtemp(prefix=STAGING, dir=folder))
+        held = os.open(place, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield place
+    finally:
+        os.close(held)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(held)
+    return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Alone among processes that write into this folder."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OptionError(f"writing {path}", "it cannot be written", str(error.strerror), "another path") from error
