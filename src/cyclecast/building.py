@@ -29,6 +29,8 @@ from cyclecast.space import Implementation, as_module, decided_schedule, lowered
 from cyclecast.tuning import Tuned
 from cyclecast.workload import HostOperator, Member, Network
 
+MOST = 2**53
+"""Operators, operations and bytes: what JSON's numbers are exact up to."""
 FORMAT = 2
 """Of `network.json`."""
 PARTS = ("network.json", "program.json", "mappings.json", "device.yaml")
@@ -148,6 +150,15 @@ def _described(value: dict[str, Any], mappings: Mapped[str, Mapping], program: I
         for member in value["members"]
     )
     host = read_as(tuple[HostOperator, ...], value["host"])
+    for operator in host:
+        for number in (operator.count - 1, operator.operations, operator.bytes, operator.macs):
+            if not 0 <= number <= MOST:
+                raise ModelError(
+                    f"host operator {operator.name}",
+                    "a count or size beyond all bounds",
+                    f"0 to {MOST:,}",
+                    "tuning again",
+                )
     return Network(text(value["name"]), members, host, program, operators_from_json(value["operators"]))
 
 

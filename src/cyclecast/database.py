@@ -162,8 +162,6 @@ class Database:
                 return None
             rows = session.scalars(select(_Record).where(_Record.search_id == found.id).order_by(_Record.id))
             records = [_record(row) for row in rows]
-            if not records:  # somebody has deleted them: the search is repeated
-                return None
             with _readable(f"search {found.id}"):
                 timed = len(records) if found.timed is None else whole(found.timed)
             return Answer(records, timed, _outcome(found))

@@ -30,6 +30,7 @@ def read_as(kind: type[T], value: Any) -> T:
 
     Raises `ValueError` with the field and what it must be; laws of the dataclass raise what they raise.
     """
+    _require_bounded(value)
     try:
         hashed: Any = kind
         made: T = _adapter(hashed).validate_json(json.dumps(value))
@@ -43,6 +44,17 @@ def read_as(kind: type[T], value: Any) -> T:
     except (RecursionError, TypeError) as error:
         raise ValueError(f"it is nothing that JSON holds: {error}") from None
     return made
+
+
+def _require_bounded(value: Any) -> None:
+    """No number is beyond `LARGEST`: Python would add and multiply such numbers, for as long as that takes."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict | list | tuple):
+            left += part.values() if isinstance(part, dict) else part
+        elif isinstance(part, int) and abs(part) > LARGEST:
+            raise ValueError("a number in it is beyond 10^100")
 
 
 def whole(value: Any, least: int = 0) -> int:
