@@ -7,12 +7,14 @@ A mistake of the user's ends in one message and exit code 2, never in a tracebac
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 
 try:
     from cyclecast.cli import _code, _device, _network, _placement  # noqa: F401 - they add their verbs to the program
     from cyclecast.cli._common import app
-    from cyclecast.cli._door import DEBUG, FAULT, STOPPED, tell_fault, tell_traceback
+    from cyclecast.cli._door import DEBUG, FAULT, STOPPED, leave, tell_fault, tell_traceback
 except KeyboardInterrupt:  # importing takes a while
     raise SystemExit(130) from None
 
@@ -21,10 +23,15 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Entry point of the `cyclecast` command; a fault of cyclecast itself is one line here, too, and exit code 1."""
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop then
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(STOPPED)
+        leave(STOPPED)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            leave(STOPPED)
+        raise
     except Exception as error:
         if DEBUG in sys.argv:
             tell_traceback(error)

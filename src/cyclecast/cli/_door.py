@@ -13,16 +13,17 @@ With `--debug`, anywhere in the command, a traceback comes first.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import asdict
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.text import Text
@@ -83,6 +84,8 @@ def _interrupts() -> Iterator[list[int]]:
 
     def note(number: int, frame: FrameType | None) -> None:
         stops.append(number)
+        if _is_in_tvm(frame):  # through which no exception may go: it ends the process by a signal, at times
+            leave(_stop())
         signal.default_int_handler(number, frame)
 
     ours = threading.current_thread() is threading.main_thread()
@@ -94,6 +97,22 @@ def _interrupts() -> Iterator[list[int]]:
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _is_in_tvm(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] in ("tvm", "tvm_ffi"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def leave(code: int) -> NoReturn:
+    """End at once: threads of libraries that were stopped midway may never end, or end by a signal."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _stop(line: str = "") -> int:
