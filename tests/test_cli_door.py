@@ -130,7 +130,10 @@ def test_ctrl_c_at_any_moment(seconds: float, tmp_path: Path) -> None:
     """Any after Python has imported the package, which makes the folder first of all."""
     model = networks.tiny_cnn(tmp_path / "tiny.onnx")
     words = ["tune", str(model), "--out", str(tmp_path / "out"), "--strategy", "evolution", "--trials", "640"]
-    command = [sys.executable, "-m", "cyclecast.cli", *words]
+    # A shell that starts us in the background leaves children without Ctrl-C.
+    start = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start += "; runpy.run_module('cyclecast.cli.__main__')"
+    command = [sys.executable, "-c", start, *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / "out").exists():
         time.sleep(0.01)

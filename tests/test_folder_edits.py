@@ -306,7 +306,9 @@ def test_stopped_at_any_moment_the_next_run_is_the_same(
         begun = time.monotonic()
         subprocess.run([sys.executable, "-m", "cyclecast.cli", *given], check=True, capture_output=True)
         TAKEN[verb] = time.monotonic() - begun
-    with subprocess.Popen([sys.executable, "-m", "cyclecast.cli", *given], stdout=-3, stderr=-3) as process:
+    start = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start += "; runpy.run_module('cyclecast.cli.__main__')"
+    with subprocess.Popen([sys.executable, "-c", start, *given], stdout=-3, stderr=-3) as process:
         time.sleep(TAKEN[verb] * (0.5 + 0.12 * moment))  # the second half, in which files are written
         process.send_signal(number)
     assert run(*given).exit_code == 0
