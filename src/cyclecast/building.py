@@ -34,7 +34,7 @@ MOST = 2**53
 FORMAT = 2
 """Of `network.json`."""
 PARTS = ("network.json", "program.json", "mappings.json", "device.yaml")
-"""What `load` reads."""
+"""Files that `load` reads."""
 KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 """How kernels are called: their names are names of files, too."""
 CHECKED = ("tune", "place", "compile llvm")

@@ -32,7 +32,7 @@ from cyclecast.tuning import Tuned
 
 VERSIONS = ("cyclecast", "apache-tvm", "numpy")
 TRACE = r'"format": ?"cyclecast-trace"'
-"""What a trace says at its beginning."""
+"""First bytes of a trace."""
 
 
 @dataclass(frozen=True, slots=True)

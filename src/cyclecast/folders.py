@@ -35,7 +35,7 @@ MOST_BYTES = 1 << 26
 
 @dataclass(slots=True)
 class _Manifest:
-    """What was written into a folder."""
+    """Files that were written into a folder."""
 
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     """By verb: the digest of each file."""

@@ -132,7 +132,7 @@ def workload_of(function: Any, name: str) -> Workload:
 
 
 def kernel_calls(main: Any) -> Counter[str]:
-    """How often a Relax function calls every function of its program."""
+    """Counts of calls, by callee, in a Relax function."""
     calls = (binding.value for block in main.body.blocks for binding in block.bindings)
     named = (call for call in calls if str(getattr(getattr(call, "op", None), "name", "")) == "relax.call_tir")
     return Counter(str(call.args[0].name_hint) for call in named)

@@ -1,4 +1,4 @@
-"""What all verbs share: the program, its options, how results are printed."""
+"""Shared by all verbs: the program, its options, how results are printed."""
 
 from __future__ import annotations
 

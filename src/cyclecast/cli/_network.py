@@ -219,7 +219,7 @@ def verify(
 
 
 def _left_out(output: dict[str, Any]) -> str:
-    """What of an output was not compared."""
+    """Text on values of an output that were not compared."""
     ours, theirs = output["not_finite"], output["not_finite_in_reference"]
     return f"; NaN or infinite and left out: {ours:,}, in the reference {theirs:,}" if ours or theirs else ""
 

@@ -112,7 +112,7 @@ def report(
 IMAGES = 4
 """In a timeline."""
 TIMELINE = r'"generator": "cyclecast"'
-"""What a timeline says at its beginning."""
+"""First bytes of a timeline."""
 DEFAULTS: dict[str, Any] = {
     "chips": "1",
     "objective": "interval",

@@ -195,7 +195,7 @@ def _require_sizes(model: Any, source: str) -> None:
 
 
 def _foldable(model: Any) -> list[str]:
-    """What operators make of constants alone."""
+    """Tensors that operators compute from constants alone."""
     known = {part.name for part in model.graph.initializer}
     found = []
     for node in model.graph.node:

@@ -78,7 +78,7 @@ def program_as_data(program: Any) -> Any:
 
 
 def config_of(config: Any) -> Any:
-    """Where the tensors of an archive are: none is a pickle."""
+    """The table of tensors of an archive, none of them a pickle."""
     entries = _mapping("config", _mapping("config", config).get("config"))
     for name, entry in entries.items():
         _matches(PATH, "config", name)
