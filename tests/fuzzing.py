@@ -1,12 +1,13 @@
 """Strangers' files: mutants of good ones, and what a program may make of them.
 
 A `Format` says which files are good, how one is changed, and which command reads it. Every format is run in the same
-two ways: in this process, and as a command of its own with limits of time and memory. To add a format, write its
-mutator, and add it to `FORMATS` in `test_fuzz.py`.
+ways: in this process, as a command of its own with limits of time and memory, and under strace. To add a format, write
+its mutators (`mutators.py`), and add it to `FORMATS` in `test_fuzz.py`.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import subprocess
@@ -17,19 +18,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryFile
+from typing import IO
 
 from typer.testing import CliRunner
 
 from cyclecast.cli import app
+from mutators import CANARY, Mutator
 
 MOST_SECONDS = 30
-"""Of processor time for one file."""
-MOST_MEMORY = 4 << 30
-"""Bytes of address space for one file."""
+"""Of processor time for one file, all processes together."""
+MOST_MEMORY = 2 << 30
+"""Bytes of each process; no more than two work at a time."""
 MOST_LINES, LONGEST_LINE = 41, 1500
 """Of an answer: the mistakes that are shown and how many more there are; paths are part of a line."""
+OPENED = re.compile(r'(?:openat\([^,]+, |open\(|execve\(|unlink\(|rename\(|mkdir\()"((?:[^"\\]|\\.)*)"([^\n]*)')
+"""A call that strace has seen: the path, and the rest of the line."""
 
-Mutator = Callable[[bytes, Random], bytes]
+
+def write_file(path: Path, content: bytes) -> Path:
+    """A mutant as it lies on the disk."""
+    path.write_bytes(content)
+    return path
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,15 @@ class Format:
     """Ways to change a file a little; a mutant takes one to three of them, one after another."""
     command: Callable[[Path], Sequence[str]]
     """The arguments of `cyclecast` that read a file."""
+    read: Callable[[Path], object]
+    """The same in Python: what it raises is a `CyclecastError`."""
+    write: Callable[[Path, bytes], Path] = write_file
+
+    def written(self, folder: Path, position: int, content: bytes) -> Path:
+        """The mutant in a folder of its own."""
+        inner = folder / str(position)
+        inner.mkdir()
+        return self.write(inner / f"{position}{self.suffix}", content)
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,9 @@ class Outcome:
     stdout: str
     stderr: str
     seconds: float
-    """Of processor time."""
+    """Of processor time, with the processes that it started."""
+    memory: int = 0
+    """Bytes of the largest process."""
 
     def complaints(self) -> Iterator[str]:
         """What a command must not do, whatever the file."""
@@ -65,12 +86,13 @@ class Outcome:
             yield f"a traceback: {self.stderr[-2000:]}"
         if self.seconds > MOST_SECONDS:
             yield f"{self.seconds:.1f} s"
+        if self.memory > MOST_MEMORY:
+            yield f"{self.memory:,} bytes"
         lines = self.stderr.splitlines()
-        if bool(lines) != (self.code == 2) or len(lines) > MOST_LINES:
-            yield f"{len(lines)} lines of mistakes with exit code {self.code}"
-        for line in lines:
-            if not line.startswith("error: ") or len(line) > LONGEST_LINE:
-                yield f"no line of a mistake: {line[:200]!r}"
+        if (self.code == 2) != (bool(lines) and lines[-1].startswith("error: ")) or len(lines) > MOST_LINES:
+            yield f"{len(lines)} lines of mistakes with exit code {self.code}: {self.stderr[:500]!r}"
+        if any(len(line) > LONGEST_LINE for line in lines):
+            yield f"a long line: {self.stderr[:500]!r}"
         if not self.stdout.replace("\n", "").isprintable() or not self.stderr.replace("\n", "").isprintable():
             yield f"signs that move the cursor: {(self.stdout + self.stderr)[:2000]!r}"
 
@@ -86,101 +108,55 @@ def mutants(form: Format, seed: int, count: int) -> Iterator[bytes]:
         yield content
 
 
+def ran(folder: Path) -> list[Path]:
+    """Traces of what a mutant has executed."""
+    return [place / CANARY for place in (folder, Path.cwd()) if (place / CANARY).exists()]
+
+
+def _seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def run_here(arguments: Sequence[str]) -> Outcome:
     """The command in this process."""
-    start = time.process_time()
+    start = _seconds()
     result = CliRunner().invoke(app, arguments)
-    seconds = time.process_time() - start
+    seconds = _seconds() - start
     raised = result.exc_info if result.exception is not None and not isinstance(result.exception, SystemExit) else None
     trace = "".join(traceback.format_exception(*raised)) if raised else ""
     return Outcome(result.exit_code, result.stdout, result.stderr + trace, seconds)
 
 
-def run_apart(arguments: Sequence[str]) -> Outcome:
-    """The command as users run it, in a process of its own with limits."""
+def run_apart(arguments: Sequence[str], folder: Path, before: Sequence[str] = ()) -> Outcome:
+    """The command as users run it, in a process of its own and in this folder; `before` is another to run it."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS + 1))
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
 
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    program = [sys.executable, "-m", "cyclecast.cli", *arguments]
-    done = subprocess.run(program, capture_output=True, preexec_fn=limit, timeout=20 * MOST_SECONDS, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    stdout, stderr = (stream.decode("utf-8", "backslashreplace") for stream in (done.stdout, done.stderr))
-    return Outcome(done.returncode, stdout, stderr, seconds)
-
-
-def change_bytes(content: bytes, random: Random) -> bytes:
-    """A few bytes are others."""
-    changed = bytearray(content)
-    for _ in range(random.randint(1, 8)):
-        if changed:
-            changed[random.randrange(len(changed))] = random.randrange(256)
-    return bytes(changed)
+    program = [*before, sys.executable, "-m", "cyclecast.cli", *arguments]
+    with TemporaryFile() as stdout, TemporaryFile() as stderr:
+        start = time.monotonic()
+        process = subprocess.Popen(program, stdout=stdout, stderr=stderr, preexec_fn=limit, cwd=folder)
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            if time.monotonic() - start > 20 * MOST_SECONDS:
+                process.kill()
+            time.sleep(0.01)
+        process.returncode = code = os.waitstatus_to_exitcode(ended[1])
+        texts = [_text(stream) for stream in (stdout, stderr)]
+    used = ended[2]
+    return Outcome(code, texts[0], texts[1], used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
-def cut(content: bytes, random: Random) -> bytes:
-    """A part is missing: some bytes, or all up to the end."""
-    start = random.randint(0, len(content))
-    end = len(content) if random.random() < 0.2 else start + random.randint(0, 40)
-    return content[:start] + content[end:]
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode("utf-8", "backslashreplace")
 
 
-def repeat(content: bytes, random: Random) -> bytes:
-    """A part comes again, sometimes very often."""
-    start = random.randint(0, len(content))
-    part = content[start : start + random.randint(1, 60)]
-    return content[:start] + part * random.choice([2, 2, 3, 50, 2000]) + content[start:]
-
-
-ODD_VALUES = (
-    *("0", "-1", "1", "2", "17", "32", "1000000", "1000001", "9" * 30, "9" * 5000, "1e400", ".inf", ".nan", "0x1F"),
-    *("true", "yes", "null", "~", "", "''", "'\\x1b[31m'", '"\\e[31m\\u202e"', "[]", "{}", "[[[[[[[[[[1]]]]]]]]]]"),
-    *("1 fs", "0 ns", f"1{'0' * 80} s", "1 mHz", "0 Hz", "1e9 GHz", "0 fJ", f"1{'0' * 60} J", "1 TB/s", "0 B", "1 pc"),
-    *("&a 1", "*a", "!!python/object/apply:os.system [id]", "!x 1", "<<: 1", "|", ">-", "? 1", "- 1", "@", "%", "\t1"),
-    *("2020-01-01", "1_0", "conversions", "time", "array", "\N{RIGHT-TO-LEFT OVERRIDE}x", "\0", "x" * 3000),
-)  # fmt: skip
-ODD_KEYS = (
-    "noise",
-    "adc_bit",
-    "rows",
-    "levels",
-    "name",
-    "<<",
-    "1",
-    "",
-    "[a]",
-    "{a: 1}",
-    "\x1b[2J",
-    "__class__",
-    "x" * 3000,
-)
-
-
-def yaml_value(content: bytes, random: Random) -> bytes:
-    """The value of one key is odd."""
-    return _replace_one(rb"(?<=: )[^,}\n#]+", content, random.choice(ODD_VALUES), random)
-
-
-def yaml_key(content: bytes, random: Random) -> bytes:
-    """One key is odd."""
-    return _replace_one(rb"\w+(?=:)", content, random.choice(ODD_KEYS), random)
-
-
-def yaml_lines(content: bytes, random: Random) -> bytes:
-    """One line is missing, comes twice, lies elsewhere or further in."""
-    lines = content.split(b"\n")
-    line = lines.pop(random.randrange(len(lines)))
-    found = random.choice(([], [line, line], [b"  " + line], [line.lstrip()], [line]))
-    place = random.randint(0, len(lines))
-    return b"\n".join(lines[:place] + found + lines[place:])
-
-
-def _replace_one(pattern: bytes, content: bytes, text: str, random: Random) -> bytes:
-    found = list(re.finditer(pattern, content))
-    if not found:
-        return content
-    chosen = random.choice(found)
-    return content[: chosen.start()] + text.encode() + content[chosen.end() :]
+def opened(arguments: Sequence[str], folder: Path, log: Path) -> tuple[Outcome, set[str]]:
+    """The command under strace: what came of it, and the paths that it has opened, made, removed or executed."""
+    outcome = run_apart(
+        arguments, folder, ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=file", "-s", "4096", "-o", str(log)]
+    )
+    found = OPENED.findall(log.read_text(errors="replace"))
+    return outcome, {os.path.normpath(folder / path) for path, rest in found if "ENOENT" not in rest}

@@ -17,23 +17,8 @@ from onnx import TensorProto, helper
 import networks
 from cyclecast.errors import ModelError, OperatorsError, UnsupportedError
 from cyclecast.frontend import load
-from cyclecast.frontend._folding import _FOLDER, folded
 
 pytestmark = pytest.mark.tvm
-
-TESTS = Path(__file__).parent
-GIGABYTE = 1 << 30
-
-
-@pytest.mark.slow
-def test_mutated_files_end_in_one_line(tmp_path: Path) -> None:
-    program = [sys.executable, str(TESTS / "hostile.py"), "0", "200"]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=True, cwd=TESTS)
-    assert done.stderr == ""
-    result = json.loads(done.stdout)
-    assert set(result["found"]) == {"loaded", "refused"}
-    assert result["longest"] < 30
-    assert result["memory"] < 4 * GIGABYTE
 
 
 def network(path: Path, *nodes: Any, constants: dict[str, Any] | None = None, shape: tuple[int, ...] = (1, 4)) -> Path:
@@ -140,18 +125,17 @@ def test_one_clear_error(make: Any, tmp_path: Path) -> None:
 
 
 def test_folding_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cyclecast.frontend._folding.SECONDS", 0.01)
-    with pytest.raises(ModelError, match="folding its constants takes too long"):
+    monkeypatch.setattr("cyclecast.frontend._apart.SECONDS", 0.01)
+    with pytest.raises(ModelError, match="reading it takes too long"):
         load(slow_constants(tmp_path / "network.onnx"))
 
 
-def test_the_other_process_is_started_anew_after_it_died() -> None:
-    content = b"no model"
-    assert folded(content)[1]
-    assert _FOLDER.process is not None
-    _FOLDER.process.kill()
-    _FOLDER.process.wait()
-    assert folded(content)[1]
+def test_folded_constants_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cyclecast.frontend._graph.LARGEST_FOLDED", 1 << 20)
+    node = helper.make_node("ConstantOfShape", ["n"], ["a"])
+    product = helper.make_node("MatMul", ["input", "a"], ["output"])
+    with pytest.raises(ModelError, match=r"its folded constants take more than 1,04\d,\d+ bytes"):
+        load(network(tmp_path / "network.onnx", node, product, constants={"n": np.array([4, 10**6])}))
 
 
 class TestExternalData:

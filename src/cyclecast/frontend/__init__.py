@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError
-from cyclecast.frontend._apart import arrays_apart
+from cyclecast.frontend._apart import apart, arrays_apart, limited_memory
 from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values
 from cyclecast.frontend._calibrate import LayerError
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
-from cyclecast.frontend._graph import folded_model
+from cyclecast.frontend._fold import bytes_of_constants
+from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
@@ -71,7 +74,7 @@ def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | 
     """`load`, with all that concerns quantisation in one value."""
     source = Path(source) if isinstance(source, str) else source
     program = front_end_of(source).load(source, shapes or {}, quantization)
-    with without_native_chatter():
+    with without_native_chatter(), limited_memory(str(source), bytes_of_constants(program)):
         whole, members, host, operators = quantize(program, quantization)
     return Network(source.stem if isinstance(source, Path) else type(source).__name__, members, host, whole, operators)
 
@@ -84,8 +87,16 @@ def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | No
             str(source), "errors of its layers", "ONNX and PyTorch networks are calibrated", "exporting it to ONNX"
         )
     name = str(source) if isinstance(source, Path) else type(source).__name__
-    model = folded_model(front_end.graph(source, shapes or {}), name, shapes or {})
-    return errors_of_layers(model, name, quantization)
+    model, number = front_end.graph(source, shapes or {}), max(map(len, quantization.calibration.values()), default=0)
+
+    def measured() -> bytes:
+        errors = errors_of_layers(folded_model(model, name, shapes or {}), name, quantization)
+        return json.dumps([astuple(error) for error in errors]).encode()
+
+    found = json.loads(apart(measured, name, model.ByteSize(), SECONDS_A_SAMPLE * number))
+    return tuple(
+        LayerError(layer, kind, tuple(weights), static, dynamic) for layer, kind, weights, static, dynamic in found
+    )
 
 
 def input_shapes(source: Any, shapes: Shapes) -> Inputs:

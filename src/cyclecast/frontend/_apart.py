@@ -14,8 +14,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from math import ceil
 from pathlib import Path
@@ -31,11 +31,13 @@ SECONDS, SECONDS_PER_BYTE, WAITING = 20.0, 60 / (1 << 30), 5
 """Processor time; how many times as long the clock may run."""
 STACK = 256 << 20
 """Bytes, of which deep graphs take many."""
+SIZE, DATA = 0, 5
+"""Columns of /proc/self/statm."""
 KINDS = {kind.__name__: kind for kind in (ModelError, UnsupportedError, OptionError)}
 
 
-def apart(work: Callable[[], bytes], source: str, size: int) -> bytes:
-    """What the work on `source`, a file of so many bytes, comes to.
+def apart(work: Callable[[], bytes], source: str, size: int, seconds: float = 0) -> bytes:
+    """What the work on `source`, a file of so many bytes, comes to; it may take so many seconds more than for reading.
 
     Raises the error of this package that it raises, and `UnsupportedError` where it ends otherwise, takes too long or
     too much memory.
@@ -43,14 +45,14 @@ def apart(work: Callable[[], bytes], source: str, size: int) -> bytes:
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder:
-        answer, target = os.pipe(), Path(folder) / "answer"
+        answer, target, seconds = os.pipe(), Path(folder) / "answer", seconds + SECONDS + SECONDS_PER_BYTE * size
         child = os.fork()
         if not child:
             os.close(answer[0])
-            _in_child(work, answer[1], target, size)
+            _in_child(work, answer[1], target, MEMORY + MEMORY_PER_BYTE * size, ceil(seconds))
         os.close(answer[1])
         try:
-            said = _said(answer[0], WAITING * (SECONDS + SECONDS_PER_BYTE * size))
+            said = _said(answer[0], WAITING * seconds)
         finally:
             os.close(answer[0])
             with suppress(ProcessLookupError):
@@ -76,6 +78,43 @@ def arrays_apart(work: Callable[[], Mapping[str, Any]], source: str, size: int) 
         return dict(zip(names.tolist(), arrays, strict=True))
 
 
+@contextmanager
+def limited_memory(source: str, size: int) -> Iterator[None]:
+    """Inside, this process takes no more memory than work on `source`, a network of so many bytes, is worth.
+
+    Raises `UnsupportedError` where it would.
+    """
+    before, failed = resource.getrlimit(resource.RLIMIT_DATA), False
+    limit(resource.RLIMIT_DATA, _pages(DATA) + MEMORY + MEMORY_PER_BYTE * size, before[1])
+    try:
+        yield
+    except MemoryError:
+        failed = True
+    except Exception as error:
+        if "bad_alloc" not in str(error):  # which is how TVM says it
+            raise
+        failed = True
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+    if failed:  # raised only here: the error would keep alive what takes the memory
+        raise _error("large", source)
+
+
+def limit(kind: int, soft: int, hard: int) -> None:
+    """Lower a limit of this process; one that is lower already stays."""
+    before = resource.getrlimit(kind)
+    lowered = [
+        min((value for value in (new, *before[place:]) if value != resource.RLIM_INFINITY), default=new)
+        for place, new in enumerate((soft, hard))
+    ]
+    resource.setrlimit(kind, (lowered[0], lowered[1]))
+
+
+def _pages(column: int) -> int:
+    """Bytes of this process, from a column of the kernel's table of its memory."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[column]) * resource.getpagesize()
+
+
 def _said(answer: int, seconds: float) -> str:
     ready, _, _ = select.select([answer], [], [], seconds)
     return os.read(answer, 1 << 16).decode(errors="replace") if ready else "late"
@@ -94,7 +133,7 @@ def _error(said: str, source: str) -> CyclecastError:
     return UnsupportedError(source, "reading it takes too much memory, or fails", bound, "a smaller one")
 
 
-def _in_child(work: Callable[[], bytes], answer: int, target: Path, size: int) -> NoReturn:
+def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int, seconds: int) -> NoReturn:
     """Never returns: the process is a copy of another, whose business is not its own."""
     said = "failed"
     try:
@@ -102,10 +141,10 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, size: int) -
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(nowhere, stream)
-        mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        memory, seconds = mapped + MEMORY + MEMORY_PER_BYTE * size, ceil(SECONDS + SECONDS_PER_BYTE * size)
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        tempfile.tempdir = str(target.parent)  # which goes, however this process ends
+        memory += _pages(SIZE)
+        limit(resource.RLIMIT_AS, memory, memory)
+        limit(resource.RLIMIT_CPU, seconds, seconds + 1)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         answers: list[str] = []
         threading.stack_size(STACK)

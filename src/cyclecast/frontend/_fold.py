@@ -36,6 +36,18 @@ def constants_of(function: Any) -> dict[Any, Any]:
     return known
 
 
+def bytes_of_constants(program: Any) -> int:
+    """The size of all constants of a program's `main`."""
+    sizes: list[int] = []
+
+    def visit(part: Any) -> None:
+        if isinstance(part, GenericConst):
+            sizes.append(part.value.numpy().nbytes)
+
+    relax.analysis.post_order_visit(program["main"], visit)
+    return sum(sizes)
+
+
 def _values(call: Any, known: dict[Any, Any]) -> list[Any] | None:
     """The constant operands of a call that can be folded, or None."""
     if not isinstance(call, relax.Call) or not isinstance(call.op, Op) or call.op.name not in FOLDED:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
+import resource
+import tempfile
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +27,9 @@ from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
-from cyclecast.frontend._apart import apart
+from cyclecast.frontend._apart import apart, limit
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._calibrate import calibrate
-from cyclecast.frontend._folding import folded
 from cyclecast.frontend._nodes import inferred_shapes
 from cyclecast.frontend._rewrite import advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
@@ -41,6 +43,10 @@ MOST_WITH_FUNCTIONS, DEEPEST = 200_000, 200
 """Nodes of a network; functions that call each other in a row."""
 FOLDED, FOLDED_PER_BYTE = 1 << 25, 16
 """Values that may be folded in a small file, and for each byte of a large one."""
+LARGEST_FOLDED, GROWTH = 64 << 20, 4
+"""Bytes of a small network whose constants are folded, and more for each byte of a large one."""
+SECONDS_A_SAMPLE = 10
+"""Processor time for calibration."""
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 
@@ -49,23 +55,36 @@ RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\
 
 
 def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantization) -> Any:
-    """A Relax program for a model in memory; `source` is what errors name. The model is changed in place."""
-    whole = folded_model(model, source, shapes)
-    if quantization.calibration:
-        calibrate(whole, source, quantization)
-    program = _import(whole, source)
-    _require_extents(program["main"], source)
-    return program
+    """A Relax program for a model in memory; `source` is what errors name.
+
+    All that a file can ask for without end is done in a process of its own: functions, folding, calibration, and the
+    import, which is done here once more.
+    """
+
+    def prepared() -> bytes:
+        whole = folded_model(model, source, shapes)
+        if samples:
+            calibrate(whole, source, quantization)
+        _require_extents(_import(whole, source)["main"], source)
+        return bytes(whole.SerializeToString())
+
+    samples = quantization.calibration
+    content = apart(prepared, source, model.ByteSize(), SECONDS_A_SAMPLE * max(map(len, samples.values()), default=0))
+    return _import(onnx.load_from_string(content), source)
 
 
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
-    """The model with fixed shapes, folded constants, and only operators that can be imported."""
+    """The model with fixed shapes, folded constants, and only operators that can be imported; it is changed in place.
+
+    Call it in a process with limits where the model is a stranger's.
+    """
     _require_names(model, source)
     _without_defaults(model)
     fix_shapes(model, source, shapes)
     _require_functions(model, source)
-    apart(lambda: _rewritten(model, source), source, model.ByteSize())  # a rehearsal: functions may grow without end
-    _rewritten(model, source)
+    _rewrite(model, source)
+    _require_operators(model, source, _is_foreign(model))
+    _require_sizes(model, source)
     whole = _fold(model, source)
     _require_operators(whole, source, _is_unknown)
     return whole
@@ -93,13 +112,6 @@ def _require_functions(model: Any, source: str) -> None:
         raise UnsupportedError(
             source, "its functions, put in the place of calls, make more nodes", bound, "a smaller one"
         )
-
-
-def _rewritten(model: Any, source: str) -> bytes:
-    _rewrite(model, source)
-    _require_operators(model, source, _is_foreign(model))
-    _require_sizes(model, source)
-    return b""
 
 
 def _without_defaults(model: Any) -> None:
@@ -167,10 +179,34 @@ def inputs_of(model: Any, source: str, shapes: Shapes) -> Inputs:
 
 def _fold(model: Any, source: str) -> Any:
     """Let onnxruntime check the network and fold its constants."""
-    content, reason = folded(model.SerializeToString())
-    if reason:
-        raise ModelError(source, "onnxruntime refuses it", shortened(reason), "exporting it again")
-    return onnx.load_from_string(content)
+    content = model.SerializeToString()
+    most = LARGEST_FOLDED + GROWTH * len(content)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder, _files_up_to(most):
+        target = Path(folder) / "folded.onnx"
+        options.optimized_model_filepath = str(target)
+        try:
+            onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common class
+            if target.exists() and target.stat().st_size >= most:
+                reason = f"its folded constants take more than {most:,} bytes"
+            else:
+                reason = first_line(error)
+            raise ModelError(source, "onnxruntime refuses it", reason, "exporting it again") from None
+        return onnx.load_from_string(target.read_bytes())
+
+
+@contextmanager
+def _files_up_to(size: int) -> Iterator[None]:
+    """Inside, no file grows larger: onnxruntime would fill the disk with what it folds."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit(resource.RLIMIT_FSIZE, size, before[1])
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def _require_sizes(model: Any, source: str) -> None:

@@ -6,8 +6,10 @@ Arithmetic on shapes is taken out before the import: with fixed shapes every ten
 from __future__ import annotations
 
 import gc
+import json
 import warnings
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -22,6 +24,7 @@ from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OperatorsError, OptionError, Refused, UnsupportedError
+from cyclecast.frontend._apart import apart
 from cyclecast.frontend._averages import with_rounded_averages
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._graph import MOST_NODES, first_line
@@ -50,9 +53,7 @@ class TfLite:
 
     def inputs(self, source: Path, shapes: Shapes) -> Inputs:
         """The inputs of the file."""
-        graph = _read(source).subgraphs[0]
-        _require_known(graph, source, shapes)
-        return {_name(tensor): _shape_and_type(tensor, source, shapes) for tensor in _inputs(graph)}
+        return _inputs_from(_apart(lambda: _inputs_as_bytes(_inputs_of(_read(source), source, shapes)), source))
 
     def load(self, source: Path, shapes: Shapes, quantization: Quantization) -> Any:
         """Import the file; every failure is a `ModelError` that names it."""
@@ -60,9 +61,17 @@ class TfLite:
             raise UnsupportedError(
                 str(source), "calibration", "ONNX and PyTorch networks are calibrated", "a quantised .tflite file"
             )
-        model, inputs = _read(source), self.inputs(source, shapes)
-        _without_shape_arithmetic(model)
-        return _import(model, inputs, source)
+
+        def prepared() -> bytes:
+            model = _read(source)
+            inputs = _inputs_of(model, source, shapes)
+            _without_shape_arithmetic(model)
+            content = _explicit(model, source)
+            _import(content, inputs, source)  # the same that is done below, with limits
+            return _inputs_as_bytes(inputs) + b"\n" + content
+
+        inputs, _, content = _apart(prepared, source).partition(b"\n")
+        return _import(content, _inputs_from(inputs), source)
 
     def reference(self, source: Path, values: Values) -> dict[str, Any]:
         """What LiteRT computes."""
@@ -146,21 +155,33 @@ def _is_whole(model: Any) -> bool:
     )
 
 
-def _inputs(graph: Any) -> list[Any]:
-    return [graph.tensors[index] for index in graph.inputs]
+def _apart(work: Callable[[], bytes], source: Path) -> bytes:
+    _schema()  # is imported once and for all
+    return apart(work, str(source), source.stat().st_size if source.is_file() else 0)
 
 
-def _name(tensor: Any) -> str:
-    return str(tensor.name.decode(errors="replace"))
-
-
-def _require_known(graph: Any, source: Path, shapes: Shapes) -> None:
-    names = [_name(tensor) for tensor in _inputs(graph)]
+def _inputs_of(model: Any, source: Path, shapes: Shapes) -> Inputs:
+    graph = model.subgraphs[0]
+    tensors = [graph.tensors[index] for index in graph.inputs]
+    names = [_name(tensor) for tensor in tensors]
     for name in shapes:
         if name not in names:
             raise ModelError(
                 f"{source}: input '{name}'", "there is no such input", f"there are {', '.join(names)}", "one of these"
             )
+    return {name: _shape_and_type(tensor, source, shapes) for name, tensor in zip(names, tensors, strict=True)}
+
+
+def _inputs_as_bytes(inputs: Inputs) -> bytes:
+    return json.dumps([[name, shape, str(kind)] for name, (shape, kind) in inputs.items()]).encode()
+
+
+def _inputs_from(content: bytes) -> Inputs:
+    return {name: (tuple(shape), np.dtype(kind)) for name, shape, kind in json.loads(content)}
+
+
+def _name(tensor: Any) -> str:
+    return str(tensor.name.decode(errors="replace"))
 
 
 def _shape_and_type(tensor: Any, source: Path, shapes: Shapes) -> tuple[tuple[int, ...], Any]:
@@ -278,30 +299,34 @@ def _require_operators(model: Any, source: Path, known: set[str]) -> None:
         raise OperatorsError(str(source), sorted(rows))
 
 
-def _import(model: Any, inputs: Inputs, source: Path) -> Any:
+def _explicit(model: Any, source: Path) -> bytes:
+    """The file with operators that the importer takes, and none that it does not know."""
+    _require_operators(model, source, set(OperatorConverter(_opened(_packed(model)), None, None, None).convert_map))
+    _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
+    return _packed(model)
+
+
+def _import(content: bytes, inputs: Inputs, source: Path) -> Any:
     with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
         try:
-            _require_operators(model, source, set(_converter(model).convert_map))
-            _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
-            program = from_tflite(_packed(model), {name: shape for name, (shape, _) in inputs.items()})
+            program = from_tflite(_opened(content), {name: shape for name, (shape, _) in inputs.items()})
             return with_rounded_averages(IRModule({"main": program["main"].without_attr("params")}))
-        except OperatorsError:
-            raise
         except Exception as error:  # whatever an operator's converter meets
             reason = first_line(error)
         gc.collect()  # what the importer leaves behind complains when it goes: here, where nobody hears it
     raise UnsupportedError(str(source), "an operator cannot be imported", reason, "exporting it to ONNX")
 
 
-def _converter(model: Any) -> Any:
-    return OperatorConverter(_packed(model), None, None, None)
-
-
-def _packed(model: Any) -> Any:
-    """The model as the importer takes it."""
+def _packed(model: Any) -> bytes:
     import flatbuffers
-    import tflite
 
     builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), IDENTIFIER)
-    return tflite.Model.GetRootAsModel(bytes(builder.Output()), 0)
+    return bytes(builder.Output())
+
+
+def _opened(content: bytes) -> Any:
+    """The model as the importer takes it."""
+    import tflite
+
+    return tflite.Model.GetRootAsModel(content, 0)
