@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from tvm import relax
 from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from cyclecast._tvm._native import without_native_chatter
@@ -30,6 +29,7 @@ from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedErr
 from cyclecast.frontend._apart import apart, limit
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._calibrate import calibrate
+from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._nodes import inferred_shapes
 from cyclecast.frontend._rewrite import advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
@@ -65,7 +65,7 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
         whole = folded_model(model, source, shapes)
         if samples:
             calibrate(whole, source, quantization)
-        _require_extents(_import(whole, source)["main"], source)
+        require_extents(_import(whole, source), source)
         return bytes(whole.SerializeToString())
 
     samples = quantization.calibration
@@ -300,38 +300,6 @@ def _first_refused(model: Any) -> Any:
         part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in nodes[middle - 1].output if name)
         good, bad = (good, middle) if _imported(part)[1] else (middle, bad)
     return nodes[bad - 1]
-
-
-def _require_extents(function: Any, source: str) -> None:
-    """Every product's operands and result have fixed shapes, and no tensor is empty."""
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            call = binding.value
-            if not isinstance(call, relax.Call) or not isinstance(call.ty, relax.TensorType):
-                continue
-            name = str(getattr(call.op, "name", "")).removeprefix("relax.").removeprefix("nn.")
-            where = f"{source}: operator '{name}'"
-            extents = _extents(call.ty)
-            if extents is not None and any(extent < 1 for extent in extents):
-                shape = "x".join(str(extent) for extent in extents)
-                raise UnsupportedError(where, f"a result of {shape}", "tensors are not empty", "a larger input shape")
-            if name == "matmul" or name.startswith("conv"):
-                opened = [part for part in (*call.args, call) if _extents(part.ty) is None]
-                if opened:
-                    raise UnsupportedError(
-                        where,
-                        "a shape that depends on values",
-                        "shapes must be fixed",
-                        "exporting it with fixed shapes",
-                    )
-
-
-def _extents(kind: Any) -> tuple[int, ...] | None:
-    """The extents of a tensor's shape, or None if one is not known."""
-    try:
-        return tuple(int(extent) for extent in kind.shape)
-    except TypeError:
-        return None
 
 
 def first_line(error: BaseException) -> str:
