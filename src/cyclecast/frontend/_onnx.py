@@ -56,7 +56,7 @@ def read(source: Path) -> Any:
     model = _parsed(source)
     try:
         load_external_data_for_model(model, str(source.parent))
-    except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:  # also of C++: a name too long
+    except (OSError, ValueError, RuntimeError, TypeError, onnx.checker.ValidationError) as error:  # also of C++
         raise ModelError(
             str(source), "its weights are in another file, which cannot be read", first_line(error),
             "putting that file beside it",
