@@ -16,13 +16,14 @@ from cyclecast.frontend._calibrate import LayerError
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
 from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._fold import bytes_of_constants
-from cyclecast.frontend._graph import SECONDS_A_SAMPLE, first_line, folded_model
+from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
 from cyclecast.frontend._samples import random_values, read_arrays, read_samples
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
+from cyclecast.frontend._words import first_line
 from cyclecast.workload import Network
 
 __all__ = [

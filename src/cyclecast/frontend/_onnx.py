@@ -12,7 +12,8 @@ from onnx.external_data_helper import load_external_data_for_model
 
 from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
-from cyclecast.frontend._graph import first_line, inputs_of, program_of, run
+from cyclecast.frontend._graph import inputs_of, program_of, run
+from cyclecast.frontend._words import first_line
 
 LARGEST_FILE = (1 << 31) - 1
 """Bytes that protobuf, and so onnxruntime, takes in one piece."""

@@ -27,7 +27,8 @@ from cyclecast.errors import ModelError, OperatorsError, OptionError, Refused, U
 from cyclecast.frontend._apart import apart
 from cyclecast.frontend._averages import with_rounded_averages
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
-from cyclecast.frontend._graph import MOST_NODES, first_line
+from cyclecast.frontend._graph import MOST_NODES
+from cyclecast.frontend._words import first_line
 
 INSTALL = "pip install tflite==2.18.0 ai-edge-litert==2.3.0"
 IDENTIFIER = b"TFL3"
