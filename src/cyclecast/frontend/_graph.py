@@ -139,6 +139,8 @@ def _rewrite(model: Any, source: str) -> None:
     """What is wrong with a damaged model is said by onnxruntime, which looks at it next."""
     try:
         rewrite(model, _is_unknown)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{source}: {error.where}", error.demand, error.bound, error.lever) from None
     except Exception as error:  # of any class: the model may be anything
         LOG.debug("%s: its operators cannot be rewritten", source, exc_info=True)
         reason = first_line(error)
