@@ -109,6 +109,25 @@ def test_trace_and_replay(tuned: Path, tmp_path: Path, suffix: str) -> None:
     assert replayed["device"] == "tiny"
 
 
+def test_the_memory_of_a_replay_is_a_size(tuned: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    assert run("trace", tuned, "--out", path).exit_code == 0
+    for memory in ("2 GiB", "512MiB", f"{10**30} GiB"):
+        assert run("replay", path, "--memory", memory).exit_code == 0
+    size = path.stat().st_size
+    for memory, message in (
+        ("8 KiB", f"error: {path}: it has {size:,} bytes, half of 8 KiB is the most; try a larger --memory"),
+        ("0 B", f"error: {path}: it has {size:,} bytes, half of 0 B is the most; try a larger --memory"),
+        ("1", "error: --memory: '1' cannot be read, it must be a decimal number and one of B, KiB, "),
+        ("-1 GiB", "error: --memory: '-1 GiB' cannot be read, it must be a decimal number and one of B, KiB, "),
+        ("0.5 B", "error: --memory: '0.5 B' cannot be read, it must be a whole multiple of 1 B; try --memory '2 GiB'"),
+        (5000 * "9" + " B", f"error: --memory: '{99 * '9'}... cannot be read, it must be"),
+    ):
+        done = run("replay", path, "--memory", memory)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert done.stderr.startswith(message)
+
+
 def test_vectors(tuned: Path, tmp_path: Path) -> None:
     done = run("vectors", tuned, "--workload", "dense", "--out", tmp_path, "--arrays", 2, "--products", 3)
     assert done.exit_code == 0, done.output
