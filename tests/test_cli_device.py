@@ -34,7 +34,7 @@ def test_check_says_what_is_hardly_meant(tmp_path: Path) -> None:
 DOUBTED = {"array.read": "1 fs", "levels.pe.buffer": "0 B", "levels.cu.components.adc.energy": "0 fJ"}
 IN_THE_FILE = [
     ("levels.pe.buffer", "buffer: 0 B"),
-    ("levels.cu.components.adc.energy", "energy: 0 fJ"),
+    ("levels.cu.components.adc.energy", "energy: 0 aJ"),
     ("array.read", "read: 1 fs"),
 ]
 """Fields and their lines, in order."""
