@@ -13,9 +13,9 @@ import tvm
 from tvm import relax
 from tvm.target import Target
 
+from cyclecast._tvm._defined import with_defined_operators
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OptionError
-from cyclecast.executable._casts import with_defined_casts
 from cyclecast.folders import require_file_unchanged
 
 
@@ -71,7 +71,7 @@ CONFIG = {"tirx.disable_assert": True}
 def build_program(program: Any) -> Executable:
     """Compile a Relax program for this machine's processor."""
     with tvm.transform.PassContext(config=CONFIG):
-        legal = with_defined_casts(relax.transform.LegalizeOps()(program))
+        legal = with_defined_operators(relax.transform.LegalizeOps()(program))
         return Executable(tvm.compile(legal, target=Target(TARGET)))
 
 
