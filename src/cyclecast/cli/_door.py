@@ -29,12 +29,13 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from cyclecast.cli._early import STOPPED
 from cyclecast.errors import CyclecastError, MistakesError, OperatorsError, OptionError
 from cyclecast.printable import json_text
 from cyclecast.terminal import CleanStream, errors, write
 
 DEBUG = "--debug"
-MISTAKE, FAULT, STOPPED = 2, 1, 130
+MISTAKE, FAULT = 2, 1
 """Exit codes."""
 OURS = (AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError, TypeError)
 """Faults of a program, even if they went through TVM on their way."""
