@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,3 +165,27 @@ def test_mistakes_are_one_message(tuned: Path, tmp_path: Path, arguments: tuple[
     as_json = run(*given, "--json")
     assert as_json.exit_code == 2
     assert set(json.loads(as_json.stdout)["error"]) == {"kind", "where", "demand", "bound", "lever"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("most", [0, 1000, 20_000])
+@pytest.mark.parametrize("verb", ["tune", "llvm", "c", "verify"])
+def test_files_that_cannot_be_written_are_one_line(tuned: Path, tmp_path: Path, verb: str, most: int) -> None:
+    """Temporary ones, too; and where LLVM cannot write one, it ends the process without a word."""
+    model, out = str(tuned.parent / "block.onnx"), str(tmp_path / "out")
+    words = {
+        "tune": ["tune", model, "--out", out, "--strategy", "random", "--trials", "2"],
+        "llvm": ["compile", str(tuned), "--target", "llvm", "--out", out],
+        "c": ["compile", str(tuned), "--out", out],
+        "verify": ["verify", str(tuned), model],
+    }[verb]
+    done = subprocess.run(
+        [sys.executable, "-m", "cyclecast.cli", *words],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+        timeout=300,
+    )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert (done.returncode, len(errors), "Traceback" in done.stderr) in ((2, 1, False), (0, 0, False)), done.stderr
+    assert done.returncode == 2 or verb == "verify"

@@ -94,6 +94,13 @@ def _error(said: str, source: str) -> CyclecastError:
     return UnsupportedError(source, "reading it takes too much memory, or fails", bound, "a smaller one")
 
 
+def _limit(kind: int, soft: int, hard: int) -> None:
+    """Allow so much, or what the user's own limit leaves."""
+    _, known = resource.getrlimit(kind)
+    most = hard if known == resource.RLIM_INFINITY else min(hard, known)
+    resource.setrlimit(kind, (min(soft, most), most))
+
+
 def _in_child(work: Callable[[], bytes], answer: int, target: Path, size: int) -> NoReturn:
     """Never returns: the process is a copy of another, whose business is not its own."""
     said = "failed"
@@ -104,8 +111,8 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, size: int) -
             os.dup2(nowhere, stream)
         mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         memory, seconds = mapped + MEMORY + MEMORY_PER_BYTE * size, ceil(SECONDS + SECONDS_PER_BYTE * size)
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        _limit(resource.RLIMIT_AS, memory, memory)
+        _limit(resource.RLIMIT_CPU, seconds, seconds + 1)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         answers: list[str] = []
         threading.stack_size(STACK)

@@ -20,9 +20,9 @@ LARGEST, GROWTH = 64 << 20, 4
 
 def fold(memory: int, source: str, target: str) -> str:
     """Write the checked and folded model; why not, if not."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
+    _limit(resource.RLIMIT_AS, memory)
     most = LARGEST + GROWTH * Path(source).stat().st_size
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+    _limit(resource.RLIMIT_FSIZE, most)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
@@ -38,6 +38,12 @@ def fold(memory: int, source: str, target: str) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return " ".join((lines[0] if lines else type(error).__name__).split())[:1000]
     return "done"
+
+
+def _limit(kind: int, most: int) -> None:
+    """Allow so much, or what the user's own limit leaves."""
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 if __name__ == "__main__":
