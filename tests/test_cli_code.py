@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +112,25 @@ def test_trace_and_replay(tuned: Path, tmp_path: Path, suffix: str) -> None:
     assert replayed["device"] == "tiny"
 
 
+def test_the_memory_of_a_replay_is_a_size(tuned: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    assert run("trace", tuned, "--out", path).exit_code == 0
+    for memory in ("2 GiB", "512MiB", f"{10**30} GiB"):
+        assert run("replay", path, "--memory", memory).exit_code == 0
+    size = path.stat().st_size
+    for memory, message in (
+        ("8 KiB", f"error: {path}: it has {size:,} bytes, half of 8 KiB is the most; try a larger --memory"),
+        ("0 B", f"error: {path}: it has {size:,} bytes, half of 0 B is the most; try a larger --memory"),
+        ("1", "error: --memory: '1' cannot be read, it must be a decimal number and one of B, KiB, "),
+        ("-1 GiB", "error: --memory: '-1 GiB' cannot be read, it must be a decimal number and one of B, KiB, "),
+        ("0.5 B", "error: --memory: '0.5 B' cannot be read, it must be a whole multiple of 1 B; try --memory '2 GiB'"),
+        (5000 * "9" + " B", f"error: --memory: '{99 * '9'}... cannot be read, it must be"),
+    ):
+        done = run("replay", path, "--memory", memory)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert done.stderr.startswith(message)
+
+
 def test_vectors(tuned: Path, tmp_path: Path) -> None:
     done = run("vectors", tuned, "--workload", "dense", "--out", tmp_path, "--arrays", 2, "--products", 3)
     assert done.exit_code == 0, done.output
@@ -143,3 +165,27 @@ def test_mistakes_are_one_message(tuned: Path, tmp_path: Path, arguments: tuple[
     as_json = run(*given, "--json")
     assert as_json.exit_code == 2
     assert set(json.loads(as_json.stdout)["error"]) == {"kind", "where", "demand", "bound", "lever"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("most", [0, 1000, 20_000])
+@pytest.mark.parametrize("verb", ["tune", "llvm", "c", "verify"])
+def test_files_that_cannot_be_written_are_one_line(tuned: Path, tmp_path: Path, verb: str, most: int) -> None:
+    """Temporary ones, too; and where LLVM cannot write one, it ends the process without a word."""
+    model, out = str(tuned.parent / "block.onnx"), str(tmp_path / "out")
+    words = {
+        "tune": ["tune", model, "--out", out, "--strategy", "random", "--trials", "2"],
+        "llvm": ["compile", str(tuned), "--target", "llvm", "--out", out],
+        "c": ["compile", str(tuned), "--out", out],
+        "verify": ["verify", str(tuned), model],
+    }[verb]
+    done = subprocess.run(
+        [sys.executable, "-m", "cyclecast.cli", *words],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+        timeout=300,
+    )
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert (done.returncode, len(errors), "Traceback" in done.stderr) in ((2, 1, False), (0, 0, False)), done.stderr
+    assert done.returncode == 2 or (most == 20_000 and verb in ("verify", "c"))  # whose files are smaller

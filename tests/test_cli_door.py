@@ -72,6 +72,38 @@ def test_a_fault_of_ours_stays_visible(
     assert capsys.readouterr().err.startswith("Traceback (most recent call last):\n")
 
 
+NUMBERS = [
+    *(("tune", "m.onnx", "--out", "OUT", name) for name in ("--trials", "--seed", "--seconds")),
+    *(("estimate", "m.onnx", "--calibrate", "c.npz", name) for name in ("--image-mean", "--image-deviation")),
+    ("estimate", "m.onnx", "--shape"),
+    ("sqnr", "m.onnx", "--calibrate", "c.npz", "--worst"),
+    ("verify", "OUT", "m.onnx", "--seed"),
+    *(("place", "OUT", name) for name in ("--chips", "--batch", "--arrays")),
+    *(("vectors", "OUT", "--workload", "w", "--out", "OUT/v", name) for name in ("--arrays", "--products", "--seed")),
+    ("trace", "OUT", "--out", "OUT/t", "--seed"),
+    ("replay", "OUT/t", "--memory"),
+]
+ODD = ["0", "-1", "1e400", "nan", "-inf", "1" + 30 * "0", 5000 * "9", "", "٣", "1_000", "1.5", "\u2028", "1\n2"]
+"""Of which some are numbers; there is no such file or folder."""
+
+
+@pytest.mark.parametrize("words", NUMBERS, ids=lambda words: f"{words[0]} {words[-1]}")
+def test_a_number_that_is_none_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    for value in ODD:
+        given = [word.replace("OUT", str(tmp_path)) for word in words]
+        given[-1:] = [f"{given[-1]}={'x=' * (given[-1] == '--shape')}{value}"]
+        done = CliRunner().invoke(app, given)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+        assert done.stderr.startswith("error: ")
+        assert len(done.stderr) < 1500
+
+
+def test_a_message_is_no_longer_than_a_person_reads(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["tune", "m.onnx", "--out", str(tmp_path), "--device", 100_000 * "x"])
+    assert done.exit_code == 2
+    assert len(done.stderr) < 4 * 1100
+
+
 def test_debug_is_taken_anywhere() -> None:
     for words in (["--debug", "device", "check", "./none"], ["device", "check", "./none", "--debug"]):
         done = CliRunner().invoke(app, words)

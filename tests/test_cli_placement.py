@@ -19,6 +19,9 @@ from cyclecast.placement import Placement
 pytestmark = pytest.mark.tvm
 
 
+HUGE = "1" + 30 * "0"
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
@@ -66,6 +69,9 @@ def test_place_as_json(tuned: Path) -> None:
         (("--objective", "speed"), "objective: 'speed'"),
         (("--dynamic", "gpu"), "dynamic: 'gpu'"),
         (("--timing", "guess"), "guess"),
+        (("--arrays", HUGE), f"arrays: {HUGE}, it must be from 1 to 2147483647"),
+        (("--batch", HUGE), f"{HUGE} images in a batch, 1 to 2147483647 are possible"),
+        (("--chips", HUGE), f"--chips: '{HUGE}', a number of at most 18 digits"),
     ],
 )
 def test_mistakes(tuned: Path, options: tuple[str, ...], message: str) -> None:

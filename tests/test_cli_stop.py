@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,37 @@ def test_a_time_that_is_none_is_a_mistake(model: Path, tmp_path: Path, seconds: 
     result = run("tune", model, "--out", tmp_path, "--seconds", seconds, *QUICK)
     assert result.exit_code == 2
     assert "it must be 0 or more" in result.stderr
+
+
+EARLY = """
+import re, signal, sys  # as the program that pip writes
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Stop:
+    left = int(sys.argv.pop(1))
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        cls.left -= 1
+        if cls.left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Stop)
+from cyclecast.cli import main
+print("imported", file=sys.stderr)
+sys.exit(main())
+"""
+"""Ctrl-C while the n-th module is looked for: the first are `cyclecast`, `cyclecast.cli` and its answer to Ctrl-C."""
+
+
+@pytest.mark.parametrize("moment", [6, 7, 10, 20, 40, 80, 160, 320])
+def test_ctrl_c_while_the_program_is_imported_ends_it_at_once(moment: int) -> None:
+    command = [sys.executable, "-c", EARLY, str(moment), "device", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
+def test_the_answer_to_ctrl_c_is_the_callers_after_importing() -> None:
+    command = "import signal; before = signal.getsignal(signal.SIGINT); import cyclecast.cli"
+    command = f"{command}; assert signal.getsignal(signal.SIGINT) is before"
+    subprocess.run([sys.executable, "-c", command], check=True, timeout=60)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import odd_values
+from cyclecast._tvm._defined import with_defined_operators
 from cyclecast.csource._function import Writer
 from cyclecast.csource._lower import flat_functions
 from cyclecast.errors import UnsupportedError
-from cyclecast.executable import with_defined_casts
 from cyclecast.simulator import compile_library, driver_source
 
 import tvm  # isort: skip - after cyclecast, which checks that this TVM works
@@ -47,7 +47,7 @@ def both(function: Any, arrays: list[Any], folder: Path, flags: Sequence[str] = 
     """What TVM's program and the C make of the last array."""
     tensors = [tvm.runtime.tensor(array) for array in arrays]
     module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-    tvm.compile(with_defined_casts(module), target={"kind": "llvm"})["main"](*tensors)
+    tvm.compile(with_defined_operators(module), target={"kind": "llvm"})["main"](*tensors)
     in_c(function, arrays, folder, flags)
     return tensors[-1].numpy(), arrays[-1]
 
@@ -129,12 +129,89 @@ INTEGER = [
     lambda x, y: x.astype("float32").astype(str(y.dtype)), lambda x, y: -(x - (y - (x - y))),
     lambda x, y: tirx.floordiv(x, tirx.max(y, 1)) + tirx.floormod(x, tirx.max(y, 1)),
 ]  # fmt: skip
+LARGER_LESS_SMALLER = 7
+"""Where it is beyond the type: TVM's compiler, which takes sums for exact, makes another number of it."""
 
 
 @pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64"])
 @pytest.mark.parametrize("operation", INTEGER, ids=range(len(INTEGER)))
 def test_integers_are_those_of_the_compiled_module(operation: Callable[..., Any], kind: str, tmp_path: Path) -> None:
     run(elementwise(operation, kind, kind), tmp_path)
+
+
+def ends(kind: str) -> Any:
+    """Pairs of the ends of a type, and what is near them and near zero."""
+    limits = np.iinfo(kind)
+    some = [limits.min, limits.min + 1, -7, -1, 0, 1, 3, limits.max]
+    return np.array([value for value in some if value >= limits.min], dtype=kind)
+
+
+def pairs_of(kind: str) -> tuple[Any, Any]:
+    some = ends(kind)
+    return np.resize(np.repeat(some, len(some)), SIZE), np.resize(np.tile(some, len(some)), SIZE)
+
+
+@pytest.mark.parametrize("kind", ["int8", "int32", "int64"])
+def test_ends_of_integers_come_out_as_in_the_compiled_module(kind: str, tmp_path: Path) -> None:
+    for number, operation in enumerate(INTEGER):
+        if number == LARGER_LESS_SMALLER:
+            continue
+        (tmp_path / str(number)).mkdir()
+        function = elementwise(operation, kind, kind)
+        arrays = [*pairs_of(kind), np.zeros(SIZE, str(function.params[-1].dtype))]
+        expected, made = both(function, arrays, tmp_path / str(number), SANITIZED)
+        assert expected.tolist() == made.tolist(), number
+
+
+DIVIDED: list[tuple[Callable[..., Any], Callable[[int, int], int]]] = [
+    (tirx.truncdiv, lambda x, y: abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)),
+    (tirx.truncmod, lambda x, y: abs(x) % abs(y) * (-1 if x < 0 else 1)),
+    (tirx.floordiv, lambda x, y: x // y),
+    (tirx.floormod, lambda x, y: x % y),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_a_division_has_a_value_whatever_divides(kind: str, tmp_path: Path) -> None:
+    """0 where nothing divides, and the lowest bits of what is beyond the type."""
+    for number, (operation, wanted) in enumerate(DIVIDED):
+        (tmp_path / str(number)).mkdir()
+        left, right = pairs_of(kind)
+        pairs = zip(left.tolist(), right.tolist(), strict=True)
+        values = np.array([wanted(x, y) if y else 0 for x, y in pairs], object)
+        bits = np.iinfo(kind).bits
+        low = [int(value) % 2**bits for value in values]
+        arrays = [left, right, np.zeros(SIZE, kind)]
+        expected, made = both(elementwise(operation, kind, kind), arrays, tmp_path / str(number), SANITIZED)
+        assert expected.tolist() == made.tolist() == [x if x <= np.iinfo(kind).max else x - 2**bits for x in low]
+
+
+@pytest.mark.parametrize("kind", ["int32", "uint8", "uint32", "uint64"])
+def test_a_shift_has_a_value_however_far(kind: str, tmp_path: Path) -> None:
+    bits = np.iinfo(kind).bits
+    far = np.resize(np.array([0, 1, bits - 1, bits, bits + 1, min(np.iinfo(kind).max, 2**63)], kind), SIZE)
+    for name, operation in (("left", lambda x, y: x << y), ("right", lambda x, y: x >> y)):
+        (tmp_path / name).mkdir()
+        values = np.full(SIZE, 101, kind)
+        function = elementwise(operation, kind, kind)
+        expected, made = both(function, [values, far, np.zeros(SIZE, kind)], tmp_path / name, SANITIZED)
+        shifted = [(101 << y if name == "left" else 101 >> y) % 2**bits if y < bits else 0 for y in far.tolist()]
+        assert expected.tolist() == made.tolist() == [x if x <= np.iinfo(kind).max else x - 2**bits for x in shifted]
+
+
+@pytest.mark.parametrize("kind", ["int8", "int32", "int64", "uint8"])
+def test_a_computed_index_stays_in_its_tensor(kind: str, tmp_path: Path) -> None:
+    """One of 300 values, which a type of 8 bits cannot name, and none where a short type would cut an index."""
+    data, places = te.placeholder((2, 300), "float32", name="data"), te.placeholder((SIZE,), kind, name="places")
+    taken = te.compute((2, SIZE), lambda row, i: data[row, places[i]], name="taken")
+    values = np.arange(600, dtype="float32").reshape(2, 300)
+    wanted = np.resize(np.concatenate([ends(kind), np.array([2, 99, 127], kind)]), SIZE)
+    if kind == "int64":
+        wanted[:4] = (2**32 + 3, -(2**32) + 3, 300, 299)
+    arrays = [values, wanted, np.zeros((2, SIZE), "float32")]
+    expected, made = both(te.create_prim_func([data, places, taken]), arrays, tmp_path, SANITIZED)
+    inside = [min(max(place, 0), 299) for place in wanted.tolist()]
+    assert expected.tolist() == made.tolist() == values[:, inside].tolist()
 
 
 @pytest.mark.parametrize(("operation", "name"), [(tirx.max, "max_u64"), (tirx.min, "min_u64")])

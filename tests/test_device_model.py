@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cyclecast.device import Array, Component, Device, Level, doubts
+from cyclecast.device import Array, Component, Device, Level, doubts, load_doubted
 from cyclecast.errors import DeviceError, MistakesError
 from cyclecast.units import Area, Power, Time
 from strategies import arrays, devices
@@ -301,7 +302,22 @@ def test_nobody_doubts_the_library(name: str) -> None:
     ],
 )
 def test_doubts(changes: dict[str, object], expected: list[str]) -> None:
-    assert [doubt.field for doubt in doubts(ISAAC.vary_all(changes))] == expected
+    device = ISAAC.vary_all(changes)
+    assert [doubt.field for doubt in doubts(device)] == expected
+
+
+def test_doubts_name_the_line_or_that_of_the_innermost_part_that_has_one(tmp_path: Path) -> None:
+    path = tmp_path / "odd.yaml"
+    changes = {"array.write.pulse": "2 s", "levels.pe.count": 10**6, "bits.activation": 1, "array.read": "2 s"}
+    text = ISAAC.vary_all(changes).to_yaml()
+    path.write_text(text)
+    device, found = load_doubted(path)
+    lines = text.splitlines()
+    said = {doubt.field: lines[int(doubt.where.rpartition(":")[2]) - 1].strip() for doubt in found}
+    assert [doubt.field for doubt in found] == ["bits.activation", "levels", "array.read", "array.write.pulse"]
+    assert said["levels"] == "levels:"
+    assert (said["array.read"], said["array.write.pulse"]) == ("read: 2 s", "pulse: 2 s")
+    assert sorted(map(str, doubts(device))) == sorted(f"{doubt.field}: {doubt.why}" for doubt in found)
 
 
 @given(devices(), st.data())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -96,3 +98,15 @@ def test_a_scalar_input(tmp_path: Path) -> None:
     added = graph.node("Add", "input", graph.constant(np.float32(1)))
     scalar = build_program(load(graph.save(tmp_path / "scalar.onnx", [], added, [])).program)
     assert scalar(np.float32(2))[0] == 3
+
+
+def test_a_temporary_folder_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = build_program(load(networks.tiny_cnn(tmp_path / "tiny.onnx")).program)
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OptionError, match=r"it has no room for .* No space left on device; try another folder in TMPD"):
+        program.save(tmp_path / "module.so")
+    assert not (tmp_path / "module.so").exists()

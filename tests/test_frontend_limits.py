@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import networks
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
 from cyclecast.frontend import _apart, load, reference
 from cyclecast.frontend._apart import apart
@@ -174,3 +177,25 @@ class TestApart:
 
         with pytest.raises(UnsupportedError, match="takes too long"):
             apart(work, "file", 0)
+
+
+def test_limits_of_the_user_stay(tmp_path: Path) -> None:
+    """Nobody but root may raise these; ours are lowered to them."""
+    model = networks.tiny_cnn(tmp_path / "tiny.onnx")
+    limits = ((resource.RLIMIT_AS, 1 << 36), (resource.RLIMIT_FSIZE, 1 << 26), (resource.RLIMIT_CPU, 500))
+    command = "from pathlib import Path; from cyclecast.frontend import load; import sys; load(Path(sys.argv[1]))"
+
+    def limit() -> None:
+        for kind, most in limits:
+            resource.setrlimit(kind, (most, most))
+
+    done = subprocess.run(
+        [sys.executable, "-c", command, str(model)], preexec_fn=limit, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_lower_limit_of_the_user_is_not_raised() -> None:
+    command = "import resource; from cyclecast.frontend._apart import _limit; kind = resource.RLIMIT_CPU\n"
+    command += "resource.setrlimit(kind, (90, 90)); _limit(kind, 100, 101); assert resource.getrlimit(kind) == (90, 90)"
+    subprocess.run([sys.executable, "-c", command], check=True, timeout=60)

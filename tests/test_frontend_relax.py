@@ -38,6 +38,16 @@ def program(kind: str = "float32", batch: Any = 1, rows: Any = 8, dataflow: bool
     return builder.get()
 
 
+def test_the_reference_converts_what_is_no_number_as_programs_do() -> None:
+    builder = relax.BlockBuilder()
+    image = relax.Var("image", relax.TensorType((5,), "float32"))
+    with builder.function("main", [image]):
+        builder.emit_func_output(builder.emit(relax.op.astype(image, "int8")))
+    source = builder.get()
+    (found,) = reference(source, {"image": np.array([np.nan, np.inf, -np.inf, 1e38, -1.9], "float32")}).values()
+    assert found.tolist() == [0, 127, -128, 127, -1]
+
+
 @pytest.mark.parametrize("dataflow", [False, True])
 def test_real_programs_are_quantised(dataflow: bool) -> None:
     source = program(dataflow=dataflow)

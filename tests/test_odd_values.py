@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import c_projects
 import networks
 import odd_values
+import onnx_mutants
 from cyclecast.building import build, generate
 from cyclecast.csource import Generated
 from cyclecast.device import Device
@@ -20,6 +22,7 @@ from cyclecast.executable import Executable
 from cyclecast.frontend import load
 from cyclecast.tuning import tune
 from cyclecast.verification import compared
+from cyclecast.workload import Network
 
 pytestmark = pytest.mark.tvm
 
@@ -27,6 +30,7 @@ ISAAC = Device.load("isaac")
 SANITIZERS = "CFLAGS=-O1 -fsanitize=undefined,float-cast-overflow -fno-sanitize-recover=all"
 SHAPE = (4, 8)
 FLOAT = 1
+INT32, INT64 = 6, 7
 INTEGERS = {2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool"}
 """Types of ONNX."""
 
@@ -48,11 +52,36 @@ def many_operators(path: Path) -> Path:
     return graph.save(path, [*SHAPE], graph.node("Concat", *found, axis=1), None)
 
 
-@pytest.fixture(scope="module", params=["symmetric", "affine"])
+def integer_operators(path: Path) -> Path:
+    """A product, and divisions by and places of what the inputs say."""
+    graph = networks.Graph()
+    whole, divisor, places = (graph.node("Cast", "input", to=kind) for kind in (INT64, INT64, INT32))
+    found = [graph.node("Cast", graph.node(kind, whole, divisor), to=FLOAT) for kind in ("Div", "Mod")]
+    found.append(graph.node("Gather", graph.constant(np.linspace(-1, 1, 30, dtype="float32")), places))
+    joined = graph.node("Concat", *found, graph.dense("input", SHAPE[1], 12), axis=1)
+    return graph.save(path, [*SHAPE], joined, None)
+
+
+SAMPLES = {"input": np.random.default_rng(0).normal(size=(4, *SHAPE)).astype("float32")}
+LOADED: dict[str, tuple[Device, dict[str, Any]]] = {
+    "symmetric": (ISAAC, {"activations": "symmetric"}),
+    "affine": (ISAAC, {"activations": "affine"}),
+    "16 bits": (Device.load("isaac16"), {"activation_bits": 16, "weight_bits": 16}),
+    "calibrated": (ISAAC, {"calibration": SAMPLES}),
+}
+"""Device and quantisation."""
+
+
+@pytest.fixture(scope="module", params=LOADED)
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Executable, Generated]:
     c_projects.needs("gcc")
     folder = tmp_path_factory.mktemp("odd")
-    tuned = tune(load(many_operators(folder / "odd.onnx"), activations=request.param), ISAAC, trials=2)
+    device, options = LOADED[request.param]
+    return built(load(many_operators(folder / "odd.onnx"), **options), device, folder)
+
+
+def built(network: Network, device: Device, folder: Path) -> tuple[Executable, Generated]:
+    tuned = tune(network, device, trials=2)
     generated = generate(tuned, folder / "c")
     c_projects.make(generated.folder, "CC=gcc", SANITIZERS)
     return build(tuned), generated
@@ -69,8 +98,8 @@ def run(generated: Generated, values: Any) -> tuple[list[Any], str]:
     return [joined.reshape(tensor.shape)], done.stderr
 
 
-def given(seed: int) -> Any:
-    values = np.random.default_rng(seed).normal(size=SHAPE).astype("float32")
+def given(seed: int, shape: tuple[int, ...] = SHAPE) -> Any:
+    values = np.random.default_rng(seed).normal(size=shape).astype("float32")
     return odd_values.sprinkled(values, seed, (0.02, 0.1, 0.5, 1)[seed % 4])
 
 
@@ -81,6 +110,36 @@ def test_odd_inputs_come_out_as_in_the_compiled_module(project: tuple[Executable
         (expected,), ((made,), said) = module(values), run(generated, values)
         assert odd_values.bits(expected) == odd_values.bits(made), f"seed {seed}"
         assert said.count("\n") == int(np.isnan(values).any()) + int(np.isnan(made).any())
+
+
+def test_odd_inputs_of_a_quantised_network_come_out_as_in_the_compiled_module(tmp_path: Path) -> None:
+    c_projects.needs("gcc")
+    module, generated = built(load(onnx_mutants.quantised(tmp_path / "quantised.onnx")), ISAAC, tmp_path)
+    for seed in range(8):
+        values = given(seed, (1, 2, 8, 8))
+        (expected,), ((made,), _) = module(values), run(generated, values)
+        assert np.isfinite(made).all()
+        assert odd_values.bits(expected) == odd_values.bits(made), f"seed {seed}"
+
+
+def test_divisors_and_places_of_all_sizes_come_out_as_in_the_compiled_module(tmp_path: Path) -> None:
+    c_projects.needs("gcc")
+    module, generated = built(load(integer_operators(tmp_path / "integers.onnx")), ISAAC, tmp_path)
+    for seed in range(16):
+        values = given(seed)
+        (expected,), ((made,), _) = module(values), run(generated, values)
+        assert odd_values.bits(expected) == odd_values.bits(made), f"seed {seed}"
+    assert run(generated, np.zeros(SHAPE, "float32"))[0][0][:, :16].tolist() == np.zeros((4, 16)).tolist()
+
+
+@pytest.mark.parametrize("project", ["symmetric"], indirect=True)
+def test_a_program_without_memory_says_so(project: tuple[Executable, Generated], tmp_path: Path) -> None:
+    shutil.copytree(project[1].folder, tmp_path / "c")
+    (tmp_path / "c" / "none.c").write_text("void *__wrap_malloc(unsigned long size) { (void)size; return 0; }\n")
+    c_projects.make(tmp_path / "c", "CC=gcc", f"{SANITIZERS} -Wl,--wrap=malloc none.c")
+    command = ["./network", "input.bin", "output.bin"]
+    done = subprocess.run(command, cwd=tmp_path / "c", capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "network: there is no memory left\n")
 
 
 def test_what_is_no_number_is_reported(project: tuple[Executable, Generated]) -> None:

@@ -89,6 +89,13 @@ def test_a_batch_is_worth_writing_more() -> None:
     assert many == Cost(40 * 7, 10 + 3 + 9 * 10, 10)
 
 
+def test_a_batch_of_any_size_is_exact() -> None:
+    """Times of milliseconds and 2^31 images are beyond 64 bits."""
+    slow, batch = ways((10, 10**13), (40, 10**12)), 2**31 - 1
+    assert costs_of([slow], [()], budget=40, at_once=1, batch=batch)[0, 1] == Cost(280, 3 + batch * 10**12, 10**12)
+    assert costs_of([slow], [()], budget=39, at_once=1, batch=batch)[0, 1] == Cost(70, 3 + batch * 10**13, 10**13)
+
+
 def test_weights_that_take_turns_are_a_segment_by_themselves() -> None:
     parts = [ways((4, 100)), Part(None, alone=Cost(500, 60, 60)), ways((4, 80))]
     found = costs_of(parts, [(), (), ()], budget=10, at_once=2, batch=2)

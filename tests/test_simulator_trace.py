@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclecast.errors import OptionError, TraceError
-from cyclecast.simulator import Call, Counters, Header, Operation, Trace, TraceWriter, replay
+from cyclecast.simulator import (
+    Call,
+    Counters,
+    Header,
+    Operation,
+    Trace,
+    TraceWriter,
+    driver_source,
+    replay,
+)
 from cyclecast.units import Size
 from trace_files import CALLS, HEADER, TINY, fields, recorded
 
@@ -288,3 +298,19 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         replay(tmp_path / "nowhere")
     with pytest.raises(OptionError, match="it cannot be written"):
         TraceWriter(tmp_path / "nowhere" / "a.jsonl", HEADER)
+
+
+def test_the_page_on_c_has_the_counters_and_the_checksum() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "c.md").read_text(encoding="utf-8")
+    fields = re.search(r"([^{}]*)} cyclecast_counters;", driver_source("cyclecast_device.h"))
+    levels = re.search(r"define CYCLECAST_LEVELS (\d+)", driver_source("cyclecast_device.h"))
+    first = re.search(r"WINDOW_COUNTERS = (\d+)", driver_source("cyclecast_windows.h"))
+    assert fields
+    assert levels
+    assert first
+    word = int(first[1])
+    for name, many in re.findall(r"uint64_t (\w+)(\[CYCLECAST_LEVELS \+ 1\])?;", fields[1]):
+        last = word + 2 * (int(levels[1]) + 1 if many else 1) - 1
+        assert f"| {word}{' to' if many else ','} {last} | `{name}` |" in page
+        word = last + 1
+    assert f"`123456789` is 0x{zlib.crc32(b'123456789'):08X}" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -9,8 +10,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from typer.testing import CliRunner
 
 import networks
+from cyclecast.cli import app
 from cyclecast.errors import ModelError
 from cyclecast.executable import build_program
 from cyclecast.frontend import load, random_values
@@ -30,6 +33,19 @@ def test_values_from_a_file(folder: Path) -> None:
     np.savez(folder / "in.npz", input=np.ones((1, 3, 16, 16)))
     result = verify(folder / "module.so", folder / "tiny.onnx", inputs=folder / "in.npz")
     assert result["outputs"][0]["cosine"] > 0.999
+
+
+def test_the_command_tells_of_values_that_are_no_numbers(folder: Path) -> None:
+    values = np.ones((1, 3, 16, 16), "float32")
+    values[0, 0, 0, :3] = np.nan, np.inf, -np.inf
+    np.savez(folder / "odd.npz", input=values)
+    words = ["verify", str(folder), str(folder / "tiny.onnx"), "--inputs", str(folder / "odd.npz")]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "; NaN or infinite and left out: 0, in the reference 10 3 values" in " ".join(done.stdout.split())
+    assert done.stdout.endswith("\n3 values of the inputs are NaN or infinite: kernels clamp these\n")
+    info = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert (info["not_finite"], info["outputs"][0]["not_finite_in_reference"]) == (3, 10)
 
 
 def test_another_network_does_not_agree(folder: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from cyclecast.device import Device
-from cyclecast.errors import CyclecastError
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cyclecast.building import build as compile
+    from cyclecast.device import Device
+    from cyclecast.errors import CyclecastError
     from cyclecast.frontend import load
     from cyclecast.placing import place
     from cyclecast.report import write_report
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["CyclecastError", "Device", "compile", "estimate", "load", "place", "tune", "write_report"]
 
 _LAZY = {
+    "CyclecastError": ("cyclecast.errors", "CyclecastError"),
+    "Device": ("cyclecast.device", "Device"),
     "compile": ("cyclecast.building", "build"),
     "estimate": ("cyclecast.tuning", "estimate"),
     "load": ("cyclecast.frontend", "load"),
@@ -25,11 +26,13 @@ _LAZY = {
     "tune": ("cyclecast.tuning", "tune"),
     "write_report": ("cyclecast.report", "write_report"),
 }
-"""Names that need TVM, which takes seconds to import: fetched when first used."""
+"""Fetched when first used: TVM takes seconds to import, and the command line is to answer Ctrl-C before."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'cyclecast' has no attribute '{name}'")
+    from importlib import import_module
+
     module, attribute = _LAZY[name]
     return getattr(import_module(module), attribute)

@@ -18,7 +18,7 @@ from tvm.s_tir.schedule import Trace
 from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast.csource import Generated, write_project
 from cyclecast.dataflow import operators_from_json, operators_to_json
-from cyclecast.device import Device
+from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
 from cyclecast.folders import output, require_unchanged
@@ -49,6 +49,8 @@ class Scheduled:
     device: Device
     mappings: Mapped[str, Mapping]
     """By kernel."""
+    doubts: tuple[Doubt, ...] = ()
+    """About the device, with the lines of its file."""
 
 
 def build(tuned: Tuned | Scheduled | Placement) -> Executable:
@@ -130,7 +132,8 @@ def load(folder: str | Path) -> Scheduled:
         if not isinstance(program, IRModule):
             raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
         network = _described(described, by_kernel, program)
-        scheduled = Scheduled(network, Device.load(place / "device.yaml"), by_kernel)
+        device, doubts = load_doubted(place / "device.yaml")
+        scheduled = Scheduled(network, device, by_kernel, doubts)
         _require_consistent(scheduled, place)
     except OSError as error:
         lever = "cyclecast tune MODEL --out FOLDER"

@@ -23,8 +23,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cyclecast.printable import printable
+from cyclecast.printable import printable, short
 
+LONGEST = 1000
+"""Characters of each part of a message; names and values of strangers have any length."""
 MOST_MISTAKES = 40
 """Of a device, as many as a person reads at once."""
 
@@ -33,7 +35,8 @@ class CyclecastError(Exception):
     """The root of the tree; its text is one line: where, demand, bound, lever."""
 
     def __init__(self, where: str, demand: str, bound: str = "", lever: str = "") -> None:
-        self.where, self.demand, self.bound, self.lever = map(printable, (where, demand, bound, lever))
+        parts = (printable(short(part, LONGEST)) for part in (where, demand, bound, lever))
+        self.where, self.demand, self.bound, self.lever = parts
         super().__init__(where, demand, bound, lever)
 
     def __str__(self) -> str:

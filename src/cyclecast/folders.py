@@ -7,6 +7,7 @@ mistakes and accidents; it is not signed, so that it proves nothing of who wrote
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -294,4 +295,6 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OptionError(f"writing {path}", "it cannot be written", str(error.strerror), "another path") from error
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        lever = "making room on the disk, or another path" if full else "another path"
+        raise OptionError(f"writing {path}", "it cannot be written", str(error.strerror or error), lever) from error

@@ -24,6 +24,11 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else UNSEEN for sign in plain)
 
 
+def short(text: str, most: int = 60) -> str:
+    """The text, or its first characters and an ellipsis: what somebody gave may be a megabyte."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def printable_lines(text: str) -> str:
     """The same for a text of several lines: line feeds stay, a tab becomes a space."""
     return "\n".join(map(printable, text.replace("\t", " ").split("\n")))

@@ -11,12 +11,12 @@ import atexit
 import signal
 import sys
 
-try:
+from cyclecast.cli._early import STOPPED, Stoppable
+
+with Stoppable():
     from cyclecast.cli import _code, _device, _network, _placement  # noqa: F401 - they add their verbs to the program
     from cyclecast.cli._common import app
-    from cyclecast.cli._door import DEBUG, FAULT, STOPPED, leave, tell_fault, tell_traceback
-except KeyboardInterrupt:  # importing takes a while
-    raise SystemExit(130) from None
+    from cyclecast.cli._door import DEBUG, FAULT, leave, tell_fault, tell_traceback
 
 __all__ = ["app", "main"]
 

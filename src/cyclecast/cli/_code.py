@@ -17,6 +17,7 @@ from cyclecast.cli._common import (
     out_option,
     print_json,
     require_folder,
+    tell_doubts,
 )
 from cyclecast.errors import OptionError
 from cyclecast.folders import output
@@ -57,8 +58,9 @@ def compile_network(
             described = {name: [asdict(tensor) for tensor in listed] for name, listed in tensors.items()}
             sizes = {"workspace_bytes": made.workspace, "weight_bytes": made.weights}
             info = {"out": str(out), "files": list(made.files), **described, **sizes}
+    doubted = tell_doubts(scheduled.doubts, as_json)
     if as_json:
-        print_json(info)
+        print_json(info | {"doubts": doubted})
     elif target == "llvm":
         console().print(f"wrote {out}/module.so", soft_wrap=True)
     else:
@@ -87,8 +89,9 @@ def vectors(
     from cyclecast.report import status
 
     with status("running the network", shown=not as_json):
+        scheduled = building.load(folder)
         manifest = capture.golden_vectors(
-            building.load(folder),
+            scheduled,
             workload,
             out,
             arrays=arrays,
@@ -97,8 +100,9 @@ def vectors(
             seed=seed,
             force=force,
         )
+    doubted = tell_doubts(scheduled.doubts, as_json)
     if as_json:
-        print_json({"out": str(out), "manifest": manifest})
+        print_json({"out": str(out), "manifest": manifest, "doubts": doubted})
         return
     shapes = manifest["arrays"][0]["files"]
     console().print(
@@ -124,11 +128,12 @@ def trace(
     from cyclecast.report import status
 
     with status("running the network", shown=not as_json):
-        traced = capture.write_trace(
-            building.load(folder), out, workload=workload, inputs=inputs, seed=seed, force=force
-        )
+        scheduled = building.load(folder)
+        traced = capture.write_trace(scheduled, out, workload=workload, inputs=inputs, seed=seed, force=force)
+    doubted = tell_doubts(scheduled.doubts, as_json)
     if as_json:
-        print_json({"out": str(out), "calls": traced.calls, "counters": asdict(traced.counters)})
+        counted = {"calls": traced.calls, "counters": asdict(traced.counters)}
+        print_json({"out": str(out), **counted, "doubts": doubted})
         return
     counters = traced.counters
     console().print(
@@ -148,8 +153,12 @@ def replay(
     from cyclecast.report import status
     from cyclecast.simulator import replay as execute
 
+    try:
+        limit = Size.parse(memory)
+    except OptionError as error:
+        raise OptionError("--memory", error.demand, error.bound, "--memory '2 GiB'") from None
     with status("executing the calls", shown=not as_json):
-        done = execute(path, fast=fast, memory=Size.parse(memory))
+        done = execute(path, fast=fast, memory=limit)
     cycle = int(str(done.header.parameters["cycle_fs"]))
     cycles = {name: -(-getattr(done.counters, f"{name}_fs") // cycle) for name in ("compute", "write")}
     if as_json:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cyclecast.cli._door import DEBUG, Door
+from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import OptionError
 from cyclecast.printable import json_text
 from cyclecast.reading import json_value
-from cyclecast.terminal import Console, write
+from cyclecast.terminal import Console, errors, write
 
 app = typer.Typer(
     cls=Door,
@@ -66,6 +68,20 @@ def read_json(where: str, path: Path) -> Any:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise OptionError(where, "it cannot be read as JSON", str(reason), "another file") from None
+
+
+def read_device(name: str, as_json: bool) -> tuple[Device, list[str]]:
+    """The device that an option names, and the doubts about it, told."""
+    device, doubts = load_doubted(name)
+    return device, tell_doubts(doubts, as_json)
+
+
+def tell_doubts(doubts: Iterable[Doubt], as_json: bool) -> list[str]:
+    """A line for each on standard error, unless JSON has them; what JSON has."""
+    told = list(map(str, doubts))
+    for doubt in () if as_json else told:
+        errors().print(f"doubt: {doubt}")
+    return told
 
 
 def print_json(value: dict[str, Any]) -> None:

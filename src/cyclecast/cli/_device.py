@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cyclecast.cli._common import DeviceArgument, JsonOption, app, console, print_json
-from cyclecast.device import Device
+from cyclecast.device import Device, load_doubted
 from cyclecast.terminal import write
 
 device_app = typer.Typer(help="Look at device files.", no_args_is_help=True)
@@ -20,7 +20,7 @@ def device_check(
     """Check a device file, and say what follows from it."""
     from cyclecast.report import device_info, device_text
 
-    info = device_info(Device.load(device))
+    info = device_info(*load_doubted(device))
     if as_json:
         print_json(info)
     else:

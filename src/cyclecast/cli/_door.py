@@ -29,12 +29,13 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from cyclecast.cli._early import STOPPED
 from cyclecast.errors import CyclecastError, MistakesError, OperatorsError, OptionError, is_of_tvm
 from cyclecast.printable import json_text
 from cyclecast.terminal import CleanStream, errors, write
 
 DEBUG = "--debug"
-MISTAKE, FAULT, STOPPED = 2, 1, 130
+MISTAKE, FAULT = 2, 1
 """Exit codes."""
 
 

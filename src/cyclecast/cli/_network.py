@@ -19,6 +19,7 @@ from cyclecast.cli._common import (
     console,
     out_option,
     print_json,
+    read_device,
     read_json,
     require_folder,
 )
@@ -26,7 +27,7 @@ from cyclecast.cli._door import StoppedError
 from cyclecast.device import Device
 from cyclecast.errors import DeviceError, OptionError
 from cyclecast.folders import output, require_replaceable
-from cyclecast.printable import json_text, printable
+from cyclecast.printable import json_text, printable, short
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
@@ -101,7 +102,7 @@ def tune(
 
     A second run with the same folder reuses the searches that it finds finished there. Ctrl-C keeps what was found.
     """
-    described = Device.load(device)
+    described, doubted = read_device(device, as_json)
     require_folder(out)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
@@ -121,7 +122,8 @@ def tune(
             database=out / "records.db",
             progress=progress,
         )
-    info = tuned_info(tuned) | {"out": str(out), "settings": _settings(timing, strategy, trials, seed, seconds)}
+    settings = _settings(timing, strategy, trials, seed, seconds)
+    info = tuned_info(tuned) | {"out": str(out), "settings": settings, "doubts": doubted}
     with status("lowering and building", shown=not as_json), output(out, "tune", force=force) as place:
         building.write(tuned, place)
         building.build(tuned).save(place / "module.so")
@@ -149,14 +151,15 @@ def estimate(
     as_json: JsonOption = False,
 ) -> None:
     """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
-    described = Device.load(device)
+    described, doubted = read_device(device, as_json)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
     from cyclecast import tuning
     from cyclecast.report import tuned_info
 
     mappings = _mappings(mapping) if mapping else None
-    _show(tuned_info(tuning.estimate(network, described, timing=timing, mappings=mappings)), as_json)
+    estimated = tuning.estimate(network, described, timing=timing, mappings=mappings)
+    _show(tuned_info(estimated) | {"doubts": doubted}, as_json)
 
 
 def _mappings(path: Path) -> dict[str, Mapping]:
@@ -179,14 +182,14 @@ def sqnr(
     as_json: JsonOption = False,
 ) -> None:
     """Say what quantising its operands does to each layer: signal over quantisation noise, the worst layers first."""
-    described = Device.load(device)
+    described, doubted = read_device(device, as_json)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
     from cyclecast.frontend import layer_errors
     from cyclecast.report import sqnr_info, sqnr_table
 
     info = sqnr_info(layer_errors(model, samples.quantization(model, described, shape), shapes=_shapes(shape)))
     if as_json:
-        print_json(info)
+        print_json(info | {"doubts": doubted})
     else:
         console().print(sqnr_table(info, worst))
 
@@ -264,7 +267,7 @@ def _channels(what: str, numbers: str) -> tuple[float, ...]:
         return tuple(float(number) for number in numbers.split(","))
     except ValueError:
         option = f"--image-{what}"
-        raise OptionError(option, f"'{numbers}'", "it must be N,N,N", f"{option} {IMAGE_MEAN}") from None
+        raise OptionError(option, f"'{short(numbers)}'", "it must be N,N,N", f"{option} {IMAGE_MEAN}") from None
 
 
 def _shapes(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
@@ -277,7 +280,7 @@ def _shapes(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
         except ValueError:
             shapes[name] = ()
         if not name or not shapes[name] or min(shapes[name]) < 1:
-            raise OptionError("--shape", f"'{option}'", "it must be NAME=N,N,...", "--shape input=1,3,224,224")
+            raise OptionError("--shape", f"'{short(option)}'", "it must be NAME=N,N,...", "--shape input=1,3,224,224")
     return shapes
 
 

@@ -16,10 +16,11 @@ from cyclecast.cli._common import (
     out_option,
     print_json,
     read_json,
+    tell_doubts,
 )
 from cyclecast.errors import OptionError
 from cyclecast.folders import output, output_file, require_file_unchanged
-from cyclecast.printable import json_text
+from cyclecast.printable import json_text, short
 from cyclecast.reading import json_value
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def place(
     settings |= {"arrays": arrays, "replicas": _plan(plan) if plan else None}
     from cyclecast.report import placement_info
 
-    info = placement_info(*_placed(folder, settings, shown=not as_json)) | {"settings": settings}
+    placed, check, doubted = _placed(folder, settings, as_json)
+    info = placement_info(placed, check) | {"settings": settings, "doubts": doubted}
     with output(folder, "place", force=force) as place:
         (place / WRITTEN).write_text(json_text(info), encoding="utf-8")
     if as_json:
@@ -90,20 +92,21 @@ def report(
     from cyclecast import report as reports
     from cyclecast.placement import simulate
 
-    target, other = out or folder / "report.html", None
+    target, other, doubted = out or folder / "report.html", None, list[str]()
     if against:
         settings = _settings(against)
-        compared, check = _placed(against, settings, not as_json)
+        compared, check, found = _placed(against, settings, as_json)
+        doubted += found
         other = reports.report_info(compared, timing=settings["timing"], check=check)
     settings = _settings(folder)
-    placed, check = _placed(folder, settings, not as_json)
+    placed, check, found = _placed(folder, settings, as_json)
     info = reports.write_report(placed, target, timing=settings["timing"], against=other, check=check, force=force)
     if trace:
         text = json_text(reports.trace_events(placed, simulate(placed, images=IMAGES)), indent=None)
         with output_file(trace, TIMELINE, force=force) as written:
             written.write_text(text, encoding="utf-8")
     if as_json:
-        print_json(info | {"settings": settings, "out": str(target)})
+        print_json(info | {"settings": settings, "out": str(target), "doubts": [*found, *doubted]})
         return
     console().print(reports.totals_text(info))
     console().print(f"wrote {target}{f' and {trace}' if trace else ''}", soft_wrap=True)
@@ -143,18 +146,20 @@ def _settings(folder: Path) -> dict[str, Any]:
         raise OptionError(where, "it is not what place wrote", type(error).__name__, "placing again") from error
 
 
-def _placed(folder: Path, settings: dict[str, Any], shown: bool) -> tuple[Placement, Check]:
-    """The placement of what `tune` wrote, and its event simulation."""
+def _placed(folder: Path, settings: dict[str, Any], as_json: bool) -> tuple[Placement, Check, list[str]]:
+    """The placement of what `tune` wrote, its event simulation, and the doubts about its device, told."""
     chips = _chips(settings["chips"])
     from cyclecast import building
     from cyclecast.placement import simulate
     from cyclecast.placing import place as place_network
     from cyclecast.report import status
 
-    with status("placing", shown=shown):
+    with status("placing", shown=not as_json):
         options = {name: value for name, value in settings.items() if name != "chips"}
-        placed = place_network(building.load(folder), chips=chips, **options)
-        return placed, simulate(placed)
+        scheduled = building.load(folder)
+        placed = place_network(scheduled, chips=chips, **options)
+        check = simulate(placed)
+    return placed, check, tell_doubts(scheduled.doubts, as_json)
 
 
 def _plan(path: Path) -> Any:
@@ -171,8 +176,9 @@ def _chips(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
-        shown = text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}..."
-        raise OptionError("--chips", f"'{shown}'", f"a number of at most {MOST_DIGITS} digits, or auto", "--chips auto")
+        raise OptionError(
+            "--chips", f"'{short(text)}'", f"a number of at most {MOST_DIGITS} digits, or auto", "--chips auto"
+        )
     return int(text)
 
 

@@ -44,8 +44,17 @@ LIBRARY = {"tirx.fabs": "fabs", "tirx.isnan": "isnan"}
 """Functions of C's own that TVM leaves as they are."""
 GENERIC = ("isnan",)
 """One name for all types."""
-EXTERN = frozenset((*MATHEMATICAL, *(f"{name}f" for name in MATHEMATICAL), "isfinite", "isinf", "isnan"))
-"""What a program may call by name: functions of <math.h>. The name is a text in the program, and becomes C."""
+DIVISIONS = {prim.Div: "div", prim.FloorDiv: "floor_div", prim.Mod: "mod", prim.FloorMod: "floor_mod"}
+"""Functions of `cyclecast_host.h` for each type of integers."""
+EXTERN = frozenset(
+    (
+        *MATHEMATICAL,
+        *(f"{name}f" for name in MATHEMATICAL),
+        *("isfinite", "isinf", "isnan"),
+        *(f"{name}_{kind}" for name in DIVISIONS.values() for kind in ("i32", "i64", "u32", "u64")),
+    )
+)
+"""What a program may call by name: functions of <math.h> and ours. The name is a text in the program, and becomes C."""
 
 
 class Expressions:

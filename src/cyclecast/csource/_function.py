@@ -67,6 +67,7 @@ class Writer:
         params, unused = [], []
         for param in self._function.params:
             self._called[param] = self.names.new(str(param.name))
+            self._called[param.elem_offset] = "0"  # it may be a variable, and tensors begin at their first value
             names = self._other_names(param)
             constant = "" if names & stored else "const "
             params.append(f"{constant}{c_type(str(param.dtype))} *restrict {self._called[param]}")

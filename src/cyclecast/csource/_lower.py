@@ -10,7 +10,8 @@ from tvm.ir import Call, IRModule
 from tvm.ir.transform import Sequential
 from tvm.target import Target
 
-from cyclecast.csource._expression import stable_tanh
+from cyclecast._tvm._defined import is_open, with_defined_accesses
+from cyclecast.csource._expression import DIVISIONS, stable_tanh
 
 PASSES = (
     s_tir.transform.CanonicalizeLoop(),
@@ -45,5 +46,18 @@ def _prepared(function: Any) -> Any:
     def rewritten(call: Any) -> Any:
         return stable_tanh(call) if str(getattr(call.op, "name", "")) == "tirx.tanh" else call
 
-    body = tvm_ffi.structural_map(function.body, [(Call, rewritten)])
+    operators = [(Call, rewritten), (tuple(DIVISIONS), _division)]
+    body = tvm_ffi.structural_map(with_defined_accesses(function.body), operators)
     return function.with_body(body).with_attr("target", Target("c"))
+
+
+def _division(division: Any) -> Any:
+    """A call of a function of ours that is defined for all divisors."""
+    kind = str(division.ty)
+    if not is_open(division):
+        return division
+    wide = kind if kind[-2:] in ("32", "64") else "int32"
+    name = f"{DIVISIONS[type(division)]}_{wide.replace('uint', 'u').replace('int', 'i')}"
+    operands = [part if wide == kind else tirx.Cast(wide, part) for part in (division.a, division.b)]
+    made = tirx.call_pure_extern(wide, name, *operands)
+    return made if wide == kind else tirx.Cast(kind, made)

@@ -32,7 +32,10 @@ HEADERS = frozenset(
     )
 )
 """Names of the headers that generated files include."""
-PREFIXES = ("at_", "cyclecast_", "host_", "int", "kernel_", "max_", "min_", "network_", "uint")
+PREFIXES = (
+    *("at_", "cyclecast_", "div_", "floor_", "host_", "int", "kernel_", "max_", "min_", "mod_"),
+    *("network_", "uint"),
+)
 """Of functions and types of ours and of the headers."""
 TYPES = {
     **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},

@@ -2,7 +2,7 @@
 
 from cyclecast.device._breakdown import Breakdown, Share
 from cyclecast.device._doubts import Doubt, doubts
-from cyclecast.device._load import library, load
+from cyclecast.device._load import library, load, load_doubted
 from cyclecast.device._model import Device
 from cyclecast.device._parts import (
     Array,
@@ -39,4 +39,5 @@ __all__ = [
     "doubts",
     "library",
     "load",
+    "load_doubted",
 ]

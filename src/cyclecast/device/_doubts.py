@@ -28,9 +28,11 @@ class Doubt:
     field: str
     """As in `Device.vary`."""
     why: str
+    where: str = ""
+    """File and line, `a.yaml:12`; "" of a device that was not read from a file."""
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.why}"
+        return f"{self.where}: {self.field}: {self.why}" if self.where else f"{self.field}: {self.why}"
 
 
 def doubts(device: Device) -> Iterator[Doubt]:

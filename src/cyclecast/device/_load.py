@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from io import StringIO
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent, ScalarEvent
 
+from cyclecast.device._doubts import Doubt, doubts
 from cyclecast.device._explain import Path_, explain, nearest_path, show
 from cyclecast.device._model import Device
 from cyclecast.device._words import SHOWN, suggest
@@ -39,9 +42,36 @@ def library() -> tuple[str, ...]:
 
 def load(name_or_path: str | Path) -> Device:
     """A bare word is a name of the library; anything with a dot or a slash, and every `Path`, is a file."""
+    return _parse(*_found(name_or_path))
+
+
+def load_doubted(name_or_path: str | Path) -> tuple[Device, tuple[Doubt, ...]]:
+    """The same, and all doubts about the device with file and line, in the order of the file."""
+    file, content = _found(name_or_path)
+    device, plain, lines = _located(file, content)
+    placed = [(lines[nearest_path(_path(doubt.field, plain), lines)], doubt) for doubt in doubts(device)]
+    placed.sort(key=itemgetter(0))
+    return device, tuple(replace(doubt, where=f"{file}:{line}") for line, doubt in placed)
+
+
+def _path(field: str, plain: Any) -> Path_:
+    """The way to a field of the plain values: levels and components are named in the field, and counted on the way."""
+    path: Path_ = ()
+    node = plain
+    for part in field.split("."):
+        if isinstance(node, list):
+            place = next(place for place, item in enumerate(node) if item["name"] == part)
+            node, path = node[place], (*path, place)
+        else:
+            node, path = node.get(part, {}), (*path, part)
+    return path
+
+
+def _found(name_or_path: str | Path) -> tuple[str, bytes]:
+    """How messages call the file, and its content."""
     if isinstance(name_or_path, Path) or not re.fullmatch(r"[A-Za-z0-9_-]*", name_or_path):
         path = Path(name_or_path)
-        return _parse(_shown(path), _read(path))
+        return _shown(path), _read(path)
     if name_or_path not in library():
         raise DeviceError(
             f"device '{name_or_path}'",
@@ -50,7 +80,7 @@ def load(name_or_path: str | Path) -> Device:
             f"{suggest(name_or_path, library())}, or './{name_or_path}' for a file",
         )
     resource = files("cyclecast.device") / "library" / f"{name_or_path}.yaml"
-    return _parse(f"{name_or_path}.yaml", resource.read_bytes())
+    return f"{name_or_path}.yaml", resource.read_bytes()
 
 
 def dump(device: Device) -> str:
@@ -88,6 +118,11 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(file: str, content: bytes) -> Device:
+    return _located(file, content)[0]
+
+
+def _located(file: str, content: bytes) -> tuple[Device, Any, dict[Path_, int]]:
+    """The device, its plain values, and the line of every path in them."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -100,7 +135,7 @@ def _parse(file: str, content: bytes) -> Device:
     lines: dict[Path_, int] = {}
     plain = _plain(root, (), lines)
     try:
-        return Device.model_validate(plain)
+        return Device.model_validate(plain), plain, lines
     except ValidationError as error:
         found = explain(error, Device, plain)
         numbers = [lines[nearest_path(each.path, lines)] for each in found]

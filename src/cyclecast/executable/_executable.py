@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +15,9 @@ import tvm
 from tvm import relax
 from tvm.target import Target
 
+from cyclecast._tvm._defined import with_defined_operators
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OptionError
-from cyclecast.executable._casts import with_defined_casts
 from cyclecast.folders import require_file_unchanged
 
 
@@ -49,6 +51,7 @@ class Executable:
         folder = Path(path).parent
         if not folder.is_dir():
             raise OptionError(f"saving {path}", "there is no such folder", lever=f"mkdir -p {folder}")
+        _require_room(ROOM)
         try:
             with without_native_chatter():
                 self._compiled.export_library(str(path))
@@ -57,6 +60,19 @@ class Executable:
             raise OptionError(f"saving {path}", "it cannot be linked", reason, "another path") from error
 
 
+def _require_room(bytes_: int) -> None:
+    """Raise `OptionError` where the temporary folder has no room: LLVM, which writes there, would end the process."""
+    folder = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, bytes_)
+    except OSError as error:
+        what = f"it has no room for {bytes_:,} bytes of object files"
+        raise OptionError(folder, what, str(error.strerror), "another folder in TMPDIR") from error
+
+
+ROOM = 4 << 20
+"""Bytes for object files."""
 LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
 """What TVM calls to link, whichever there is."""
 
@@ -71,7 +87,7 @@ CONFIG = {"tirx.disable_assert": True}
 def build_program(program: Any) -> Executable:
     """Compile a Relax program for this machine's processor."""
     with tvm.transform.PassContext(config=CONFIG):
-        legal = with_defined_casts(relax.transform.LegalizeOps()(program))
+        legal = with_defined_operators(relax.transform.LegalizeOps()(program))
         return Executable(tvm.compile(legal, target=Target(TARGET)))
 
 

@@ -11,6 +11,7 @@ import tvm
 from tvm import relax, tirx
 from tvm.ir import IRModule
 
+from cyclecast._tvm._defined import with_defined_operators
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
@@ -58,7 +59,8 @@ class Relax:
         program = _bound(source, {name: value.shape for name, value in values.items()})
         try:
             with without_native_chatter():
-                machine = relax.VirtualMachine(tvm.compile(program, target="llvm"), tvm.cpu())
+                legal = with_defined_operators(relax.transform.LegalizeOps()(program))
+                machine = relax.VirtualMachine(tvm.compile(legal, target="llvm"), tvm.cpu())
                 given = [tvm.runtime.tensor(np.asarray(values[str(part.name)])) for part in program["main"].params]
                 result = machine["main"](*given)
         except (RuntimeError, ValueError, KeyError) as error:

@@ -130,12 +130,17 @@ def costs_of(
             starts[place], ends[place] = line_of(part.delay, times[place], needs[place], starts, ends)
             latest = np.maximum(latest, ends[place])
             write = -(-arrays // at_once) * slowest
-            total = np.where(arrays <= budget, write + latest + (batch - 1) * longest, NEVER)
-            best = int(total.argmin())
-            if total[best] < NEVER:
-                compute = int(latest[best] + (batch - 1) * longest[best])
-                found[begin, place + 1] = Cost(int(write[best]), compute, int(grid[best]))
+            fits = np.flatnonzero(arrays <= budget)
+            rest = _times(batch - 1, longest[fits])
+            least = int((write[fits] + latest[fits] + rest).argmin())
+            best = int(fits[least])
+            found[begin, place + 1] = Cost(int(write[best]), int(latest[best]) + int(rest[least]), int(grid[best]))
     return found
+
+
+def _times(factor: int, values: Any) -> Any:
+    """The products, as Python's integers where 64 bits are too few for what is added to them."""
+    return factor * (values.astype(object) if factor * int(values.max()) > NEVER // 4 else values)
 
 
 def _alone(cost: Cost, batch: int) -> Cost:

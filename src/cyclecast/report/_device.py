@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from cyclecast.area import area
-from cyclecast.device import Device, doubts
+from cyclecast.device import Device, Doubt, doubts
 from cyclecast.energy import peak, power
 
 
-def device_info(device: Device) -> dict[str, Any]:
-    """What `device check` says; documented in `docs/json.md`."""
+def device_info(device: Device, doubted: Sequence[Doubt] | None = None) -> dict[str, Any]:
+    """What `device check` says, with these doubts or those about the device; documented in `docs/json.md`."""
     array, rate, drawn = device.array, float(peak(device).operations_per_second), power(device)
     watts = drawn.total.watts if drawn.shares else None
     return {
@@ -27,7 +28,7 @@ def device_info(device: Device) -> dict[str, Any]:
         "watts": watts,
         "tops_per_watt": rate / 1e12 / watts if watts else None,
         "square_millimetres": area(device).total.square_millimetres if drawn.shares else None,
-        "doubts": [str(doubt) for doubt in doubts(device)],
+        "doubts": [str(doubt) for doubt in (doubts(device) if doubted is None else doubted)],
     }
 
 

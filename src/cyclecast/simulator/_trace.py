@@ -44,6 +44,8 @@ END = 255
 MOST_NAME = 4096
 MEMORY = Size(2**30)
 """What reading or replaying a trace may take, unless another limit is given."""
+ALL = Size(2**62)
+"""More than any machine has, and still a number of C."""
 SHARE = 128
 """A record has at most this part of the memory: lists of JSON take 32 times their text, and the device has the rest."""
 AGAIN = "writing the trace again"
@@ -113,10 +115,10 @@ class Trace:
     """A trace being read: its header at once, its calls one after another, its counters after the last of them."""
 
     def __init__(self, path: Path, *, memory: Size = MEMORY) -> None:
-        self.path, self.memory = path, memory
+        self.path, self.memory = path, min(memory, ALL)
         self.counters: Counters | None = None
         self._where = "its beginning"
-        self._most = memory.bytes // SHARE
+        self._most = self.memory.bytes // SHARE
         self._bytes = BytesIO(self._content())
         self._binary = self._bytes.getbuffer()[: len(MAGIC)] == MAGIC
         with self._explained():

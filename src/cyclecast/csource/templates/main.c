@@ -116,13 +116,17 @@ static int run(const char *program, const char *input, const char *output, int f
     cyclecast_device *device = NULL;
     const size_t size = (size_t)NETWORK_WEIGHT_BYTES + NETWORK_WORKSPACE_BYTES + NETWORK_INPUT_BYTES;
     unsigned char *const weights = aligned(size + NETWORK_OUTPUT_BYTES, &memory);
-    unsigned char *const workspace = weights + NETWORK_WEIGHT_BYTES;
-    unsigned char *const inputs = workspace + NETWORK_WORKSPACE_BYTES, *const outputs = inputs + NETWORK_INPUT_BYTES;
+    unsigned char *workspace, *inputs, *outputs;
     int good = 0;
-    parameters.fast = (uint32_t)fast;
     if (weights == NULL) {
         fprintf(stderr, "network: there is no memory left\n");
-    } else if (!read_weights(program, weights) || !read_file(input, inputs, NETWORK_INPUT_BYTES)) {
+        return 0;
+    }
+    workspace = weights + NETWORK_WEIGHT_BYTES;
+    inputs = workspace + NETWORK_WORKSPACE_BYTES;
+    outputs = inputs + NETWORK_INPUT_BYTES;
+    parameters.fast = (uint32_t)fast;
+    if (!read_weights(program, weights) || !read_file(input, inputs, NETWORK_INPUT_BYTES)) {
         good = 0; /* what is wrong has been said */
     } else if (crc32_of(weights, NETWORK_WEIGHT_BYTES) != NETWORK_WEIGHT_CRC32) {
         fprintf(stderr, "network: weights.bin is not the one that was written with this program\n");

@@ -68,6 +68,55 @@ static inline uint64_t min_u64(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
+/* Quotients and remainders for all divisors: by 0 both are 0, and the smallest integer divided by -1 is itself. Those
+ * of C are cut towards zero, the others (floor) go down. */
+#define CYCLECAST_DIVISION_OF(kind, type, least)                                                                       \
+    static inline type div_##kind(type left, type right)                                                               \
+    {                                                                                                                  \
+        return right == 0 ? 0 : left == (least) && right == (type)-1 ? left : left / right;                            \
+    }                                                                                                                  \
+    static inline type mod_##kind(type left, type right)                                                               \
+    {                                                                                                                  \
+        return right == 0 || right == (type)-1 ? 0 : left % right;                                                     \
+    }                                                                                                                  \
+    static inline type floor_mod_##kind(type left, type right)                                                         \
+    {                                                                                                                  \
+        const type rest = mod_##kind(left, right);                                                                     \
+        return rest != 0 && (rest < 0) != (right < 0) ? rest + right : rest;                                           \
+    }                                                                                                                  \
+    static inline type floor_div_##kind(type left, type right)                                                         \
+    {                                                                                                                  \
+        return div_##kind(left, right) - (floor_mod_##kind(left, right) != mod_##kind(left, right));                   \
+    }
+
+CYCLECAST_DIVISION_OF(i32, int32_t, INT32_MIN)
+CYCLECAST_DIVISION_OF(i64, int64_t, INT64_MIN)
+
+#undef CYCLECAST_DIVISION_OF
+
+#define CYCLECAST_DIVISION_OF(kind, type)                                                                              \
+    static inline type div_##kind(type left, type right)                                                               \
+    {                                                                                                                  \
+        return right == 0 ? 0 : left / right;                                                                          \
+    }                                                                                                                  \
+    static inline type mod_##kind(type left, type right)                                                               \
+    {                                                                                                                  \
+        return right == 0 ? 0 : left % right;                                                                          \
+    }                                                                                                                  \
+    static inline type floor_div_##kind(type left, type right)                                                         \
+    {                                                                                                                  \
+        return div_##kind(left, right);                                                                                \
+    }                                                                                                                  \
+    static inline type floor_mod_##kind(type left, type right)                                                         \
+    {                                                                                                                  \
+        return mod_##kind(left, right);                                                                                \
+    }
+
+CYCLECAST_DIVISION_OF(u32, uint32_t)
+CYCLECAST_DIVISION_OF(u64, uint64_t)
+
+#undef CYCLECAST_DIVISION_OF
+
 /* A real number as an integer: cut towards zero, clamped to the type's range, 0 for what is no number. `end` is the
  * power of two after the largest integer; both real types hold it. */
 #define CYCLECAST_INTEGER_OF(name, to, from, least, most, end)                                                         \

@@ -1,0 +1,145 @@
+"""Operators of programs, defined for all operands: conversions, divisions and shifts of integers, indices.
+
+C and LLVM leave some of them undefined, and then a program does one thing here and another thing there. Here:
+
+| what | is |
+|---|---|
+| a real number as an integer | cut towards zero, clamped to the type's range; 0 for what is no number |
+| a division by 0, and its remainder | 0; the smallest integer divided by -1 is itself |
+| a shift by a negative number, or by all bits | 0 |
+| an index that was computed, and is beyond the tensor | the nearest that is not |
+
+`with_defined_operators` is for TVM's compiler. Generated C takes `with_defined_accesses`, which is the last two, and
+does the others by functions of `cyclecast_host.h`. Sums beyond their type keep the lowest bits there (`-fwrapv`), and
+TVM's compiler makes the same of nearly all; but it simplifies terms as if they never were beyond.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tvm_ffi
+from tvm import tirx
+from tvm.ir import IRModule, TensorLoad, Var
+from tvm.ir.prim import expr as prim
+
+REALS = ("float16", "bfloat16", "float32", "float64")
+DIVISIONS = (prim.Div, prim.FloorDiv)
+REMAINDERS = (prim.Mod, prim.FloorMod)
+SHIFTS = (prim.LShift, prim.RShift)
+
+
+def with_defined_operators(program: IRModule) -> IRModule:
+    """The program, every operator in its functions defined for all operands."""
+    made = program.clone()
+    for variable, function in program.functions.items():
+        if isinstance(function, tirx.PrimFunc):
+            operators = [(prim.Cast, _cast), (DIVISIONS, _quotient), (REMAINDERS, _remainder)]
+            body = tvm_ffi.structural_map(with_defined_accesses(function.body), operators)
+            made.update_func(variable, function.with_body(body))
+    return made
+
+
+def with_defined_accesses(body: Any) -> Any:
+    """The statements, with defined shifts, and computed indices inside of tensors."""
+    computed: set[Any] = set()
+
+    def note(binding: Any) -> None:
+        if _is_computed(binding.value, computed):
+            computed.add(binding.var)
+
+    def load(found: Any) -> Any:
+        indices = _inside(found.source, found.indices, computed)
+        return tirx.BufferLoad(found.source, indices) if indices else found
+
+    def store(found: Any) -> Any:
+        indices = _inside(found.buffer, found.indices, computed)
+        return tirx.BufferStore(found.buffer, found.value, indices) if indices else found
+
+    tvm_ffi.structural_walk(body, [((tirx.Bind, prim.Let), note)], order="pre")
+    return tvm_ffi.structural_map(body, [(SHIFTS, _shift), (TensorLoad, load), (tirx.BufferStore, store)])
+
+
+def _is_computed(expression: Any, computed: set[Any]) -> bool:
+    """Whether a value depends on those of tensors, and not on loops alone."""
+    found: list[Any] = []
+
+    def variable(used: Any) -> None:
+        if used in computed:
+            found.append(used)
+
+    tvm_ffi.structural_walk(expression, [(TensorLoad, found.append), (Var, variable)], order="pre")
+    return bool(found)
+
+
+def _inside(buffer: Any, indices: Any, computed: set[Any]) -> list[Any] | None:
+    """The indices, computed ones no further than the ends of the buffer; None where none is computed."""
+    which = [_is_computed(index, computed) for index in indices]
+    every = zip(indices, buffer.shape, which, strict=True)
+    return [_clamped(index, int(extent)) if it else index for index, extent, it in every] if any(which) else None
+
+
+def _clamped(index: Any, extent: int) -> Any:
+    kind = str(index.ty)
+    bits = int(kind.lstrip("uint"))
+    zero, last = tirx.const(0, kind), tirx.const(min(extent - 1, (1 << (bits - (kind[0] != "u"))) - 1), kind)
+    below = tirx.Select(index < last, index, last)
+    return below if kind[0] == "u" else tirx.Select(index < zero, zero, below)
+
+
+def is_open(division: Any) -> bool:
+    """Whether a division or remainder is of integers, and its divisor none of the constants that divide anything."""
+    divisor = division.b
+    fixed = isinstance(divisor, prim.IntImm) and int(divisor.value) not in (0, -1)
+    return not fixed and str(division.ty).startswith(("int", "uint"))
+
+
+def _quotient(division: Any) -> Any:
+    kind, (one, other) = str(division.ty), (division.a, division.b)
+    if not is_open(division):
+        return division
+    zero, quotient = tirx.const(0, kind), type(division)(one, _harmless(other))
+    if kind.startswith("u"):
+        return tirx.Select(other == zero, zero, quotient)
+    least = tirx.min_value(kind)
+    negative = tirx.Select(one == least, least, zero - one)
+    return tirx.Select(other == zero, zero, tirx.Select(other == tirx.const(-1, kind), negative, quotient))
+
+
+def _remainder(division: Any) -> Any:
+    return type(division)(division.a, _harmless(division.b)) if is_open(division) else division
+
+
+def _harmless(divisor: Any) -> Any:
+    """The divisor, or 1 for 0 and -1, by which nothing is left."""
+    kind = str(divisor.ty)
+    unwanted = divisor == tirx.const(0, kind)
+    unwanted = unwanted if kind.startswith("u") else prim.Or(unwanted, divisor == tirx.const(-1, kind))
+    return tirx.Select(unwanted, tirx.const(1, kind), divisor)
+
+
+def _shift(shift: Any) -> Any:
+    kind = str(shift.b.ty)
+    if isinstance(shift.b, prim.IntImm):
+        return shift
+    bits = int(str(shift.a.ty).lstrip("uint"))
+    good = shift.b < tirx.const(bits, kind)
+    good = good if kind[0] == "u" else prim.And(shift.b >= tirx.const(0, kind), good)
+    return tirx.Select(
+        good, type(shift)(shift.a, prim.BitwiseAnd(shift.b, tirx.const(bits - 1, kind))), tirx.const(0, str(shift.ty))
+    )
+
+
+def _cast(cast: Any) -> Any:
+    kind, given = str(cast.ty), str(cast.value.ty)
+    if given not in REALS or not kind.startswith(("int", "uint")):
+        return cast
+    bits, unsigned = int(kind.lstrip("uint")), kind.startswith("u")
+    least = 0 if unsigned else -(1 << (bits - 1))
+    end = 1 << (bits if unsigned else bits - 1)
+    wide = "float64" if given == "float64" else "float32"  # which hold the ends of all types
+    value, zero = tirx.Var("value", wide), tirx.const(0, kind)
+    below = tirx.Select(value < tirx.const(float(end), wide), tirx.Cast(kind, value), tirx.max_value(kind))
+    clamped = tirx.Select(value >= tirx.const(float(least), wide), below, tirx.min_value(kind))
+    source = cast.value if given == wide else tirx.Cast(wide, cast.value)
+    return tirx.Let(value, source, tirx.Select(tirx.isnan(value), zero, clamped))
