@@ -196,6 +196,6 @@ def test_limits_of_the_user_stay(tmp_path: Path) -> None:
 
 
 def test_a_lower_limit_of_the_user_is_not_raised() -> None:
-    command = "import resource; from cyclecast.frontend._apart import _limit; kind = resource.RLIMIT_CPU\n"
-    command += "resource.setrlimit(kind, (90, 90)); _limit(kind, 100, 101); assert resource.getrlimit(kind) == (90, 90)"
+    command = "import resource; from cyclecast.frontend._apart import limit; kind = resource.RLIMIT_CPU\n"
+    command += "resource.setrlimit(kind, (90, 90)); limit(kind, 100, 101); assert resource.getrlimit(kind) == (90, 90)"
     subprocess.run([sys.executable, "-c", command], check=True, timeout=60)

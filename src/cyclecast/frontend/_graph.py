@@ -7,13 +7,9 @@ onnxruntime folds that arithmetic away (and batch normalisation into convolution
 from __future__ import annotations
 
 import logging
-import resource
-import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +18,14 @@ import onnxruntime
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
-from cyclecast.frontend._apart import apart, limit
+from cyclecast.frontend._apart import apart
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
 from cyclecast.frontend._calibrate import calibrate
 from cyclecast.frontend._extents import require_extents
+from cyclecast.frontend._folding import fold
 from cyclecast.frontend._importer import imported
 from cyclecast.frontend._nodes import inferred_shapes
-from cyclecast.frontend._rewrite import advice, rewrite
+from cyclecast.frontend._rewrite import RUNTIME, advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
 from cyclecast.frontend._words import first_line
 
@@ -39,10 +36,15 @@ MOST_WITH_FUNCTIONS, DEEPEST = 200_000, 200
 """Nodes of a network; functions that call each other in a row."""
 FOLDED, FOLDED_PER_BYTE = 1 << 25, 16
 """Values that may be folded in a small file, and for each byte of a large one."""
-LARGEST_FOLDED, GROWTH = 64 << 20, 4
-"""Bytes of a small network whose constants are folded, and more for each byte of a large one."""
 SECONDS_A_SAMPLE = 10
 """Processor time for calibration."""
+RUNTIMES = {
+    *("Attention", "SkipLayerNormalization", "EmbedLayerNormalization", "FastGelu", "BiasGelu", "MatMulInteger16"),
+    "AllClassNMS",
+}
+"""Converters of TVM's importer that are for operators of onnxruntime, not of the standard."""
+MOST_ROUNDS = 5
+"""Of rewriting and folding."""
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 
@@ -84,10 +86,13 @@ def _fix(model: Any, source: str, shapes: Shapes) -> None:
 
 def _whole(model: Any, source: str) -> Any:
     _require_functions(model, source)
-    _rewrite(model, source)
-    _require_operators(model, source, _is_foreign(model))
-    _require_sizes(model, source)
-    whole = _fold(model, source)
+    whole, is_foreign = model, _is_foreign(model)
+    for rounds in range(MOST_ROUNDS):  # what is folded shows what can be rewritten, and the other way round
+        if not _rewrite(whole, source) and rounds:
+            break
+        _require_operators(whole, source, is_foreign)
+        _require_sizes(whole, source)
+        whole = fold(whole, source)
     _require_operators(whole, source, _is_unknown)
     return whole
 
@@ -135,19 +140,18 @@ def _require_names(model: Any, source: str) -> None:
             raise ModelError(source, f"a node without outputs ({node.op_type})", "it has one", "exporting it again")
 
 
-def _rewrite(model: Any, source: str) -> None:
-    """What is wrong with a damaged model is said by onnxruntime, which looks at it next."""
+def _rewrite(model: Any, source: str) -> bool:
+    """Whether anything was rewritten; onnxruntime, which looks at it next, says what is wrong with a damaged model."""
     try:
-        rewrite(model, _is_unknown)
+        return rewrite(model, _is_unknown)
     except UnsupportedError as error:
         raise UnsupportedError(f"{source}: {error.where}", error.demand, error.bound, error.lever) from None
     except Exception as error:  # of any class: the model may be anything
         LOG.debug("%s: its operators cannot be rewritten", source, exc_info=True)
         reason = first_line(error)
-    else:
-        return
     if _is_valid(model):
         raise UnsupportedError(source, "its operators cannot be rewritten", reason, "exporting it again")
+    return False
 
 
 def _is_valid(model: Any) -> bool:
@@ -179,38 +183,6 @@ def inputs_of(model: Any, source: str, shapes: Shapes) -> Inputs:
         )
         for value in open_inputs(model)
     }
-
-
-def _fold(model: Any, source: str) -> Any:
-    """Let onnxruntime check the network and fold its constants."""
-    content = model.SerializeToString()
-    most = LARGEST_FOLDED + GROWTH * len(content)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 4
-    with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder, _files_up_to(most):
-        target = Path(folder) / "folded.onnx"
-        options.optimized_model_filepath = str(target)
-        try:
-            onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no common class
-            if target.exists() and target.stat().st_size >= most:
-                reason = f"its folded constants take more than {most:,} bytes"
-            else:
-                reason = first_line(error)
-            raise ModelError(source, "onnxruntime refuses it", reason, "exporting it again") from None
-        return onnx.load_from_string(target.read_bytes())
-
-
-@contextmanager
-def _files_up_to(size: int) -> Iterator[None]:
-    """Inside, no file grows larger: onnxruntime would fill the disk with what it folds."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit(resource.RLIMIT_FSIZE, size, before[1])
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def _require_sizes(model: Any, source: str) -> None:
@@ -257,7 +229,11 @@ def _is_foreign(model: Any) -> Callable[[Any], bool]:
 
 
 def _is_unknown(node: Any) -> bool:
-    return onnx_frontend._get_convert_map().get(node.op_type) is None
+    """Whether the importer has no converter; it goes by names only, and some are of onnxruntime's own operators."""
+    if node.op_type in RUNTIMES and node.domain != RUNTIME:
+        return True
+    of_others = node.domain not in ("", "ai.onnx", RUNTIME)
+    return of_others or onnx_frontend._get_convert_map().get(node.op_type) is None
 
 
 def _require_operators(model: Any, source: str, is_refused: Callable[[Any], bool]) -> None:

@@ -32,8 +32,11 @@ WITHOUT_EFFECT = {
     ("Dropout", "ratio"),
     ("Dropout", "seed"),
     ("MaxPool", "storage_order"),
+    ("Split", "num_outputs"),
 }
-"""Attributes that say nothing about the values of the first output when a network is used, not trained."""
+"""Attributes that say nothing about the values of the first output, or no more than the shapes of the outputs."""
+CONSTANT = {"ConstantOfShape": (0,), "Expand": (1,), "NonMaxSuppression": (2, 3, 4)}
+"""Operands that the importer takes for something else where they are computed."""
 
 
 def imported(model: Any, source: str) -> Any:
@@ -56,7 +59,7 @@ def imported(model: Any, source: str) -> Any:
 
 def _watching(model: Any, source: str) -> Any:
     """The class of an importer that knows the model."""
-    types = inferred_types(model)
+    types, constants = inferred_types(model), {part.name for part in model.graph.initializer}
     (version,) = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")][:1] or [1]
 
     class Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
@@ -67,6 +70,7 @@ def _watching(model: Any, source: str) -> Any:
         def _construct_nodes(self, graph: Any) -> None:
             for node in graph.node:
                 where = f"{source}: node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
+                _require_constant(node, constants, where)
                 try:
                     super()._construct_nodes(onnx.GraphProto(node=[node]))
                 except Exception as error:
@@ -118,6 +122,13 @@ class _Watched(dict[str, Any]):
     def items(self) -> Any:
         self.seen.update(super().keys())
         return super().items()
+
+
+def _require_constant(node: Any, constants: set[str], where: str) -> None:
+    for place in CONSTANT.get(node.op_type, ()):
+        name = node.input[place] if place < len(node.input) else ""
+        if name and name not in constants:
+            raise UnsupportedError(where, f"input '{name}' is computed", "it must be a constant", LEVER)
 
 
 def _require_read(node: Any, watched: _Watched, version: int, where: str) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, inliner, version_converter
+from onnx import TensorProto, helper, version_converter
 
+from cyclecast.frontend._functions import inline
 from cyclecast.frontend._nodes import Writer
 from cyclecast.frontend._recurrent import gru, lstm, rnn
 from cyclecast.frontend._resize import resized
@@ -48,46 +48,32 @@ ADVICE = {
 }
 
 
-def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> None:
-    """Rewrite in place what can be; `is_unknown` tells whether the importer lacks a node's operator.
+def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
+    """Rewrite in place what can be, and say whether anything was; `is_unknown` tells whether the importer lacks a node.
 
     Input shapes are fixed. Nodes that have no form in other operators stay as they are.
     """
-    _inline(model, is_unknown)
+    changed = inline(model, is_unknown, OWN)
     kinds = {(node.domain, node.op_type) for node in model.graph.node}
     if not kinds & RULES.keys():
-        return
+        return changed
     _raise_opset(model)
     writer = Writer(model)
     for node in list(model.graph.node):
         rule = RULES.get((node.domain, node.op_type))
         outputs = rule(node, writer) if rule else None
-        writer.replace(node, outputs) if outputs else writer.keep(node)
+        if outputs:
+            changed = True
+            writer.replace(node, outputs)
+        else:
+            writer.keep(node)
     writer.finish()
+    return changed
 
 
 def advice(operator: str) -> str:
     """What can be done about an operator that stays unsupported."""
     return ADVICE.get(operator, "export the network without it")
-
-
-def _inline(model: Any, is_unknown: Callable[[Any], bool]) -> None:
-    """Put the bodies of unknown operators that ONNX defines as functions in their place."""
-    done = OWN
-    while True:  # bodies may hold such operators too
-        found = {node.op_type for node in model.graph.node if not node.domain and is_unknown(node) and _has_body(node)}
-        if not found - done:
-            return
-        names = [("", name) for name in sorted(found - done)]
-        model.CopyFrom(inliner.inline_selected_functions(model, names, inline_schema_functions=True))
-        done = done | found
-
-
-def _has_body(node: Any) -> bool:
-    if not onnx.defs.has(node.op_type, node.domain):
-        return False
-    schema: Any = onnx.defs.get_schema(node.op_type, node.domain)
-    return bool(schema.has_function or schema.has_context_dependent_function)
 
 
 def _raise_opset(model: Any) -> None:
