@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from onnx import TensorProto, helper
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
 from cyclecast.frontend import _apart, load, reference
 from cyclecast.frontend._apart import apart
+from cyclecast.frontend._base import size_of
 from cyclecast.frontend._graph import folded_model
 
 pytestmark = pytest.mark.tvm
@@ -113,6 +115,60 @@ def test_weights_elsewhere(location: str, tmp_path: Path) -> None:
         load(tmp_path / "x.onnx")
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 600
+
+
+def with_weights(path: Path, *dims: int, count: int = 1, **entry: str) -> Path:
+    """A product with weights that are said to be in `w.bin`, of so many values."""
+    model = onnx.load(saved(path, [helper.make_node("MatMul", ["input", "w0"], ["output"])], [1, 4], {}))
+    for place in range(count):
+        weights = model.graph.initializer.add(name=f"w{place}", data_type=TensorProto.FLOAT, dims=dims)
+        weights.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": "w.bin", **entry}.items():
+            weights.external_data.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def with_hole(path: Path, size: int) -> Path:
+    """A file of so many bytes that take no place on the disk."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 1 << 30), (30, 60 << 20)])
+def test_weights_elsewhere_are_counted_before_they_are_read(count: int, size: int, tmp_path: Path) -> None:
+    """A file with holes, or one file many times, took all memory."""
+    with_hole(tmp_path / "w.bin", size)
+    path = with_weights(tmp_path / "x.onnx", 4, 4, count=count)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UnsupportedError, match="bytes of weights in other files, at most 67,108,864 from 0 on the"):
+        load(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 15
+
+
+def test_files_of_weights_larger_than_networks(tmp_path: Path) -> None:
+    with_hole(tmp_path / "w.bin", 50 << 30)
+    with pytest.raises(UnsupportedError, match=r"w\.bin: 53,687,091,200 bytes, networks are below 2 GiB"):
+        load(with_weights(tmp_path / "x.onnx", 4, 4, length="64"))
+
+
+def test_weights_elsewhere_may_follow_each_other(tmp_path: Path) -> None:
+    np.arange(32, dtype="float32").tofile(tmp_path / "w.bin")
+    path = with_weights(tmp_path / "x.onnx", 4, 4, offset="64", remark="of somebody else")
+    values = {"input": np.ones((1, 4), "float32")}
+    (computed,) = reference(path, values).values()
+    np.testing.assert_array_equal(computed, np.arange(16, 32).reshape(4, 4).sum(axis=0)[None])
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "pt2", "tflite"])
+def test_files_larger_than_networks(suffix: str, tmp_path: Path) -> None:
+    """Its size on paper was the measure of what reading it may take."""
+    path = with_hole(tmp_path / f"x.{suffix}", 60 << 30)
+    with pytest.raises(UnsupportedError, match="64,424,509,440 bytes, networks are below 2 GiB"):
+        load(path)
+    assert size_of(with_hole(path, 1 << 30)) < 1 << 20
+    assert size_of(tmp_path / "nothing") == 0
 
 
 class TestApart:

@@ -117,7 +117,7 @@ def exported(path: Path) -> None:
     """As far as PyTorch's loader, which is what would run something; writing it as ONNX takes a second."""
     import torch
 
-    apart(lambda: (torch.export.load(opened(path, torch)), b"")[1], str(path), path.stat().st_size)
+    apart(lambda: (torch.export.load(opened(path)), b"")[1], str(path), path.stat().st_size)
 
 
 DEVICES = Format(

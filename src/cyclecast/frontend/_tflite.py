@@ -26,7 +26,7 @@ from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OperatorsError, OptionError, Refused, UnsupportedError
 from cyclecast.frontend._apart import apart
 from cyclecast.frontend._averages import with_rounded_averages
-from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, size_of
 from cyclecast.frontend._graph import MOST_NODES, first_line
 
 INSTALL = "pip install tflite==2.18.0 ai-edge-litert==2.3.0"
@@ -157,7 +157,7 @@ def _is_whole(model: Any) -> bool:
 
 def _apart(work: Callable[[], bytes], source: Path) -> bytes:
     _schema()  # is imported once and for all
-    return apart(work, str(source), source.stat().st_size if source.is_file() else 0)
+    return apart(work, str(source), size_of(source))
 
 
 def _inputs_of(model: Any, source: Path, shapes: Shapes) -> Inputs:
