@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
 from cyclecast.frontend import _apart, load, reference
-from cyclecast.frontend._apart import apart
+from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._base import size_of
 from cyclecast.frontend._graph import folded_model
 
@@ -102,6 +102,66 @@ def test_constants_that_grow(tmp_path: Path) -> None:
     nodes = [helper.make_node("Expand", ["c", "s"], ["t"]), helper.make_node("MatMul", ["input", "t"], ["output"])]
     with pytest.raises(UnsupportedError, match="its constants, once folded, have 240,000,000 values"):
         load(saved(tmp_path / "large.onnx", nodes, [1, 4], shape))
+
+
+def concat(count: int) -> list[onnx.NodeProto]:
+    return [helper.make_node("Concat", ["input"] * count, ["output"], axis=0)]
+
+
+def split(count: int) -> list[onnx.NodeProto]:
+    parts = [f"part{place}" for place in range(count)]
+    return [helper.make_node("Split", ["input"], parts, axis=1), helper.make_node("Relu", [parts[1]], ["output"])]
+
+
+def axes(count: int) -> list[onnx.NodeProto]:
+    constant = onnx.numpy_helper.from_array(np.ones(count, "int64"))
+    return [
+        helper.make_node("Constant", [], ["shape"], value=constant),
+        helper.make_node("Reshape", ["input", "shape"], ["output"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "width", "reason"),
+    [
+        (concat(20_000), 1, r"\(Concat\): 20,000 operands or results, at most 1,000"),
+        (split(3000), 3000, r"\(Split\): 3,000 operands or results, at most 1,000"),
+        (axes(10_000), 1, "10,000 axes, at most 32"),
+    ],
+)
+def test_wide_operators(nodes: list[onnx.NodeProto], width: int, reason: str, tmp_path: Path) -> None:
+    """The first and the last ended the process by a fault once they had been read, the other took a minute."""
+    with pytest.raises(UnsupportedError, match=reason):
+        load(saved(tmp_path / "wide.onnx", nodes, [1, width], {}))
+
+
+def test_operators_of_hundreds_of_operands(tmp_path: Path) -> None:
+    assert load(saved(tmp_path / "wide.onnx", concat(400), [1, 1], {})).members == ()
+
+
+@pytest.mark.parametrize("long", ["operator", "node", "dimension"])
+def test_names_of_megabytes(long: str, tmp_path: Path) -> None:
+    name = "n" * 5_000_000
+    node = helper.make_node(name if long == "operator" else "Foo", ["input"], ["output"], name=name)
+    model = onnx.load(saved(tmp_path / "x.onnx", [node], [1, 4], {}))
+    if long == "dimension":
+        model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = name
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedError) as raised:
+        load(tmp_path / "x.onnx")
+    assert len(str(raised.value)) < 3000
+    assert ("dimension 1 is open" if long == "dimension" else "TVM's importer does not know them") in str(raised.value)
+
+
+def test_thousands_of_unknown_operators_are_all_named(tmp_path: Path) -> None:
+    names = ["input", *(f"t{place}" for place in range(4999)), "output"]
+    nodes = [
+        helper.make_node(f"Unknown{place}", [names[place]], [names[place + 1]], domain="nowhere")
+        for place in range(5000)
+    ]
+    with pytest.raises(OperatorsError) as raised:
+        load(saved(tmp_path / "x.onnx", nodes, [1, 4], {}))
+    assert len(raised.value.refused) == 5000
 
 
 @pytest.mark.parametrize("location", ["a" * 5000, "../../etc/passwd", "\x1b[31m", "/dev/zero"])
@@ -198,6 +258,19 @@ class TestApart:
         with pytest.raises(type(error)) as raised:
             apart(work, "file", 0)
         assert str(raised.value) == str(error)
+
+    def test_a_stack_as_large_for_what_passed(self) -> None:
+        def deeper(level: int) -> int:
+            return 1 + deeper(level - 1) if level else 0
+
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(60_000)
+        try:
+            assert deep(lambda: sorted([3, 1, 2], key=lambda _: deeper(50_000))) == [3, 1, 2]
+        finally:
+            sys.setrecursionlimit(before)
+        with pytest.raises(ModelError, match="a: b"):
+            deep(lambda: (_ for _ in ()).throw(ModelError("a", "b", "c", "d")))
 
     @pytest.mark.parametrize("evil", ["memory", "fault", "exit", "recursion", "other"])
     def test_the_end_of_the_other_process_is_one_line(self, evil: str) -> None:

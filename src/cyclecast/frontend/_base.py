@@ -25,6 +25,16 @@ LARGEST_FILE = (1 << 31) - 1
 BLOCK = 512
 """Bytes that the kernel counts a file's blocks in, whatever the disk has."""
 
+MOST_AXES, MOST_OPERANDS = 32, 1000
+"""Of a tensor; of an operator, and results: passes of TVM call themselves for each, and their time is its square."""
+
+
+def require_narrow(where: str, axes: int, operands: int = 0) -> None:
+    """Raises `UnsupportedError` for a tensor of too many axes, or an operator of too many operands or results."""
+    for what, number, most in (("axes", axes, MOST_AXES), ("operands or results", operands, MOST_OPERANDS)):
+        if number > most:
+            raise UnsupportedError(where, f"{number:,} {what}", f"at most {most:,}", "exporting it in smaller steps")
+
 
 def size_of(source: Path) -> int:
     """The bytes of a file that are on the disk, not those of its holes: what reading it is worth.

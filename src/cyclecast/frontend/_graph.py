@@ -27,8 +27,8 @@ from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
-from cyclecast.frontend._apart import apart, limit
-from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._apart import apart, deep, limit
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow
 from cyclecast.frontend._calibrate import calibrate
 from cyclecast.frontend._nodes import inferred_shapes
 from cyclecast.frontend._rewrite import advice, rewrite
@@ -70,7 +70,7 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
 
     samples = quantization.calibration
     content = apart(prepared, source, model.ByteSize(), SECONDS_A_SAMPLE * max(map(len, samples.values()), default=0))
-    return _import(onnx.load_from_string(content), source)
+    return deep(lambda: _import(onnx.load_from_string(content), source))
 
 
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
@@ -87,6 +87,8 @@ def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
     _require_sizes(model, source)
     whole = _fold(model, source)
     _require_operators(whole, source, _is_unknown)
+    for node in whole.graph.node:
+        require_narrow(f"{source}: {_node(node)}", 0, max(len(node.input), len(node.output)))
     return whole
 
 
@@ -220,7 +222,10 @@ def _require_sizes(model: Any, source: str) -> None:
         size = prod(shape)
         if size > LARGEST_TENSOR:
             raise UnsupportedError(
-                f"{source}: tensor {name!r}", f"{size:,} values", f"at most {LARGEST_TENSOR:,}", "smaller shapes"
+                f"{source}: tensor {shortened(name)!r}",
+                f"{size:,} values",
+                f"at most {LARGEST_TENSOR:,}",
+                "smaller shapes",
             )
     folded_values = sum(prod(shapes.get(name, ())) for name in _foldable(model))
     most = FOLDED + FOLDED_PER_BYTE * model.ByteSize()
@@ -261,7 +266,7 @@ def _require_operators(model: Any, source: str, is_refused: Callable[[Any], bool
     refused: dict[str, list[str]] = defaultdict(list)
     for node in model.graph.node:
         if is_refused(node):
-            refused[node.op_type].append(node.name or next(iter(node.output), "?"))
+            refused[shortened(node.op_type)].append(shortened(node.name or next(iter(node.output), "?")))
     if refused:
         rows = [Refused(kind, len(nodes), tuple(nodes[:MOST_NODES]), advice(kind)) for kind, nodes in refused.items()]
         raise OperatorsError(source, sorted(rows))
@@ -272,8 +277,12 @@ def _import(model: Any, source: str) -> Any:
     if not reason:
         return program
     node = _first_refused(model)
-    where = f"{source}: node '{node.name or node.output[0]}' ({node.op_type})"
+    where = f"{source}: {_node(node)}"
     raise UnsupportedError(where, "it cannot be imported", reason, "fixing all shapes with --shape")
+
+
+def _node(node: Any) -> str:
+    return f"node '{shortened(node.name or node.output[0])}' ({shortened(node.op_type)})"
 
 
 def _imported(model: Any) -> tuple[Any, str]:
@@ -312,6 +321,7 @@ def _require_extents(function: Any, source: str) -> None:
             name = str(getattr(call.op, "name", "")).removeprefix("relax.").removeprefix("nn.")
             where = f"{source}: operator '{name}'"
             extents = _extents(call.ty)
+            require_narrow(where, len(extents or ()))
             if extents is not None and any(extent < 1 for extent in extents):
                 shape = "x".join(str(extent) for extent in extents)
                 raise UnsupportedError(where, f"a result of {shape}", "tensors are not empty", "a larger input shape")
