@@ -20,7 +20,7 @@ from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedErr
 from cyclecast.frontend import _apart, load, reference
 from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._base import size_of
-from cyclecast.frontend._graph import folded_model
+from cyclecast.frontend._graph import first_line, folded_model
 
 pytestmark = pytest.mark.tvm
 
@@ -64,6 +64,32 @@ def test_functions_that_double(levels: int, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"in the place of calls, make more nodes, at most 200,000"):
         load(doubling(tmp_path / "f.onnx", levels))
     assert time.process_time() - begun < 5
+
+
+def through_branches(path: Path, levels: int) -> Path:
+    """The same, where both branches of a decision call the next one."""
+
+    def branch(level: int) -> Any:
+        call = helper.make_node(
+            *(("Relu", ["x"]) if level < 0 else (f"f{level}", ["x"])), ["o"], domain="own" * (level >= 0)
+        )
+        return helper.make_graph([call], "g", [], [helper.make_tensor_value_info("o", TensorProto.FLOAT, None)])
+
+    def function(level: int) -> Any:
+        truth = helper.make_node("Constant", [], ["c"], value=onnx.numpy_helper.from_array(np.array(True)))
+        ways = {"then_branch": branch(level - 1), "else_branch": branch(level - 1)}
+        imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+        return helper.make_function(
+            "own", f"f{level}", ["x"], ["z"], [truth, helper.make_node("If", ["c"], ["z"], **ways)], imports
+        )
+
+    call = helper.make_node(f"f{levels - 1}", ["input"], ["output"], domain="own")
+    return saved(path, [call], [1, 4], {}, functions=[function(level) for level in range(levels)])
+
+
+def test_functions_that_double_in_branches(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="in the place of calls, make more nodes, at most 200,000"):
+        load(through_branches(tmp_path / "f.onnx", 30))
 
 
 def test_functions_that_call_themselves(tmp_path: Path) -> None:
@@ -219,6 +245,42 @@ def test_weights_elsewhere_may_follow_each_other(tmp_path: Path) -> None:
     values = {"input": np.ones((1, 4), "float32")}
     (computed,) = reference(path, values).values()
     np.testing.assert_array_equal(computed, np.arange(16, 32).reshape(4, 4).sum(axis=0)[None])
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_sparse_weights_elsewhere(constant: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime looked for them in the current folder, not beside the network."""
+    (tmp_path / "there").mkdir()
+    np.arange(16, dtype="float32").tofile(tmp_path / "secret.bin")
+    monkeypatch.chdir(tmp_path)
+    sparse = onnx.SparseTensorProto(dims=[4, 4])
+    sparse.indices.CopyFrom(onnx.numpy_helper.from_array(np.arange(16), "indices"))
+    sparse.values.name, sparse.values.data_type = "w", TensorProto.FLOAT
+    sparse.values.dims.append(16)
+    sparse.values.data_location = TensorProto.EXTERNAL
+    sparse.values.external_data.add(key="location", value="secret.bin")
+    nodes = [helper.make_node("MatMul", ["input", "w"], ["output"])]
+    if constant:
+        nodes.insert(0, helper.make_node("Constant", [], ["w"], sparse_value=sparse))
+    model = onnx.load(saved(tmp_path / "there" / "x.onnx", nodes, [1, 4], {}))
+    if not constant:
+        model.graph.sparse_initializer.append(sparse)
+    (tmp_path / "there" / "x.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="in another file, which cannot be read, sparse weights are in it"):
+        load(tmp_path / "there" / "x.onnx")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "/src/model.cc:340 a::Model(b&&, const c*) [ONNXRuntimeError] : 10 : INVALID_GRAPH : It is wrong",
+        "/src/graph.cc:1407 a::G(b*) s.OK() was false. [ONNXRuntimeError] : 1 : FAIL : x.cc:592 Check It is wrong",
+        "/src/graph.cc:14 a::Graph::Check(int) const It is wrong",
+        "It is wrong",
+    ],
+)
+def test_messages_of_onnxruntime_without_its_functions(message: str) -> None:
+    assert first_line(RuntimeError(f"[ONNXRuntimeError] : 1 : FAIL : {message}")) == "It is wrong"
 
 
 @pytest.mark.parametrize("suffix", ["onnx", "pt2", "tflite"])

@@ -50,7 +50,9 @@ SECONDS_A_SAMPLE = 10
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 
-RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\d+ (.*?\)( const)? (?=[A-Z])|\S+ ))?")
+RUNTIME_PREFIX = re.compile(
+    r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\d+ (.*?\)( const)? (?=[A-Z]|\w+ was )|\S+ ))?"
+)
 """What onnxruntime puts before a message: its code, and the place in its own source."""
 
 
@@ -106,7 +108,9 @@ def _require_functions(model: Any, source: str) -> None:
 
     def each(node: Any, callers: frozenset[tuple[str, str]]) -> int:
         key = (node.domain, node.op_type)
-        return 1 + (size(key, callers) if key in bodies else 0)
+        graphs = [graph for part in node.attribute for graph in (part.g, *part.graphs)]
+        inside = sum(each(inner, callers) for graph in graphs for inner in graph.node)
+        return 1 + inside + (size(key, callers) if key in bodies else 0)
 
     nodes = sum(each(node, frozenset()) for node in model.graph.node)
     if nodes > MOST_WITH_FUNCTIONS:

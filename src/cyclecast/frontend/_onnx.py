@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,20 @@ def _read_weights(model: Any, source: Path) -> None:
     if size > most:
         demand = f"{size:,} bytes of weights in other files"
         raise UnsupportedError(str(source), demand, f"at most {most:,} from {on_disk:,} on the disk", "a smaller one")
+    if any(external.uses_external_data(part) for part in _parts_of_sparse(model.graph, *model.functions)):
+        raise ValueError("sparse weights are in it, which onnxruntime looks for in the current folder")
     for tensor in tensors:
         external.load_external_data_for_tensor(tensor, str(folder))
+
+
+def _parts_of_sparse(*graphs: Any) -> Iterator[Any]:
+    """Values and indices of all sparse tensors, in graphs and in those of their operators."""
+    for graph in graphs:
+        attributes = [part for node in graph.node for part in node.attribute]
+        sparse = [found for part in attributes for found in (part.sparse_tensor, *part.sparse_tensors)]
+        for tensor in (*getattr(graph, "sparse_initializer", ()), *sparse):
+            yield from (tensor.values, tensor.indices)
+        yield from _parts_of_sparse(*(found for part in attributes for found in (part.g, *part.graphs)))
 
 
 def _bytes_of(entry: Any, folder: Path) -> int:
