@@ -174,6 +174,13 @@ class TestExternalData:
         with pytest.raises(ModelError, match="its weights are in another file, which cannot be read"):
             load(self.saved(folder, location))
 
+    def test_of_a_name_that_is_no_text(self, folder: Path) -> None:
+        path = self.saved(folder, "weights.bin", length="1296")
+        name = onnx.load(path, load_external_data=False).graph.initializer[0].name.encode()
+        path.write_bytes(path.read_bytes().replace(name, b"\xff" * len(name)))
+        with pytest.raises(ModelError, match="its weights are in another file, which cannot be read"):
+            load(path)
+
     @pytest.mark.parametrize(
         "entries", [{"offset": "-5"}, {"offset": "99999999"}, {"length": "1" * 30}, {"length": "x"}]
     )

@@ -26,7 +26,7 @@ from cyclecast.device import Device, library
 from cyclecast.errors import CyclecastError
 from cyclecast.frontend import load
 from cyclecast.frontend._apart import apart
-from cyclecast.frontend._pt2 import opened
+from cyclecast.frontend._torch import _from_file
 from cyclecast.report import device_info, device_text
 from cyclecast.simulator import replay
 from fuzzing import Format, Outcome
@@ -117,7 +117,7 @@ def exported(path: Path) -> None:
     """As far as PyTorch's loader, which is what would run something; writing it as ONNX takes a second."""
     import torch
 
-    apart(lambda: (torch.export.load(opened(path)), b"")[1], str(path), path.stat().st_size)
+    apart(lambda: (_from_file(path, torch), b"")[1], str(path), path.stat().st_size)
 
 
 DEVICES = Format(

@@ -110,6 +110,15 @@ class OperatorsError(UnsupportedError):
         super().__init__(where, f"operators {listed}", "TVM's importer does not know them", "exporting it without them")
 
 
+FAULTS = (AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError, TypeError)
+"""Of a program, even if they went through TVM on their way."""
+
+
+def is_of_tvm(error: BaseException) -> bool:
+    """Whether TVM raised an error, or handed it on: it is about what TVM was given, not a fault of cyclecast."""
+    return hasattr(error, "__tvm_ffi_error__") and not isinstance(error, FAULTS)
+
+
 class FitError(CyclecastError, ValueError):
     """The device cannot hold a workload."""
 

@@ -29,15 +29,13 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from cyclecast.errors import CyclecastError, MistakesError, OperatorsError, OptionError
+from cyclecast.errors import CyclecastError, MistakesError, OperatorsError, OptionError, is_of_tvm
 from cyclecast.printable import json_text
 from cyclecast.terminal import CleanStream, errors, write
 
 DEBUG = "--debug"
 MISTAKE, FAULT, STOPPED = 2, 1, 130
 """Exit codes."""
-OURS = (AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError, TypeError)
-"""Faults of a program, even if they went through TVM on their way."""
 
 
 class StoppedError(KeyboardInterrupt):
@@ -163,7 +161,7 @@ def mistake_of(error: BaseException) -> CyclecastError | None:
             return OptionError(command, message.rstrip("."), lever=f"{command} --help")
         case OSError() | MemoryError() | RecursionError() | OverflowError() | UnicodeError():
             return _of_the_machine(error)
-        case _ if hasattr(error, "__tvm_ffi_error__") and not isinstance(error, OURS):
+        case _ if is_of_tvm(error):
             return CyclecastError("TVM", "it refuses the network or the program", _first_line(error), DEBUG)
         case _:
             return None

@@ -9,11 +9,12 @@ from typing import Any
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError, UnsupportedError
+from cyclecast.errors import ModelError, UnsupportedError, is_of_tvm
 from cyclecast.frontend._apart import apart, arrays_apart, limited_memory
 from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values, size_of
 from cyclecast.frontend._calibrate import LayerError
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
+from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._fold import bytes_of_constants
 from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
 from cyclecast.frontend._onnx import Onnx
@@ -22,6 +23,7 @@ from cyclecast.frontend._relax import Relax
 from cyclecast.frontend._samples import random_values, read_arrays, read_samples
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
+from cyclecast.frontend._words import first_line
 from cyclecast.workload import Network
 
 __all__ = [
@@ -74,8 +76,18 @@ def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | 
     """`load`, with all that concerns quantisation in one value."""
     source = Path(source) if isinstance(source, str) else source
     program = front_end_of(source).load(source, shapes or {}, quantization)
-    with without_native_chatter(), limited_memory(str(source), bytes_of_constants(program)):
-        whole, members, host, operators = quantize(program, quantization)
+    name = str(source) if isinstance(source, Path) else type(source).__name__
+    require_extents(program, name)
+    reason = ""
+    with without_native_chatter(), limited_memory(name, bytes_of_constants(program)):
+        try:
+            whole, members, host, operators = quantize(program, quantization)
+        except Exception as error:
+            if not is_of_tvm(error):
+                raise
+            reason = first_line(error)
+    if reason:
+        raise UnsupportedError(name, "an operator cannot be lowered", reason, "exporting it to ONNX again")
     return Network(source.stem if isinstance(source, Path) else type(source).__name__, members, host, whole, operators)
 
 

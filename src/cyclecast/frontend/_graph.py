@@ -7,14 +7,11 @@ onnxruntime folds that arithmetic away (and batch normalisation into convolution
 from __future__ import annotations
 
 import logging
-import re
 import resource
 import tempfile
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,21 +19,20 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from tvm import relax
-from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
+from tvm.relax.frontend.onnx import onnx_frontend
 
-from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
 from cyclecast.frontend._apart import apart, deep, limit
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow
 from cyclecast.frontend._calibrate import calibrate
+from cyclecast.frontend._extents import require_extents
+from cyclecast.frontend._importer import imported
 from cyclecast.frontend._nodes import inferred_shapes
 from cyclecast.frontend._rewrite import advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
+from cyclecast.frontend._words import first_line, shortened
 
 LOG = logging.getLogger(__name__)
-MOST_SIGNS = 200
-"""Of another tool's message."""
 LARGEST_TENSOR = 1 << 28
 """Values; more than twice as many as the largest of the open networks has."""
 MOST_WITH_FUNCTIONS, DEEPEST = 200_000, 200
@@ -50,11 +46,6 @@ SECONDS_A_SAMPLE = 10
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 
-RUNTIME_PREFIX = re.compile(
-    r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\d+ (.*?\)( const)? (?=[A-Z]|\w+ was )|\S+ ))?"
-)
-"""What onnxruntime puts before a message: its code, and the place in its own source."""
-
 
 def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantization) -> Any:
     """A Relax program for a model in memory; `source` is what errors name.
@@ -64,15 +55,16 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
     """
 
     def prepared() -> bytes:
-        whole = folded_model(model, source, shapes)
+        whole = _whole(model, source)
         if samples:
             calibrate(whole, source, quantization)
-        _require_extents(_import(whole, source)["main"], source)
+        require_extents(imported(whole, source), source)
         return bytes(whole.SerializeToString())
 
+    _fix(model, source, shapes)
     samples = quantization.calibration
     content = apart(prepared, source, model.ByteSize(), SECONDS_A_SAMPLE * max(map(len, samples.values()), default=0))
-    return deep(lambda: _import(onnx.load_from_string(content), source))
+    return deep(lambda: imported(onnx.load_from_string(content), source))
 
 
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
@@ -80,9 +72,17 @@ def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
 
     Call it in a process with limits where the model is a stranger's.
     """
+    _fix(model, source, shapes)
+    return _whole(model, source)
+
+
+def _fix(model: Any, source: str, shapes: Shapes) -> None:
     _require_names(model, source)
     _without_defaults(model)
     fix_shapes(model, source, shapes)
+
+
+def _whole(model: Any, source: str) -> Any:
     _require_functions(model, source)
     _rewrite(model, source)
     _require_operators(model, source, _is_foreign(model))
@@ -143,6 +143,8 @@ def _rewrite(model: Any, source: str) -> None:
     """What is wrong with a damaged model is said by onnxruntime, which looks at it next."""
     try:
         rewrite(model, _is_unknown)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{source}: {error.where}", error.demand, error.bound, error.lever) from None
     except Exception as error:  # of any class: the model may be anything
         LOG.debug("%s: its operators cannot be rewritten", source, exc_info=True)
         reason = first_line(error)
@@ -276,85 +278,5 @@ def _require_operators(model: Any, source: str, is_refused: Callable[[Any], bool
         raise OperatorsError(source, sorted(rows))
 
 
-def _import(model: Any, source: str) -> Any:
-    program, reason = _imported(model)
-    if not reason:
-        return program
-    node = _first_refused(model)
-    where = f"{source}: {_node(node)}"
-    raise UnsupportedError(where, "it cannot be imported", reason, "fixing all shapes with --shape")
-
-
 def _node(node: Any) -> str:
     return f"node '{shortened(node.name or node.output[0])}' ({shortened(node.op_type)})"
-
-
-def _imported(model: Any) -> tuple[Any, str]:
-    """The program, or the reason why there is none."""
-    with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
-        try:
-            return from_onnx(model, keep_params_in_input=False), ""
-        except Exception as error:  # whatever an operator's converter meets
-            LOG.debug("the importer failed", exc_info=True)
-            # Only its text: as a cause, the error would keep the importer's state alive, which complains when it goes.
-            return None, first_line(error)
-
-
-def _first_refused(model: Any) -> Any:
-    """The first node that cannot be imported, by bisection: the importer does not say."""
-    nodes = list(model.graph.node)
-    good, bad = 0, len(nodes)
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        part = onnx.ModelProto()
-        part.CopyFrom(model)
-        del part.graph.node[middle:]
-        del part.graph.output[:]
-        part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in nodes[middle - 1].output if name)
-        good, bad = (good, middle) if _imported(part)[1] else (middle, bad)
-    return nodes[bad - 1]
-
-
-def _require_extents(function: Any, source: str) -> None:
-    """Every product's operands and result have fixed shapes, and no tensor is empty."""
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            call = binding.value
-            if not isinstance(call, relax.Call) or not isinstance(call.ty, relax.TensorType):
-                continue
-            name = str(getattr(call.op, "name", "")).removeprefix("relax.").removeprefix("nn.")
-            where = f"{source}: operator '{name}'"
-            extents = _extents(call.ty)
-            require_narrow(where, len(extents or ()))
-            if extents is not None and any(extent < 1 for extent in extents):
-                shape = "x".join(str(extent) for extent in extents)
-                raise UnsupportedError(where, f"a result of {shape}", "tensors are not empty", "a larger input shape")
-            if name == "matmul" or name.startswith("conv"):
-                opened = [part for part in (*call.args, call) if _extents(part.ty) is None]
-                if opened:
-                    raise UnsupportedError(
-                        where,
-                        "a shape that depends on values",
-                        "shapes must be fixed",
-                        "exporting it with fixed shapes",
-                    )
-
-
-def _extents(kind: Any) -> tuple[int, ...] | None:
-    """The extents of a tensor's shape, or None if one is not known."""
-    try:
-        return tuple(int(extent) for extent in kind.shape)
-    except TypeError:
-        return None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a message, without what only its makers understand."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return shortened(lines[0]) if lines else type(error).__name__
-
-
-def shortened(message: str) -> str:
-    """A message without onnxruntime's prefix, of a length that can be read."""
-    text = RUNTIME_PREFIX.sub("", message)
-    return text if len(text) <= MOST_SIGNS else f"{text[:MOST_SIGNS]}..."

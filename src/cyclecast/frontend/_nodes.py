@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -120,6 +120,11 @@ class Writer:
 
 def inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:
     """The shapes that ONNX infers, those of inputs and constants included, where they are known."""
+    return {name: shape for name, (_, shape) in inferred_types(model).items() if shape is not None}
+
+
+def inferred_types(model: Any) -> dict[str, tuple[int, tuple[int, ...] | None]]:
+    """The type of the values (as ONNX numbers them, 0 if unknown) and the shape, if known, of every tensor."""
     outline = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     graph = model.graph
     outline.graph.CopyFrom(onnx.GraphProto(name="outline", node=graph.node, input=graph.input, output=graph.output))
@@ -130,9 +135,17 @@ def inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:
         else:
             outline.graph.input.append(helper.make_tensor_value_info(part.name, part.data_type, part.dims))
     graph = onnx.shape_inference.infer_shapes(outline, data_prop=True).graph
-    shapes = {part.name: tuple(part.dims) for part in graph.initializer}
+    found = {part.name: (int(part.data_type), _known(part.dims)) for part in graph.initializer}
     for value in (*graph.value_info, *graph.input, *graph.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape") and all(extent.HasField("dim_value") for extent in kind.shape.dim):
-            shapes[value.name] = tuple(extent.dim_value for extent in kind.shape.dim)
-    return {name: shape for name, shape in shapes.items() if min(shape, default=0) >= 0}  # some write -1 for unknown
+        if value.type.HasField("tensor_type"):
+            kind = value.type.tensor_type
+            fixed = kind.HasField("shape") and all(extent.HasField("dim_value") for extent in kind.shape.dim)
+            shape = _known(extent.dim_value for extent in kind.shape.dim) if fixed else None
+            found[value.name] = int(kind.elem_type), shape
+    return found
+
+
+def _known(extents: Iterable[int]) -> tuple[int, ...] | None:
+    """A shape; some write -1 for unknown."""
+    shape = tuple(extents)
+    return shape if min(shape, default=0) >= 0 else None

@@ -14,7 +14,8 @@ from onnx import external_data_helper as external
 
 from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._base import LARGEST_FILE, Inputs, Quantization, Shapes, Values, size_of
-from cyclecast.frontend._graph import first_line, inputs_of, program_of, run
+from cyclecast.frontend._graph import inputs_of, program_of, run
+from cyclecast.frontend._words import first_line
 
 SHARED, SHARES = 64 << 20, 4
 """Bytes of weights from small files, and how many times as many as larger files hold: tensors may share them."""
@@ -61,7 +62,7 @@ def read(source: Path) -> Any:
             _read_weights(model, source)
     except ModelError:
         raise
-    except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:  # also of C++: a name too long
+    except (OSError, ValueError, RuntimeError, TypeError, onnx.checker.ValidationError) as error:  # also of C++
         raise ModelError(
             str(source), "its weights are in another file, which cannot be read", first_line(error),
             "putting that file beside it",

@@ -14,7 +14,7 @@ from tvm.ir import IRModule
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
-from cyclecast.frontend._graph import first_line
+from cyclecast.frontend._words import first_line
 
 NAME = "IRModule"
 

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, inliner, version_converter
 
 from cyclecast.frontend._nodes import Writer
 from cyclecast.frontend._recurrent import gru, lstm, rnn
+from cyclecast.frontend._resize import resized
 from cyclecast.frontend._transposed import transposed
 
 LEAST_OPSET = 13
@@ -224,6 +225,8 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     ("", "ConvInteger"): _integer_product,
     ("", "MatMulInteger"): _integer_product,
     ("", "ConvTranspose"): transposed,
+    ("", "Resize"): resized,
+    ("", "Upsample"): resized,  # which is a Resize by then
     ("", "LSTM"): lstm,
     ("", "GRU"): gru,
     ("", "RNN"): rnn,

@@ -27,7 +27,8 @@ from cyclecast.errors import ModelError, OperatorsError, OptionError, Refused, U
 from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._averages import with_rounded_averages
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow, size_of
-from cyclecast.frontend._graph import MOST_NODES, MOST_SIGNS, first_line
+from cyclecast.frontend._graph import MOST_NODES
+from cyclecast.frontend._words import first_line, shortened
 
 INSTALL = "pip install tflite==2.18.0 ai-edge-litert==2.3.0"
 IDENTIFIER = b"TFL3"
@@ -302,7 +303,7 @@ def _require_operators(model: Any, source: Path, known: set[str]) -> None:
 def _explicit(model: Any, source: Path) -> bytes:
     """The file with operators that the importer takes, and none that it does not know."""
     for tensor in model.subgraphs[0].tensors:
-        require_narrow(f"{source}: tensor '{_name(tensor)[:MOST_SIGNS]}'", len(tensor.shape))
+        require_narrow(f"{source}: tensor '{shortened(_name(tensor))}'", len(tensor.shape))
     for place, operator in enumerate(model.subgraphs[0].operators):
         require_narrow(f"{source}: operator {place}", 0, max(len(operator.inputs), len(operator.outputs)))
     _require_operators(model, source, set(OperatorConverter(_opened(_packed(model)), None, None, None).convert_map))

@@ -23,8 +23,9 @@ import onnx
 from cyclecast.errors import ModelError, OptionError, UnsupportedError
 from cyclecast.frontend._apart import apart
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, size_of
-from cyclecast.frontend._graph import first_line, inputs_of, program_of
+from cyclecast.frontend._graph import inputs_of, program_of
 from cyclecast.frontend._pt2 import LEVER, opened
+from cyclecast.frontend._words import first_line
 
 WITHOUT_GRAPH = (".pt", ".pth")
 """Suffixes of pickled weights."""

@@ -1,0 +1,164 @@
+"""TVM's ONNX importer, watched: what it leaves out of a node is an error that names the node, never another result.
+
+It takes each operator by a converter of its own, which may not look at an attribute, make fewer outputs than there are,
+or make them of another shape or type. So every attribute that is not the standard's default has to be looked at, and
+every result has to be what ONNX infers.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+from tvm import relax
+from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
+
+from cyclecast._tvm._native import without_native_chatter
+from cyclecast.errors import UnsupportedError
+from cyclecast.frontend._nodes import inferred_types
+from cyclecast.frontend._words import first_line
+
+LOG = logging.getLogger(__name__)
+LEVER = "exporting the network without it"
+WITHOUT_EFFECT = {
+    ("BatchNormalization", "momentum"),
+    ("BatchNormalization", "spatial"),
+    ("Dropout", "ratio"),
+    ("Dropout", "seed"),
+    ("MaxPool", "storage_order"),
+}
+"""Attributes that say nothing about the values of the first output when a network is used, not trained."""
+
+
+def imported(model: Any, source: str) -> Any:
+    """The model as a Relax program. Raises `UnsupportedError`, which names the node."""
+    reason: UnsupportedError | None = None
+    importer, onnx_frontend.ONNXGraphImporter = onnx_frontend.ONNXGraphImporter, _watching(model, source)
+    with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
+        try:
+            return from_onnx(model, keep_params_in_input=False)
+        except UnsupportedError as error:
+            reason = error
+        except Exception as error:  # whatever it meets outside of nodes
+            LOG.debug("the importer failed", exc_info=True)
+            reason = UnsupportedError(source, "it cannot be imported", first_line(error), LEVER)
+        finally:
+            onnx_frontend.ONNXGraphImporter = importer
+    # Raised only here, by its text: as a cause, an error would keep the importer's state alive, which complains then.
+    raise UnsupportedError(reason.where, reason.demand, reason.bound, reason.lever)
+
+
+def _watching(model: Any, source: str) -> Any:
+    """The class of an importer that knows the model."""
+    types = inferred_types(model)
+    (version,) = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")][:1] or [1]
+
+    class Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
+        """Takes one node after another."""
+
+        watched: _Watched | None = None
+
+        def _construct_nodes(self, graph: Any) -> None:
+            for node in graph.node:
+                where = f"{source}: node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
+                try:
+                    super()._construct_nodes(onnx.GraphProto(node=[node]))
+                except Exception as error:
+                    LOG.debug("the importer failed", exc_info=True)
+                    reason = first_line(error)
+                    raise UnsupportedError(
+                        where, "it cannot be imported", reason, "fixing all shapes with --shape"
+                    ) from None
+                if node.op_type != "If":
+                    assert self.watched is not None
+                    _require_read(node, self.watched, version, where)
+                for name in filter(None, node.output):
+                    _require_equal(self._nodes.get(name), types.get(name), where)
+
+        def _parse_attr(self, attr_proto: Any) -> Any:
+            self.watched = _Watched(super()._parse_attr(attr_proto))
+            return self.watched
+
+    return Importer
+
+
+class _Watched(dict[str, Any]):
+    """Attributes of a node that remember which of them were looked at."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        super().__init__(found)
+        self.seen: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.seen.add(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.seen.add(str(key))
+        return super().__contains__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        self.seen.update(super().keys())
+        return super().__iter__()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.seen.add(key)
+        return super().get(key, default)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        self.seen.add(key)
+        return super().pop(key, *default)
+
+    def items(self) -> Any:
+        self.seen.update(super().keys())
+        return super().items()
+
+
+def _require_read(node: Any, watched: _Watched, version: int, where: str) -> None:
+    """Every attribute that matters was looked at."""
+    domain = node.domain if node.domain != "ai.onnx" else ""
+    known = onnx.defs.has(node.op_type, domain)
+    defaults = onnx.defs.get_schema(node.op_type, version, domain).attributes if known else {}
+    for attribute in node.attribute:
+        name = attribute.name
+        default = defaults[name].default_value if name in defaults else onnx.AttributeProto()
+        is_default = default.type and _value(attribute) == _value(default)
+        if name not in watched.seen and (node.op_type, name) not in WITHOUT_EFFECT and not is_default:
+            raise UnsupportedError(
+                f"{where}: attribute '{name}'", "TVM's importer does not look at it", f"it is {_said(attribute)}", LEVER
+            )
+
+
+def _value(attribute: Any) -> Any:
+    value = helper.get_attribute_value(attribute)
+    return list(value) if attribute.type in (attribute.INTS, attribute.FLOATS, attribute.STRINGS) else value
+
+
+def _said(attribute: Any) -> str:
+    value = _value(attribute)
+    return (value.decode(errors="replace") if isinstance(value, bytes) else str(value))[:60]
+
+
+def _require_equal(made: Any, expected: tuple[int, tuple[int, ...] | None] | None, where: str) -> None:
+    """A result is what ONNX says, so far as both are known."""
+    kind = getattr(made, "ty", None)
+    if expected is None or not isinstance(kind, relax.TensorType):
+        return
+    number, shape = expected
+    if number:
+        dtype = "bool" if number == TensorProto.BOOL else str(helper.tensor_dtype_to_np_dtype(number))
+        if str(kind.dtype) and str(kind.dtype) != dtype:
+            raise UnsupportedError(where, f"TVM imports values of {kind.dtype}", f"ONNX has {dtype}", LEVER)
+    if shape is not None and kind.shape is not None:
+        try:
+            extents = tuple(int(extent) for extent in kind.shape)
+        except TypeError:  # they depend on values
+            return
+        if extents != shape:
+            raise UnsupportedError(where, f"TVM imports a result of {extents}", f"ONNX has {shape}", LEVER)
