@@ -119,3 +119,32 @@ def test_without_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(__import__("sys").modules, "ai_edge_litert", None)
     with pytest.raises(OptionError, match="pip install tflite"):
         load(path)
+
+
+def wide(file: files.File, operator: str, options: str, count: int, result: list[int]) -> tuple[int, int]:
+    given, made = file.tensor([1, 4], "float32"), file.tensor(result, "float32")
+    return given, file.operator(operator, [given] * count, made, options)
+
+
+@pytest.mark.parametrize(
+    ("operator", "options", "count", "result", "reason"),
+    [
+        ("ADD_N", "AddNOptions", 5000, [1, 4], "operator 0: 5,000 operands or results, at most 1,000"),
+        ("CONCATENATION", "ConcatenationOptions", 10_000, [10_000, 4], "10,000 operands or results, at most 1,000"),
+        ("RESHAPE", "ReshapeOptions", 1, [1] * 10_000 + [4], "tensor 't1': 10,001 axes, at most 32"),
+    ],
+)
+def test_wide_operators(
+    operator: str, options: str, count: int, result: list[int], reason: str, tmp_path: Path
+) -> None:
+    """Each ended the process by a fault."""
+    file = files.File()
+    given, made = wide(file, operator, options, count, result)
+    with pytest.raises(UnsupportedError, match=reason):
+        load(file.save(tmp_path / "wide.tflite", [given], [made]))
+
+
+def test_sums_of_hundreds(tmp_path: Path) -> None:
+    file = files.File()
+    given, made = wide(file, "ADD_N", "AddNOptions", 900, [1, 4])
+    assert load(file.save(tmp_path / "wide.tflite", [given], [made])).members == ()

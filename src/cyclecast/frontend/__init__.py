@@ -11,7 +11,7 @@ import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one tha
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError, is_of_tvm
 from cyclecast.frontend._apart import apart, arrays_apart, limited_memory
-from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values
+from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values, size_of
 from cyclecast.frontend._calibrate import LayerError
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
 from cyclecast.frontend._extents import require_extents
@@ -122,7 +122,7 @@ def reference(source: Any, values: Values) -> dict[str, Any]:
     front_end = front_end_of(source)
     if not isinstance(source, Path) or not source.is_file():
         return front_end.reference(source, values)
-    size = source.stat().st_size + sum(value.nbytes for value in values.values())
+    size = size_of(source) + sum(value.nbytes for value in values.values())
     return arrays_apart(lambda: front_end.reference(source, values), str(source), size)
 
 

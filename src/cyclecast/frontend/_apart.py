@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from io import BytesIO
 from math import ceil
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -31,8 +31,11 @@ SECONDS, SECONDS_PER_BYTE, WAITING = 20.0, 60 / (1 << 30), 5
 """Processor time; how many times as long the clock may run."""
 STACK = 256 << 20
 """Bytes, of which deep graphs take many."""
+MOST_LETTERS = 1000
+"""Of each part of an error."""
 SIZE, DATA = 0, 5
 """Columns of /proc/self/statm."""
+Result = TypeVar("Result")
 KINDS = {kind.__name__: kind for kind in (ModelError, UnsupportedError, OptionError)}
 
 
@@ -62,6 +65,8 @@ def apart(work: Callable[[], bytes], source: str, size: int, seconds: float = 0)
             said = "late"
         if said == "done":
             return target.read_bytes()
+        if said == "refused":
+            said = target.read_text(encoding="utf-8")
     raise _error(said, source)
 
 
@@ -76,6 +81,32 @@ def arrays_apart(work: Callable[[], Mapping[str, Any]], source: str, size: int) 
     with np.load(BytesIO(apart(packed, source, size)), allow_pickle=False) as answer:
         names, *arrays = answer.values()
         return dict(zip(names.tolist(), arrays, strict=True))
+
+
+def deep(work: Callable[[], Result]) -> Result:
+    """What the work comes to on a stack as large as in a process of its own: what ends well there, does so here.
+
+    Raises what the work raises.
+    """
+    answers: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    before = threading.stack_size(STACK)
+    try:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+    finally:
+        threading.stack_size(before)
+    thread.join()
+    if errors:
+        raise errors[0]
+    return answers[0]
 
 
 @contextmanager
@@ -146,12 +177,7 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int,
         limit(resource.RLIMIT_AS, memory, memory)
         limit(resource.RLIMIT_CPU, seconds, seconds + 1)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        answers: list[str] = []
-        threading.stack_size(STACK)
-        thread = threading.Thread(target=lambda: answers.append(_answer(work, target)))
-        thread.start()
-        thread.join()
-        said = answers[0]
+        said = deep(lambda: _answer(work, target))
     finally:
         with suppress(OSError):
             os.write(answer, said.encode(errors="replace")[: 1 << 16])
@@ -159,14 +185,21 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int,
 
 
 def _answer(work: Callable[[], bytes], target: Path) -> str:
+    """How the work ended: `done` or `refused`, with its bytes or its error in the file, or `failed`."""
     try:
         target.write_bytes(work())
-    except OperatorsError as error:
-        rows = [[row.operator, row.count, row.nodes, row.advice] for row in error.refused]
-        return json.dumps(["OperatorsError", [error.where, rows]])
     except CyclecastError as error:
-        kind = type(error).__name__ if type(error).__name__ in KINDS else "ModelError"
-        return json.dumps([kind, [error.where, error.demand, error.bound, error.lever]])
+        target.write_text(json.dumps(_as_fields(error)), encoding="utf-8")
+        return "refused"
     except BaseException:
         return "failed"
     return "done"
+
+
+def _as_fields(error: CyclecastError) -> list[Any]:
+    """The class and what is said; names of strangers are cut where nobody reads on."""
+    if isinstance(error, OperatorsError):
+        rows = [[row.operator, row.count, row.nodes, row.advice] for row in error.refused]
+        return ["OperatorsError", [error.where, rows]]
+    kind = type(error).__name__ if type(error).__name__ in KINDS else "ModelError"
+    return [kind, [text[:MOST_LETTERS] for text in map(str, (error.where, error.demand, error.bound, error.lever))]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from cyclecast.errors import OptionError
+from cyclecast.errors import OptionError, UnsupportedError
 
 Shapes = Mapping[str, Sequence[int]]
 """Shapes by input name, for inputs whose shape the source leaves open."""
@@ -19,6 +20,35 @@ Scheme = Literal["symmetric", "affine"]
 
 FEWEST, MOST = 2, 16
 """Bits of an operand."""
+LARGEST_FILE = (1 << 31) - 1
+"""Bytes that protobuf, and so onnxruntime, takes in one piece."""
+BLOCK = 512
+"""Bytes that the kernel counts a file's blocks in, whatever the disk has."""
+
+MOST_AXES, MOST_OPERANDS = 32, 1000
+"""Of a tensor; of an operator, and results: passes of TVM call themselves for each, and their time is its square."""
+
+
+def require_narrow(where: str, axes: int, operands: int = 0) -> None:
+    """Raises `UnsupportedError` for a tensor of too many axes, or an operator of too many operands or results."""
+    for what, number, most in (("axes", axes, MOST_AXES), ("operands or results", operands, MOST_OPERANDS)):
+        if number > most:
+            raise UnsupportedError(where, f"{number:,} {what}", f"at most {most:,}", "exporting it in smaller steps")
+
+
+def size_of(source: Path) -> int:
+    """The bytes of a file that are on the disk, not those of its holes: what reading it is worth.
+
+    Zero where there is no such file. Raises `UnsupportedError` where it is larger than any format takes.
+    """
+    if not source.is_file():
+        return 0
+    status = source.stat()
+    if status.st_size > LARGEST_FILE:
+        raise UnsupportedError(
+            str(source), f"{status.st_size:,} bytes", "networks are below 2 GiB", "a smaller network"
+        )
+    return min(status.st_size, BLOCK * status.st_blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from tvm import relax
 from tvm.ir import IRModule
 
 from cyclecast.errors import UnsupportedError
+from cyclecast.frontend._base import require_narrow
 
 
 def require_extents(program: IRModule, source: str) -> None:
@@ -20,6 +21,7 @@ def require_extents(program: IRModule, source: str) -> None:
             name = str(getattr(call.op, "name", "")).removeprefix("relax.").removeprefix("nn.")
             where = f"{source}: operator '{name}'"
             extents = _extents(call.ty)
+            require_narrow(where, len(extents or ()))
             if extents is not None and any(extent < 1 for extent in extents):
                 shape = "x".join(str(extent) for extent in extents)
                 raise UnsupportedError(where, f"a result of {shape}", "tensors are not empty", "a larger input shape")

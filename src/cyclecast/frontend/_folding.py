@@ -29,12 +29,9 @@ def fold(model: Any, source: str) -> Any:
     """The model, checked and folded; without onnxruntime's fusions, or not at all, where these break it."""
     content, reasons = model.SerializeToString(), list[str]()
     most = LARGEST_FOLDED + GROWTH * len(content)
-    basic, none = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    tries: tuple[tuple[Any, list[str]], ...] = ((basic, []), (basic, FUSIONS), (none, []))
-        (levels.ORT_ENABLE_BASIC, []),
-        (levels.ORT_ENABLE_BASIC, FUSIONS),
-        (levels.ORT_DISABLE_ALL, []),
-    )
+    levels = onnxruntime.GraphOptimizationLevel
+    tries: list[tuple[Any, list[str]]] = [(levels.ORT_ENABLE_BASIC, []), (levels.ORT_ENABLE_BASIC, FUSIONS)]
+    tries.append((levels.ORT_DISABLE_ALL, []))
     with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder, _files_up_to(most):
         target = Path(folder) / "folded.onnx"
         for level, without in tries:

@@ -18,8 +18,8 @@ import onnxruntime
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
-from cyclecast.frontend._apart import apart
-from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._apart import apart, deep
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow
 from cyclecast.frontend._calibrate import calibrate
 from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._folding import fold
@@ -27,7 +27,7 @@ from cyclecast.frontend._importer import imported
 from cyclecast.frontend._nodes import inferred_shapes
 from cyclecast.frontend._rewrite import RUNTIME, advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
-from cyclecast.frontend._words import first_line
+from cyclecast.frontend._words import first_line, shortened
 
 LOG = logging.getLogger(__name__)
 LARGEST_TENSOR = 1 << 28
@@ -66,7 +66,7 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
     _fix(model, source, shapes)
     samples = quantization.calibration
     content = apart(prepared, source, model.ByteSize(), SECONDS_A_SAMPLE * max(map(len, samples.values()), default=0))
-    return imported(onnx.load_from_string(content), source)
+    return deep(lambda: imported(onnx.load_from_string(content), source))
 
 
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
@@ -94,6 +94,8 @@ def _whole(model: Any, source: str) -> Any:
         _require_sizes(whole, source)
         whole = fold(whole, source)
     _require_operators(whole, source, _is_unknown)
+    for node in whole.graph.node:
+        require_narrow(f"{source}: {_node(node)}", 0, max(len(node.input), len(node.output)))
     return whole
 
 
@@ -111,7 +113,9 @@ def _require_functions(model: Any, source: str) -> None:
 
     def each(node: Any, callers: frozenset[tuple[str, str]]) -> int:
         key = (node.domain, node.op_type)
-        return 1 + (size(key, callers) if key in bodies else 0)
+        graphs = [graph for part in node.attribute for graph in (part.g, *part.graphs)]
+        inside = sum(each(inner, callers) for graph in graphs for inner in graph.node)
+        return 1 + inside + (size(key, callers) if key in bodies else 0)
 
     nodes = sum(each(node, frozenset()) for node in model.graph.node)
     if nodes > MOST_WITH_FUNCTIONS:
@@ -196,7 +200,10 @@ def _require_sizes(model: Any, source: str) -> None:
         size = prod(shape)
         if size > LARGEST_TENSOR:
             raise UnsupportedError(
-                f"{source}: tensor {name!r}", f"{size:,} values", f"at most {LARGEST_TENSOR:,}", "smaller shapes"
+                f"{source}: tensor {shortened(name)!r}",
+                f"{size:,} values",
+                f"at most {LARGEST_TENSOR:,}",
+                "smaller shapes",
             )
     folded_values = sum(prod(shapes.get(name, ())) for name in _foldable(model))
     most = FOLDED + FOLDED_PER_BYTE * model.ByteSize()
@@ -241,7 +248,11 @@ def _require_operators(model: Any, source: str, is_refused: Callable[[Any], bool
     refused: dict[str, list[str]] = defaultdict(list)
     for node in model.graph.node:
         if is_refused(node):
-            refused[node.op_type].append(node.name or next(iter(node.output), "?"))
+            refused[shortened(node.op_type)].append(shortened(node.name or next(iter(node.output), "?")))
     if refused:
         rows = [Refused(kind, len(nodes), tuple(nodes[:MOST_NODES]), advice(kind)) for kind, nodes in refused.items()]
         raise OperatorsError(source, sorted(rows))
+
+
+def _node(node: Any) -> str:
+    return f"node '{shortened(node.name or node.output[0])}' ({shortened(node.op_type)})"

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx.external_data_helper import load_external_data_for_model
+from onnx import external_data_helper as external
 
 from cyclecast.errors import ModelError, UnsupportedError
-from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._base import LARGEST_FILE, Inputs, Quantization, Shapes, Values, size_of
 from cyclecast.frontend._graph import inputs_of, program_of, run
 from cyclecast.frontend._words import first_line
 
-LARGEST_FILE = (1 << 31) - 1
-"""Bytes that protobuf, and so onnxruntime, takes in one piece."""
+SHARED, SHARES = 64 << 20, 4
+"""Bytes of weights from small files, and how many times as many as larger files hold: tensors may share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ def read(source: Path) -> Any:
         raise ModelError(str(source), demand, "a network is an ONNX file", "another path")
     model = _parsed(source)
     try:
-        load_external_data_for_model(model, str(source.parent))
+        with warnings.catch_warnings(action="ignore"):  # of what else an entry says
+            _read_weights(model, source)
+    except ModelError:
+        raise
     except (OSError, ValueError, RuntimeError, TypeError, onnx.checker.ValidationError) as error:  # also of C++
         raise ModelError(
             str(source), "its weights are in another file, which cannot be read", first_line(error),
@@ -72,7 +77,43 @@ def read(source: Path) -> Any:
     return model
 
 
+def _read_weights(model: Any, source: Path) -> None:
+    """Put the weights of other files into the model, if they are no more than these files hold: many may be the same.
+
+    Raises `UnsupportedError` before anything is read where they are more, or larger than a network.
+    """
+    folder = source.parent
+    tensors = [tensor for tensor in external._get_all_tensors(model) if external.uses_external_data(tensor)]
+    entries = [external.ExternalDataInfo(tensor) for tensor in tensors]
+    on_disk = sum(map(size_of, {folder / entry.location for entry in entries}))
+    size, most = sum(_bytes_of(entry, folder) for entry in entries), min(LARGEST_FILE, SHARED + SHARES * on_disk)
+    if size > most:
+        demand = f"{size:,} bytes of weights in other files"
+        raise UnsupportedError(str(source), demand, f"at most {most:,} from {on_disk:,} on the disk", "a smaller one")
+    if any(external.uses_external_data(part) for part in _parts_of_sparse(model.graph, *model.functions)):
+        raise ValueError("sparse weights are in it, which onnxruntime looks for in the current folder")
+    for tensor in tensors:
+        external.load_external_data_for_tensor(tensor, str(folder))
+
+
+def _parts_of_sparse(*graphs: Any) -> Iterator[Any]:
+    """Values and indices of all sparse tensors, in graphs and in those of their operators."""
+    for graph in graphs:
+        attributes = [part for node in graph.node for part in node.attribute]
+        sparse = [found for part in attributes for found in (part.sparse_tensor, *part.sparse_tensors)]
+        for tensor in (*getattr(graph, "sparse_initializer", ()), *sparse):
+            yield from (tensor.values, tensor.indices)
+        yield from _parts_of_sparse(*(found for part in attributes for found in (part.g, *part.graphs)))
+
+
+def _bytes_of(entry: Any, folder: Path) -> int:
+    """What is read for an entry: as many as it says, else all that follow in its file."""
+    rest: int = (folder / entry.location).stat().st_size - (entry.offset or 0)
+    return max(0, rest if entry.length is None else min(rest, int(entry.length)))
+
+
 def _parsed(source: Path) -> Any:
+    size_of(source)
     try:
         content = source.read_bytes()
     except OSError as error:

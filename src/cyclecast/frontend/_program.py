@@ -44,22 +44,23 @@ PATH = re.compile(r"[\w@]+(\.[\w@]+)*|", re.ASCII)
 WORDS_OF_VALUES = re.compile(r"[\w ,.+\-=>:]*", re.ASCII)
 PACKED = re.compile(r"(weight|tensor)_\d+", re.ASCII)
 TARGET = re.compile(
-    r"torch\.ops\.(aten|prims|quantized_decomposed)\.\w+\.\w+"
+    r"torch\.ops\.(aten|prims|quantized_decomposed)\.(_?[A-Za-z]\w*|__i?(and|or|xor|lshift|rshift)__)\._?[A-Za-z]\w*"
     r"|torch\.ops\.higher_order\.(cond|while_loop|scan|map_impl|wrap_with_set_grad_enabled|wrap_with_autocast)"
     r"|_operator\.(add|sub|mul|floordiv|truediv|mod|pow|neg|pos|abs|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem)"
     r"|math\.(ceil|floor|trunc|sqrt)|torch\.sym_(max|min|not|float|int|ite|sum)|torch\._sym_sqrt",
     re.ASCII,
 )
 REACH_OUT = re.compile(r"torch\.ops\.aten\.(from_file|_?print|.*file.*|.*save.*|.*load.*|.*device.*init.*)\..*")
-"""Operators that read or write something else than tensors."""
+"""Operators that read or write something else than tensors. Attributes of Python (`__call__`) are no operators."""
 FUNCTIONS = """
     Symbol Integer Rational Float Add Mul Max Min Mod PythonMod FloorDiv CeilDiv CleanDiv IntTrueDiv floor ceiling And
     Or Not Equality Unequality Eq Ne Ge Gt Le Lt StrictGreaterThan StrictLessThan GreaterThan LessThan Abs
 """
 CALLED = frozenset(FUNCTIONS.split())
 CONSTANTS = frozenset(("true", "false", "True", "False", "BooleanTrue", "BooleanFalse"))
-EXTENT = re.compile(r"[a-z]+\d+", re.ASCII)
-LARGEST = 2**63
+EXTENT = re.compile(r"[a-z]+\d{1,6}", re.ASCII)
+"""Of a symbol; PyTorch counts up to its number."""
+LARGEST, SMALLEST = 2**63, 2**-63
 CONTAINERS = ("builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 FIELDS_OF_SPEC = ("type", "context", "children_spec")
 
@@ -105,7 +106,7 @@ def _field(key: str, value: Any) -> Any:
 
 def _member(parent: str, name: str, value: Any) -> Any:
     if parent in TABLES:
-        _matches(NAME, parent, name)
+        _matches(EXTENT if parent == "range_constraints" else NAME, parent, name)
         return _field("" if isinstance(value, dict) else parent, value)
     if name in EXPLAIN:
         return EXPLAIN[name]
@@ -140,14 +141,14 @@ def _target(key: str, text: str) -> str:
 
 
 def _expression(key: str, text: str) -> str:
-    """Bounded sums and products of extents."""
+    """Bounded sums and products of extents, written anew: sympy reads what is left of the same text in another way."""
     try:
-        allowed = all(_is_allowed(part) for part in ast.walk(ast.parse(text, mode="eval")))
+        parsed = ast.parse(text, mode="eval")
+        if all(_is_allowed(part) for part in ast.walk(parsed)):
+            return ast.unparse(parsed)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        allowed = False
-    if not allowed:
-        raise FieldError(_shown(key), "an expression of unknown words")
-    return text
+        pass
+    raise FieldError(_shown(key), "an expression of unknown words")
 
 
 def _is_allowed(part: ast.AST) -> bool:
@@ -161,7 +162,7 @@ def _is_allowed(part: ast.AST) -> bool:
         case ast.Constant(value=str(text)):
             return bool(EXTENT.fullmatch(text))
         case ast.Constant(value=bool() | int() | float() as number):
-            return -LARGEST < number < LARGEST
+            return number == 0 or SMALLEST < abs(number) < LARGEST
         case ast.keyword(arg=name, value=ast.Constant(value=bool())):
             return name in ("positive", "integer", "nonnegative", "negative", "real", "zero", "precision")
         case ast.UnaryOp(op=op):

@@ -11,6 +11,7 @@ from typing import Any
 
 from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._base import Shapes
+from cyclecast.frontend._words import shortened
 
 LOG = logging.getLogger(__name__)
 LARGEST_TENSOR = 1 << 31
@@ -48,7 +49,7 @@ def fix_shapes(model: Any, source: str, shapes: Shapes) -> None:
 
 
 def _where(source: str, name: str) -> str:
-    return f"{source}: input '{name}'"
+    return f"{source}: input '{shortened(name)}'"
 
 
 def _require_tensor(value: Any, where: str) -> None:
@@ -106,7 +107,7 @@ def _complete(value: Any, where: str, given: Given) -> None:
             LOG.info("%s: batch dimension is open, taken as 1", where)
             dimension.dim_value = 1
         else:
-            demand = f"dimension {position} is open ({name or '?'})"
+            demand = f"dimension {position} is open ({shortened(name) or '?'})"
             raise UnsupportedError(where, demand, "shapes must be fixed", _lever(value))
     if prod(dimension.dim_value for dimension in dimensions) > LARGEST_TENSOR:
         raise UnsupportedError(where, "more than 2^31 values", "tensors are smaller", "a smaller shape")

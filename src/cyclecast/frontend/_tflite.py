@@ -24,11 +24,11 @@ from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OperatorsError, OptionError, Refused, UnsupportedError
-from cyclecast.frontend._apart import apart
+from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._averages import with_rounded_averages
-from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow, size_of
 from cyclecast.frontend._graph import MOST_NODES
-from cyclecast.frontend._words import first_line
+from cyclecast.frontend._words import first_line, shortened
 
 INSTALL = "pip install tflite==2.18.0 ai-edge-litert==2.3.0"
 IDENTIFIER = b"TFL3"
@@ -72,7 +72,7 @@ class TfLite:
             return _inputs_as_bytes(inputs) + b"\n" + content
 
         inputs, _, content = _apart(prepared, source).partition(b"\n")
-        return _import(content, _inputs_from(inputs), source)
+        return deep(lambda: _import(content, _inputs_from(inputs), source))
 
     def reference(self, source: Path, values: Values) -> dict[str, Any]:
         """What LiteRT computes."""
@@ -158,7 +158,7 @@ def _is_whole(model: Any) -> bool:
 
 def _apart(work: Callable[[], bytes], source: Path) -> bytes:
     _schema()  # is imported once and for all
-    return apart(work, str(source), source.stat().st_size if source.is_file() else 0)
+    return apart(work, str(source), size_of(source))
 
 
 def _inputs_of(model: Any, source: Path, shapes: Shapes) -> Inputs:
@@ -302,6 +302,10 @@ def _require_operators(model: Any, source: Path, known: set[str]) -> None:
 
 def _explicit(model: Any, source: Path) -> bytes:
     """The file with operators that the importer takes, and none that it does not know."""
+    for tensor in model.subgraphs[0].tensors:
+        require_narrow(f"{source}: tensor '{shortened(_name(tensor))}'", len(tensor.shape))
+    for place, operator in enumerate(model.subgraphs[0].operators):
+        require_narrow(f"{source}: operator {place}", 0, max(len(operator.inputs), len(operator.outputs)))
     _require_operators(model, source, set(OperatorConverter(_opened(_packed(model)), None, None, None).convert_map))
     _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
     return _packed(model)

@@ -22,7 +22,7 @@ import onnx
 
 from cyclecast.errors import ModelError, OptionError, UnsupportedError
 from cyclecast.frontend._apart import apart
-from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, size_of
 from cyclecast.frontend._graph import inputs_of, program_of
 from cyclecast.frontend._pt2 import LEVER, opened
 from cyclecast.frontend._words import first_line
@@ -53,7 +53,8 @@ class Torch:
         if not isinstance(source, Path) or not source.is_file():
             return _onnx_of(source, shapes)
         _torch()
-        content = apart(lambda: _onnx_of(source, shapes).SerializeToString(), str(source), source.stat().st_size)
+        size = size_of(source)
+        content = apart(lambda: _onnx_of(source, shapes).SerializeToString(), str(source), size)
         return onnx.load_from_string(content)
 
     def inputs(self, source: Any, shapes: Shapes) -> Inputs:
@@ -124,7 +125,7 @@ def _from_file(source: Path, torch: Any) -> Any:
         raise ModelError(str(source), "it cannot be read as a .pt2 file", "it is no archive, or cut off", LEVER)
     with _errors(str(source), "it cannot be read as a program of torch.export", LEVER), _quiet():
         torch.set_num_threads(1)  # this is a fork, which has lost the others
-        return torch.export.load(opened(source, torch))
+        return torch.export.load(opened(source))
 
 
 def _from_module(module: Any, shapes: Shapes, torch: Any) -> Any:

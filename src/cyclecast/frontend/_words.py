@@ -6,7 +6,9 @@ import re
 
 MOST_SIGNS = 200
 """Of another tool's message."""
-RUNTIME_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\d+ (.*?\)( const)? (?=[A-Z])|\S+ ))?")
+RUNTIME_PREFIX = re.compile(
+    r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\d+ (.*?\)( const)? (?=[A-Z]|\w+ was )|\S+ ))?"
+)
 """What onnxruntime puts before a message: its code, and the place in its own source."""
 
 
