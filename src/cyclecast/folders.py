@@ -91,11 +91,11 @@ def require_replaceable(folder: str | Path, names: Iterable[str], *, force: bool
 
 
 @contextmanager
-def output_file(path: str | Path, ours: str, *, force: bool = False) -> Iterator[Path]:
+def output_file(path: str | Path, ours: str, *, force: bool = False, within: int | None = HEAD) -> Iterator[Path]:
     """A path to write one file to, which then replaces the one at `path`.
 
-    A file that is there must be empty or begin with what the pattern `ours` finds; `force` replaces any. What is no
-    file but can be written to, such as a pipe, is written to as it is.
+    A file that is there must be empty, or the pattern `ours` must find something in its first `within` bytes (None: in
+    all); `force` replaces any. What is no file but can be written to, such as a pipe, is written to as it is.
     """
     given = Path(path)
     with _explained(given):
@@ -105,7 +105,7 @@ def output_file(path: str | Path, ours: str, *, force: bool = False) -> Iterator
             return
         if target.is_file() and not force:
             with target.open("rb") as file:
-                head = file.read(HEAD)
+                head = file.read(within)
             if head and not re.search(ours.encode(), head):
                 raise OptionError(str(given), "it is there and not written by cyclecast", lever=LEVER)
         with _staging(target.parent) as staging:
