@@ -94,6 +94,13 @@ def test_empty_files_and_equal_ones_are_no_loss(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"empty": "1", "equal": "1"}
 
 
+def test_a_single_file_among_the_files_of_a_verb(tmp_path: Path) -> None:
+    """It waits for nothing: the folder that both are made in is held already."""
+    with output(tmp_path, "tune") as place, output_file(place / "a", "x") as file:
+        file.write_text("1")
+    assert contents(tmp_path) == {"a": "1"}
+
+
 def test_verbs_share_a_folder(tmp_path: Path) -> None:
     write(tmp_path, {"a": "1", "module.so": "1"}, verb="tune")
     write(tmp_path, {"main.c": "1"}, verb="compile c")

@@ -108,6 +108,9 @@ def output_file(path: str | Path, ours: str, *, force: bool = False, within: int
                 head = file.read(within)
             if head and not re.search(ours.encode(), head):
                 raise OptionError(str(given), "it is there and not written by cyclecast", lever=LEVER)
+        if target.parent.name.startswith(STAGING):  # of `output`, which moves all files when they are complete
+            yield target
+            return
         with _staging(target.parent) as staging:
             yield staging / target.name
             (staging / target.name).replace(target)
