@@ -172,8 +172,8 @@ class Database:
             if found is None:
                 return None
             rows = _rows(session, found)
-            records = [_record(row) for row in rows]
-            with _readable(f"search {found.id}"):
+            records = [self._record(row) for row in rows]
+            with _readable(f"{self.location}: search {found.id}"):
                 timed = len(records) if found.timed is None else whole(found.timed)
                 if found.outcome is None:  # as in version 1
                     return Answer(records, timed, Outcome(found.strategy), whole=False)
@@ -185,6 +185,10 @@ class Database:
         """How many records there are."""
         with self._guard("reading"), Session(self._engine) as session:
             return session.scalar(select(func.count()).select_from(_Record)) or 0
+
+    def _record(self, row: _Record) -> Record:
+        with _readable(f"{self.location}: record {row.id}"):
+            return Record(mapping_from_json(json_value(row.mapping)), timing_from_json(json_value(row.timing)))
 
     def _create(self, connection: Connection) -> None:
         if connection.dialect.name != "sqlite":
@@ -244,11 +248,6 @@ def _digest(search: _Search, outcome: dict[str, Any], rows: Iterable[_Record]) -
     asked = [getattr(search, field.name) for field in fields(Question)]
     made = [asked, search.timed, outcome, [[row.mapping, row.timing] for row in rows]]
     return sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
-
-
-def _record(row: _Record) -> Record:
-    with _readable(f"record {row.id}"):
-        return Record(mapping_from_json(json_value(row.mapping)), timing_from_json(json_value(row.timing)))
 
 
 @contextmanager
