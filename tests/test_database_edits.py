@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from test_database import QUESTION, Database, answer, record, refused
+from cyclecast.database import Database
+from test_database import QUESTION, answer, record, refused
 
 
 @pytest.fixture
