@@ -324,6 +324,18 @@ class TestWithANewManifest:
         with pytest.raises(ModelError, match=r"occurs \d+ times, and \d+ times in program\.json"):
             building.load(tuned)
 
+    @pytest.mark.parametrize("kind", ["ir.TensorLoad", "ir.GenericConst", "relax.expr.VarBinding", "ffi.Array"])
+    def test_a_program_with_a_part_missing(self, tuned: Path, kind: str) -> None:
+        """TVM reads on from nowhere when it compiles such a program."""
+        program = json.loads((tuned / "program.json").read_text())
+        nothing = next(place for place, node in enumerate(program["nodes"]) if node["type"] == "None")
+        data = next(node["data"] for node in program["nodes"] if node["type"] == kind and node["data"])
+        data[{"ir.TensorLoad": "source", "ir.GenericConst": "value", "ffi.Array": 0}.get(kind, "var")] = nothing
+        (tuned / "program.json").write_text(json.dumps(program))
+        with_new_manifest(tuned)
+        with pytest.raises(ModelError, match=rf"program\.json: it is not what tune wrote.*of type {kind}, is missing"):
+            building.load(tuned)
+
     @pytest.mark.parametrize("kernel", ["../../canary", 'x"); system("touch canary"); //', "*/ int x; /*"])
     def test_names_that_are_none(self, tuned: Path, kernel: str) -> None:
         for name in ("network.json", "mappings.json", "program.json"):

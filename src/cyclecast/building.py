@@ -37,6 +37,8 @@ PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 <<
 """Files that `load` reads, and how long they are at most [bytes]."""
 KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 """How kernels are called: their names are names of files, too."""
+NEEDED = {"ir.TensorLoad": "source", "ir.GenericConst": "value", "relax.expr.VarBinding": "var"}
+"""Fields of a program's nodes that TVM takes as given."""
 CHECKED = ("tune", "place", "compile llvm")
 """Verbs whose files must be as they were written."""
 
@@ -146,10 +148,24 @@ def _parsed(folder: Path, name: str, read: Mapped[str, bytes]) -> Any:
     """The value in a JSON file, or the program."""
     try:
         text = read[f"{name}.json"].decode()
-        return load_json(text) if name == "program" else json_value(text)
+        value = json_value(text)
+        if name != "program":
+            return value
+        _require_parts(value["nodes"])
+        return load_json(text)
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         where, reason = f"{folder}/{name}.json", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise ModelError(where, "it is not what tune wrote", reason, "tuning again") from error
+
+
+def _require_parts(nodes: Any) -> None:
+    """Raise `ValueError` where a part of a program is missing that TVM reads, without a look, when it compiles."""
+    nothing = {place for place, node in enumerate(nodes) if node["type"] == "None"}
+    for place, node in enumerate(nodes):
+        kind, data = node["type"], node.get("data", [])
+        parts = data if kind in ("ffi.Array", "ffi.Map") else [data[NEEDED[kind]]] if kind in NEEDED else []
+        if not nothing.isdisjoint(parts):
+            raise ValueError(f"a part of node {place}, of type {kind}, is missing")
 
 
 def _described(value: dict[str, Any], mappings: Mapped[str, Mapping], program: IRModule) -> Network:
