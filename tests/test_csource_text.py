@@ -7,7 +7,7 @@ import re
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cyclecast.csource._text import (
@@ -39,6 +39,30 @@ def test_names_are_identifiers_and_all_different(wanted: list[str]) -> None:
         assert re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)
         assert name not in KEYWORDS | HEADERS | {"device"}
         assert not name.startswith(PREFIXES)
+
+
+@given(st.lists(st.text(st.sampled_from("aZ_.é"), min_size=60, max_size=90), max_size=9))
+def test_names_differ_in_what_c_tells_apart(wanted: list[str]) -> None:
+    """63 characters, of which a prefix and an ending of ours are some."""
+    names = Names()
+    made = [f"kernel_{names.new(name)}_on_device"[:63] for name in ("a" * 5000, "a" * 5001, *wanted)]
+    assert len(set(made)) == len(made)
+
+
+@given(st.one_of(st.text(), st.text(st.sampled_from("*/\\?\n\r\t \x1b\u202ea-#"), max_size=300)))
+@example("*\\\n/ int main;")
+@example("*??/\n/")
+@example("/*/ */* **//")
+def test_nothing_leaves_a_comment(text: str) -> None:
+    lines = Lines()
+    with lines.block(""):
+        lines.comment(text)
+    made = str(lines).removeprefix("{\n").removesuffix("\n}")
+    assert re.fullmatch(r"[\n -~]*", made)
+    assert "\\" not in made
+    assert "?" not in made
+    assert (made.strip()[:2], made[-2:]) == ("/*", "*/")
+    assert made.count("*/") == made.count("/*") == 1
 
 
 @pytest.mark.parametrize(

@@ -317,7 +317,7 @@ def test_an_unreadable_record_says_which(file: Path, column: str, text: str, rea
     connection.close()
     with Database(file) as database, pytest.raises(DatabaseError) as raised:
         database.answered(QUESTION)
-    assert str(raised.value).startswith(f"record 2: it cannot be read, {reason}")
+    assert str(raised.value).startswith(f"{file}: record 2: it cannot be read, {reason}")
     assert raised.value.lever == "removing it"
 
 
@@ -358,7 +358,7 @@ def test_a_file_of_version_1_is_read_and_goes_on_as_the_present_one(file: Path) 
     connection.close()
     for _ in range(2):
         with Database(file) as database:
-            assert database.answered(QUESTION) == Answer([record()], 1, Outcome("strategy"))
+            assert database.answered(QUESTION) == Answer([record()], 1, Outcome("strategy"), whole=False)
     with Database(file) as database:
         answer(database, replace(QUESTION, seed=1), [record()])
     with sqlite3.connect(file) as connection:

@@ -60,6 +60,36 @@ def test_files_in_files_out(program: Executable, tmp_path: Path) -> None:
         assert np.array_equal(stored["arr_0"], program(IMAGE)[0])
 
 
+def test_saving_replaces_a_program_and_nothing_else(program: Executable, tmp_path: Path) -> None:
+    mine, ours = tmp_path / "mine.so", tmp_path / "module.so"
+    for content in (b"my thesis", b"\x7fELF of somebody else", b"a text on __tvm_ffi__library_bin"):
+        mine.write_bytes(content)
+        with pytest.raises(OptionError, match=r"mine\.so: it is there and not written by cyclecast"):
+            program.save(mine)
+        assert mine.read_bytes() == content
+    program.save(mine, force=True)
+    for _ in range(2):
+        program.save(ours)
+    assert np.array_equal(load_executable(ours)(IMAGE)[0], load_executable(mine)(IMAGE)[0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.so", "module.so"]
+
+
+def test_a_program_that_cannot_be_linked_leaves_the_old_one(
+    program: Executable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.save(tmp_path / "module.so")
+    before = (tmp_path / "module.so").read_bytes()
+
+    class Half:
+        def export_library(self, path: str) -> None:
+            Path(path).write_bytes(b"half")
+            raise RuntimeError("the disk is full")
+
+    with pytest.raises(OptionError, match="the disk is full"):
+        Executable(Half()).save(tmp_path / "module.so")
+    assert (tmp_path / "module.so").read_bytes() == before
+
+
 def test_a_missing_program(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no such file"):
         load_executable(tmp_path / "module.so")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -143,6 +144,68 @@ def same(a: Path, b: Path) -> bool:
     return a.read_bytes() == b.read_bytes()
 
 
+def a_link(path: Path) -> None:
+    path.rename(path.parent.parent / "outside")
+    path.symlink_to(path.parent.parent / "outside")
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def endless(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def huge(path: Path) -> None:
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize("change", [a_link, a_pipe, a_folder, endless, huge])
+@pytest.mark.parametrize(
+    "name",
+    ["network.json", "program.json", "device.yaml", "module.so", "placement.json", "traces/dense.json", MANIFEST],
+)
+def test_what_is_no_file_of_the_folder_is_not_read(tuned: Path, name: str, change: Callable[[Path], None]) -> None:
+    """Neither what a link names, nor a pipe that nobody writes to, nor a file without end."""
+    change(tuned / name)
+    code, info = said("report", tuned)
+    assert code == 2
+    assert info["error"]["where"] == f"{tuned}/{name}"
+
+
+def test_a_folder_behind_a_link_is_not_read(tuned: Path) -> None:
+    (tuned / "traces").rename(tuned.parent / "outside")
+    (tuned / "traces").symlink_to(tuned.parent / "outside")
+    code, info = said("report", tuned)
+    assert (code, info["error"]["where"]) == (2, f"{tuned}/traces/dense.json")
+
+
+@pytest.mark.parametrize("verb", [("place", ""), ("report", ""), ("compile", "", "--out", "x"), ("verify", "", "x")])
+def test_no_folder_is_not_the_current_one(verb: tuple[str, ...]) -> None:
+    done = run(*verb)
+    assert done.exit_code == 2
+    assert "it is empty; it must be a path" in done.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ["network.json", "mappings.json", "program.json", "device.yaml"])
+@pytest.mark.parametrize("content", [b"", b"[", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"null"])
+def test_what_cannot_be_read_is_named(tuned: Path, name: str, content: bytes) -> None:
+    (tuned / name).write_bytes(content)
+    with_new_manifest(tuned)
+    with pytest.raises(CyclecastError) as raised:
+        building.load(tuned)
+    assert name in raised.value.where or content == b"null"
+    assert str(tuned) in raised.value.where
+
+
 @pytest.mark.parametrize("edit", ["program.json", "mappings.json", "device.yaml", "module.so", "traces/dense.json"])
 def test_every_verb_says_so(tuned: Path, model: Path, tmp_path: Path, edit: str) -> None:
     with (tuned / edit).open("ab") as file:
@@ -259,6 +322,18 @@ class TestWithANewManifest:
         (tuned / "network.json").write_text(json.dumps(described))
         with_new_manifest(tuned)
         with pytest.raises(ModelError, match=r"occurs \d+ times, and \d+ times in program\.json"):
+            building.load(tuned)
+
+    @pytest.mark.parametrize("kind", ["ir.TensorLoad", "ir.GenericConst", "relax.expr.VarBinding", "ffi.Array"])
+    def test_a_program_with_a_part_missing(self, tuned: Path, kind: str) -> None:
+        """TVM reads on from nowhere when it compiles such a program."""
+        program = json.loads((tuned / "program.json").read_text())
+        nothing = next(place for place, node in enumerate(program["nodes"]) if node["type"] == "None")
+        data = next(node["data"] for node in program["nodes"] if node["type"] == kind and node["data"])
+        data[{"ir.TensorLoad": "source", "ir.GenericConst": "value", "ffi.Array": 0}.get(kind, "var")] = nothing
+        (tuned / "program.json").write_text(json.dumps(program))
+        with_new_manifest(tuned)
+        with pytest.raises(ModelError, match=rf"program\.json: it is not what tune wrote.*of type {kind}, is missing"):
             building.load(tuned)
 
     @pytest.mark.parametrize("kernel", ["../../canary", 'x"); system("touch canary"); //', "*/ int x; /*"])

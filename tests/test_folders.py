@@ -94,6 +94,24 @@ def test_empty_files_and_equal_ones_are_no_loss(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"empty": "1", "equal": "1"}
 
 
+def test_a_single_file_among_the_files_of_a_verb(tmp_path: Path) -> None:
+    """It waits for nothing: the folder that both are made in is held already."""
+    with output(tmp_path, "tune") as place, output_file(place / "a", "x") as file:
+        file.write_text("1")
+    assert contents(tmp_path) == {"a": "1"}
+
+
+def test_a_folder_of_the_user_is_no_staging_folder(tmp_path: Path) -> None:
+    """What a killed process has left goes; what only begins like that does not."""
+    kept = (".cyclecast-notes", ".cyclecast-writing-", ".cyclecast-writing-abcdefg", ".cyclecast-writing-abcdefghi")
+    for name in (*kept, ".cyclecast-writing-abcdefgh"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text("mine")
+    write(tmp_path, {"a": "1"})
+    assert {path.name for path in tmp_path.iterdir()} == {"a", MANIFEST, *kept}
+    assert all((tmp_path / name / "mine").read_text() == "mine" for name in kept)
+
+
 def test_verbs_share_a_folder(tmp_path: Path) -> None:
     write(tmp_path, {"a": "1", "module.so": "1"}, verb="tune")
     write(tmp_path, {"main.c": "1"}, verb="compile c")

@@ -104,6 +104,14 @@ EDITS: dict[str, tuple[str, str]] = {
         "DELETE FROM record WHERE id NOT IN (SELECT min(id) FROM record GROUP BY search_id)",
         "its proof is of",
     ),
+    "bound": ("UPDATE search SET outcome = json_set(outcome, '$.certificate.lower', 1)", "its digest is that of other"),
+    "bound above the best": (
+        "UPDATE search SET outcome = json_set(outcome, '$.certificate.lower', 1000000000000000000)",
+        "its proof says that no mapping is shorter than",
+    ),
+    "no proof": ("UPDATE search SET outcome = NULL", "its digest is that of other"),
+    "space": ("UPDATE search SET outcome = json_set(outcome, '$.sketches[0].legal', 1)", "its digest is that of other"),
+    "timed": ("UPDATE search SET timed = 7", "its digest is that of other"),
     "swapped": ("UPDATE record SET mapping = (SELECT mapping FROM record ORDER BY id LIMIT 1)", "a mapping is of"),
 }
 

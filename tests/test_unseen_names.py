@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from cyclecast.cli import app
+from cyclecast.database import Database
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.markup import html_table
-from cyclecast.printable import json_text, printable, printable_lines
+from cyclecast.outcome import outcome_from_json
+from cyclecast.printable import WITHOUT_GLYPH, json_text, printable, printable_lines
 from cyclecast.terminal import CleanStream, Console, Table
-from unseen import IN_A_NAME, UNSEEN, network, offenders
+from unseen import FILLERS, IN_A_NAME, UNSEEN, network, offenders
 
 ANY = st.text(st.characters() | st.sampled_from(UNSEEN))
 RICH = re.compile(r"\x1b\[[0-9;?]*[mAKlh]|\r")
@@ -49,9 +52,13 @@ def test_what_is_printable_has_a_glyph(text: str) -> None:
     assert offenders(printable(text)) == set()
     assert "\n" not in printable(text)
     assert printable_lines(text).count("\n") == text.count("\n")
-    assert (printable(text) == text) == text.isprintable()
+    assert (printable(text) == text) == (text.isprintable() and not WITHOUT_GLYPH.search(text))
     assert offenders(str(OptionError(text, text, text, text))) == set()
     assert offenders(html_table(text, [text], [[text]])) == set()
+
+
+def test_fillers_are_seen() -> None:
+    assert printable(f"a{FILLERS}ä") == f"a{'?' * len(FILLERS)}ä"
 
 
 @given(ANY)
@@ -159,9 +166,10 @@ def test_verbs_of_a_network_with_such_names(folder: Path, forced: bool, monkeypa
 @pytest.mark.tvm
 def test_records_with_such_words(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    with sqlite3.connect(copy / "records.db") as records:
-        outcome = json.loads(records.execute("select outcome from search").fetchone()[0]) | {"note": UNSEEN}
-        records.execute("update search set outcome = ?", (json.dumps(outcome),))
+    with closing(sqlite3.connect(copy / "records.db")) as records:
+        number, timed, outcome = records.execute("select id, timed, outcome from search").fetchone()
+    with Database(copy / "records.db") as database:
+        database.finish(number, timed, outcome_from_json(json.loads(outcome) | {"note": UNSEEN}))
     code, printed = run(*tuning(next(copy.glob("model*.onnx"))), "--explain-search")
     assert code == 0
     assert "?A?]0;title" in printed

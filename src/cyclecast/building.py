@@ -21,7 +21,7 @@ from cyclecast.dataflow import operators_from_json, operators_to_json
 from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
-from cyclecast.folders import output, require_unchanged
+from cyclecast.folders import output, read_file, require_unchanged
 from cyclecast.mapping import Mapping, mapping_from_json, require_fit
 from cyclecast.placement import Placement
 from cyclecast.reading import json_value, read_as, text, whole
@@ -33,10 +33,12 @@ MOST = 2**53
 """Operators, operations and bytes: what JSON's numbers are exact up to."""
 FORMAT = 2
 """Of `network.json`."""
-PARTS = ("network.json", "program.json", "mappings.json", "device.yaml")
-"""Files that `load` reads."""
+PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 << 28, "device.yaml": 1 << 20}
+"""Files that `load` reads, and how long they are at most [bytes]."""
 KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 """How kernels are called: their names are names of files, too."""
+NEEDED = {"ir.TensorLoad": "source", "ir.GenericConst": "value", "relax.expr.VarBinding": "var"}
+"""Fields of a program's nodes that TVM takes as given."""
 CHECKED = ("tune", "place", "compile llvm")
 """Verbs whose files must be as they were written."""
 
@@ -122,13 +124,12 @@ def load(folder: str | Path) -> Scheduled:
     """What `save` wrote into a folder; `ModelError` where that is not all there, or no longer what it was."""
     place = Path(folder)
     try:
-        read = {name: (place / name).read_bytes() for name in PARTS}
+        read = {name: read_file(place, name, PARTS[name]) for name in PARTS}
         require_unchanged(place, read, CHECKED)
-        described, mappings = (json_value(read[f"{name}.json"]) for name in ("network", "mappings"))
+        described, mappings, program = (_parsed(place, name, read) for name in ("network", "mappings", "program"))
         if described["format"] != FORMAT:
             raise ModelError(f"{place}/network.json", f"format {described['format']}", f"this is format {FORMAT}")
         by_kernel = {str(kernel): mapping_from_json(mapping) for kernel, mapping in mappings.items()}
-        program = load_json(read["program.json"].decode())
         if not isinstance(program, IRModule):
             raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
         network = _described(described, by_kernel, program)
@@ -144,6 +145,30 @@ def load(folder: str | Path) -> Scheduled:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise ModelError(str(place), "its files are not what tune wrote", reason, "tuning again") from error
     return scheduled
+
+
+def _parsed(folder: Path, name: str, read: Mapped[str, bytes]) -> Any:
+    """The value in a JSON file, or the program."""
+    try:
+        text = read[f"{name}.json"].decode()
+        value = json_value(text)
+        if name != "program":
+            return value
+        _require_parts(value["nodes"])
+        return load_json(text)
+    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
+        where, reason = f"{folder}/{name}.json", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise ModelError(where, "it is not what tune wrote", reason, "tuning again") from error
+
+
+def _require_parts(nodes: Any) -> None:
+    """Raise `ValueError` where a part of a program is missing that TVM reads, without a look, when it compiles."""
+    nothing = {place for place, node in enumerate(nodes) if node["type"] == "None"}
+    for place, node in enumerate(nodes):
+        kind, data = node["type"], node.get("data", [])
+        parts = data if kind in ("ffi.Array", "ffi.Map") else [data[NEEDED[kind]]] if kind in NEEDED else []
+        if not nothing.isdisjoint(parts):
+            raise ValueError(f"a part of node {place}, of type {kind}, is missing")
 
 
 def _described(value: dict[str, Any], mappings: Mapped[str, Mapping], program: IRModule) -> Network:

@@ -7,10 +7,13 @@ is one transaction, so that a process killed at any moment leaves whole batches 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -26,6 +29,10 @@ from cyclecast.timing import Timing, timing_from_json
 
 FORMAT = 2
 """The version of the tables, kept in SQLite's user_version. Those of version 1 have no `timed` and no `outcome`."""
+
+PROGRAMS = """SELECT count(*) FROM sqlite_master
+WHERE type = 'trigger' OR (name IN ('search', 'record') AND (type <> 'table' OR sql LIKE 'CREATE VIRTUAL%'))"""
+"""What a file of SQLite's runs when others read it and write to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class Answer(NamedTuple):
     """What was timed; of millions, the default mapping and what improved on the best."""
     timed: int
     outcome: Outcome
+    whole: bool = True
+    """Whether it is as the search wrote it, by a digest, which is no signature and which version 1 has not."""
 
 
 class _Base(DeclarativeBase):
@@ -102,6 +111,7 @@ class Database:
         with self._guard("opening"):
             self._engine = create_engine(text if "://" in text else URL.create("sqlite", database=text))
             if self._engine.dialect.name == "sqlite":
+                _require_file(self._engine.url.database or "")
                 event.listen(self._engine, "connect", _wait_for_other_writers)
             with self._engine.begin() as connection:
                 self._create(connection)
@@ -140,8 +150,9 @@ class Database:
     def finish(self, search: int, timed: int, outcome: Outcome) -> None:
         """Mark a search as complete: from now on its answer may be reused."""
         with self._guard("writing"), Session(self._engine) as session, session.begin():
-            row = session.get_one(_Search, search)
-            row.finished, row.timed, row.outcome = True, timed, json.dumps(outcome.to_json())
+            row, value = session.get_one(_Search, search), outcome.to_json()
+            row.finished, row.timed = True, timed
+            row.outcome = json.dumps(value | {"digest": _digest(row, value, _rows(session, row))})
 
     def answered(self, question: Question, skip: int = 0) -> Answer | None:
         """What the first finished search with the same question and at least its trials found, or None.
@@ -160,16 +171,24 @@ class Database:
             ).first()
             if found is None:
                 return None
-            rows = session.scalars(select(_Record).where(_Record.search_id == found.id).order_by(_Record.id))
-            records = [_record(row) for row in rows]
-            with _readable(f"search {found.id}"):
+            rows = _rows(session, found)
+            records = [self._record(row) for row in rows]
+            with _readable(f"{self.location}: search {found.id}"):
                 timed = len(records) if found.timed is None else whole(found.timed)
-            return Answer(records, timed, _outcome(found))
+                if found.outcome is None:  # as in version 1
+                    return Answer(records, timed, Outcome(found.strategy), whole=False)
+                value = json_value(found.outcome)
+                digest = value.pop("digest", "")
+                return Answer(records, timed, outcome_from_json(value), digest == _digest(found, value, rows))
 
     def count(self) -> int:
         """How many records there are."""
         with self._guard("reading"), Session(self._engine) as session:
             return session.scalar(select(func.count()).select_from(_Record)) or 0
+
+    def _record(self, row: _Record) -> Record:
+        with _readable(f"{self.location}: record {row.id}"):
+            return Record(mapping_from_json(json_value(row.mapping)), timing_from_json(json_value(row.timing)))
 
     def _create(self, connection: Connection) -> None:
         if connection.dialect.name != "sqlite":
@@ -189,6 +208,9 @@ class Database:
             raise DatabaseError(
                 self.location, f"tables of version {version}", f"this release reads 1 to {FORMAT}", "another file"
             )
+        if version and connection.exec_driver_sql(PROGRAMS).scalar_one():
+            what = "it holds triggers, or views in the place of tables"
+            raise DatabaseError(self.location, what, "a file of records is needed", "another --out folder")
         _Base.metadata.create_all(connection)
         connection.exec_driver_sql(f"PRAGMA user_version = {FORMAT}")
 
@@ -207,17 +229,25 @@ def _wait_for_other_writers(connection: Any, _: object) -> None:
     connection.execute("PRAGMA busy_timeout = 10000")
 
 
-def _outcome(row: _Search) -> Outcome:
-    """What the search said; older records know its strategy only."""
-    if row.outcome is None:
-        return Outcome(row.strategy)
-    with _readable(f"search {row.id}"):
-        return outcome_from_json(json_value(row.outcome))
+def _require_file(path: str) -> None:
+    """Raise `DatabaseError` where the database, or a file that SQLite keeps beside it, is a link or no file."""
+    for each in (path, *(f"{path}{suffix}" for suffix in ("-journal", "-wal", "-shm"))):
+        kind = stat.S_IFMT(os.lstat(each).st_mode) if os.path.lexists(each) else stat.S_IFREG
+        if kind not in (stat.S_IFREG, stat.S_IFDIR):  # SQLite itself refuses a folder
+            what, lever = "it" if each == path else each, "another path, or the one that a link leads to"
+            raise DatabaseError(path, f"{what} must be a file", "not a link, a pipe or a device", lever)
 
 
-def _record(row: _Record) -> Record:
-    with _readable(f"record {row.id}"):
-        return Record(mapping_from_json(json_value(row.mapping)), timing_from_json(json_value(row.timing)))
+def _rows(session: Session, search: _Search) -> Sequence[_Record]:
+    """The records of a search, in their order."""
+    return session.scalars(select(_Record).where(_Record.search_id == search.id).order_by(_Record.id)).all()
+
+
+def _digest(search: _Search, outcome: dict[str, Any], rows: Iterable[_Record]) -> str:
+    """Of the question, the answer and all that was timed."""
+    asked = [getattr(search, field.name) for field in fields(Question)]
+    made = [asked, search.timed, outcome, [[row.mapping, row.timing] for row in rows]]
+    return sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

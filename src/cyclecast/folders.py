@@ -13,10 +13,12 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import file_digest, sha256
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import Any
@@ -25,13 +27,19 @@ from cyclecast.errors import ModelError, OptionError
 
 MANIFEST = "cyclecast.json"
 FORMAT, VERSION = "cyclecast-folder", 1
-STAGING = ".cyclecast-"
+STAGING = ".cyclecast-writing-"
 """How folders begin that hold files until all of them are complete."""
+ABANDONED = re.compile(re.escape(STAGING) + r"[a-z0-9_]{8}")
+"""How all of the name looks."""
 HEAD = 4096
 """Bytes at the beginning of a single file that say what wrote it."""
 LEVER = "another path, or --force, which replaces it"
 MOST_BYTES = 1 << 26
 """Of a manifest."""
+MOST_OF_A_FILE = 1 << 32
+"""Bytes of any file that is read or compared."""
+NO_FILE = "no file"
+"""In place of a digest: of a link, a pipe, a folder, or a file that is too long."""
 
 
 @dataclass(slots=True)
@@ -92,11 +100,11 @@ def require_replaceable(folder: str | Path, names: Iterable[str], *, force: bool
 
 
 @contextmanager
-def output_file(path: str | Path, ours: str, *, force: bool = False) -> Iterator[Path]:
+def output_file(path: str | Path, ours: str, *, force: bool = False, within: int | None = HEAD) -> Iterator[Path]:
     """A path to write one file to, which then replaces the one at `path`.
 
-    A file that is there must be empty or begin with what the pattern `ours` finds; `force` replaces any. What is no
-    file but can be written to, such as a pipe, is written to as it is.
+    A file that is there must be empty, or the pattern `ours` must find something in its first `within` bytes (None: in
+    all); `force` replaces any. What is no file but can be written to, such as a pipe, is written to as it is.
     """
     given = Path(path)
     with _explained(given):
@@ -106,12 +114,29 @@ def output_file(path: str | Path, ours: str, *, force: bool = False) -> Iterator
             return
         if target.is_file() and not force:
             with target.open("rb") as file:
-                head = file.read(HEAD)
+                head = file.read(within)
             if head and not re.search(ours.encode(), head):
                 raise OptionError(str(given), "it is there and not written by cyclecast", lever=LEVER)
+        if target.parent.name.startswith(STAGING):  # of `output`, which moves all files when they are complete
+            yield target
+            return
         with _staging(target.parent) as staging:
             yield staging / target.name
             (staging / target.name).replace(target)
+
+
+def read_file(folder: Path, name: str, most: int = MOST_OF_A_FILE) -> bytes:
+    """The bytes of a file of the folder.
+
+    `FileNotFoundError` where there is none, `ModelError` where it is a link or behind one, a pipe or a folder, or
+    longer than `most`: a folder of somebody else's may not make us read what is outside of it, or wait, or read on.
+    """
+    (folder / name).lstat()
+    if not _is_file(folder, name, most):
+        bound = f"not a link or a folder, and of at most {most:,} bytes"
+        raise ModelError(f"{folder}/{name}", "it must be a file", bound, "the folder as it was written")
+    with _opened(folder / name) as file:
+        return file.read(most)
 
 
 def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[str]) -> None:
@@ -119,7 +144,7 @@ def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[s
 
     `read` are the contents of files that must be among them. Others may be missing.
     """
-    if not (folder / MANIFEST).exists():
+    if not os.path.lexists(folder / MANIFEST):
         what = "nothing says whether the other files are as they were written"
         raise ModelError(f"{folder}/{MANIFEST}", "there is no such file", what, "tuning again")
     manifest = _read(folder)
@@ -131,7 +156,7 @@ def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[s
     for verb in verbs:
         files = manifest.files.get(verb, {})
         found = {
-            name: sha256(read[name]).hexdigest() if name in read else _digest(folder / name) for name in sorted(files)
+            name: sha256(read[name]).hexdigest() if name in read else _digest(folder, name) for name in sorted(files)
         }
         wrong = [name for name, digest in found.items() if digest not in (files[name], "")]
         if not wrong or _is_as_before(manifest, found):
@@ -144,9 +169,9 @@ def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[s
 
 def require_file_unchanged(path: Path) -> None:
     """Raise `ModelError` where the manifest beside a file names it, and it has changed since or is gone."""
-    if (path.parent / MANIFEST).is_file():
+    if os.path.lexists(path.parent / MANIFEST):
         known = _read(path.parent).known(path.name)
-        if known and _digest(path) not in known:
+        if known and _digest(path.parent, path.name) not in known:
             what = f"its SHA-256 is not that of {MANIFEST} beside it"
             raise ModelError(str(path), "it is not what cyclecast wrote", what, "writing it again")
 
@@ -159,7 +184,8 @@ def _is_as_before(manifest: _Manifest, found: Mapping[str, str]) -> bool:
 
 def _commit(folder: Path, staging: Path, verb: str, force: bool) -> None:
     """Move all files into their places: a process that is killed leaves a manifest that knows both states."""
-    new = {path.relative_to(staging).as_posix(): _digest(path) for path in staging.rglob("*") if path.is_file()}
+    made = {path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file()}
+    new = {name: _digest(staging, name, None) for name in made}
     with _locked(folder):
         manifest = _read(folder, force)
         _refuse(folder, manifest, new, force)
@@ -186,8 +212,8 @@ def _refuse(folder: Path, manifest: _Manifest, new: Mapping[str, str], force: bo
             raise OptionError(str(path), "it is a folder", "a file of that name is to be written", "another path")
         if force or not os.path.lexists(path):
             continue
-        known, found = manifest.known(name), "" if path.is_symlink() else _digest(path)
-        if found and (found in known or found == digest or path.stat().st_size == 0):
+        known, found = manifest.known(name), _digest(folder, name)
+        if found != NO_FILE and (found in known or found == digest or path.stat().st_size == 0):
             continue
         what = "it has changed since cyclecast wrote it" if known else "it is there and not written by cyclecast"
         raise OptionError(str(path), what, lever=LEVER)
@@ -197,7 +223,7 @@ def _delete(folder: Path, name: str, known: set[str]) -> None:
     """Delete a file that is as we wrote it, and its folder if that is empty then."""
     path = folder / name
     parents = [folder / part for part in PurePosixPath(name).parents if str(part) != "."]
-    if any(part.is_symlink() for part in (path, *parents)) or _digest(path) not in known:
+    if _digest(folder, name) not in known:
         return
     with suppress(OSError):
         path.unlink()
@@ -205,26 +231,41 @@ def _delete(folder: Path, name: str, known: set[str]) -> None:
             parent.rmdir()
 
 
-def _digest(path: Path) -> str:
-    """Of a file's content; nothing where there is no file."""
-    if not path.is_file():
+def _digest(folder: Path, name: str, most: int | None = MOST_OF_A_FILE) -> str:
+    """Of a file's content; nothing where there is nothing of that name, `NO_FILE` where it is something else."""
+    if not os.path.lexists(folder / name):
         return ""
-    with path.open("rb") as file:
+    if not _is_file(folder, name, most):
+        return NO_FILE
+    with _opened(folder / name) as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+def _is_file(folder: Path, name: str, most: int | None) -> bool:
+    """Whether it is a file of the folder itself, of at most so many bytes, and nothing behind a link."""
+    within = [folder / part for part in PurePosixPath(name).parents if str(part) != "."]
+    about = (folder / name).lstat()
+    fits = most is None or about.st_size <= most
+    return fits and stat.S_ISREG(about.st_mode) and not any(part.is_symlink() for part in within)
+
+
+def _opened(path: Path) -> BufferedReader:
+    """For reading, without waiting for the other end of a pipe."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def _read(folder: Path, force: bool = False) -> _Manifest:
     """The folder's manifest, an empty one where there is none; with `force`, also where it is another file."""
     path = folder / MANIFEST
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES)
-        return _manifest(json.loads(content))
+        return _manifest(json.loads(read_file(folder, MANIFEST, MOST_BYTES)))
     except FileNotFoundError:
         return _Manifest()
     except (ValueError, RecursionError, OSError) as error:
         if force:
             return _Manifest()
+        if isinstance(error, ModelError):
+            raise
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ModelError(str(path), "it is no manifest that cyclecast wrote", str(reason), "another folder") from error
 
@@ -256,7 +297,7 @@ def _staging(folder: Path) -> Iterator[Path]:
     """A folder inside a folder; what a killed process has left there goes."""
     with _locked(folder):
         for left in folder.glob(f"{STAGING}*"):
-            if left.is_dir() and not left.is_symlink() and _is_abandoned(left):
+            if ABANDONED.fullmatch(left.name) and not left.is_symlink() and left.is_dir() and _is_abandoned(left):
                 shutil.rmtree(left, ignore_errors=True)
         place = Path(mkdtemp(prefix=STAGING, dir=folder))
         held = os.open(place, os.O_RDONLY)

@@ -35,7 +35,7 @@ class Console(rich.console.Console):
         if isinstance(renderable, str):
             renderable = printable_lines(renderable)
         for segment in super().render(renderable, options):
-            if segment.control or segment.text.isprintable():
+            if segment.control or (segment.text.isascii() and segment.text.isprintable()):
                 yield segment
             else:
                 yield Segment(printable_lines(segment.text), segment.style)

@@ -243,7 +243,9 @@ class _Job:
         proof, least = answer.outcome.certificate, ranked[0].timing.total
         if proof is not None and proof.best != least:
             return f"its proof is of {proof.best}, and the best record is {least}"
-        return ""
+        if proof is not None and proof.lower > proof.best:
+            return f"its proof says that no mapping is shorter than {proof.lower}, and the best record is {least}"
+        return "" if answer.whole else "its digest is that of other records or of another proof"
 
     def _search(self, function: Any, question: Question, default: Record | Refusal) -> Answer:
         number = self.database.start(question)

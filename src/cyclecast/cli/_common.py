@@ -26,7 +26,6 @@ app = typer.Typer(
 WIDTH_WITHOUT_TERMINAL = 160
 
 DeviceArgument = Annotated[str, typer.Argument(help="A library name, or a path to a device file.")]
-FolderArgument = Annotated[Path, typer.Argument(help="A folder written by tune.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -42,6 +41,11 @@ def _path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("it is empty; it must be a path")
     return Path(text)
+
+
+FolderArgument = Annotated[
+    Path, typer.Argument(help="A folder written by tune.", parser=_path, metavar="FOLDER", show_default=False)
+]
 
 
 def out_option(name: str, help: str) -> Any:

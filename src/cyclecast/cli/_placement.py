@@ -18,8 +18,8 @@ from cyclecast.cli._common import (
     read_json,
     tell_doubts,
 )
-from cyclecast.errors import OptionError
-from cyclecast.folders import output, output_file, require_file_unchanged
+from cyclecast.errors import ModelError, OptionError
+from cyclecast.folders import output, output_file, read_file, require_file_unchanged
 from cyclecast.printable import json_text, short
 from cyclecast.reading import json_value
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cyclecast.placement import Check, Placement
 
 WRITTEN = "placement.json"
+MOST_BYTES = 1 << 28
+"""Of it."""
 
 
 @app.command()
@@ -133,7 +135,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     """Those of the last `place`."""
     require_file_unchanged(folder / WRITTEN)
     try:
-        found = json_value((folder / WRITTEN).read_bytes())["settings"]
+        found = json_value(read_file(folder, WRITTEN, MOST_BYTES))["settings"]
         settings = {name: found.get(name) if name in OPTIONAL else found[name] for name in DEFAULTS}
         for name, value in settings.items():
             if type(value) is not type(DEFAULTS[name]) and not isinstance(value, OPTIONAL.get(name, ())):
@@ -141,6 +143,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         return settings
     except FileNotFoundError:
         return DEFAULTS
+    except ModelError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         where = f"{folder}/{WRITTEN}"
         raise OptionError(where, "it is not what place wrote", type(error).__name__, "placing again") from error

@@ -74,7 +74,7 @@ def _parts(program: Any, what: Plan, mappings: Mapped[str, Mapping]) -> dict[str
         if function in mappings:
             found[function] = kernel(f"kernel_{names.new(function)}", function, flat[function], mappings[function])
         else:
-            found[function] = Writer(f"host_{names.new(function)}", flat[function]).written(f"{function}.")
+            found[function] = Writer(f"host_{names.new(function)}", flat[function]).written(f"{plain(function)}.")
     return found
 
 

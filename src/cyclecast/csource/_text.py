@@ -50,6 +50,8 @@ BYTES = {
     "float64": 8,
 }
 MOST_COLUMNS = 110
+MOST_SIGNS = 40
+"""Of a name in a network that its name in C keeps: C99 tells names apart by their first 63 characters."""
 BREAKS = (((", ", 1), (" && ", 0), (" || ", 0), (" ? ", 0), (" : ", 0)), ((" = ", 2), (" + ", 0), ("(", 1)))
 """Where a long line can be broken, the second kind only without the first; whether the mark stays before the break."""
 
@@ -68,10 +70,11 @@ class Lines:
             self.lines += wrapped(f"{indent}{line}" if line else "", indent + "    ")
 
     def comment(self, text: str) -> None:
-        """A comment, over as many lines as it takes."""
+        """A comment, over as many lines as it takes; `_` for signs that a compiler or an editor may obey."""
         indent = "    " * self._depth
         room = MOST_COLUMNS - len(indent) - len(" */")
-        broken = textwrap.wrap(f"/* {text.replace('*/', '* /')}", room, subsequent_indent=" * ")
+        harmless = re.sub(r"[^ -~]|[\\?]", "_", text).replace("*/", "* /").replace("/*", "/ *")
+        broken = textwrap.wrap(f"/* {harmless}", room, subsequent_indent=" * ")
         self.lines += [f"{indent}{line}" for line in [*broken[:-1], f"{broken[-1]} */"]]
 
     @contextmanager
@@ -118,7 +121,7 @@ class Names:
 
     def new(self, wanted: str) -> str:
         """An identifier like the wanted name that nothing else has."""
-        plain = re.sub(r"\W", "_", wanted, flags=re.ASCII).strip("_") or "value"
+        plain = re.sub(r"\W", "_", wanted[:MOST_SIGNS], flags=re.ASCII).strip("_") or "value"
         macro = re.fullmatch(r"[A-Z_][A-Z0-9_]+", plain) is not None
         plain = f"v_{plain}" if plain[0].isdigit() or macro or plain.startswith(PREFIXES) else plain
         name, number = plain, 1

@@ -18,7 +18,10 @@ from tvm.target import Target
 from cyclecast._tvm._defined import with_defined_operators
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OptionError
-from cyclecast.folders import require_file_unchanged
+from cyclecast.folders import output_file, require_file_unchanged
+
+OURS = r"\A\x7fELF(?s:.*)__tvm_ffi__library_bin"
+"""What a program of TVM's holds: its constants and bytecode under that name."""
 
 
 class Executable:
@@ -44,8 +47,11 @@ class Executable:
         with without_native_chatter():
             return relax.VirtualMachine(self._compiled, tvm.cpu())
 
-    def save(self, path: str | Path) -> None:
-        """Write a shared library that `load_executable`, or TVM's runtime alone, loads in any process."""
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write a shared library that `load_executable`, or TVM's runtime alone, loads in any process.
+
+        It is written whole or not at all. A file that is there must be such a program; `force` replaces any.
+        """
         if not any(map(shutil.which, LINKERS)):
             raise OptionError("saving a program", "no C compiler", "gcc or clang links it", "apt-get install gcc")
         folder = Path(path).parent
@@ -53,8 +59,8 @@ class Executable:
             raise OptionError(f"saving {path}", "there is no such folder", lever=f"mkdir -p {folder}")
         _require_room(ROOM)
         try:
-            with without_native_chatter():
-                self._compiled.export_library(str(path))
+            with output_file(path, OURS, force=force, within=None) as place, without_native_chatter():
+                self._compiled.export_library(str(place))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise OptionError(f"saving {path}", "it cannot be linked", reason, "another path") from error

@@ -43,6 +43,8 @@ RUNTIMES = {
     "AllClassNMS",
 }
 """Converters of TVM's importer that are for operators of onnxruntime, not of the standard."""
+MOST_NODES_FOLDED = 50_000
+"""Of a network whose functions are in their places and whose constants are folded."""
 MOST_ROUNDS = 5
 """Of rewriting and folding."""
 MOST_NODES = 3
@@ -94,6 +96,9 @@ def _whole(model: Any, source: str) -> Any:
         _require_sizes(whole, source)
         whole = fold(whole, source)
     _require_operators(whole, source, _is_unknown)
+    if len(whole.graph.node) > MOST_NODES_FOLDED:
+        bound = f"at most {MOST_NODES_FOLDED:,}"
+        raise UnsupportedError(source, f"{len(whole.graph.node):,} operators", bound, "a smaller one")
     for node in whole.graph.node:
         require_narrow(f"{source}: {_node(node)}", 0, max(len(node.input), len(node.output)))
     return whole
