@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any
 
-from tvm import DataType, relax, te, tirx
+from tvm import DataType, relax
 from tvm.ir import Op
 
 from cyclecast.workload import HostOperator
@@ -79,34 +79,6 @@ def host_operators(
         HostOperator(name, demand.count, demand.operations, demand.bytes, demand.macs, reason)
         for (name, reason), demand in sorted(found.items())
     )
-
-
-def fuse_host(program: Any) -> Any:
-    """Legalise and fuse the float operators; the kernels are legal already and stay as they are."""
-    for step in (
-        relax.transform.DeadCodeElimination(),
-        relax.transform.LegalizeOps({"relax.quantize": _quantised}),
-        relax.transform.AnnotateTIROpPattern(),
-        relax.transform.FoldConstant(),
-        relax.transform.FuseOps(),
-        relax.transform.FuseTIR(),
-        relax.transform.DeadCodeElimination(),
-    ):
-        program = step(program)
-    return program
-
-
-def _quantised(builder: Any, call: Any) -> Any:
-    """As TVM does it, once NaN is 0: otherwise the order of comparisons would say what becomes of it."""
-
-    def numbers(data: Any) -> Any:
-        def number(*indices: Any) -> Any:
-            return tirx.Select(tirx.isnan(data[indices]), tirx.const(0, data.dtype), data[indices])
-
-        return te.compute(data.shape, number, name="number")
-
-    data = builder.emit_te(numbers, call.args[0], primfunc_name_hint="numbers")
-    return call.op.get_attr("FLegalize")(builder, relax.Call(call.op, [data, *call.args[1:]], call.attrs))
 
 
 def name_of(call: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
@@ -35,6 +35,14 @@ WITHOUT_EFFECT = {
     ("Split", "num_outputs"),
 }
 """Attributes that say nothing about the values of the first output, or no more than the shapes of the outputs."""
+TYPES = {
+    *(TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.BOOL),
+    *(TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64),
+    *(TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64),
+}
+"""Of values."""
+COUNTED = ("NonMaxSuppression",)
+"""Operators whose result has as many rows as there is room for, in TVM's types, and fewer when it runs."""
 CONSTANT = {"ConstantOfShape": (0,), "Expand": (1,), "NonMaxSuppression": (2, 3, 4)}
 """Operands that the importer takes for something else where they are computed."""
 
@@ -71,6 +79,7 @@ def _watching(model: Any, source: str) -> Any:
             for node in graph.node:
                 where = f"{source}: node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
                 _require_constant(node, constants, where)
+                _require_types(node, types, where)
                 try:
                     super()._construct_nodes(onnx.GraphProto(node=[node]))
                 except Exception as error:
@@ -82,7 +91,7 @@ def _watching(model: Any, source: str) -> Any:
                 if node.op_type != "If":
                     assert self.watched is not None
                     _require_read(node, self.watched, version, where)
-                for name in filter(None, node.output):
+                for name in filter(None, node.output if node.op_type not in COUNTED else ()):
                     _require_equal(self._nodes.get(name), types.get(name), where)
 
         def _parse_attr(self, attr_proto: Any) -> Any:
@@ -129,6 +138,14 @@ def _require_constant(node: Any, constants: set[str], where: str) -> None:
         name = node.input[place] if place < len(node.input) else ""
         if name and name not in constants:
             raise UnsupportedError(where, f"input '{name}' is computed", "it must be a constant", LEVER)
+
+
+def _require_types(node: Any, types: Mapping[str, Any], where: str) -> None:
+    for name in (*node.input, *node.output):
+        kind = types.get(name, (0, None))[0]
+        if kind and kind not in TYPES:
+            what = TensorProto.DataType.Name(kind).lower()
+            raise UnsupportedError(where, f"values of type {what} in '{name}'", "TVM has them otherwise", LEVER)
 
 
 def _require_read(node: Any, watched: _Watched, version: int, where: str) -> None:

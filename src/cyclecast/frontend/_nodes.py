@@ -27,7 +27,7 @@ class Writer:
         self.prefix = "cyclecast"
         self.count = 0
         self.opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
-        self._shapes: dict[str, tuple[int, ...]] | None = None
+        self._types: dict[str, tuple[int, tuple[int, ...] | None]] | None = None
 
     def keep(self, node: Any) -> None:
         """Leave a node as it is."""
@@ -78,9 +78,16 @@ class Writer:
         """The shape of a tensor where it is known."""
         if name in self.constants:
             return tuple(self.constants[name].dims)
-        if self._shapes is None:
-            self._shapes = inferred_shapes(self.model)
-        return self._shapes.get(name)
+        return self._type(name)[1]
+
+    def kind(self, name: str) -> int:
+        """The type of a tensor's values as ONNX numbers them; 0 where it is not known."""
+        return self._type(name)[0]
+
+    def _type(self, name: str) -> tuple[int, tuple[int, ...] | None]:
+        if self._types is None:
+            self._types = inferred_types(self.model)
+        return self._types.get(name, (0, None))
 
     def attributes(self, node: Any) -> dict[str, Any]:
         """The attributes of a node by name."""

@@ -29,7 +29,7 @@ from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast.frontend._base import Quantization
 from cyclecast.frontend._dataflow import Kernels, operators_of
 from cyclecast.frontend._fold import constants_of
-from cyclecast.frontend._host import fuse_host, host_operators
+from cyclecast.frontend._host import host_operators
 from cyclecast.frontend._integers import (
     LARGEST,
     LEAST_SCALE,
@@ -41,6 +41,7 @@ from cyclecast.frontend._integers import (
     quantised_constants,
     quantize_weights,
 )
+from cyclecast.frontend._legal import fuse_host
 from cyclecast.frontend._products import (
     CONVOLUTIONS,
     REAL,

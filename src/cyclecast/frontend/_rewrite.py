@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, version_converter
 
+from cyclecast.frontend._corrected import dropout, modulo, normalization, shift, suppression
 from cyclecast.frontend._functions import inline
 from cyclecast.frontend._nodes import Writer
 from cyclecast.frontend._recurrent import gru, lstm, rnn
@@ -211,6 +212,11 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     ("", "ConvInteger"): _integer_product,
     ("", "MatMulInteger"): _integer_product,
     ("", "ConvTranspose"): transposed,
+    ("", "BatchNormalization"): normalization,
+    ("", "BitShift"): shift,
+    ("", "Dropout"): dropout,
+    ("", "Mod"): modulo,
+    ("", "NonMaxSuppression"): suppression,
     ("", "Resize"): resized,
     ("", "Upsample"): resized,  # which is a Resize by then
     ("", "LSTM"): lstm,

@@ -41,6 +41,9 @@ def fix_shapes(model: Any, source: str, shapes: Shapes) -> None:
             )
     for name, value in inputs.items():
         _require_tensor(value, _where(source, name))
+    for value in model.graph.output:
+        if value.type.WhichOneof("value") not in ("tensor_type", None):
+            _require_tensor(value, f"{source}: output '{shortened(value.name)}'", "outputs")
     given: Given = defaultdict(set)
     for name, shape in shapes.items():
         _give(inputs[name], _checked(shape, name, source), _where(source, name), given)
@@ -52,11 +55,11 @@ def _where(source: str, name: str) -> str:
     return f"{source}: input '{shortened(name)}'"
 
 
-def _require_tensor(value: Any, where: str) -> None:
+def _require_tensor(value: Any, where: str, what: str = "inputs") -> None:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
-        what = str(kind).removesuffix("_type")
-        raise UnsupportedError(where, f"it is of type '{what}'", "inputs are tensors", "exporting it with tensors")
+        found = str(kind).removesuffix("_type")
+        raise UnsupportedError(where, f"it is of type '{found}'", f"{what} are tensors", "exporting it with tensors")
 
 
 def _checked(shape: Sequence[int], name: str, source: str) -> list[int]:
