@@ -151,10 +151,9 @@ def _parsed(folder: Path, name: str, read: Mapped[str, bytes]) -> Any:
     """The value in a JSON file, or the program."""
     try:
         text = read[f"{name}.json"].decode()
-        value = json_value(text)
         if name != "program":
-            return value
-        _require_parts(value["nodes"])
+            return json_value(text)
+        _require_parts(json.loads(text)["nodes"])  # in which TVM writes infinities as they are
         return load_json(text)
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         where, reason = f"{folder}/{name}.json", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -18,6 +18,9 @@ from cyclecast.exact import Whole, larger
 from cyclecast.reading import loadable, read_as
 from cyclecast.units import Time
 
+MOST_PARTS = 3
+"""Of the host, in a sentence."""
+
 
 class Kind(StrEnum):
     """The role of an axis, by the operands it indexes."""
@@ -268,6 +271,14 @@ class Network:
         return sum(member.count * member.workload.macs for member in self.members)
 
     @property
+    def beside_arrays(self) -> str:
+        """What the host multiplies, and why: the largest part first; "" where nothing is."""
+        parts = sorted((operator for operator in self.host if operator.macs), key=lambda operator: -operator.macs)
+        whole = self.macs + self.host_macs
+        shares = [f"{part.name} {part.macs / whole:.0%}{f' ({part.reason})' if part.reason else ''}" for part in parts]
+        return ", ".join(shares[:MOST_PARTS]) + (", ..." if len(shares) > MOST_PARTS else "")
+
+    @property
     def host_macs(self) -> int:
         """Multiply-accumulate operations of the products that stay on the host."""
         return sum(operator.macs for operator in self.host)
@@ -278,6 +289,18 @@ class Network:
         scheduled = 2 * self.macs
         everything = scheduled + sum(operator.operations for operator in self.host)
         return scheduled / everything if everything else 0.0
+
+    @property
+    def warning(self) -> str:
+        """That arrays do less than half of the multiply-accumulates, or none, and what the host does instead."""
+        whole, beside = self.macs + self.host_macs, self.beside_arrays
+        if not whole:
+            return "no operator runs on arrays: the network multiplies no matrices"
+        if not self.members:
+            return f"no operator runs on arrays: the host multiplies {beside}"
+        return f"{self.macs / whole:.1%} of the multiply-accumulates run on arrays: the host multiplies {beside}" * (
+            2 * self.macs < whole
+        )
 
 
 def host_time(operator: HostOperator, host: Host) -> Time:

@@ -30,6 +30,20 @@ def require_good_ffi() -> None:
         )
 
 
+def import_tvm_without_torch() -> None:
+    """Import TVM, which imports PyTorch wherever that is installed: two seconds, 200 MB.
+
+    It takes tensors of PyTorch then, which nobody here gives it. A program that has imported PyTorch itself keeps that.
+    """
+    if "torch" in sys.modules or "tvm_ffi" in sys.modules:
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment] # which makes importing it an ImportError
+    try:
+        import tvm.relax  # noqa: F401
+    finally:
+        del sys.modules["torch"]
+
+
 def replace_hardware_intrinsics() -> None:
     """Put an empty module in the place of TVM's hardware intrinsics, unless somebody has loaded them."""
     if TENSOR_INTRINSICS in sys.modules:
@@ -50,5 +64,6 @@ def let_interrupts_through() -> None:
 
 
 require_good_ffi()
+import_tvm_without_torch()
 let_interrupts_through()
 replace_hardware_intrinsics()

@@ -128,6 +128,7 @@ def tune(
         building.write(tuned, place)
         building.build(tuned).save(place / "module.so")
         (place / "result.json").write_text(json_text(info), encoding="utf-8")
+    building.load(out)  # a folder that nothing can read is no result
     _show(info, as_json, explain)
     if not as_json:
         console().print(f"wrote {out}/: {WRITTEN}", soft_wrap=True)

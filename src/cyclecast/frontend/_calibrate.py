@@ -6,7 +6,7 @@ the same share at both ends (clipping as of Banner et al., NeurIPS 2019, but on 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 from cyclecast.errors import ModelError
 from cyclecast.frontend._base import Quantization, Scheme, Values
 from cyclecast.frontend._integers import LEAST_SCALE, integer_type, quantize_weights, scale_and_zero
+from cyclecast.frontend._nodes import fresh_names
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 BINS = 4096
@@ -120,9 +121,10 @@ def calibrate(model: Any, source: str, quantization: Quantization) -> None:
     layers = layers_of(model)
     ranges = _ranges(model, source, layers, quantization.calibration)
     pairs: dict[str, list[Any]] = {}
+    fresh = fresh_names(model.graph)
     for tensor, found in ranges.items():
         scale, zero = found.scale(quantization.activation_bits, quantization.activations)
-        pairs[tensor] = _pair(model, tensor, scale, zero, quantization.activation_bits)
+        pairs[tensor] = _pair(model, tensor, scale, zero, quantization.activation_bits, fresh)
     for layer in layers:
         layer.node.input[layer.side] = pairs[layer.activation][-1].output[0]
     nodes = [node for value in model.graph.input for node in pairs.get(value.name, ())]
@@ -245,25 +247,25 @@ def _samples(inputs: dict[str, Any], source: str, samples: Values) -> Iterator[d
     return ({name: values[place] for name, values in chunks.items()} for place in range(number))
 
 
-def _pair(model: Any, tensor: str, scale: Any, zero: Any, bits: int) -> list[Any]:
+def _pair(model: Any, tensor: str, scale: Any, zero: Any, bits: int, fresh: Callable[[], str]) -> list[Any]:
     """Nodes that quantise a tensor and dequantise it again; values are kept in range where fewer bits are stored."""
     kind, half, data = integer_type(bits), 1 << (bits - 1), tensor
     nodes: list[Any] = []
 
-    def constant(what: str, value: Any) -> str:
-        name = f"{tensor}:{what}"
+    def constant(value: Any) -> str:
+        name = fresh()
         model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def node(operator: str, *inputs: str) -> str:
-        nodes.append(helper.make_node(operator, list(inputs), [f"{tensor}:{len(nodes)}"]))
+        nodes.append(helper.make_node(operator, list(inputs), [fresh()]))
         return str(nodes[-1].output[0])
 
     if bits not in (8, 16):
-        least, largest = (constant(f"{edge}", np.float32((edge - int(zero)) * scale)) for edge in (-half, half - 1))
+        least, largest = (constant(np.float32((edge - int(zero)) * scale)) for edge in (-half, half - 1))
         data = node("Where", node("Less", data, least), least, data)
         data = node("Where", node("Greater", data, largest), largest, data)
-    scales = constant("scale", scale), constant("zero", np.asarray(zero, kind))
+    scales = constant(scale), constant(np.asarray(zero, kind))
     node("DequantizeLinear", node("QuantizeLinear", data, *scales), *scales)
     return nodes
 

@@ -61,6 +61,14 @@ def suppression(node: Any, writer: Writer) -> list[str] | None:
     return [result]
 
 
+def concatenation(node: Any, writer: Writer) -> list[str] | None:
+    """Without operands that are empty, which TVM writes and does not read."""
+    kept = [name for name in node.input if 0 not in (writer.shape(name) or ())]
+    if len(kept) == len(node.input) or not kept:
+        return None
+    return writer.like(node, "Concat", kept)
+
+
 def shift(node: Any, writer: Writer) -> list[str] | None:
     """Of integers with a sign only by constants that the standard defines."""
     bits = BITS.get(writer.kind(node.input[0]))

@@ -1,16 +1,20 @@
-"""Constants that importers leave behind, folded with NumPy.
+"""Constants that importers leave behind: what operators without side effects make of constants, is one.
 
-TVM's `FoldConstant` compiles a program for each of them, which takes most of the time of loading a network.
+TVM's `FoldConstant` compiles a program for each of them, which takes most of the time of loading a network, so that
+NumPy folds the operators that are frequent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
-from tvm import relax
+from tvm import relax, tirx
 from tvm.ir import GenericConst, Op
+
+from cyclecast.frontend._legal import LEGAL
 
 FOLDED: dict[str, Callable[..., Any]] = {
     "relax.add": np.add,
@@ -22,7 +26,11 @@ FOLDED: dict[str, Callable[..., Any]] = {
     "relax.subtract": np.subtract,
     "relax.where": np.where,
 }
-"""What NumPy calls the operators that are folded."""
+"""What NumPy calls the operators that are frequent."""
+KEPT = ("relax.quantize", "relax.dequantize")
+"""Operators whose operands are the constants that count: integers, with their scales."""
+MOST_VALUES = 1 << 24
+"""Of a constant that TVM folds."""
 
 
 def constants_of(function: Any) -> dict[Any, Any]:
@@ -31,8 +39,12 @@ def constants_of(function: Any) -> dict[Any, Any]:
     for block in function.body.blocks:
         for binding in block.bindings:
             values = _values(binding.value, known)
-            if values is not None:
+            if values is None:
+                continue
+            if binding.value.op.name in FOLDED or binding.value.op.name == "relax.astype":
                 known[binding.var] = relax.const(_apply(binding.value, values), str(binding.var.ty.dtype))
+            elif (constant := _by_tvm(binding.value, known)) is not None:
+                known[binding.var] = constant
     return known
 
 
@@ -50,15 +62,20 @@ def bytes_of_constants(program: Any) -> int:
 
 def _values(call: Any, known: dict[Any, Any]) -> list[Any] | None:
     """The constant operands of a call that can be folded, or None."""
-    if not isinstance(call, relax.Call) or not isinstance(call.op, Op) or call.op.name not in FOLDED:
+    if not isinstance(call, relax.Call) or not isinstance(call.op, Op) or call.op.name in KEPT:
         return None
-    operands = [known.get(operand, operand) for operand in call.args if not isinstance(operand, relax.ShapeExpr)]
-    if not all(isinstance(operand, GenericConst) for operand in operands):
+    if not call.op.get_attr("FPurity") or not isinstance(call.ty, relax.TensorType):
+        return None
+    tensors = [argument for argument in call.args if isinstance(argument.ty, relax.TensorType | relax.TupleType)]
+    operands = [known.get(operand, operand) for operand in tensors]
+    if not operands or not all(isinstance(operand, GenericConst) for operand in operands):
         return None
     return [operand.value.numpy() for operand in operands]
 
 
 def _apply(call: Any, values: list[Any]) -> Any:
+    if call.op.name == "relax.astype":
+        return values[0].astype(str(call.ty.dtype))
     function = FOLDED[call.op.name]
     if call.op.name == "relax.reshape":
         return function(values[0], [int(extent) for extent in call.ty.shape])
@@ -66,3 +83,21 @@ def _apply(call: Any, values: list[Any]) -> Any:
         axes = None if call.attrs.axes is None else [int(axis) for axis in call.attrs.axes]
         return np.ascontiguousarray(function(values[0], axes))
     return function(*values)
+
+
+def _by_tvm(call: Any, known: dict[Any, Any]) -> Any:
+    """The constant that a call comes to, or None where TVM does not fold it."""
+    if call.ty.shape is None or not all(isinstance(extent, tirx.IntImm) for extent in call.ty.shape):
+        return None
+    if prod(int(extent) for extent in call.ty.shape) > MOST_VALUES:
+        return None
+    builder = relax.BlockBuilder()
+    with builder.function("main", []):
+        with builder.dataflow():
+            arguments = [known.get(argument, argument) for argument in call.args]
+            result = builder.emit_output(relax.Call(call.op, arguments, call.attrs))
+        builder.emit_func_output(result)
+    folded = relax.transform.FoldConstant()(relax.transform.LegalizeOps(LEGAL)(builder.get()))
+    body = folded["main"].body
+    value = body.blocks[-1].bindings[-1].value if len(body.blocks) else body.body
+    return value if isinstance(value, GenericConst) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -24,8 +25,8 @@ class Writer:
         for node in model.graph.node:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self.constants[node.output[0]] = node.attribute[0].t
-        self.prefix = "cyclecast"
-        self.count = 0
+        self._fresh = fresh_names(model.graph)
+        self._makers = {output: node for node in model.graph.node for output in node.output}
         self.opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
         self._types: dict[str, tuple[int, tuple[int, ...] | None]] | None = None
 
@@ -89,6 +90,10 @@ class Writer:
             self._types = inferred_types(self.model)
         return self._types.get(name, (0, None))
 
+    def maker(self, name: str) -> Any:
+        """The node of the given graph that computes a tensor, or None."""
+        return self._makers.get(name)
+
     def attributes(self, node: Any) -> dict[str, Any]:
         """The attributes of a node by name."""
         return {item.name: helper.get_attribute_value(item) for item in node.attribute}
@@ -120,9 +125,13 @@ class Writer:
             return self.node("Reshape", name, self.constant(np.zeros(0, "int64")))
         return name
 
-    def _fresh(self) -> str:
-        self.count += 1
-        return f"{self.prefix}:{self.count}"
+
+def fresh_names(graph: Any) -> Callable[[], str]:
+    """Makes names that nothing in the graph has, nor anything that was named so before."""
+    used = {value.name for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info)}
+    used.update(name for node in graph.node for name in (*node.input, *node.output))
+    names = (name for number in count(1) if (name := f"cyclecast:{number}") not in used)
+    return lambda: next(names)
 
 
 def inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, version_converter
 
-from cyclecast.frontend._corrected import dropout, modulo, normalization, shift, suppression
+from cyclecast.frontend import _narrow as narrow
+from cyclecast.frontend._corrected import concatenation, dropout, modulo, normalization, shift, suppression
 from cyclecast.frontend._functions import inline
 from cyclecast.frontend._nodes import Writer
 from cyclecast.frontend._recurrent import gru, lstm, rnn
@@ -214,7 +215,10 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     ("", "ConvTranspose"): transposed,
     ("", "BatchNormalization"): normalization,
     ("", "BitShift"): shift,
+    ("", "Concat"): concatenation,
+    ("", "DequantizeLinear"): narrow.dequantised,
     ("", "Dropout"): dropout,
+    ("", "MatMul"): narrow.matmul,
     ("", "Mod"): modulo,
     ("", "NonMaxSuppression"): suppression,
     ("", "Resize"): resized,
@@ -222,6 +226,7 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     ("", "LSTM"): lstm,
     ("", "GRU"): gru,
     ("", "RNN"): rnn,
+    (RUNTIME, "MatMulNBits"): narrow.of_few_bits,
     (RUNTIME, "QGemm"): _qgemm,
     (RUNTIME, "QLinearConcat"): _qlinear_concat,
     (RUNTIME, "DynamicQuantizeMatMul"): _real_product,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
+from itertools import chain, count
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,8 @@ def _inputs_of(model: Any, source: Path, shapes: Shapes) -> Inputs:
     graph = model.subgraphs[0]
     tensors = [graph.tensors[index] for index in graph.inputs]
     names = [_name(tensor) for tensor in tensors]
+    if len({*names}) < len(names):
+        raise UnsupportedError(str(source), "two inputs of one name", "inputs are known by names", "exporting it again")
     for name in shapes:
         if name not in names:
             raise ModelError(
@@ -308,7 +311,19 @@ def _explicit(model: Any, source: Path) -> bytes:
         require_narrow(f"{source}: operator {place}", 0, max(len(operator.inputs), len(operator.outputs)))
     _require_operators(model, source, set(OperatorConverter(_opened(_packed(model)), None, None, None).convert_map))
     _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
+    _name_apart(model.subgraphs[0])
     return _packed(model)
+
+
+def _name_apart(graph: Any) -> None:
+    """The importer goes by names, the format by numbers: two tensors of one name would be one."""
+    used: set[bytes] = set()
+    first = [*map(int, graph.inputs), *map(int, graph.outputs)]
+    for place in dict.fromkeys([*first, *range(len(graph.tensors))]):
+        tensor, name = graph.tensors[place], graph.tensors[place].name
+        more = (name + b":%d" % number for number in count(1))
+        tensor.name = next(each for each in chain([name], more) if each not in used)
+        used.add(tensor.name)
 
 
 def _import(content: bytes, inputs: Inputs, source: Path) -> Any:

@@ -59,6 +59,8 @@ def place(
     """
     index_of(objective)
     _require_numbers(chips, batch, arrays)
+    if not network.members and not network.operators:
+        raise _nothing(network)
     if not network.operators:
         raise OptionError(network.name, "it says nothing about its operators", "a front end does", "loading it anew")
     policy, model = dynamic_policy(chip, dynamic), timing_model(timing)
@@ -72,7 +74,7 @@ def place(
     for count in range(least, max(least, most) + 1):
         search = Search(network, chip, count, mappings, policy, model, batch, arrays or count * chip.arrays)
         if not search.placed:
-            raise OptionError(network.name, "nothing of it is computed by arrays", "they hold constant weights")
+            raise _nothing(network)
         plans = [planned(search, replicas)] if replicas is not None else search.resident(objective)
         if plans:
             break
@@ -81,6 +83,12 @@ def place(
     if not plans:
         raise misfit(search)
     return _placement(search, plans, objective)
+
+
+def _nothing(network: Network) -> OptionError:
+    """There is nothing to place."""
+    lever = "a network with convolutions or dense layers of constant weights"
+    return OptionError(network.name, "there is nothing to place", network.warning, lever)
 
 
 def _require_numbers(chips: int | None, batch: int, arrays: int | None) -> None:

@@ -38,6 +38,7 @@ def tuned_info(tuned: Tuned) -> dict[str, Any]:
             "host_fs": on_host,
             "with_host_fs": whole,
             "coverage": tuned.network.coverage,
+            "warning": tuned.network.warning,
             "energy_aj": _energy(workloads),
             "reused": sum(entry.reused for entry in tuned.workloads),
         },

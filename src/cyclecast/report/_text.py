@@ -59,8 +59,10 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
             f"{workload['time_share']:.1%}",
         )
     legend, why_legend = (Text(text, style="dim") for text in (LEGEND, WHY_LEGEND))
+    first = (Text(f"warning: {info['total']['warning']}", style="bold"),) if info["total"]["warning"] else ()
+    arrays = (table, legend, why_table(info), why_legend) if info["workloads"] else ()
     host = (host_table(info),) if info["host"] else ()
-    return Group(table, legend, why_table(info), why_legend, *host, Text(_warnings(info) + _totals(info)))
+    return Group(*first, *arrays, *host, Text(_warnings(info) + _totals(info)))
 
 
 def _simulated(workload: dict[str, Any]) -> str:
