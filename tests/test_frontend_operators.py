@@ -76,6 +76,15 @@ def test_resizing(how: dict[str, Any], tmp_path: Path) -> None:
     assert equals_its_reference(path, [1, 2, 5, 7]).members == ()
 
 
+@pytest.mark.parametrize(("operator", "opset"), [("Upsample", 9), ("Resize", 10)])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_resizing_of_old_versions(operator: str, opset: int, mode: str, tmp_path: Path) -> None:
+    """They place outputs otherwise, which ONNX's converter of versions leaves out."""
+    node = helper.make_node(operator, ["x", "scales"], ["y"], mode=mode)
+    path = saved(tmp_path / "a.onnx", [node], [1, 2, 3, 4], {"scales": np.array([1, 1, 1.7, 2.5], "float32")}, opset)
+    equals_its_reference(path, [1, 2, 3, 4])
+
+
 def test_the_mean_of_a_normalisation(tmp_path: Path) -> None:
     node = helper.make_node("LayerNormalization", ["x", "s"], ["", "y"], axis=1)
     node.output[0] = "unused"

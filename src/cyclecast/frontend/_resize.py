@@ -21,7 +21,8 @@ TAPS, LONGEST = 64, 4096
 """Inputs of one output; the extent of an axis."""
 AS_TVM = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 """Ways to place outputs between inputs that the importer takes as ONNX does."""
-OPSET = 19
+LEAST_OPSET, OPSET = 11, 19
+"""From which there are sizes and placements; the one in which axes are computed."""
 KEPT = (
     *("mode", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value"),
     *("nearest_mode", "antialias"),
@@ -33,7 +34,7 @@ def resized(node: Any, writer: Writer) -> list[str] | None:
     data, roi, scales, sizes = (*node.input, "", "", "")[:4]
     shape, attributes = writer.shape(data), writer.attributes(node)
     wanted = writer.value(scales) if scales else writer.value(sizes) if sizes else None
-    if shape is None or wanted is None:
+    if shape is None or wanted is None or writer.opset < LEAST_OPSET:
         return None
     axes = [int(axis) % len(shape) for axis in attributes.get("axes", range(len(shape)))]
     steps, extents = _steps(shape, axes, wanted, bool(scales), attributes)

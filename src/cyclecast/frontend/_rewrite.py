@@ -29,6 +29,8 @@ CAST_LIKE = 15
 """The first version of the standard with this operator."""
 EXACT_TERMS = (1 << 24) // (255 * 255)
 """Of products of bytes that a float32 adds up exactly."""
+RESIZE_PLACED = 11
+"""The version from which `Resize` says how outputs are placed; before, as `asymmetric` and `floor`."""
 RUNTIME = "com.microsoft"
 REAL_OF = {
     "QLinearAdd": ("Add", 2), "QLinearMul": ("Mul", 2), "QLinearSigmoid": ("Sigmoid", 1),
@@ -59,7 +61,8 @@ def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
     kinds = {(node.domain, node.op_type) for node in model.graph.node}
     if not kinds & RULES.keys():
         return changed
-    _raise_opset(model)
+    if kinds & RAISED or ("", "Resize") in kinds:
+        _raise_opset(model)
     writer = Writer(model)
     for node in list(model.graph.node):
         rule = RULES.get((node.domain, node.op_type))
@@ -82,7 +85,15 @@ def _raise_opset(model: Any) -> None:
     """To one whose dequantise knows axes; where ONNX cannot convert the rest, the version stays."""
     (standard,) = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")] or [None]
     if standard is not None and standard.version < LEAST_OPSET and not _foreign(model):
+        resizes = ("Resize", "Upsample") if standard.version < RESIZE_PLACED else ()
+        old = {name for node in model.graph.node if node.op_type in resizes for name in node.output}
         model.CopyFrom(version_converter.convert_version(model, LEAST_OPSET))
+        for node in model.graph.node:
+            if node.op_type == "Resize" and node.output[0] in old:  # which ONNX forgets to say
+                how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+                kept = [item for item in node.attribute if item.name not in how]
+                del node.attribute[:]
+                node.attribute.extend([*kept, *(helper.make_attribute(*item) for item in how.items())])
 
 
 def _foreign(model: Any) -> Collection[str]:
@@ -234,4 +245,7 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     **{(RUNTIME, name): _pointwise for name in REAL_OF},
     **{("", name): _in_pairs for name in ("Sum", "Mean", "Max", "Min")},
 }
+AS_WRITTEN = {"BatchNormalization", "BitShift", "Concat", "Dropout", "MatMul", "Mod", "NonMaxSuppression", "Resize"}
+"""Operators whose rules take a network of any version."""
+RAISED = {key for key in RULES if key[1] not in AS_WRITTEN}
 OWN = {name for _, name in RULES}
