@@ -309,7 +309,7 @@ def test_more_chips_than_anybody_has() -> None:
 
 def test_nothing_on_arrays() -> None:
     only = network("products", [Operator("", product(1, 4, 4, 4), (1, 4), ())])
-    with pytest.raises(OptionError, match="products: nothing of it is computed by arrays"):
+    with pytest.raises(OptionError, match=r"products: there is nothing to place, .*: the host multiplies product 100%"):
         placed(only, ISAAC)
 
 
@@ -322,5 +322,8 @@ def test_levels_with_too_many_ways_are_not_laid_out() -> None:
 
 
 def test_a_network_without_operators() -> None:
+    with pytest.raises(OptionError, match="there is nothing to place"):
+        place(Network("none", (), (), None), ISAAC, {})
+    members = three_layers().members
     with pytest.raises(OptionError, match="it says nothing about its operators"):
-        place(Network("old", (), (), None), ISAAC, {})
+        place(Network("old", members, (), None), ISAAC, {})
