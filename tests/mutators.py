@@ -136,7 +136,7 @@ def member(content: bytes, random: Random) -> bytes:
     """One member of an archive is changed as its suffix says, has another name, or is missing."""
     try:
         members = unpacked(content)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):  # changed before
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError):  # changed before
         return change_bytes(content, random)
     texts = [name for name in members if name.endswith((".json", ".yaml"))]
     name = random.choice([*texts * 3, *members])
