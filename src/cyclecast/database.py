@@ -32,7 +32,7 @@ FORMAT = 2
 
 PROGRAMS = """SELECT count(*) FROM sqlite_master
 WHERE type = 'trigger' OR (name IN ('search', 'record') AND (type <> 'table' OR sql LIKE 'CREATE VIRTUAL%'))"""
-"""What a file of SQLite's runs when others read it and write to it."""
+"""Counts triggers and views, which a file of SQLite runs when others read it and write to it."""
 
 
 @dataclass(frozen=True, slots=True)

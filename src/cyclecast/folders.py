@@ -30,7 +30,7 @@ FORMAT, VERSION = "cyclecast-folder", 1
 STAGING = ".cyclecast-writing-"
 """How folders begin that hold files until all of them are complete."""
 ABANDONED = re.compile(re.escape(STAGING) + r"[a-z0-9_]{8}")
-"""How all of the name looks."""
+"""Pattern of the whole name."""
 HEAD = 4096
 """Bytes at the beginning of a single file that say what wrote it."""
 LEVER = "another path, or --force, which replaces it"

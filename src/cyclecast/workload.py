@@ -272,7 +272,7 @@ class Network:
 
     @property
     def beside_arrays(self) -> str:
-        """What the host multiplies, and why: the largest part first; "" where nothing is."""
+        """Products on the host, with shares and reasons, the largest first; "" where there are none."""
         parts = sorted((operator for operator in self.host if operator.macs), key=lambda operator: -operator.macs)
         whole = self.macs + self.host_macs
         shares = [f"{part.name} {part.macs / whole:.0%}{f' ({part.reason})' if part.reason else ''}" for part in parts]

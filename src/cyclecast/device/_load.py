@@ -68,7 +68,7 @@ def _path(field: str, plain: Any) -> Path_:
 
 
 def _found(name_or_path: str | Path) -> tuple[str, bytes]:
-    """How messages call the file, and its content."""
+    """The name of the file in messages, and its content."""
     if isinstance(name_or_path, Path) or not re.fullmatch(r"[A-Za-z0-9_-]*", name_or_path):
         path = Path(name_or_path)
         return _shown(path), _read(path)

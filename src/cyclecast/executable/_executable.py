@@ -21,7 +21,7 @@ from cyclecast.errors import ModelError, OptionError
 from cyclecast.folders import output_file, require_file_unchanged
 
 OURS = r"\A\x7fELF(?s:.*)__tvm_ffi__library_bin"
-"""What a program of TVM's holds: its constants and bytecode under that name."""
+"""Pattern of a program of TVM's, which holds its constants and bytecode under that name."""
 
 
 class Executable:

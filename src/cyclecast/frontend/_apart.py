@@ -185,7 +185,7 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int,
 
 
 def _answer(work: Callable[[], bytes], target: Path) -> str:
-    """How the work ended: `done` or `refused`, with its bytes or its error in the file, or `failed`."""
+    """The end of the work: `done` or `refused`, with its bytes or its error in the file, or `failed`."""
     try:
         target.write_bytes(work())
     except CyclecastError as error:

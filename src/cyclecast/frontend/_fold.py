@@ -26,7 +26,7 @@ FOLDED: dict[str, Callable[..., Any]] = {
     "relax.subtract": np.subtract,
     "relax.where": np.where,
 }
-"""What NumPy calls the operators that are frequent."""
+"""Frequent operators, by NumPy's functions."""
 KEPT = ("relax.quantize", "relax.dequantize")
 """Operators whose operands are the constants that count: integers, with their scales."""
 MOST_VALUES = 1 << 24

@@ -22,7 +22,7 @@ FUSIONS = [
     *("DivMulFusion", "GemmSumFusion", "GemmTransposeFusion", "NotWhereFusion"),
     *("CastElimination", "NoopElimination"),
 ]
-"""What onnxruntime does beside folding, by rules that have broken valid graphs."""
+"""Rules of onnxruntime beside folding, which have broken valid graphs."""
 
 
 def fold(model: Any, source: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 from tvm import relax
-from tvm.relax.frontend.onnx import from_onnx, onnx_frontend
+from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import UnsupportedError
@@ -49,56 +49,47 @@ CONSTANT = {"ConstantOfShape": (0,), "Expand": (1,), "NonMaxSuppression": (2, 3,
 
 def imported(model: Any, source: str) -> Any:
     """The model as a Relax program. Raises `UnsupportedError`, which names the node."""
-    reason: UnsupportedError | None = None
-    importer, onnx_frontend.ONNXGraphImporter = onnx_frontend.ONNXGraphImporter, _watching(model, source)
+    version = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
     with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
         try:
-            return from_onnx(model, keep_params_in_input=False)
+            return _Importer(model, source).from_onnx(model.graph, version)
         except UnsupportedError as error:
             reason = error
         except Exception as error:  # whatever it meets outside of nodes
             LOG.debug("the importer failed", exc_info=True)
             reason = UnsupportedError(source, "it cannot be imported", first_line(error), LEVER)
-        finally:
-            onnx_frontend.ONNXGraphImporter = importer
     # Raised only here, by its text: as a cause, an error would keep the importer's state alive, which complains then.
     raise UnsupportedError(reason.where, reason.demand, reason.bound, reason.lever)
 
 
-def _watching(model: Any, source: str) -> Any:
-    """The class of an importer that knows the model."""
-    types, constants = inferred_types(model), {part.name for part in model.graph.initializer}
-    (version,) = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")][:1] or [1]
+class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
+    """Takes one node after another, and looks at what came of each."""
 
-    class Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
-        """Takes one node after another."""
+    def __init__(self, model: Any, source: str) -> None:
+        super().__init__(None, "float32")
+        self.source = source
+        self.types, self.constants = inferred_types(model), {part.name for part in model.graph.initializer}
+        self.watched = _Watched({})
 
-        watched: _Watched | None = None
+    def _construct_nodes(self, graph: Any) -> None:
+        for node in graph.node:
+            where = f"{self.source}: node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
+            _require_constant(node, self.constants, where)
+            _require_types(node, self.types, where)
+            try:
+                super()._construct_nodes(onnx.GraphProto(node=[node]))
+            except Exception as error:
+                LOG.debug("the importer failed", exc_info=True)
+                reason, lever = first_line(error), "fixing all shapes with --shape"
+                raise UnsupportedError(where, "it cannot be imported", reason, lever) from None
+            if node.op_type != "If":
+                _require_read(node, self.watched, self.opset, where)
+            for name in filter(None, node.output if node.op_type not in COUNTED else ()):
+                _require_equal(self._nodes.get(name), self.types.get(name), where)
 
-        def _construct_nodes(self, graph: Any) -> None:
-            for node in graph.node:
-                where = f"{source}: node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
-                _require_constant(node, constants, where)
-                _require_types(node, types, where)
-                try:
-                    super()._construct_nodes(onnx.GraphProto(node=[node]))
-                except Exception as error:
-                    LOG.debug("the importer failed", exc_info=True)
-                    reason = first_line(error)
-                    raise UnsupportedError(
-                        where, "it cannot be imported", reason, "fixing all shapes with --shape"
-                    ) from None
-                if node.op_type != "If":
-                    assert self.watched is not None
-                    _require_read(node, self.watched, version, where)
-                for name in filter(None, node.output if node.op_type not in COUNTED else ()):
-                    _require_equal(self._nodes.get(name), types.get(name), where)
-
-        def _parse_attr(self, attr_proto: Any) -> Any:
-            self.watched = _Watched(super()._parse_attr(attr_proto))
-            return self.watched
-
-    return Importer
+    def _parse_attr(self, attr_proto: Any) -> Any:
+        self.watched = _Watched(super()._parse_attr(attr_proto))
+        return self.watched
 
 
 class _Watched(dict[str, Any]):

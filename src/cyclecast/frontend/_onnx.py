@@ -107,7 +107,7 @@ def _parts_of_sparse(*graphs: Any) -> Iterator[Any]:
 
 
 def _bytes_of(entry: Any, folder: Path) -> int:
-    """What is read for an entry: as many as it says, else all that follow in its file."""
+    """Bytes that are read for an entry: as many as it says, else all that follow in its file."""
     rest: int = (folder / entry.location).stat().st_size - (entry.offset or 0)
     return max(0, rest if entry.length is None else min(rest, int(entry.length)))
 

@@ -99,7 +99,7 @@ def _is_as_tvm(
 def _matrix(
     node: Any, attributes: dict[str, Any], before: int, after: int, step: float | None, ends: Any
 ) -> tuple[Any, Any]:
-    """What an axis becomes: a matrix (outputs, inputs), and what is added where the output lies outside."""
+    """Matrix (outputs, inputs) of an axis, and the vector that is added where an output lies outside."""
     if before > LONGEST:
         raise UnsupportedError(
             f"node '{node.name or node.output[0]}' (Resize)",

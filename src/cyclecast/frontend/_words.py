@@ -1,4 +1,4 @@
-"""What other tools say, in one line."""
+"""Messages of other tools, in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST_SIGNS = 200
 RUNTIME_PREFIX = re.compile(
     r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : (\S+\.(cc|h):\d+ (.*?\)( const)? (?=[A-Z]|\w+ was )|\S+ ))?"
 )
-"""What onnxruntime puts before a message: its code, and the place in its own source."""
+"""Prefix of onnxruntime's messages: its code, and the place in its own source."""
 
 
 def first_line(error: BaseException) -> str:
