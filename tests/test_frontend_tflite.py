@@ -40,6 +40,30 @@ def test_a_quantised_network_computes_what_litert_does(tmp_path: Path) -> None:
     assert (np.concatenate(apart) <= 1).mean() >= 0.99
 
 
+def test_weights_of_half_precision_are_constants(tmp_path: Path) -> None:
+    """The form in which most real files are published; its convolutions were left to the host."""
+    path = files.half_precision(tmp_path / "half.tflite")
+    network = load(path, activation_bits=16, weight_bits=16)
+    assert [member.count for member in network.members] == [1]
+    assert network.warning == ""
+    values = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype("float32")
+    (expected,) = reference(path, {"t0": values}).values()
+    np.testing.assert_allclose(build_program(network.program)(values)[0], expected, atol=5e-3)
+
+
+def test_tensors_of_one_name_stay_apart(tmp_path: Path) -> None:
+    """The format goes by numbers, TVM's importer by names."""
+    file = files.File()
+    given = file.tensor((1, 4), "float32")
+    first = file.operator("RELU", [given], file.tensor((1, 4), "float32"))
+    second = file.operator("NEG", [given], file.tensor((1, 4), "float32"), "NegOptions")
+    file.graph.tensors[second].name = file.graph.tensors[first].name
+    result = file.operator("ADD", [first, second], file.tensor((1, 4), "float32"), "AddOptions")
+    path = file.save(tmp_path / "same.tflite", [given], [result])
+    values = np.array([[1, -2, 3, -4]], "float32")
+    assert build_program(load(path).program)(values)[0].tolist() == [[0, 2, 0, 4]]
+
+
 def test_averages_are_rounded_as_litert_does(tmp_path: Path) -> None:
     path = files.pooled(tmp_path / "pooled.tflite")
     values = np.random.default_rng(2).integers(-128, 128, (1, 16, 16, 4)).astype("int8")

@@ -102,6 +102,30 @@ def quantised(path: Path) -> Path:
     return file.save(path, [given], [output])
 
 
+def half_precision(path: Path) -> Path:
+    """A convolution whose weights are stored with 16 bits in two parts, put together and made real as converters do."""
+    file = File()
+    given, values = file.tensor((1, 8, 8, 3), "float32"), file.random.normal(size=(4, 3, 3, 3)).astype("float16")
+    parts = [_of_16_bits(file, part) for part in (values[:1], values[1:])]
+    weights = file.operator(
+        "CONCATENATION", parts, file.tensor(values.shape, "float32"), "ConcatenationOptions", axis=0
+    )
+    bias = _of_16_bits(file, np.arange(4, dtype="float16"))
+    result = file.tensor((1, 6, 6, 4), "float32")
+    fields = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1, "padding": 1}
+    file.operator("CONV_2D", [given, weights, bias], result, "Conv2DOptions", **fields)
+    return file.save(path, [given], [result])
+
+
+def _of_16_bits(file: File, values: Any) -> int:
+    buffer = file.schema.BufferT()
+    buffer.data = list(values.tobytes())
+    file.model.buffers.append(buffer)
+    stored = file.tensor(values.shape, "float16")
+    file.graph.tensors[stored].buffer = len(file.model.buffers) - 1
+    return file.operator("DEQUANTIZE", [stored], file.tensor(values.shape, "float32"), "DequantizeOptions")
+
+
 def _flattened(file: File, tensor: int, size: int) -> int:
     """A reshape to what shape arithmetic computes, as exporters write it."""
     shape = file.operator("SHAPE", [tensor], file.tensor((4,), "int32"), "ShapeOptions", outType=2)

@@ -66,8 +66,8 @@ def _values(call: Any, known: dict[Any, Any]) -> list[Any] | None:
         return None
     if not call.op.get_attr("FPurity") or not isinstance(call.ty, relax.TensorType):
         return None
-    tensors = [argument for argument in call.args if isinstance(argument.ty, relax.TensorType | relax.TupleType)]
-    operands = [known.get(operand, operand) for operand in tensors]
+    given = [part for argument in call.args for part in getattr(argument, "fields", [argument])]
+    operands = [known.get(part, part) for part in given if isinstance(part.ty, relax.TensorType | relax.TupleType)]
     if not operands or not all(isinstance(operand, GenericConst) for operand in operands):
         return None
     return [operand.value.numpy() for operand in operands]
@@ -85,6 +85,13 @@ def _apply(call: Any, values: list[Any]) -> Any:
     return function(*values)
 
 
+def _with(known: dict[Any, Any], argument: Any) -> Any:
+    """The operand, or the operands in it, with constants in the place of their variables."""
+    if isinstance(argument, relax.Tuple):
+        return relax.Tuple([_with(known, part) for part in argument.fields])
+    return known.get(argument, argument)
+
+
 def _by_tvm(call: Any, known: dict[Any, Any]) -> Any:
     """The constant that a call comes to, or None where TVM does not fold it."""
     if call.ty.shape is None or not all(isinstance(extent, tirx.IntImm) for extent in call.ty.shape):
@@ -94,7 +101,7 @@ def _by_tvm(call: Any, known: dict[Any, Any]) -> Any:
     builder = relax.BlockBuilder()
     with builder.function("main", []):
         with builder.dataflow():
-            arguments = [known.get(argument, argument) for argument in call.args]
+            arguments = [_with(known, argument) for argument in call.args]
             result = builder.emit_output(relax.Call(call.op, arguments, call.attrs))
         builder.emit_func_output(result)
     folded = relax.transform.FoldConstant()(relax.transform.LegalizeOps(LEGAL)(builder.get()))
