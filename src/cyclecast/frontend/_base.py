@@ -97,8 +97,8 @@ class FrontEnd(Protocol):
         """
         ...
 
-    def reference(self, source: Any, values: Values) -> dict[str, Any]:
-        """The outputs that the source's own runtime computes."""
+    def reference(self, source: Any, samples: Sequence[Values]) -> list[dict[str, Any]]:
+        """The outputs that the source's own runtime computes from each sample: exact, no operator fused or changed."""
         ...
 
 

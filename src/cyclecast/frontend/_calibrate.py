@@ -19,6 +19,7 @@ from cyclecast.errors import ModelError
 from cyclecast.frontend._base import Quantization, Scheme, Values
 from cyclecast.frontend._integers import LEAST_SCALE, integer_type, quantize_weights, scale_and_zero
 from cyclecast.frontend._nodes import fresh_names
+from cyclecast.frontend._samples import as_samples
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 BINS = 4096
@@ -235,14 +236,12 @@ def _samples(inputs: dict[str, Any], source: str, samples: Values) -> Iterator[d
         if name not in samples:
             have = ", ".join(samples)
             raise ModelError(f"{source}: input '{name}'", "there are no samples for it", f"there are for {have}", name)
-        values = np.asarray(samples[name])
-        if values.shape[1:] == shape[1:] and values.ndim == len(shape):
-            usable = len(values) // shape[0] * shape[0] if shape else 0
-            values = values[:usable].reshape(-1, *shape)
-        if values.shape[1:] != shape or not len(values):
-            demand = f"samples of shape {values.shape}"
-            raise ModelError(f"{source}: input '{name}'", demand, f"it takes {shape}", "samples along a leading axis")
-        chunks[name] = values.astype(kind)
+        try:
+            chunks[name] = as_samples(samples[name], shape).astype(kind)
+        except ValueError:
+            demand = f"samples of shape {np.shape(samples[name])}"
+            lever = "samples along a leading axis"
+            raise ModelError(f"{source}: input '{name}'", demand, f"it takes {shape}", lever) from None
     number = min(map(len, chunks.values()))
     return ({name: values[place] for name, values in chunks.items()} for place in range(number))
 

@@ -59,7 +59,7 @@ from cyclecast.frontend._products import (
     terms,
     weight_sums,
 )
-from cyclecast.workload import HostOperator, Member, Operator, Workload
+from cyclecast.workload import NOT_FINITE, HostOperator, Member, Operator, Workload
 
 SAME_SCALE = 1e-5
 """Relative difference of two scales that are the same but for rounding."""
@@ -202,7 +202,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
     def _unfit(self, known: Constant, call: Any, data: Any) -> str:
         """Why the operands have no integers that a kernel could use; those of the network are never made anew."""
         if known.is_real and not np.isfinite(known.integers).all():
-            return "its weights are no finite numbers"
+            return NOT_FINITE
         if not known.is_real and not (known.is_integer and known.varies_only_along(filter_axes(call))):
             return "its integer weights have no one scale for each filter"
         if name_of(self._bound(data)) == "relax.dequantize" and self.recovered.activation(data) is None:
