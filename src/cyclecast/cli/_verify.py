@@ -63,7 +63,7 @@ def verify(
         for line in verification_lines(result):
             console().print(line, soft_wrap=True)
     for line in () if as_json else departed:
-        errors().print(line)
+        errors().print(line, soft_wrap=True)
     if departed:
         raise typer.Exit(DEPARTED)
 
