@@ -28,7 +28,7 @@ from cyclecast.cli._common import (
 from cyclecast.cli._door import StoppedError
 from cyclecast.cli._verify import verification_lines
 from cyclecast.device import Device
-from cyclecast.errors import CyclecastError, DeviceError, ModelError, OptionError
+from cyclecast.errors import CyclecastError, ModelError, OptionError
 from cyclecast.folders import output, require_replaceable
 from cyclecast.printable import json_text, short
 
@@ -64,8 +64,7 @@ CalibrateOption = Annotated[
     typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
 ]
 ActivationsOption = Annotated[
-    str | None,
-    typer.Option("--activations", help="symmetric, or affine (which is the default where there are samples)."),
+    str, typer.Option("--activations", help="affine (with zero points), or symmetric (without).")
 ]
 WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
 MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
@@ -88,7 +87,7 @@ def tune(
     ] = 20.0,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
-    activations: ActivationsOption = None,
+    activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
@@ -186,7 +185,7 @@ def estimate(
     ] = None,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
-    activations: ActivationsOption = None,
+    activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
@@ -216,7 +215,7 @@ def sqnr(
     calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],
     device: DeviceOption = "isaac",
     shape: ShapeOption = None,
-    activations: ActivationsOption = None,
+    activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
@@ -241,27 +240,22 @@ class _Samples:
     """What the options say about quantisation."""
 
     path: Path | None
-    activations: str | None
+    activations: str
     weights: str
     mean: str
     deviation: str
 
     def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
-        from cyclecast.frontend import Quantization, input_shapes, read_samples
+        from cyclecast.frontend import Quantization, bits_of, input_shapes, read_samples
 
-        bits, activations = device.bits, self.activations or ("affine" if self.path else "symmetric")
-        schemes: Any = (activations, self.weights)  # which are checked there
-        for field, value in (("bits.activation", bits.activation), ("bits.weight", bits.weight)):
-            if value < 2:
-                raise DeviceError(
-                    f"{device.name}: {field}", f"{value} bit", "networks are quantised to 2 to 16 bits", "2"
-                )
+        bits = bits_of(device)
+        schemes: Any = (self.activations, self.weights)  # which are checked there
         if self.path is None:
-            return Quantization(bits.activation, bits.weight, schemes[0], schemes[1])
+            return Quantization(*bits, schemes[0], schemes[1])
         centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
         inputs = input_shapes(model, shapes_of(shape))
         samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
-        return Quantization(bits.activation, bits.weight, schemes[0], schemes[1], samples)
+        return Quantization(*bits, schemes[0], schemes[1], samples)
 
 
 def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: _Samples) -> Network:

@@ -12,9 +12,20 @@ import numpy as np
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError, UnsupportedError, is_of_tvm
+from cyclecast.device import Device
+from cyclecast.errors import ModelError, OptionError, UnsupportedError, is_of_tvm
 from cyclecast.frontend._apart import apart, arrays_apart, limited_memory
-from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values, size_of
+from cyclecast.frontend._base import (
+    FrontEnd,
+    Inputs,
+    OnnxGraphs,
+    Quantization,
+    Scheme,
+    Shapes,
+    Values,
+    bits_of,
+    size_of,
+)
 from cyclecast.frontend._calibrate import LayerError
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
 from cyclecast.frontend._extents import require_extents
@@ -41,6 +52,7 @@ __all__ = [
     "Values",
     "arrays_apart",
     "as_samples",
+    "bits_of",
     "front_end_of",
     "input_shapes",
     "layer_errors",
@@ -55,30 +67,43 @@ __all__ = [
     "runtime_of",
 ]
 
+BITS = ("activation_bits", "weight_bits")
 FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(), TfLite(), Relax(), Torch())
 
 
 def load(
     source: Any,
+    device: Device | None = None,
     *,
     shapes: Shapes | None = None,
-    activation_bits: int = 8,
-    weight_bits: int = 8,
-    activations: Scheme | None = None,
+    activation_bits: int | None = None,
+    weight_bits: int | None = None,
+    activations: Scheme = "affine",
     weights: Scheme = "symmetric",
     calibration: Values | None = None,
 ) -> Network:
-    """Load a network, quantise what the device can compute to so many bits (2 to 16), and find its workloads.
+    """Load a network, quantise what the device can compute to the bits that it takes, and find its workloads.
 
     `source` is a path to an ONNX, TFLite or `torch.export` file, a PyTorch module or exported program, or a Relax
-    `IRModule`. `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples
-    for every input, along a leading axis) scales of activations are computed when the program runs, symmetric unless
-    `activations` says 'affine'; with it they are affine unless it says 'symmetric'. What is quantised already keeps
-    its integers. Raises `ModelError`.
+    `IRModule`. Without a `device`, `activation_bits` and `weight_bits` say how many (2 to 16; 8 where they do not).
+    `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples for every input,
+    along a leading axis) scales of activations are computed when the program runs. What is quantised already keeps its
+    integers. Raises `ModelError`, and `OptionError` where bits are given that the device does not take.
     """
-    scheme = activations or ("affine" if calibration else "symmetric")
-    quantization = Quantization(activation_bits, weight_bits, scheme, weights, calibration or {})
+    taken = bits_of(device) if device else (8, 8)
+    bits = [
+        _agreed(what, said, value, device)
+        for what, said, value in zip(BITS, (activation_bits, weight_bits), taken, strict=True)
+    ]
+    quantization = Quantization(bits[0], bits[1], activations, weights, calibration or {})
     return load_quantised(source, quantization, shapes=shapes)
+
+
+def _agreed(what: str, said: int | None, value: int, device: Device | None) -> int:
+    """The bits that are said, or those of the device."""
+    if device and said not in (None, value):
+        raise OptionError(what, f"{said}", f"{device.name} takes {value}", "leaving it out, or another device")
+    return value if said is None else said
 
 
 def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Network:
