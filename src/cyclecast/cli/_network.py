@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,11 +25,21 @@ from cyclecast.cli._common import (
     shapes_of,
 )
 from cyclecast.cli._door import StoppedError
+from cyclecast.cli._samples import (
+    IMAGE_DEVIATION,
+    IMAGE_MEAN,
+    ActivationsOption,
+    CalibrateOption,
+    DeviationOption,
+    MeanOption,
+    Samples,
+    WeightsOption,
+)
 from cyclecast.cli._verify import verification_lines
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, ModelError, OptionError
 from cyclecast.folders import output, require_replaceable
-from cyclecast.printable import json_text, short
+from cyclecast.printable import json_text
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization, Shapes, Values
@@ -52,23 +61,10 @@ WRITTEN = (
 )
 MOST_WORK = 1 << 35
 """Products of single cells for which `tune` simulates a device that loses something; that takes about ten seconds."""
-IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
-"""Of red, green and blue over ImageNet: what most image networks are trained with."""
-
 DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
 TimingOption = Annotated[
     str, typer.Option("--timing", help="The timing model: poster, analytical, event, or a plug-in's.")
 ]
-CalibrateOption = Annotated[
-    Path | None,
-    typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
-]
-ActivationsOption = Annotated[
-    str, typer.Option("--activations", help="affine (with zero points), or symmetric (without).")
-]
-WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
-MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
-DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images are (value / 255 - mean) / deviation.")]
 
 
 @app.command()
@@ -109,7 +105,7 @@ def tune(
     require_folder(out)
     settings: dict[str, Any] = {"timing": timing, "strategy": strategy, "trials": trials}
     settings |= {"seed": seed, "seconds": seconds}
-    samples, shapes = _Samples(calibrate, activations, weights, image_mean, image_deviation), shapes_of(shape)
+    samples, shapes = Samples(calibrate, activations, weights, image_mean, image_deviation), shapes_of(shape)
     from cyclecast import building
     from cyclecast.frontend import load_quantised
     from cyclecast.report import status, tuned_info
@@ -193,7 +189,7 @@ def estimate(
 ) -> None:
     """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
     described, doubted = read_device(device, as_json)
-    samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
+    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
     from cyclecast import tuning
     from cyclecast.report import tuned_info
@@ -224,7 +220,7 @@ def sqnr(
 ) -> None:
     """Say what quantising its operands does to each layer: signal over quantisation noise, the worst layers first."""
     described, doubted = read_device(device, as_json)
-    samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
+    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
     from cyclecast.frontend import layer_errors
     from cyclecast.report import sqnr_info, sqnr_table
 
@@ -235,42 +231,10 @@ def sqnr(
         console().print(sqnr_table(info, worst))
 
 
-@dataclass(frozen=True)
-class _Samples:
-    """What the options say about quantisation."""
-
-    path: Path | None
-    activations: str
-    weights: str
-    mean: str
-    deviation: str
-
-    def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
-        from cyclecast.frontend import Quantization, bits_of, input_shapes, read_samples
-
-        bits = bits_of(device)
-        schemes: Any = (self.activations, self.weights)  # which are checked there
-        if self.path is None:
-            return Quantization(*bits, schemes[0], schemes[1])
-        centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
-        inputs = input_shapes(model, shapes_of(shape))
-        samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
-        return Quantization(*bits, schemes[0], schemes[1], samples)
-
-
-def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: _Samples) -> Network:
+def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: Samples) -> Network:
     from cyclecast.frontend import load_quantised
 
     return load_quantised(model, samples.quantization(model, device, shape), shapes=shapes_of(shape))
-
-
-def _channels(what: str, numbers: str) -> tuple[float, ...]:
-    """One number for each channel of an image."""
-    try:
-        return tuple(float(number) for number in numbers.split(","))
-    except ValueError:
-        option = f"--image-{what}"
-        raise OptionError(option, f"'{short(numbers)}'", "it must be N,N,N", f"{option} {IMAGE_MEAN}") from None
 
 
 def _limit(seconds: float) -> float | None:
