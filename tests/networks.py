@@ -37,6 +37,13 @@ class Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
+    def nodes_of(self, operator: str, results: int, *inputs: str, **attributes: Any) -> list[str]:
+        """A node with several results."""
+        self.node(operator, *inputs, **attributes)
+        first = self.nodes[-1].output[0]
+        self.nodes[-1].output.extend(f"{first}_{place}" for place in range(1, results))
+        return list(self.nodes[-1].output)
+
     def conv(self, data: str, channels: int, filters: int, kernel: int, stride: int = 1, group: int = 1) -> str:
         weight = self.he(filters, channels // group, kernel, kernel, fan_in=channels // group * kernel**2)
         bias = self.constant(self.random.normal(0, 0.1, filters).astype("float32"))

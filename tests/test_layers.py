@@ -35,7 +35,7 @@ ROWS = [
     {"placement"},
     {"simulator"},
     {"_tvm", "csource", "database", "executable", "frontend", "runner", "search", "space"},
-    {"building", "capture", "explore", "placing", "progress", "tuning", "tvm", "verification"},
+    {"building", "capture", "departures", "explore", "placing", "progress", "tuning", "tvm", "verification"},
     {"cli", "report", "testing"},
     {"cyclecast"},  # the package itself, which fetches its names when they are used
 ]

@@ -6,7 +6,7 @@ Of a device whose converters lose something, the values that the device itself c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +14,14 @@ import numpy as np
 
 from cyclecast import building, capture
 from cyclecast.building import Scheduled
+from cyclecast.departures import Departures, find
 from cyclecast.device import load_doubted
 from cyclecast.errors import ModelError
 from cyclecast.executable import load_executable
 from cyclecast.folders import read_file, require_file_unchanged
 from cyclecast.frontend import (
     Inputs,
+    Quantization,
     Shapes,
     Values,
     arrays_apart,
@@ -71,6 +73,7 @@ def verify(
     shapes: Shapes | None = None,
     on_device: bool = True,
     tuned: Tuned | Scheduled | None = None,
+    layers: Quantization | None = None,
 ) -> dict[str, Any]:
     """Run `module.so` in a process of its own and the network in its own runtime, on the same inputs.
 
@@ -81,7 +84,8 @@ def verify(
     counts these among the inputs.
 
     Where converters lose something, `device` compares the device's own values with the reference in the same way,
-    unless `on_device` is False; `tuned` is what the program was built from, else what its folder holds.
+    unless `on_device` is False; `tuned` is what the program was built from, else what its folder holds. With `layers`,
+    the quantisation of the program, `layers` compares every operator on the first sample.
     """
     require_file_unchanged(module)
     samples = _samples(inputs, model, shapes or {}, _known(module.parent), seed)
@@ -99,6 +103,7 @@ def verify(
         "top1": _right(samples, expected, actual),
         "loss": "",
         "device": None,
+        "layers": None,
     }
     tuned = tuned or _lossy(module.parent)
     loss = network_loss(tuned.network, tuned.mappings, tuned.device) if tuned else None
@@ -108,7 +113,23 @@ def verify(
             computed = capture.device_outputs(tuned, [list(values.values()) for values in samples.values])
             top1 = _right(samples, expected, computed)
             info["device"] = {"name": tuned.device.name, "outputs": _outputs(expected, computed), "top1": top1}
+    if layers:
+        info["layers"] = _layers(find(model, layers, samples.values[0], shapes=_shapes_of(samples)), actual)
     return info
+
+
+def _layers(found: Departures, actual: Sequence[Any]) -> dict[str, Any]:
+    """Every operator, the first one that departs, and whether the program is the one that was asked about."""
+    pairs = zip(found.outputs, actual, strict=True)
+    return {
+        "operators": [asdict(each) for each in found.operators],
+        "first": asdict(found.first) if found.first else None,
+        "same_program": all(np.allclose(ours, theirs[0], 1e-4, 1e-6, equal_nan=True) for ours, theirs in pairs),
+    }
+
+
+def _shapes_of(samples: Samples) -> Shapes:
+    return {name: value.shape for name, value in samples.values[0].items()}
 
 
 def _lossy(folder: Path) -> Scheduled | None:

@@ -18,6 +18,16 @@ from cyclecast.cli._common import (
     print_json,
     shapes_of,
 )
+from cyclecast.cli._samples import (
+    IMAGE_DEVIATION,
+    IMAGE_MEAN,
+    ActivationsOption,
+    CalibrateOption,
+    DeviationOption,
+    MeanOption,
+    Samples,
+    WeightsOption,
+)
 from cyclecast.printable import printable
 from cyclecast.terminal import errors
 
@@ -46,22 +56,39 @@ def verify(
     on_device: Annotated[
         bool, typer.Option("--device/--no-device", help="Simulate a device whose converters lose something, too.")
     ] = True,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Compare every operator by itself, and name the first that departs by more than its quantisation "
+            "explains. The options below must be those of tune.",
+        ),
+    ] = False,
+    calibrate: CalibrateOption = None,
+    activations: ActivationsOption = "affine",
+    weights: WeightsOption = "symmetric",
+    image_mean: MeanOption = IMAGE_MEAN,
+    image_deviation: DeviationOption = IMAGE_DEVIATION,
     as_json: JsonOption = False,
 ) -> None:
     """Compare the compiled program, in a process of its own, with the original network in its own runtime."""
-    from cyclecast.report import status
+    from cyclecast.device import load_doubted
+    from cyclecast.report import layers_table, status
     from cyclecast.verification import verify as compare
 
+    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
+    quantization = samples.quantization(model, load_doubted(folder / "device.yaml")[0], shape) if layers else None
+    options: dict[str, Any] = {"inputs": inputs, "seed": seed, "shapes": shapes_of(shape), "on_device": on_device}
     with status("running the network", shown=not as_json):
-        result = compare(
-            folder / "module.so", model, inputs=inputs, seed=seed, shapes=shapes_of(shape), on_device=on_device
-        )
-    departed = [] if least is None else _below(result, least)
+        result = compare(folder / "module.so", model, layers=quantization, **options)
+    departed = _departed(result, least)
     if as_json:
         print_json(result | {"min_cosine": least, "passed": not departed})
     else:
         for line in verification_lines(result):
             console().print(line, soft_wrap=True)
+        if result["layers"]:
+            console().print(layers_table(result["layers"]))
     for line in () if as_json else departed:
         errors().print(line, soft_wrap=True)
     if departed:
@@ -105,8 +132,14 @@ def _left_out(output: dict[str, Any]) -> str:
     return f"; NaN or infinite and left out: {ours:,}, in the reference {theirs:,}" if ours or theirs else ""
 
 
+def _departed(result: dict[str, Any], least: float | None) -> list[str]:
+    """A line for each output that departs further than it may, the device's own among them, and for an operator."""
+    first = result["layers"]["first"] if result["layers"] else None
+    operator = [f"departs: {printable(first['name'])}: more than quantisation explains"] if first else []
+    return operator + ([] if least is None else _below(result, least))
+
+
 def _below(result: dict[str, Any], least: float) -> list[str]:
-    """A line for each output that departs further than it may, the device's own among them."""
     parts = [(result["outputs"], "module.so"), *([(result["device"]["outputs"], "device")] if result["device"] else [])]
     return [
         f"departs: {what}: {printable(each['name'])}: cosine {each['cosine']:.6f}; at least {least:g} was asked for"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.device import Device
 from cyclecast.errors import ModelError, OptionError, UnsupportedError, is_of_tvm
-from cyclecast.frontend._apart import apart, arrays_apart, limited_memory
+from cyclecast.frontend._apart import apart, arrays_apart, deep, limited_memory
 from cyclecast.frontend._base import (
     FrontEnd,
     Inputs,
@@ -26,11 +27,13 @@ from cyclecast.frontend._base import (
     bits_of,
     size_of,
 )
-from cyclecast.frontend._calibrate import LayerError
+from cyclecast.frontend._calibrate import LayerError, calibrate
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
+from cyclecast.frontend._exposed import Departure, departures, expose
 from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._fold import bytes_of_constants
 from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
+from cyclecast.frontend._importer import imported
 from cyclecast.frontend._indices import most_index
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
@@ -42,6 +45,8 @@ from cyclecast.frontend._words import first_line
 from cyclecast.workload import Network
 
 __all__ = [
+    "Departure",
+    "Exposed",
     "FrontEnd",
     "Inputs",
     "LayerError",
@@ -53,6 +58,7 @@ __all__ = [
     "arrays_apart",
     "as_samples",
     "bits_of",
+    "exposed",
     "front_end_of",
     "input_shapes",
     "layer_errors",
@@ -109,7 +115,11 @@ def _agreed(what: str, said: int | None, value: int, device: Device | None) -> i
 def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Network:
     """`load`, with all that concerns quantisation in one value."""
     source = Path(source) if isinstance(source, str) else source
-    program = front_end_of(source).load(source, shapes or {}, quantization)
+    return _network(front_end_of(source).load(source, shapes or {}, quantization), source, quantization)
+
+
+def _network(program: Any, source: Any, quantization: Quantization) -> Network:
+    """A program of a front end, quantised."""
     name = str(source) if isinstance(source, Path) else type(source).__name__
     require_extents(program, name)
     reason = ""
@@ -143,6 +153,49 @@ def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | No
     return tuple(
         LayerError(layer, kind, tuple(weights), static, dynamic) for layer, kind, weights, static, dynamic in found
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """A network whose outputs are all of its tensors, so far as there is room."""
+
+    network: Network
+    model: Any
+    """The ONNX graph that it was made of, its constants folded; its outputs are those of the network."""
+    name: str
+    """Of the source, for errors."""
+    outputs: int
+    """How many of the outputs, the first ones, the network itself has."""
+
+    def departures(self, values: Values, quantization: Quantization) -> list[Departure]:
+        """Every operator, with the values that the network's program had for the inputs and outputs of the graph."""
+
+        def found() -> bytes:
+            return json.dumps([astuple(each) for each in departures(self.model, values, quantization)]).encode()
+
+        size = self.model.ByteSize() + sum(value.nbytes for value in values.values())
+        return [Departure(*each) for each in json.loads(apart(found, self.name, size, SECONDS_A_SAMPLE))]
+
+
+def exposed(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Exposed:
+    """An ONNX or PyTorch network with all of its tensors as outputs, quantised as `load_quantised` does it."""
+    source = Path(source) if isinstance(source, str) else source
+    front_end, name = front_end_of(source), str(source) if isinstance(source, Path) else type(source).__name__
+    if not isinstance(front_end, OnnxGraphs):
+        raise UnsupportedError(name, "its operators one by one", "ONNX and PyTorch networks", "exporting it to ONNX")
+    model = front_end.graph(source, shapes or {})
+
+    def prepared() -> bytes:
+        whole = folded_model(model, name, shapes or {})
+        if quantization.calibration:
+            calibrate(whole, name, quantization)
+        expose(whole)
+        return bytes(whole.SerializeToString())
+
+    seconds = SECONDS_A_SAMPLE * max(map(len, quantization.calibration.values()), default=0)
+    whole = onnx.load_from_string(apart(prepared, name, model.ByteSize(), seconds))
+    network = _network(deep(lambda: imported(whole, name)), source, quantization)
+    return Exposed(network, whole, name, len(model.graph.output))
 
 
 def input_shapes(source: Any, shapes: Shapes) -> Inputs:

@@ -169,18 +169,13 @@ class _Product:
     def __init__(self, layer: Layer, quantization: Quantization) -> None:
         weights = quantize_weights(layer.weights, layer.filter_axes, quantization.weight_bits, quantization.weights)
         self.bits, self.scheme, self.axes = quantization.activation_bits, quantization.activations, layer.vector_axes
-        bias = ["bias"] if layer.bias is not None else []
-        names = ["data", "weights"] if layer.side == 0 else ["weights", "data"]
-        node = helper.make_node(layer.node.op_type, [*names, *bias], ["product"])
-        node.attribute.extend(layer.node.attribute)
-        constants = [numpy_helper.from_array(weights.values(), "weights")]
-        constants += [numpy_helper.from_array(layer.bias, "bias")] if bias else []
-        ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("data", "product")]
-        graph = helper.make_graph([node], "layer", ends[:1], ends[1:], constants)
-        self.session = _session(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]))
+        self.session = _alone(layer, weights.values())
+        self.plain = _alone(layer, layer.weights) if layer.bias is None and len(layer.node.input) > 2 else None
 
     def powers(self, data: Any, result: Any, static: tuple[Any, Any]) -> tuple[float, float, float]:
         """The energy of the float result, and of the error with static and with dynamic scales."""
+        if self.plain:  # what is added was computed, and is not quantised
+            result = self.plain.run(None, {"data": data})[0]
         least, largest = (edge(data, axis=self.axes, keepdims=True, initial=0.0) for edge in (np.min, np.max))
         dynamic = scale_and_zero(least, largest, self.bits, self.scheme)
         errors = (self._run(data, scales) - result for scales in (static, dynamic))
@@ -189,6 +184,19 @@ class _Product:
 
     def _run(self, data: Any, scales: tuple[Any, Any]) -> Any:
         return self.session.run(None, {"data": fake_quantised(data, *scales, self.bits).astype("float32")})[0]
+
+
+def _alone(layer: Layer, weights: Any) -> Any:
+    """A session with that layer alone: its product, and its bias if that is constant."""
+    bias = ["bias"] if layer.bias is not None else []
+    names = ["data", "weights"] if layer.side == 0 else ["weights", "data"]
+    node = helper.make_node(layer.node.op_type, [*names, *bias], ["product"])
+    node.attribute.extend(layer.node.attribute)
+    constants = [numpy_helper.from_array(weights, "weights")]
+    constants += [numpy_helper.from_array(layer.bias, "bias")] if bias else []
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("data", "product")]
+    graph = helper.make_graph([node], "layer", ends[:1], ends[1:], constants)
+    return session_of(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]))
 
 
 def _ranges(model: Any, source: str, layers: list[Layer], samples: Values) -> dict[str, Range]:
@@ -223,7 +231,7 @@ def _traced(model: Any, source: str, tensors: set[str], samples: Values) -> Iter
     wanted = sorted(tensors - given.keys())
     traced.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in outputs)
     try:
-        session = _session(traced)
+        session = session_of(traced)
         for sample in _samples(given, source, samples):
             yield dict(zip(wanted, session.run(wanted, sample) if wanted else [], strict=True)) | {
                 name: sample[name] for name in tensors & given.keys()
@@ -277,7 +285,10 @@ def _pair(model: Any, tensor: str, scale: Any, zero: Any, bits: int, fresh: Call
     return nodes
 
 
-def _session(model: Any) -> Any:
+def session_of(model: Any, *, exact: bool = False) -> Any:
+    """An onnxruntime session without a word; `exact` ones compute operator by operator."""
     options = onnxruntime.SessionOptions()
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
 from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow
-from cyclecast.frontend._calibrate import calibrate
+from cyclecast.frontend._calibrate import calibrate, session_of
 from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._folding import fold
 from cyclecast.frontend._importer import imported
@@ -176,11 +175,8 @@ def run(model: Any, source: str, samples: Sequence[Values]) -> list[dict[str, An
 
     Its optimisations are not exact: of quantised networks they change values by many units in the last place.
     """
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = session_of(model, exact=True)
         names = [output.name for output in session.get_outputs()]
         return [dict(zip(names, session.run(names, dict(values)), strict=True)) for values in samples]
     except Exception as error:  # onnxruntime's errors have no common class

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cyclecast.progress import progress_bar, status
+from cyclecast.report._departures import layers_table
 from cyclecast.report._device import device_info, device_text
 from cyclecast.report._html import html, report_info, write_report
 from cyclecast.report._info import tuned_info
@@ -18,6 +19,7 @@ __all__ = [
     "device_info",
     "device_text",
     "html",
+    "layers_table",
     "mapping_text",
     "placement_info",
     "placement_table",
