@@ -59,6 +59,10 @@ TimingOption = Annotated[
 ShapeOption = Annotated[
     list[str] | None, typer.Option("--shape", help="Fix an input's shape: name=1,3,224,224. Repeatable.")
 ]
+ConstantOption = Annotated[
+    list[str] | None,
+    typer.Option("--constant", help="Bind an input to a value: rate=16000, or ratio=1,2,3. Repeatable."),
+]
 CalibrateOption = Annotated[
     Path | None,
     typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
@@ -87,6 +91,7 @@ def tune(
         float, typer.Option("--seconds", help="The time that the search of one workload may take; 0: until it ends.")
     ] = 20.0,
     shape: ShapeOption = None,
+    constant: ConstantOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
@@ -105,7 +110,7 @@ def tune(
     described, doubted = read_device(device, as_json)
     require_folder(out)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
-    network = _load(model, described, shape, samples)
+    network = _load(_bound(model, constant), described, shape, samples)
     from cyclecast import building, tuning
     from cyclecast.report import progress_bar, status, tuned_info
 
@@ -144,6 +149,7 @@ def estimate(
         typer.Option("--mapping", help="Mappings by kernel, in the form of mappings.json.", show_default=False),
     ] = None,
     shape: ShapeOption = None,
+    constant: ConstantOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
@@ -154,7 +160,7 @@ def estimate(
     """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
     described, doubted = read_device(device, as_json)
     samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
-    network = _load(model, described, shape, samples)
+    network = _load(_bound(model, constant), described, shape, samples)
     from cyclecast import tuning
     from cyclecast.report import tuned_info
 
@@ -175,6 +181,7 @@ def sqnr(
     calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],
     device: DeviceOption = "isaac",
     shape: ShapeOption = None,
+    constant: ConstantOption = None,
     activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
@@ -188,7 +195,8 @@ def sqnr(
     from cyclecast.frontend import layer_errors
     from cyclecast.report import sqnr_info, sqnr_table
 
-    info = sqnr_info(layer_errors(model, samples.quantization(model, described, shape), shapes=_shapes(shape)))
+    source = _bound(model, constant)
+    info = sqnr_info(layer_errors(source, samples.quantization(source, described, shape), shapes=_shapes(shape)))
     if as_json:
         print_json(info | {"doubts": doubted})
     else:
@@ -204,12 +212,13 @@ def verify(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")] = 0,
     shape: ShapeOption = None,
+    constant: ConstantOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the compiled program in a process of its own and compare it with the original network in its own runtime."""
     from cyclecast.verification import verify as compare
 
-    result = compare(folder / "module.so", model, inputs=inputs, seed=seed, shapes=_shapes(shape))
+    result = compare(folder / "module.so", _bound(model, constant), inputs=inputs, seed=seed, shapes=_shapes(shape))
     if as_json:
         print_json(result)
         return
@@ -238,8 +247,8 @@ class _Samples:
     mean: str
     deviation: str
 
-    def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
-        from cyclecast.frontend import Quantization, input_shapes, read_samples
+    def quantization(self, model: Any, device: Device, shape: Sequence[str] | None) -> Quantization:
+        from cyclecast.frontend import Quantization, input_shapes, read_samples, require_channels
 
         bits, activations = device.bits, self.activations or ("affine" if self.path else "symmetric")
         schemes: Any = (activations, self.weights)  # which are checked there
@@ -248,18 +257,47 @@ class _Samples:
                 raise DeviceError(
                     f"{device.name}: {field}", f"{value} bit", "networks are quantised to 2 to 16 bits", "2"
                 )
+        centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
+        require_channels(centre, spread)
         if self.path is None:
             return Quantization(bits.activation, bits.weight, schemes[0], schemes[1])
-        centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
         inputs = input_shapes(model, _shapes(shape))
         samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
         return Quantization(bits.activation, bits.weight, schemes[0], schemes[1], samples)
 
 
-def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: _Samples) -> Network:
+def _load(model: Any, device: Device, shape: Sequence[str] | None, samples: _Samples) -> Network:
     from cyclecast.frontend import load_quantised
 
     return load_quantised(model, samples.quantization(model, device, shape), shapes=_shapes(shape))
+
+
+def _bound(model: Path, options: Sequence[str] | None) -> Any:
+    """The network with the inputs bound that `--constant rate=16000` options name."""
+    from cyclecast.frontend import bound
+
+    constants = {}
+    for option in options or ():
+        name, _, numbers = option.rpartition("=")
+        try:
+            values = [_number(number) for number in numbers.split(",")]
+        except ValueError:
+            values = []
+        if not name or not values:
+            raise OptionError("--constant", f"'{short(option)}'", "it must be NAME=N or NAME=N,N,...", "--constant x=1")
+        constants[name] = values[0] if "," not in numbers else values
+    return bound(model, constants)
+
+
+def _number(text: str) -> float:
+    """A number, whole if it is written so."""
+    words = {"true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _channels(what: str, numbers: str) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one tha
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, UnsupportedError, is_of_tvm
 from cyclecast.frontend._apart import apart, arrays_apart, limited_memory
-from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values, size_of
+from cyclecast.frontend._base import Bound, FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values, size_of
 from cyclecast.frontend._calibrate import LayerError
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
 from cyclecast.frontend._extents import require_extents
@@ -20,13 +20,14 @@ from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
-from cyclecast.frontend._samples import random_values, read_arrays, read_samples
+from cyclecast.frontend._samples import random_values, read_arrays, read_samples, require_channels
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
 from cyclecast.frontend._words import first_line
 from cyclecast.workload import Network
 
 __all__ = [
+    "Bound",
     "FrontEnd",
     "Inputs",
     "LayerError",
@@ -34,6 +35,7 @@ __all__ = [
     "Quantization",
     "Scheme",
     "Shapes",
+    "bound",
     "front_end_of",
     "input_shapes",
     "layer_errors",
@@ -43,6 +45,7 @@ __all__ = [
     "read_arrays",
     "read_samples",
     "reference",
+    "require_channels",
     "runtime_of",
 ]
 
@@ -58,6 +61,7 @@ def load(
     activations: Scheme | None = None,
     weights: Scheme = "symmetric",
     calibration: Values | None = None,
+    constants: Values | None = None,
 ) -> Network:
     """Load a network, quantise what the device can compute to so many bits (2 to 16), and find its workloads.
 
@@ -65,18 +69,33 @@ def load(
     `IRModule`. `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples
     for every input, along a leading axis) scales of activations are computed when the program runs, symmetric unless
     `activations` says 'affine'; with it they are affine unless it says 'symmetric'. What is quantised already keeps
-    its integers. Raises `ModelError`.
+    its integers. `constants` are values for inputs of an ONNX network that are none any more, by name: an `If` on them
+    is gone. Raises `ModelError`.
     """
     scheme = activations or ("affine" if calibration else "symmetric")
     quantization = Quantization(activation_bits, weight_bits, scheme, weights, calibration or {})
-    return load_quantised(source, quantization, shapes=shapes)
+    return load_quantised(bound(source, constants or {}), quantization, shapes=shapes)
+
+
+def bound(source: Any, constants: Values) -> Any:
+    """The network with these inputs bound to constants, which all functions here take like the network.
+
+    Raises `UnsupportedError` where it is no ONNX network.
+    """
+    path = Path(source) if isinstance(source, str) else source
+    if not constants:
+        return path
+    if not isinstance(path, Path) or not Onnx().accepts(path):
+        what = path if isinstance(path, Path) else type(path).__name__
+        raise UnsupportedError(str(what), "constants for inputs", "ONNX networks take them", "exporting it to ONNX")
+    return Bound(path, constants)
 
 
 def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Network:
     """`load`, with all that concerns quantisation in one value."""
     source = Path(source) if isinstance(source, str) else source
     program = front_end_of(source).load(source, shapes or {}, quantization)
-    name = str(source) if isinstance(source, Path) else type(source).__name__
+    name = _name(source)
     require_extents(program, name)
     reason = ""
     with without_native_chatter(), limited_memory(name, bytes_of_constants(program)):
@@ -88,7 +107,12 @@ def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | 
             reason = first_line(error)
     if reason:
         raise UnsupportedError(name, "an operator cannot be lowered", reason, "exporting it to ONNX again")
-    return Network(source.stem if isinstance(source, Path) else type(source).__name__, members, host, whole, operators)
+    path = source.source if isinstance(source, Bound) else source
+    return Network(path.stem if isinstance(path, Path) else name, members, host, whole, operators)
+
+
+def _name(source: Any) -> str:
+    return str(source) if isinstance(source, Path | Bound) else type(source).__name__
 
 
 def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> tuple[LayerError, ...]:
@@ -98,7 +122,7 @@ def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | No
         raise UnsupportedError(
             str(source), "errors of its layers", "ONNX and PyTorch networks are calibrated", "exporting it to ONNX"
         )
-    name = str(source) if isinstance(source, Path) else type(source).__name__
+    name = _name(source)
     model, number = front_end.graph(source, shapes or {}), max(map(len, quantization.calibration.values()), default=0)
 
     def measured() -> bytes:
@@ -120,9 +144,10 @@ def reference(source: Any, values: Values) -> dict[str, Any]:
     """The outputs that the runtime of the network's own format computes; of a file in a process of its own."""
     source = Path(source) if isinstance(source, str) else source
     front_end = front_end_of(source)
-    if not isinstance(source, Path) or not source.is_file():
+    path = source.source if isinstance(source, Bound) else source
+    if not isinstance(path, Path) or not path.is_file():
         return front_end.reference(source, values)
-    size = size_of(source) + sum(value.nbytes for value in values.values())
+    size = size_of(path) + sum(value.nbytes for value in values.values())
     return arrays_apart(lambda: front_end.reference(source, values), str(source), size)
 
 

@@ -73,6 +73,17 @@ class Quantization:
                 raise OptionError(what, f"'{scheme}'", "values are quantised 'symmetric' or 'affine'", "'symmetric'")
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A network's file with constants for some of its inputs, by name."""
+
+    source: Path
+    constants: Values
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
 class FrontEnd(Protocol):
     """Reads one kind of source; its own runtime is the reference for what the network computes."""
 

@@ -49,8 +49,8 @@ STANDARD: dict[str, dict[str, Any]] = {
     "STRIDED_SLICE": {"offset": False},
 }
 """Options that are not looked at, and what they must be."""
-UNQUANTISED = {"FLOOR_DIV", "FLOOR_MOD", "NEG", "SCATTER_ND"}
-"""Operators that LiteRT applies to the integers themselves."""
+UNQUANTISED = {"FLOOR_DIV", "FLOOR_MOD", "NEG", "REDUCE_PROD", "SCATTER_ND"}
+"""Operators that LiteRT applies to the integers themselves, or step by step."""
 REAL = {"MEAN", "POW"}
 """Operators that TVM has for real numbers only."""
 TABLED = {"EXP", "GELU", "LOG", "PRELU", "RSQRT"}
@@ -171,7 +171,7 @@ def _refusal(graph: Graph, name: str, index: int, is_first: bool) -> tuple[str, 
     if kind not in TYPES:
         return f"is of type {kind}", "it must be numbers of 8 bits or more"
     if quantised and (name in UNQUANTISED or (name in TABLED and kind == "INT16")):
-        return f"is quantised as {kind}", "LiteRT computes it without its scale, or from a table"
+        return f"is quantised as {kind}", "LiteRT has other values than its scale says"
     if name in REAL and is_first and not quantised and not kind.startswith("FLOAT"):
         return f"is of type {kind}", "it must be real numbers"
     return None
