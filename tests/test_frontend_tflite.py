@@ -51,6 +51,55 @@ def test_weights_of_half_precision_are_constants(tmp_path: Path) -> None:
     np.testing.assert_allclose(build_program(network.program)(values)[0], expected, atol=5e-3)
 
 
+@pytest.mark.parametrize("scale", [(), [0.05]])
+def test_transposed_convolutions_run_on_arrays(scale: Any, tmp_path: Path) -> None:
+    """Their shape is computed, as converters write it; they ended in a traceback after the whole search."""
+    file, kind = files.File(), "int8" if scale else "float32"
+    zero = [0] * len(scale)
+    given = file.tensor((1, 4, 5, 6), kind, scale, zero)
+    values = file.random.normal(size=(3, 3, 3, 6)).astype("float32")
+    weights, bias = (
+        file.weights((3, 3, 3, 6), 0, 0.05) if scale else (file.constant(values), file.constant(values[0, 0, :, 0]))
+    )
+    shape = file.operator("SHAPE", [given], file.tensor((4,), "int32"), "ShapeOptions", outType=2)
+    shape = file.operator(
+        "ADD", [shape, file.constant(np.array([0, 5, 6, -3], "int32"))], file.tensor((4,), "int32"), "AddOptions"
+    )
+    result = file.tensor((1, 9, 11, 3), kind, scale, zero)
+    how = {"padding": 1, "strideW": 2, "strideH": 2}
+    file.operator("TRANSPOSE_CONV", [shape, weights, given, bias], result, "TransposeConvOptions", **how)
+    path = file.save(tmp_path / "transposed.tflite", [given], [result])
+    network = load(path, activation_bits=16, weight_bits=16)
+    assert [(member.workload.name, member.count) for member in network.members] == [("conv2d 1x6x6x7 k2x2 -> 12", 1)]
+    data = np.random.default_rng(0).integers(-100, 100, (1, 4, 5, 6)).astype(kind)
+    (expected,) = reference(path, {"t0": data}).values()
+    (found,) = build_program(network.program)(data)
+    assert np.abs(found.astype("float64") - expected).max() <= (1 if scale else 1e-3 * np.abs(expected).max())
+
+
+def test_sparse_weights_are_named(tmp_path: Path) -> None:
+    """They gave a message without operator or tensor."""
+    path = files.real(tmp_path / "sparse.tflite")
+    schema = files.File().schema
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    model.subgraphs[0].tensors[1].sparsity = schema.SparsityParametersT()
+    file = files.File()
+    file.model, file.graph = model, model.subgraphs[0]
+    file.save(path, [0], [4])
+    with pytest.raises(UnsupportedError, match=r"node 't3' \(CONV_2D\): tensor 't1' is sparse, weights must be dense"):
+        load(path)
+
+
+def test_results_of_another_shape_are_named(tmp_path: Path) -> None:
+    file = files.File()
+    given = file.tensor((2, 3), "float32")
+    result = file.operator("TANH", [given], file.tensor((3, 2), "float32"))
+    path = file.save(tmp_path / "other.tflite", [given], [result])
+    words = r"node 't1' \(TANH\): TVM imports a result of \(2, 3\), the file has \(3, 2\)"
+    with pytest.raises(UnsupportedError, match=words):
+        load(path)
+
+
 def test_tensors_of_one_name_stay_apart(tmp_path: Path) -> None:
     """The format goes by numbers, TVM's importer by names."""
     file = files.File()

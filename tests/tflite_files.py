@@ -38,8 +38,7 @@ class File:
         buffer = self.schema.BufferT()
         buffer.data = list(np.ascontiguousarray(values).tobytes())
         self.model.buffers.append(buffer)
-        kind = {"int8": "int8", "int32": "int32", "float32": "float32"}[str(values.dtype)]
-        place = self.tensor(values.shape, kind, scale, [0] * len(scale), axis)
+        place = self.tensor(values.shape, str(values.dtype), scale, [0] * len(scale), axis)
         self.graph.tensors[place].buffer = len(self.model.buffers) - 1
         return place
 

@@ -7,7 +7,6 @@ the values that the program had at its inputs, as it is and with quantised opera
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ class Departures:
         return next((each for each in self.operators if each.departs), None)
 
 
-def find(model: Path, quantization: Quantization, values: Values, *, shapes: Shapes | None = None) -> Departures:
+def find(model: Any, quantization: Quantization, values: Values, *, shapes: Shapes | None = None) -> Departures:
     """Every operator of an ONNX or PyTorch network, on one sample: an array for each input, in order.
 
     `quantization` must be that of the program that is asked about.

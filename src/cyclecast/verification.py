@@ -66,7 +66,7 @@ class Samples(NamedTuple):
 
 def verify(
     module: Path,
-    model: Path,
+    model: Any,
     *,
     inputs: Path | Values | None = None,
     seed: int = 0,
@@ -200,7 +200,7 @@ def _real(values: Any) -> Any:
 
 
 def _samples(
-    inputs: Path | Values | None, model: Path, shapes: Shapes, known: Mapping[str, _Input], seed: int
+    inputs: Path | Values | None, model: Any, shapes: Shapes, known: Mapping[str, _Input], seed: int
 ) -> Samples:
     tuned_for: Shapes = {name: each.shape for name, each in known.items()}
     if inputs is None:
@@ -219,7 +219,7 @@ def _samples(
     return Samples([{name: values[place] for name, values in found.items()} for place in range(count)], labels, text)
 
 
-def _wanted(given: Values, model: Path, shapes: Shapes, tuned_for: Shapes) -> Inputs:
+def _wanted(given: Values, model: Any, shapes: Shapes, tuned_for: Shapes) -> Inputs:
     """The inputs: of the shapes that they were tuned for, else with those of one sample, with or without its axis."""
     if tuned_for:
         return input_shapes(model, {**tuned_for, **shapes})

@@ -35,6 +35,10 @@ ModelArgument = Annotated[
 ShapeOption = Annotated[
     list[str] | None, typer.Option("--shape", help="Fix an input's shape: name=1,3,224,224. Repeatable.")
 ]
+ConstantOption = Annotated[
+    list[str] | None,
+    typer.Option("--constant", help="Bind an input to a value: rate=16000, or ratio=1,2,3. Repeatable."),
+]
 
 
 @app.callback()
@@ -108,6 +112,34 @@ def shapes_of(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
         if not name or not shapes[name] or min(shapes[name]) < 1:
             raise OptionError("--shape", f"'{short(option)}'", "it must be NAME=N,N,...", "--shape input=1,3,224,224")
     return shapes
+
+
+def bound_model(model: Path, options: Sequence[str] | None) -> Any:
+    """The network with the inputs bound that `--constant rate=16000` options name."""
+    from cyclecast.frontend import bound
+
+    constants = {}
+    for option in options or ():
+        name, _, numbers = option.rpartition("=")
+        try:
+            values = [_number(number) for number in numbers.split(",")]
+        except ValueError:
+            values = []
+        if not name or not values:
+            raise OptionError("--constant", f"'{short(option)}'", "it must be NAME=N or NAME=N,N,...", "--constant x=1")
+        constants[name] = values[0] if "," not in numbers else values
+    return bound(model, constants)
+
+
+def _number(text: str) -> float:
+    """A number, whole if it is written so."""
+    words = {"true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def print_json(value: dict[str, Any]) -> None:

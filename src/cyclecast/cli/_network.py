@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cyclecast.cli._common import (
+    ConstantOption,
     ForceOption,
     JsonOption,
     ModelArgument,
     ShapeOption,
     app,
+    bound_model,
     console,
     out_option,
     print_json,
@@ -82,6 +84,7 @@ def tune(
         float, typer.Option("--seconds", help="The time that the search of one workload may take; 0: until it ends.")
     ] = 20.0,
     shape: ShapeOption = None,
+    constant: ConstantOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
@@ -109,6 +112,8 @@ def tune(
     from cyclecast import building
     from cyclecast.frontend import load_quantised
     from cyclecast.report import status, tuned_info
+
+    model = bound_model(model, constant)
 
     quantization = samples.quantization(model, described, shape)
     network = load_quantised(model, quantization, shapes=shapes)
@@ -138,7 +143,7 @@ def _searched(network: Network, device: Device, out: Path, settings: dict[str, A
         return tuning.tune(network, device, **options, database=out / "records.db", progress=progress)
 
 
-def _inputs(model: Path, shapes: Shapes, calibration: Values) -> dict[str, Any]:
+def _inputs(model: Any, shapes: Shapes, calibration: Values) -> dict[str, Any]:
     """The shape of each input, and its extremes in the calibration."""
     from cyclecast.frontend import input_shapes
 
@@ -148,7 +153,7 @@ def _inputs(model: Path, shapes: Shapes, calibration: Values) -> dict[str, Any]:
 
 
 def _verified(
-    tuned: Tuned, folder: Path, model: Path, inputs: dict[str, Any], quantization: Quantization, shown: bool
+    tuned: Tuned, folder: Path, model: Any, inputs: dict[str, Any], quantization: Quantization, shown: bool
 ) -> dict[str, Any]:
     """What `verify` says of the program on the first sample, or on random values; or why there is no reference."""
     from cyclecast.frontend import as_samples
@@ -180,6 +185,7 @@ def estimate(
         typer.Option("--mapping", help="Mappings by kernel, in the form of mappings.json.", show_default=False),
     ] = None,
     shape: ShapeOption = None,
+    constant: ConstantOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
@@ -190,7 +196,7 @@ def estimate(
     """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
     described, doubted = read_device(device, as_json)
     samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
-    network = _load(model, described, shape, samples)
+    network = _load(bound_model(model, constant), described, shape, samples)
     from cyclecast import tuning
     from cyclecast.report import tuned_info
 
@@ -211,6 +217,7 @@ def sqnr(
     calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],
     device: DeviceOption = "isaac",
     shape: ShapeOption = None,
+    constant: ConstantOption = None,
     activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
@@ -224,14 +231,15 @@ def sqnr(
     from cyclecast.frontend import layer_errors
     from cyclecast.report import sqnr_info, sqnr_table
 
-    info = sqnr_info(layer_errors(model, samples.quantization(model, described, shape), shapes=shapes_of(shape)))
+    source = bound_model(model, constant)
+    info = sqnr_info(layer_errors(source, samples.quantization(source, described, shape), shapes=shapes_of(shape)))
     if as_json:
         print_json(info | {"doubts": doubted})
     else:
         console().print(sqnr_table(info, worst))
 
 
-def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: Samples) -> Network:
+def _load(model: Any, device: Device, shape: Sequence[str] | None, samples: Samples) -> Network:
     from cyclecast.frontend import load_quantised
 
     return load_quantised(model, samples.quantization(model, device, shape), shapes=shapes_of(shape))

@@ -42,15 +42,16 @@ class Samples:
     mean: str
     deviation: str
 
-    def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
+    def quantization(self, model: Any, device: Device, shape: Sequence[str] | None) -> Quantization:
         """The same for the front ends, samples read, with the bits of the device."""
-        from cyclecast.frontend import Quantization, bits_of, input_shapes, read_samples
+        from cyclecast.frontend import Quantization, bits_of, input_shapes, read_samples, require_channels
 
         bits = bits_of(device)
         schemes: Any = (self.activations, self.weights)  # which are checked there
+        centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
+        require_channels(centre, spread)
         if self.path is None:
             return Quantization(*bits, schemes[0], schemes[1])
-        centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
         inputs = input_shapes(model, shapes_of(shape))
         samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
         return Quantization(*bits, schemes[0], schemes[1], samples)

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from cyclecast.cli._common import (
+    ConstantOption,
     FolderArgument,
     JsonOption,
     ModelArgument,
     ShapeOption,
     app,
+    bound_model,
     console,
     print_json,
     shapes_of,
@@ -49,6 +51,7 @@ def verify(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")] = 0,
     shape: ShapeOption = None,
+    constant: ConstantOption = None,
     least: Annotated[
         float | None,
         typer.Option("--min-cosine", min=-1, max=1, help=f"Exit code {DEPARTED} where any output's cosine is below."),
@@ -76,11 +79,12 @@ def verify(
     from cyclecast.report import layers_table, status
     from cyclecast.verification import verify as compare
 
+    source = bound_model(model, constant)
     samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
-    quantization = samples.quantization(model, load_doubted(folder / "device.yaml")[0], shape) if layers else None
+    quantization = samples.quantization(source, load_doubted(folder / "device.yaml")[0], shape) if layers else None
     options: dict[str, Any] = {"inputs": inputs, "seed": seed, "shapes": shapes_of(shape), "on_device": on_device}
     with status("running the network", shown=not as_json):
-        result = compare(folder / "module.so", model, layers=quantization, **options)
+        result = compare(folder / "module.so", source, layers=quantization, **options)
     departed = _departed(result, least)
     if as_json:
         print_json(result | {"min_cosine": least, "passed": not departed})

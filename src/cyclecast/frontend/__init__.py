@@ -17,6 +17,7 @@ from cyclecast.device import Device
 from cyclecast.errors import ModelError, OptionError, UnsupportedError, is_of_tvm
 from cyclecast.frontend._apart import apart, arrays_apart, deep, limited_memory
 from cyclecast.frontend._base import (
+    Bound,
     FrontEnd,
     Inputs,
     OnnxGraphs,
@@ -38,13 +39,14 @@ from cyclecast.frontend._indices import most_index
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
-from cyclecast.frontend._samples import as_samples, random_values, read_arrays, read_samples
+from cyclecast.frontend._samples import as_samples, random_values, read_arrays, read_samples, require_channels
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
 from cyclecast.frontend._words import first_line
 from cyclecast.workload import Network
 
 __all__ = [
+    "Bound",
     "Departure",
     "Exposed",
     "FrontEnd",
@@ -58,6 +60,7 @@ __all__ = [
     "arrays_apart",
     "as_samples",
     "bits_of",
+    "bound",
     "exposed",
     "front_end_of",
     "input_shapes",
@@ -70,6 +73,7 @@ __all__ = [
     "read_samples",
     "reference",
     "references",
+    "require_channels",
     "runtime_of",
 ]
 
@@ -87,6 +91,7 @@ def load(
     activations: Scheme = "affine",
     weights: Scheme = "symmetric",
     calibration: Values | None = None,
+    constants: Values | None = None,
 ) -> Network:
     """Load a network, quantise what the device can compute to the bits that it takes, and find its workloads.
 
@@ -94,7 +99,8 @@ def load(
     `IRModule`. Without a `device`, `activation_bits` and `weight_bits` say how many (2 to 16; 8 where they do not).
     `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples for every input,
     along a leading axis) scales of activations are computed when the program runs. What is quantised already keeps its
-    integers. Raises `ModelError`, and `OptionError` where bits are given that the device does not take.
+    integers. `constants` are values for inputs of an ONNX network that are none any more, by name: an `If` on them is
+    gone. Raises `ModelError`, and `OptionError` where bits are given that the device does not take.
     """
     taken = bits_of(device) if device else (8, 8)
     bits = [
@@ -102,7 +108,21 @@ def load(
         for what, said, value in zip(BITS, (activation_bits, weight_bits), taken, strict=True)
     ]
     quantization = Quantization(bits[0], bits[1], activations, weights, calibration or {})
-    return load_quantised(source, quantization, shapes=shapes)
+    return load_quantised(bound(source, constants or {}), quantization, shapes=shapes)
+
+
+def bound(source: Any, constants: Values) -> Any:
+    """The network with these inputs bound to constants, which all functions here take like the network.
+
+    Raises `UnsupportedError` where it is no ONNX network.
+    """
+    path = Path(source) if isinstance(source, str) else source
+    if not constants:
+        return path
+    if not isinstance(path, Path) or not Onnx().accepts(path):
+        what = path if isinstance(path, Path) else type(path).__name__
+        raise UnsupportedError(str(what), "constants for inputs", "ONNX networks take them", "exporting it to ONNX")
+    return Bound(path, constants)
 
 
 def _agreed(what: str, said: int | None, value: int, device: Device | None) -> int:
@@ -120,7 +140,7 @@ def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | 
 
 def _network(program: Any, source: Any, quantization: Quantization) -> Network:
     """A program of a front end, quantised."""
-    name = str(source) if isinstance(source, Path) else type(source).__name__
+    name = _name(source)
     require_extents(program, name)
     reason = ""
     with without_native_chatter(), limited_memory(name, bytes_of_constants(program)):
@@ -132,7 +152,12 @@ def _network(program: Any, source: Any, quantization: Quantization) -> Network:
             reason = first_line(error)
     if reason:
         raise UnsupportedError(name, "an operator cannot be lowered", reason, "exporting it to ONNX again")
-    return Network(source.stem if isinstance(source, Path) else type(source).__name__, members, host, whole, operators)
+    path = source.source if isinstance(source, Bound) else source
+    return Network(path.stem if isinstance(path, Path) else name, members, host, whole, operators)
+
+
+def _name(source: Any) -> str:
+    return str(source) if isinstance(source, Path | Bound) else type(source).__name__
 
 
 def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> tuple[LayerError, ...]:
@@ -142,7 +167,7 @@ def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | No
         raise UnsupportedError(
             str(source), "errors of its layers", "ONNX and PyTorch networks are calibrated", "exporting it to ONNX"
         )
-    name = str(source) if isinstance(source, Path) else type(source).__name__
+    name = _name(source)
     model, number = front_end.graph(source, shapes or {}), max(map(len, quantization.calibration.values()), default=0)
 
     def measured() -> bytes:
@@ -180,7 +205,7 @@ class Exposed:
 def exposed(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Exposed:
     """An ONNX or PyTorch network with all of its tensors as outputs, quantised as `load_quantised` does it."""
     source = Path(source) if isinstance(source, str) else source
-    front_end, name = front_end_of(source), str(source) if isinstance(source, Path) else type(source).__name__
+    front_end, name = front_end_of(source), _name(source)
     if not isinstance(front_end, OnnxGraphs):
         raise UnsupportedError(name, "its operators one by one", "ONNX and PyTorch networks", "exporting it to ONNX")
     model = front_end.graph(source, shapes or {})
@@ -217,9 +242,10 @@ def references(source: Any, samples: Sequence[Values]) -> dict[str, Any]:
         found = front_end.reference(source, samples)
         return {name: np.stack([outputs[name] for outputs in found]) for name in found[0]}
 
-    if not isinstance(source, Path) or not source.is_file():
+    path = source.source if isinstance(source, Bound) else source
+    if not isinstance(path, Path) or not path.is_file():
         return computed()
-    size = size_of(source) + sum(value.nbytes for values in samples for value in values.values())
+    size = size_of(path) + sum(value.nbytes for values in samples for value in values.values())
     return arrays_apart(
         computed, str(source), size, SECONDS_A_SAMPLE * len(samples), f"running it in {front_end.runtime}"
     )
@@ -241,7 +267,7 @@ def _most_index(source: Any, shapes: Shapes) -> dict[str, int]:
     front_end = front_end_of(Path(source) if isinstance(source, str) else source)
     if not isinstance(front_end, OnnxGraphs):
         return {}
-    model, name = front_end.graph(source, shapes), str(source) if isinstance(source, Path) else type(source).__name__
+    model, name = front_end.graph(source, shapes), _name(source)
     found: dict[str, int] = json.loads(apart(lambda: json.dumps(most_index(model)).encode(), name, model.ByteSize()))
     return found
 

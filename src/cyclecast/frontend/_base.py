@@ -84,6 +84,17 @@ def bits_of(device: Device) -> tuple[int, int]:
     return bits.activation, bits.weight
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A network's file with constants for some of its inputs, by name."""
+
+    source: Path
+    constants: Values
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
 class FrontEnd(Protocol):
     """Reads one kind of source; its own runtime is the reference for what the network computes."""
 

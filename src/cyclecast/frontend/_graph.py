@@ -19,11 +19,12 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedError
 from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow
+from cyclecast.frontend._branches import take_branches
 from cyclecast.frontend._calibrate import calibrate, session_of
 from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._folding import fold
 from cyclecast.frontend._importer import imported
-from cyclecast.frontend._nodes import inferred_shapes
+from cyclecast.frontend._nodes import inferred_shapes, names_read
 from cyclecast.frontend._rewrite import RUNTIME, advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
 from cyclecast.frontend._words import first_line, shortened
@@ -89,7 +90,8 @@ def _whole(model: Any, source: str) -> Any:
     _require_functions(model, source)
     whole, is_foreign = model, _is_foreign(model)
     for rounds in range(MOST_ROUNDS):  # what is folded shows what can be rewritten, and the other way round
-        if not _rewrite(whole, source) and rounds:
+        changed = take_branches(whole)
+        if not _rewrite(whole, source) and not changed and rounds:
             break
         _require_operators(whole, source, is_foreign)
         _require_sizes(whole, source)
@@ -225,7 +227,7 @@ def _foldable(model: Any) -> list[str]:
     known = {part.name for part in model.graph.initializer}
     found = []
     for node in model.graph.node:
-        if all(name in known for name in node.input if name):
+        if all(name in known for name in names_read(node)):
             known.update(node.output)
             found += [name for name in node.output if name]
     return found

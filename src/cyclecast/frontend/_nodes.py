@@ -126,6 +126,18 @@ class Writer:
         return name
 
 
+def names_read(node: Any) -> list[str]:
+    """The tensors that a node reads, those that its graphs take from outside included."""
+    names = [name for name in node.input if name]
+    for item in node.attribute:
+        for graph in (item.g, *item.graphs):
+            made = {part.name for part in (*graph.initializer, *graph.input)}
+            made.update(name for inner in graph.node for name in inner.output)
+            read = [name for inner in graph.node for name in names_read(inner)]
+            names += [name for name in (*read, *(value.name for value in graph.output)) if name not in made]
+    return names
+
+
 def fresh_names(graph: Any) -> Callable[[], str]:
     """Makes names that nothing in the graph has, nor anything that was named so before."""
     used = {value.name for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info)}

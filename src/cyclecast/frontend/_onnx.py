@@ -13,7 +13,9 @@ from google.protobuf.message import DecodeError
 from onnx import external_data_helper as external
 
 from cyclecast.errors import ModelError, UnsupportedError
-from cyclecast.frontend._base import LARGEST_FILE, Inputs, Quantization, Shapes, Values, size_of
+from cyclecast.frontend._base import LARGEST_FILE, Bound, Inputs, Quantization, Shapes, Values, size_of
+from cyclecast.frontend._bound import bind
+from cyclecast.frontend._branches import take_branches
 from cyclecast.frontend._graph import inputs_of, program_of, run
 from cyclecast.frontend._words import first_line
 
@@ -32,23 +34,29 @@ class Onnx:
 
     def accepts(self, source: Any) -> bool:
         """Files by their suffix."""
-        return isinstance(source, Path) and source.suffix == ".onnx"
+        return isinstance(source, Bound) or (isinstance(source, Path) and source.suffix == ".onnx")
 
-    def graph(self, source: Path, shapes: Shapes) -> Any:
-        """The file itself."""
-        return read(source)
+    def graph(self, source: Path | Bound, shapes: Shapes) -> Any:
+        """The file itself, without inputs that are bound to constants."""
+        if isinstance(source, Path):
+            return read(source)
+        model = read(source.source)
+        bind(model, str(source), source.constants)
+        return model
 
-    def inputs(self, source: Path, shapes: Shapes) -> Inputs:
+    def inputs(self, source: Path | Bound, shapes: Shapes) -> Inputs:
         """The inputs of the file."""
-        return inputs_of(read(source), str(source), shapes)
+        return inputs_of(self.graph(source, shapes), str(source), shapes)
 
-    def load(self, source: Path, shapes: Shapes, quantization: Quantization) -> Any:
+    def load(self, source: Path | Bound, shapes: Shapes, quantization: Quantization) -> Any:
         """Import the file; every failure is a `ModelError` that names the file."""
-        return program_of(read(source), str(source), shapes, quantization)
+        return program_of(self.graph(source, shapes), str(source), shapes, quantization)
 
-    def reference(self, source: Path, samples: Sequence[Values]) -> list[dict[str, Any]]:
-        """What onnxruntime computes."""
-        return run(read(source), str(source), samples)
+    def reference(self, source: Path | Bound, samples: Sequence[Values]) -> list[dict[str, Any]]:
+        """What onnxruntime computes; it has no look at branches that are not taken, whose operators it may not know."""
+        model = self.graph(source, {})
+        take_branches(model)
+        return run(model, str(source), samples)
 
 
 def read(source: Path) -> Any:

@@ -32,12 +32,17 @@ def read_samples(
 
     Images are scaled and cut to the network's one image input, and (value / 255 - mean) / deviation of each channel.
     """
-    for what, numbers in (("mean", mean), ("deviation", deviation)):
-        if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (what == "deviation" and 0 in numbers):
-            raise OptionError(what, f"{tuple(numbers)}", "one number, or one for each of three channels", "0.5,0.5,0.5")
+    require_channels(mean, deviation)
     if path.is_dir():
         return _images(path, inputs, mean, deviation)
     return read_arrays(path)
+
+
+def require_channels(mean: Sequence[float], deviation: Sequence[float]) -> None:
+    """Raises `OptionError` for what images cannot be scaled with."""
+    for what, numbers in (("mean", mean), ("deviation", deviation)):
+        if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (what == "deviation" and 0 in numbers):
+            raise OptionError(what, f"{tuple(numbers)}", "one number, or one for each of three channels", "0.5,0.5,0.5")
 
 
 def read_arrays(path: Path) -> dict[str, Any]:

@@ -1,19 +1,16 @@
-"""TFLite files, real and quantised, by TVM's importer; LiteRT is the reference.
-
-Arithmetic on shapes is taken out before the import: with fixed shapes every tensor says its own.
-"""
+"""TFLite files, real and quantised, by TVM's importer; LiteRT is the reference."""
 
 from __future__ import annotations
 
 import gc
 import json
+import logging
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
-from itertools import chain, count
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,23 +18,21 @@ from typing import Any
 import numpy as np
 from tvm.ir import IRModule
 from tvm.relax.frontend.tflite import from_tflite
-from tvm.relax.frontend.tflite.tflite_frontend import OperatorConverter
 
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError, OperatorsError, OptionError, Refused, UnsupportedError
+from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._averages import with_rounded_averages
-from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow, size_of
-from cyclecast.frontend._graph import MOST_NODES
-from cyclecast.frontend._words import first_line, shortened
+from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, size_of
+from cyclecast.frontend._tflite_explicit import explicit
+from cyclecast.frontend._tflite_graph import TYPES, names_of, schema_of_files, text_of
+from cyclecast.frontend._tflite_importer import LEVER, Importer
+from cyclecast.frontend._words import first_line
 
-INSTALL = "pip install tflite==2.18.0 ai-edge-litert==2.3.0"
+LOG = logging.getLogger(__name__)
 IDENTIFIER = b"TFL3"
 LARGEST_TENSOR = 1 << 28
 """Values; more is a mistake in a shape."""
-SCALING = ("QUANTIZE", "DEQUANTIZE")
-TYPES = {"FLOAT32": "float32", "FLOAT64": "float64", "INT8": "int8", "UINT8": "uint8", "INT16": "int16"}
-TYPES |= {"INT32": "int32", "INT64": "int64", "BOOL": "bool", "FLOAT16": "float16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +62,8 @@ class TfLite:
         def prepared() -> bytes:
             model = _read(source)
             inputs = _inputs_of(model, source, shapes)
-            _without_shape_arithmetic(model)
-            content = _explicit(model, source)
+            explicit(model, str(source))
+            content = _packed(model)
             _import(content, inputs, source)  # the same that is done below, with limits
             return _inputs_as_bytes(inputs) + b"\n" + content
 
@@ -94,17 +89,8 @@ def _outputs_of(interpreter: Any, values: Values) -> dict[str, Any]:
     return {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()}
 
 
-def _schema() -> Any:
-    try:
-        import tflite  # noqa: F401 - TVM's importer asks for it
-        from ai_edge_litert import schema_py_generated
-    except ImportError as error:
-        raise OptionError("TFLite networks", str(error), "tflite and LiteRT read them", INSTALL) from error
-    return schema_py_generated
-
-
 def _litert() -> Any:
-    _schema()
+    schema_of_files()
     from ai_edge_litert import interpreter
 
     return interpreter
@@ -112,7 +98,7 @@ def _litert() -> Any:
 
 def _read(source: Path) -> Any:
     """The file as a tree of objects."""
-    schema = _schema()
+    schema = schema_of_files()
     if not source.is_file():
         demand = "it is a folder" if source.is_dir() else "there is no such file"
         raise ModelError(str(source), demand, "a network is a TFLite file", "another path")
@@ -128,6 +114,8 @@ def _read(source: Path) -> Any:
             str(source), "it cannot be read as TFLite", f"its {len(content)} bytes are damaged or cut off",
             "exporting it again",
         )  # fmt: skip
+    if not len(model.subgraphs[0].inputs):
+        raise UnsupportedError(str(source), "it has no inputs", "a network has at least one", "exporting it again")
     return model
 
 
@@ -141,9 +129,10 @@ def _unpacked(schema: Any, content: bytes) -> Any:
 def _is_whole(model: Any) -> bool:
     """Whether every index points at something, and no tensor is larger than any network's."""
     graph = model.subgraphs[0]
-    lists = (model.operatorCodes, model.buffers, graph.tensors, graph.operators, graph.inputs, graph.outputs)
+    lists = (model.operatorCodes, model.buffers, graph.tensors, graph.operators, graph.outputs)
     if any(part is None or not len(part) for part in lists):
         return False
+    graph.inputs = [] if graph.inputs is None else graph.inputs
     for tensor in graph.tensors:
         tensor.shape = [] if tensor.shape is None else tensor.shape
     for operator in graph.operators:
@@ -162,14 +151,14 @@ def _is_whole(model: Any) -> bool:
 
 
 def _apart(work: Callable[[], bytes], source: Path) -> bytes:
-    _schema()  # is imported once and for all
+    schema_of_files()  # is imported once and for all
     return apart(work, str(source), size_of(source))
 
 
 def _inputs_of(model: Any, source: Path, shapes: Shapes) -> Inputs:
     graph = model.subgraphs[0]
     tensors = [graph.tensors[index] for index in graph.inputs]
-    names = [_name(tensor) for tensor in tensors]
+    names = [text_of(tensor) for tensor in tensors]
     if len({*names}) < len(names):
         raise UnsupportedError(str(source), "two inputs of one name", "inputs are known by names", "exporting it again")
     for name in shapes:
@@ -188,157 +177,37 @@ def _inputs_from(content: bytes) -> Inputs:
     return {name: (tuple(shape), np.dtype(kind)) for name, shape, kind in json.loads(content)}
 
 
-def _name(tensor: Any) -> str:
-    return str(tensor.name.decode(errors="replace"))
-
-
 def _shape_and_type(tensor: Any, source: Path, shapes: Shapes) -> tuple[tuple[int, ...], Any]:
     """The shape of an input; what the file leaves open stays as the file has it when run without a resize."""
-    where, schema = f"{source}: input '{_name(tensor)}'", _schema()
-    kind = _names(schema.TensorType).get(tensor.type, "?")
+    where, schema = f"{source}: input '{text_of(tensor)}'", schema_of_files()
+    kind = names_of(schema.TensorType).get(tensor.type, "?")
     if kind not in TYPES:
         raise UnsupportedError(where, f"it is of type {kind}", "inputs are numbers", "exporting it with numbers")
     stored = tuple(int(extent) for extent in (tensor.shape if tensor.shape is not None else ()))
-    given = tuple(int(extent) for extent in shapes.get(_name(tensor), stored))
+    given = tuple(int(extent) for extent in shapes.get(text_of(tensor), stored))
     if given != stored:
         shape = ",".join(map(str, stored))
         raise UnsupportedError(
-            where, f"a shape of {given}", f"the file fixes {shape}", f"--shape {_name(tensor)}={shape}"
+            where, f"a shape of {given}", f"the file fixes {shape}", f"--shape {text_of(tensor)}={shape}"
         )
     if any(extent < 1 for extent in stored) or prod(stored) > LARGEST_TENSOR:
         raise UnsupportedError(where, f"a shape of {stored}", "extents are 1 to 2^28 values in all", "another network")
     return stored, np.dtype(TYPES[kind])
 
 
-def _without_shape_arithmetic(model: Any) -> None:
-    """Reshapes take the shapes of their results; what computed these is not used any more and goes."""
-    schema, graph = _schema(), model.subgraphs[0]
-    for operator in graph.operators:
-        if len(operator.outputs) and _code(model.operatorCodes[operator.opcodeIndex]) == schema.BuiltinOperator.RESHAPE:
-            operator.inputs = operator.inputs[:1]
-            operator.builtinOptionsType = schema.BuiltinOptions.ReshapeOptions
-            operator.builtinOptions = schema.ReshapeOptionsT()
-            operator.builtinOptions.newShape = list(graph.tensors[operator.outputs[0]].shape)
-    while True:
-        used = {*map(int, graph.outputs), *(int(i) for operator in graph.operators for i in operator.inputs)}
-        live = [operator for operator in graph.operators if used & set(map(int, operator.outputs))]
-        if len(live) == len(graph.operators):
-            return
-        graph.operators = live
-
-
-class _Explicit:
-    """Puts operators between real and quantised values where the importer takes only real ones."""
-
-    def __init__(self, model: Any, supported: frozenset[str]) -> None:
-        self.schema, self.model, self.graph = _schema(), model, model.subgraphs[0]
-        self.names = _names(self.schema.BuiltinOperator)
-        self.supported = supported
-        self.codes: dict[str, int] = {}
-
-    def rewrite(self) -> None:
-        """In place."""
-        operators = []
-        for operator in self.graph.operators:
-            before, after = self._around(operator)
-            operators += [*before, operator, *after]
-        self.graph.operators = operators
-
-    def _around(self, operator: Any) -> tuple[list[Any], list[Any]]:
-        name = self.names[_code(self.model.operatorCodes[operator.opcodeIndex])]
-        inputs = [index for index in map(int, operator.inputs) if self._is_quantised(index)]
-        outputs = [index for index in map(int, operator.outputs) if self._is_quantised(index)]
-        hybrid = not outputs and len(operator.inputs) > 0 and not self._is_quantised(int(operator.inputs[0]))
-        taken = name in self.supported and not hybrid
-        if taken or name in SCALING or not inputs + outputs:
-            return [], []
-        real = {index: self._real(index) for index in {*inputs, *outputs}}
-        operator.inputs = [real.get(int(index), int(index)) for index in operator.inputs]
-        operator.outputs = [real.get(int(index), int(index)) for index in operator.outputs]
-        before = [self._operator("DEQUANTIZE", index, real[index]) for index in dict.fromkeys(inputs)]
-        return before, [self._operator("QUANTIZE", real[index], index) for index in outputs]
-
-    def _is_quantised(self, index: int) -> bool:
-        if index < 0:
-            return False
-        scales = self.graph.tensors[index].quantization
-        return scales is not None and scales.scale is not None and len(scales.scale) > 0
-
-    def _real(self, index: int) -> int:
-        """A tensor of real values like a quantised one."""
-        like, tensor = self.graph.tensors[index], self.schema.TensorT()
-        tensor.name, tensor.shape, tensor.type = like.name + b":real", like.shape, self.schema.TensorType.FLOAT32
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
-
-    def _operator(self, name: str, source: int, target: int) -> Any:
-        if name not in self.codes:
-            code = self.schema.OperatorCodeT()
-            code.builtinCode = code.deprecatedBuiltinCode = getattr(self.schema.BuiltinOperator, name)
-            self.model.operatorCodes.append(code)
-            self.codes[name] = len(self.model.operatorCodes) - 1
-        operator = self.schema.OperatorT()
-        operator.opcodeIndex, operator.inputs, operator.outputs = self.codes[name], [source], [target]
-        return operator
-
-
-def _names(enumeration: Any) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
-
-
-def _code(operator_code: Any) -> int:
-    return int(max(operator_code.builtinCode, operator_code.deprecatedBuiltinCode))
-
-
-def _require_operators(model: Any, source: Path, known: set[str]) -> None:
-    """Name every operator that the importer does not know, with how many there are."""
-    names, refused = _names(_schema().BuiltinOperator), defaultdict[str, list[str]](list)
-    graph = model.subgraphs[0]
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        name = names.get(_code(code), f"number {_code(code)}")
-        custom = (code.customCode or b"?").decode(errors="replace") if name == "CUSTOM" else ""
-        if custom or name not in known:
-            results = [_name(graph.tensors[index]) for index in operator.outputs]
-            refused[f"CUSTOM {custom}" if custom else name] += results[:1] or ["?"]
-    if refused:
-        advice = "export it to ONNX, or without them"
-        rows = [Refused(name, len(nodes), tuple(nodes[:MOST_NODES]), advice) for name, nodes in refused.items()]
-        raise OperatorsError(str(source), sorted(rows))
-
-
-def _explicit(model: Any, source: Path) -> bytes:
-    """The file with operators that the importer takes, and none that it does not know."""
-    for tensor in model.subgraphs[0].tensors:
-        require_narrow(f"{source}: tensor '{shortened(_name(tensor))}'", len(tensor.shape))
-    for place, operator in enumerate(model.subgraphs[0].operators):
-        require_narrow(f"{source}: operator {place}", 0, max(len(operator.inputs), len(operator.outputs)))
-    _require_operators(model, source, set(OperatorConverter(_opened(_packed(model)), None, None, None).convert_map))
-    _Explicit(model, frozenset(OperatorConverter._SUPPORTED_QUANTIZED_OPS)).rewrite()
-    _name_apart(model.subgraphs[0])
-    return _packed(model)
-
-
-def _name_apart(graph: Any) -> None:
-    """The importer goes by names, the format by numbers: two tensors of one name would be one."""
-    used: set[bytes] = set()
-    first = [*map(int, graph.inputs), *map(int, graph.outputs)]
-    for place in dict.fromkeys([*first, *range(len(graph.tensors))]):
-        tensor, name = graph.tensors[place], graph.tensors[place].name
-        more = (name + b":%d" % number for number in count(1))
-        tensor.name = next(each for each in chain([name], more) if each not in used)
-        used.add(tensor.name)
-
-
 def _import(content: bytes, inputs: Inputs, source: Path) -> Any:
+    shapes, watched = {name: shape for name, (shape, _) in inputs.items()}, partial(Importer, source=str(source))
     with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
         try:
-            program = from_tflite(_opened(content), {name: shape for name, (shape, _) in inputs.items()})
+            program = from_tflite(_opened(content), shapes, op_converter=watched)
             return with_rounded_averages(IRModule({"main": program["main"].without_attr("params")}))
-        except Exception as error:  # whatever an operator's converter meets
-            reason = first_line(error)
+        except UnsupportedError as error:
+            parts = error.where, error.demand, error.bound, error.lever
+        except Exception as error:  # whatever it meets outside of operators
+            LOG.debug("the importer failed", exc_info=True)
+            parts = str(source), "it cannot be imported", first_line(error), LEVER
         gc.collect()  # what the importer leaves behind complains when it goes: here, where nobody hears it
-    raise UnsupportedError(str(source), "an operator cannot be imported", reason, "exporting it to ONNX")
+    raise UnsupportedError(*parts)
 
 
 def _packed(model: Any) -> bytes:

@@ -28,7 +28,7 @@ def transposed(node: Any, writer: Writer) -> list[str] | None:
     values = _dilated(values, attributes.get("dilations", [1] * axes))
     begins, extents = _ends(attributes, shape[2:], values.shape[2:], strides)
     taps = [-(-kernel // stride) for kernel, stride in zip(values.shape[2:], strides, strict=True)]
-    filters = writer.constant(_residues(values, groups, strides, taps))
+    filters = writer.constant(residues(values, groups, strides, taps))
     around = [tap - 1 for tap in taps]
     result = writer.node("Conv", data, filters, group=groups, pads=around + around)
     steps = [size + tap - 1 for size, tap in zip(shape[2:], taps, strict=True)]
@@ -84,7 +84,7 @@ def _ends(attributes: dict[str, Any], inputs: Any, kernel: Any, strides: Any) ->
     return list(pads[:axes]), ends
 
 
-def _residues(values: Any, groups: int, strides: Any, taps: list[int]) -> Any:
+def residues(values: Any, groups: int, strides: Any, taps: list[int]) -> Any:
     """Weights of the convolution: filters are (group, filter, residues), taps run backwards."""
     channels, filters = values.shape[:2]
     room = [(0, tap * stride - size) for tap, stride, size in zip(taps, strides, values.shape[2:], strict=True)]
