@@ -64,6 +64,17 @@ def test_tensors_of_one_name_stay_apart(tmp_path: Path) -> None:
     assert build_program(load(path).program)(values)[0].tolist() == [[0, 2, 0, 4]]
 
 
+@pytest.mark.parametrize("scheme", ["symmetric", "affine"])
+def test_zeros_around_what_is_multiplied_without_them_too(scheme: Any, tmp_path: Path) -> None:
+    """The integers of the input are made once, and padded for the second layer."""
+    path = files.padded_beside(tmp_path / "padded.tflite")
+    network = load(path, activation_bits=12, weight_bits=12, activations=scheme)
+    assert sum(member.count for member in network.members) == 2
+    values = np.random.default_rng(0).normal(1, 1, (1, 6, 6, 2)).astype("float32")
+    (expected,) = reference(path, {"t0": values}).values()
+    np.testing.assert_allclose(build_program(network.program)(values)[0], expected, atol=0.02)
+
+
 def test_averages_are_rounded_as_litert_does(tmp_path: Path) -> None:
     path = files.pooled(tmp_path / "pooled.tflite")
     values = np.random.default_rng(2).integers(-128, 128, (1, 16, 16, 4)).astype("int8")

@@ -29,6 +29,7 @@ from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._averages import with_rounded_averages
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow, size_of
 from cyclecast.frontend._graph import MOST_NODES
+from cyclecast.frontend._sparse import densify
 from cyclecast.frontend._words import first_line, shortened
 
 INSTALL = "pip install tflite==2.18.0 ai-edge-litert==2.3.0"
@@ -68,6 +69,7 @@ class TfLite:
             model = _read(source)
             inputs = _inputs_of(model, source, shapes)
             _without_shape_arithmetic(model)
+            _without_sparse_constants(model, source)
             content = _explicit(model, source)
             _import(content, inputs, source)  # the same that is done below, with limits
             return _inputs_as_bytes(inputs) + b"\n" + content
@@ -221,6 +223,12 @@ def _without_shape_arithmetic(model: Any) -> None:
         if len(live) == len(graph.operators):
             return
         graph.operators = live
+
+
+def _without_sparse_constants(model: Any, source: Path) -> None:
+    types, schema = _names(_schema().TensorType), _schema()
+    kinds = {number: TYPES[name] for number, name in types.items() if name in TYPES}
+    densify(model, kinds, schema.BuiltinOperator.DENSIFY, str(source))
 
 
 class _Explicit:
