@@ -8,7 +8,7 @@ from text_direction import INPUT, SHAPE, line_of_text, model_file
 
 def main() -> None:
     device = cc.Device.load("isaac")
-    network = cc.load(model_file(), shapes={INPUT: SHAPE})
+    network = cc.load(model_file(), device, shapes={INPUT: SHAPE})
     guess = cc.estimate(network, device)
     tuned = cc.tune(network, device)
     print(f"{network.name}: {guess.total} without search, {tuned.total} tuned")

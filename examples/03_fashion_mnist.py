@@ -78,8 +78,9 @@ def main(folder: Path, epochs: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "fashion.pt2"
         torch.export.save(torch.export.export(module, (example,)), file)
-        loaded = cc.load(file, calibration={"input": images[: 5 * BATCH]})
-        program = cc.compile(cc.tune(loaded, cc.Device.load("isaac")))
+        device = cc.Device.load("isaac")
+        loaded = cc.load(file, device, calibration={"input": images[: 5 * BATCH]})
+        program = cc.compile(cc.tune(loaded, device))
     batches = np.split(test_images, len(test_images) // BATCH)
     computed = np.concatenate([program(batch)[0] for batch in batches])
     real, quantised = accuracy(expected, test_labels), accuracy(computed, test_labels)

@@ -21,7 +21,7 @@ TRIALS = 100
 def main() -> None:
     model = Path(sys.argv[1]) if len(sys.argv) > 1 else model_file()
     device = cc.Device.load("isaac")
-    network = cc.load(model, shapes={INPUT: SHAPE})
+    network = cc.load(model, device, shapes={INPUT: SHAPE})
     member = max(network.members, key=lambda member: member.workload.macs)
     kernel = tvm.IRModule({"main": network.program[member.kernel]})
     guess = cc.estimate(network, device).workloads[network.members.index(member)].timing.total.seconds

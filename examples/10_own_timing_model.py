@@ -23,7 +23,7 @@ class Thrifty:
 
 def main() -> None:
     device = cc.Device.load("isaac")
-    network = cc.load(model_file(), shapes={INPUT: SHAPE})
+    network = cc.load(model_file(), device, shapes={INPUT: SHAPE})
     for timing in ("analytical", Thrifty()):
         tuned = cc.tune(network, device, trials=32, timing=timing, strategy="evolution:population=32")
         arrays = sum(entry.mapping.arrays for entry in tuned.workloads)

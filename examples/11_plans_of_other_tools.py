@@ -65,7 +65,7 @@ SAMPLE_OF_ZIGZAG = '{"inputs": {"spatial_mapping": {"D1": {"K": 32}, "D2": {"C":
 
 def main(arguments: list[str]) -> None:
     device = cc.Device.load("isaac")
-    network = cc.load(model_file(), shapes={INPUT: SHAPE})
+    network = cc.load(model_file(), device, shapes={INPUT: SHAPE})
     tuned = tuning.estimate(network, device)
     pixels = [operator.workload.pixels for operator in network.operators if not operator.is_dynamic]
     text = Path(arguments[0]).read_text(encoding="utf-8") if arguments else sample_of_pimcomp(pixels)

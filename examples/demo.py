@@ -27,8 +27,7 @@ def main() -> None:
     shape = f"{INPUT}={','.join(str(extent) for extent in SHAPE)}"
     search = ("--explain-search", "--out", str(OUT))
     cyclecast("tune", str(model), "--device", "isaac", "--timing", "analytical", "--shape", shape, *search)
-    cyclecast("verify", str(OUT), str(model), "--inputs", str(OUT / "line.npz"), "--shape", shape)
-    cyclecast("verify", str(OUT), str(model), "--shape", shape)
+    cyclecast("verify", str(OUT), str(model), "--inputs", str(OUT / "line.npz"))
     cyclecast("compile", str(OUT), "--out", str(OUT / "code"))
     cyclecast("place", str(OUT))
     cyclecast("report", str(OUT))

@@ -184,12 +184,12 @@ def test_requests_below_1_are_granted_1(value: int) -> None:
         (
             Bits(activation=4, weight=8),
             "small on tiny: 4-bit activations, the device takes 8 bits; "
-            "try bits.activation: 4 in the device file, or load the network with activation_bits=8",
+            "try bits.activation: 4 in the device file, or cc.load(source, device)",
         ),
         (
             Bits(activation=8, weight=16),
             "small on tiny: 16-bit weights, the device takes 8 bits; "
-            "try bits.weight: 16 in the device file, or load the network with weight_bits=8",
+            "try bits.weight: 16 in the device file, or cc.load(source, device)",
         ),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 
 import networks
 from cyclecast.errors import ModelError, OptionError
-from cyclecast.executable import Executable, build_program, load_executable, run_files
+from cyclecast.executable import Executable, build_program, load_executable
 from cyclecast.frontend import load
 
 pytestmark = pytest.mark.tvm
@@ -50,14 +50,6 @@ def test_a_fresh_process_with_tvm_alone_computes_the_same(program: Executable, t
     files = [str(tmp_path / name) for name in ("module.so", "in.npy", "out.npy")]
     subprocess.run([sys.executable, "-c", TVM_ALONE, *files], check=True, capture_output=True)
     assert np.array_equal(np.load(tmp_path / "out.npy"), program(IMAGE)[0])
-
-
-def test_files_in_files_out(program: Executable, tmp_path: Path) -> None:
-    program.save(tmp_path / "module.so")
-    np.savez(tmp_path / "in.npz", input=IMAGE)
-    run_files(str(tmp_path / "module.so"), str(tmp_path / "in.npz"), str(tmp_path / "out.npz"))
-    with np.load(tmp_path / "out.npz") as stored:
-        assert np.array_equal(stored["arr_0"], program(IMAGE)[0])
 
 
 def test_saving_replaces_a_program_and_nothing_else(program: Executable, tmp_path: Path) -> None:

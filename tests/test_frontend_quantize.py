@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import networks
-from cyclecast.errors import OptionError
+from cyclecast.device import Device
+from cyclecast.errors import DeviceError, FitError, OptionError
 from cyclecast.executable import build_program
 from cyclecast.frontend import Scheme, load
 from cyclecast.frontend._integers import quantize_weights
+from cyclecast.tuning import estimate
 from cyclecast.verification import cosine
 from cyclecast.workload import HostOperator
 from kernels import Kernel
@@ -55,12 +57,12 @@ class Layer:
         return graph.save(path, list(self.data), output, None)
 
 
-def check_layer(layer: Layer, bits: int, numpy: Callable[[Any, Any], Any]) -> None:
+def check_layer(layer: Layer, bits: int, numpy: Callable[[Any, Any], Any], activations: Scheme = "affine") -> None:
     """The layer is one kernel; it computes what numpy does, also of the largest integers; the program is near float."""
     most = 2 ** (bits - 1) - 1
     with tempfile.TemporaryDirectory() as folder:
         path = layer.save(Path(folder) / "layer.onnx")
-        network = load(path, activation_bits=bits, weight_bits=bits)
+        network = load(path, activation_bits=bits, weight_bits=bits, activations=activations)
         (member,) = network.members
         assert layer.name in ("", member.workload.name)
         assert (member.count, member.workload.input_bits, member.workload.weight_bits) == (1, bits, bits)
@@ -94,8 +96,9 @@ def convolutions(draw: st.DrawFn) -> Layer:
 
 
 def convolved(data: Any, weight: Any, layer: Layer) -> Any:
-    """The convolution of integers, one output position after another."""
+    """The convolution of integers, one output position after another; larger data is padded already."""
     strides, dilations, pads, groups = (layer.attributes[name] for name in ("strides", "dilations", "pads", "group"))
+    pads = pads if data.shape == layer.data else [0] * len(pads)
     axes = len(strides)
     padded = np.pad(data, [(0, 0), (0, 0), *zip(pads[:axes], pads[axes:], strict=True)])
     reach = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], dilations, strict=True)]
@@ -168,10 +171,9 @@ class TestLayers:
     """Single layers: the kernel exactly as numpy has it, the whole as close to float as its bits allow."""
 
     @settings(max_examples=10)
-    @given(data=st.data(), bits=st.sampled_from([3, 8, 12, 16]))
-    def test_convolutions(self, data: st.DataObject, bits: int) -> None:
-        layer = data.draw(convolutions())
-        check_layer(layer, bits, lambda x, w: convolved(x, w, layer))
+    @given(layer=convolutions(), bits=st.sampled_from([3, 8, 12, 16]), activations=st.sampled_from(get_args(Scheme)))
+    def test_convolutions(self, layer: Layer, bits: int, activations: Scheme) -> None:
+        check_layer(layer, bits, lambda x, w: convolved(x, w, layer), activations)
 
     @pytest.mark.parametrize("bits", [8, 16])
     @pytest.mark.parametrize(
@@ -236,9 +238,52 @@ class TestLayers:
         assert network.members == ()
         assert [operator.reason for operator in network.host] == ["its weights are no finite numbers"]
 
-    def test_products_of_one_input_quantise_it_once(self, tmp_path: Path) -> None:
-        network = load(networks.attention_block(tmp_path / "attention.onnx"))
-        assert len(re.findall(r"call_tir\(\S*round", network.program["main"].script())) == 3
+    @pytest.mark.parametrize(("activations", "roundings"), [("symmetric", 1), ("affine", 2)])
+    def test_products_of_one_input_quantise_it_once(self, activations: Scheme, roundings: int, tmp_path: Path) -> None:
+        """Rounded are values, and zero points."""
+        network = load(networks.attention_block(tmp_path / "attention.onnx"), activations=activations)
+        assert len(re.findall(r"call_tir\(\S*round", network.program["main"].script())) == 3 * roundings
+
+    @pytest.mark.parametrize("activations", get_args(Scheme))
+    @pytest.mark.parametrize(
+        ("layer", "axis"),
+        [
+            (Layer("Conv", (2, 3, 4, 4), (5, 3, 3, 3), attributes={"pads": [1, 1, 1, 1]}), 0),
+            (Layer("MatMul", (1, 2, 6), (6, 7)), 1),
+            (Layer("MatMul", (3, 2, 6), (3, 6, 7)), 1),
+            (Layer("Gemm", (2, 6), (7, 6), attributes={"transB": 1}), 0),
+            (Layer("Gemm", (6, 2), (6, 7), attributes={"transA": 1}), 1),
+        ],
+    )
+    def test_vectors_and_images_do_not_see_each_other(
+        self, layer: Layer, axis: int, activations: Scheme, tmp_path: Path
+    ) -> None:
+        """The second one is a thousand times as large: with one scale, all integers of the first one were zero."""
+        path = layer.save(tmp_path / "layer.onnx")
+        program, values = build_program(load(path, activations=activations).program), layer.values()
+        (alone,) = program(values)
+        np.moveaxis(values, axis, 0)[1] *= 1000
+        (beside,) = program(values)
+        expected = reference(path, {"input": values})
+        first, before, real = (np.take(part, 0, -2 * (layer.kind != "Conv")) for part in (beside, alone, expected))
+        np.testing.assert_array_equal(first, before)
+        assert cosine(first, real) > 0.999
+
+    def test_a_device_says_the_bits(self, tmp_path: Path) -> None:
+        """All of it in Python, as on the command line; other bits are refused when they are said, and when tuned."""
+        path = networks.tiny_cnn(tmp_path / "tiny.onnx")
+        device = Device.load("isaac").vary_all({"bits.activation": 5, "bits.weight": 4})
+        network = load(path, device)
+        found = {(member.workload.input_bits, member.workload.weight_bits) for member in network.members}
+        assert found == {(5, 4)}
+        assert estimate(network, device).workloads
+        assert load(path, device, weight_bits=4) == network
+        with pytest.raises(OptionError, match="weight_bits: 8, ISAAC-CE 8-bit takes 4; try leaving it out"):
+            load(path, device, activation_bits=5, weight_bits=8)
+        with pytest.raises(FitError, match=r"8-bit activations, the device takes 5 bits; .*cc.load\(source, device\)"):
+            estimate(load(path), device)
+        with pytest.raises(DeviceError, match=r"bits\.weight: 1 bit, networks are quantised to 2 to 16 bits"):
+            load(path, device.vary("bits.weight", 1))
 
     @pytest.mark.parametrize(("activation_bits", "weight_bits"), [(4, 8), (8, 3), (12, 6), (2, 16)])
     def test_widths_of_their_own(self, activation_bits: int, weight_bits: int, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_the_information_counts_every_occurrence() -> None:
         "with_host_fs": arrays + host,
         "coverage": 2 * 1816 / (2 * 1816 + 8000),
         "warning": "",  # arrays do all products
+        "loss": "",  # and their sums are exact
         "energy_aj": None,  # tiny states no components
         "reused": 1,
     }

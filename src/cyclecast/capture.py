@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -71,6 +71,16 @@ def write_trace(
             outputs = library.run(driver, given, recorder)
             counters = recorder.finish()
     return Traced(Path(path), recorder.calls, counters, tuple(outputs))
+
+
+def device_outputs(tuned: Tuned | Scheduled, samples: Sequence[Sequence[Any]]) -> list[Any]:
+    """What the device's behaviour model computes from each sample: an array of each output, samples along a first axis.
+
+    A sample is an array for each input, in order. Where converters lose nothing, these are the values of `module.so`.
+    """
+    with _library(tuned) as library, library.open(parameters(tuned.device, fast=True)) as driver:
+        found = [library.run(driver, sample) for sample in samples]
+    return [np.stack(outputs) for outputs in zip(*found, strict=True)]
 
 
 def golden_vectors(

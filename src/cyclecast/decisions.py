@@ -194,7 +194,7 @@ def require_bits(workload: Workload, device: Device) -> None:
                 f"{workload.name} on {device.name}",
                 f"{have}-bit {what}s",
                 f"the device takes {want} bits",
-                f"bits.{what}: {have} in the device file, or load the network with {what}_bits={want}",
+                f"bits.{what}: {have} in the device file, or cc.load(source, device)",
             )
 
 

@@ -1,47 +1,127 @@
-"""Compare a compiled program with the runtime of the network that it came from: onnxruntime, LiteRT or PyTorch."""
+"""Compare a compiled program with the runtime of the network that it came from: onnxruntime, LiteRT or PyTorch.
+
+Of a device whose converters lose something, the values that the device itself computes are compared as well.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from cyclecast import building, capture
+from cyclecast.building import Scheduled
+from cyclecast.device import load_doubted
 from cyclecast.errors import ModelError
-from cyclecast.folders import require_file_unchanged
-from cyclecast.frontend import Shapes, input_shapes, random_values, read_arrays, reference, runtime_of
+from cyclecast.executable import load_executable
+from cyclecast.folders import read_file, require_file_unchanged
+from cyclecast.frontend import (
+    Inputs,
+    Shapes,
+    Values,
+    arrays_apart,
+    as_samples,
+    input_shapes,
+    random_inputs,
+    read_arrays,
+    references,
+    runtime_of,
+)
+from cyclecast.losses import network_loss
+from cyclecast.reading import json_value, loadable, read_as
+from cyclecast.tuning import Tuned
 
-RUN = "import sys; from cyclecast.executable import run_files; run_files(*sys.argv[1:])"
+LABELS = "labels"
+"""The array of an .npz file that holds the right classes."""
+RESULT, MOST_BYTES = "result.json", 1 << 28
+"""What `tune` says of itself, and how long that is at most."""
+SECONDS_A_SAMPLE = 60
+"""Processor time of the compiled program, for each sample."""
+
+
+@loadable
+@dataclass(frozen=True)
+class _Input:
+    """An input as `tune` notes it."""
+
+    shape: tuple[int, ...]
+    range: tuple[float, float] | None
+    """Its extremes in the calibration, where there was one."""
+
+
+class Samples(NamedTuple):
+    """What a network is run on."""
+
+    values: list[dict[str, Any]]
+    labels: Any
+    """(rows,), or None."""
+    text: str
+    """Where they came from."""
 
 
 def verify(
-    module: Path, model: Path, *, inputs: Path | None = None, seed: int = 0, shapes: Shapes | None = None
+    module: Path,
+    model: Path,
+    *,
+    inputs: Path | Values | None = None,
+    seed: int = 0,
+    shapes: Shapes | None = None,
+    on_device: bool = True,
+    tuned: Tuned | Scheduled | None = None,
 ) -> dict[str, Any]:
-    """Run `module.so` in a fresh process and the network in its own runtime, on the same inputs.
+    """Run `module.so` in a process of its own and the network in its own runtime, on the same inputs.
 
-    `inputs` is an .npz file with one array per input, by name; without it, values are drawn from a normal
-    distribution. For each output: the cosine between both, the largest absolute difference, the largest magnitude,
-    where both are finite numbers; and how many values of each are not. `not_finite` counts these among the inputs.
+    `inputs` holds an array for each input by name, one sample or several along a leading axis, in an .npz file or in
+    memory; `labels` in the file are the right classes. Without it, values are drawn: of the ranges of the calibration
+    where `tune` had one, else of a normal distribution. For each output: the cosine between both, the largest absolute
+    difference, the largest magnitude, where both are finite numbers; and how many values of each are not. `not_finite`
+    counts these among the inputs.
+
+    Where converters lose something, `device` compares the device's own values with the reference in the same way,
+    unless `on_device` is False; `tuned` is what the program was built from, else what its folder holds.
     """
     require_file_unchanged(module)
-    values = _read(inputs, model, shapes or {}) if inputs else _random(model, shapes or {}, seed)
-    expected = reference(model, values)
-    actual = _in_fresh_process(module, values)
-    have, want = ([np.shape(output) for output in outputs] for outputs in (actual, expected.values()))
+    samples = _samples(inputs, model, shapes or {}, _known(module.parent), seed)
+    expected = references(model, samples.values)
+    actual = _computed(module, samples.values)
+    have, want = ([np.shape(output)[1:] for output in outputs] for outputs in (actual, expected.values()))
     if have != want:
         raise ModelError(str(module), f"outputs of shapes {have}", f"{model} has {want}", "the folder of this network")
-    return {
+    info = {
         "runtime": runtime_of(model),
-        "inputs": str(inputs) if inputs else f"random values, seed {seed}",
-        "not_finite": sum(_not_finite(value) for value in values.values()),
-        "outputs": [
-            {"name": name} | compared(reference, computed)
-            for (name, reference), computed in zip(expected.items(), actual, strict=True)
-        ],
+        "inputs": samples.text,
+        "samples": len(samples.values),
+        "not_finite": sum(_not_finite(value) for values in samples.values for value in values.values()),
+        "outputs": _outputs(expected, actual),
+        "top1": _right(samples, expected, actual),
+        "loss": "",
+        "device": None,
     }
+    tuned = tuned or _lossy(module.parent)
+    loss = network_loss(tuned.network, tuned.mappings, tuned.device) if tuned else None
+    if tuned and loss:
+        info["loss"] = str(loss)
+        if on_device:
+            computed = capture.device_outputs(tuned, [list(values.values()) for values in samples.values])
+            top1 = _right(samples, expected, computed)
+            info["device"] = {"name": tuned.device.name, "outputs": _outputs(expected, computed), "top1": top1}
+    return info
+
+
+def _lossy(folder: Path) -> Scheduled | None:
+    """What `tune` wrote there, if its device has converters that can lose something."""
+    if not (folder / "mappings.json").is_file():
+        return None
+    device, _ = load_doubted(folder / "device.yaml")
+    return None if device.array.exact else building.load(folder)
+
+
+def _outputs(expected: Mapping[str, Any], computed: Sequence[Any]) -> list[dict[str, Any]]:
+    pairs = zip(expected.items(), computed, strict=True)
+    return [{"name": name} | compared(reference, output) for (name, reference), output in pairs]
 
 
 def compared(reference: Any, computed: Any) -> dict[str, Any]:
@@ -59,6 +139,30 @@ def compared(reference: Any, computed: Any) -> dict[str, Any]:
     }
 
 
+def _right(samples: Samples, expected: Mapping[str, Any], computed: Sequence[Any]) -> dict[str, int] | None:
+    """How many labels the largest value of the first output names, of ours and of the reference."""
+    if samples.labels is None:
+        return None
+    theirs, ours = (_classes(output, len(samples.labels)) for output in (next(iter(expected.values())), computed[0]))
+    return {
+        "labels": len(samples.labels),
+        "right": int((ours == samples.labels).sum()),
+        "right_in_reference": int((theirs == samples.labels).sum()),
+        "agree": int((ours == theirs).sum()),
+    }
+
+
+def _classes(output: Any, rows: int) -> Any:
+    """The place of the largest value in each row of an output of all samples."""
+    count, batch = len(output), output.shape[1] if output.ndim > 2 else 1
+    if rows not in (count, count * batch) or output.size <= rows:
+        shape = "x".join(map(str, output.shape[1:]))
+        raise ModelError(
+            f"'{LABELS}'", f"{rows:,} of them", f"{len(output):,} outputs of {shape} values need one a row", "others"
+        )
+    return np.nan_to_num(_real(output).reshape(rows, -1), nan=-np.inf).argmax(axis=1)
+
+
 def _not_finite(values: Any) -> int:
     return int((~np.isfinite(_real(values))).sum())
 
@@ -74,33 +178,74 @@ def _real(values: Any) -> Any:
     return np.asarray(values).astype("float64")
 
 
-def _random(model: Path, shapes: Shapes, seed: int) -> dict[str, Any]:
-    generator = np.random.default_rng(seed)
-    return {name: random_values(generator, *entry) for name, entry in input_shapes(model, shapes).items()}
+def _samples(
+    inputs: Path | Values | None, model: Path, shapes: Shapes, known: Mapping[str, _Input], seed: int
+) -> Samples:
+    tuned_for: Shapes = {name: each.shape for name, each in known.items()}
+    if inputs is None:
+        ranges = {name: each.range for name, each in known.items() if each.range is not None}
+        text = f"random values{' of the range of the calibration' if ranges else ''}, seed {seed}"
+        return Samples([random_inputs(model, input_shapes(model, {**tuned_for, **shapes}), seed, ranges)], None, text)
+    given = read_arrays(inputs) if isinstance(inputs, Path) else dict(inputs)
+    text = str(inputs) if isinstance(inputs, Path) else "samples"
+    wanted = _wanted(given, model, shapes, tuned_for)
+    found = {name: _fitting(given, name, *entry, text) for name, entry in wanted.items()}
+    numbers = {len(values) for values in found.values()}
+    if len(numbers) > 1:
+        raise ModelError(text, f"{' and '.join(map(str, numbers))} samples", "every input has as many", "numpy.savez")
+    labels = None if LABELS in wanted or LABELS not in given else np.ravel(given[LABELS])
+    count = max(numbers, default=1)
+    return Samples([{name: values[place] for name, values in found.items()} for place in range(count)], labels, text)
 
 
-def _read(inputs: Path, model: Path, shapes: Shapes) -> dict[str, Any]:
-    values = read_arrays(inputs)
-    wanted = input_shapes(model, {name: value.shape for name, value in values.items()} | dict(shapes))
-    for name, (shape, kind) in wanted.items():
-        if name not in values or values[name].shape != shape:
-            have = f"shape {values[name].shape}" if name in values else "no such array"
-            raise ModelError(f"{inputs}: '{name}'", have, f"the network wants shape {shape}", "numpy.savez")
-        values[name] = values[name].astype(kind)
-    return {name: values[name] for name in wanted}
+def _wanted(given: Values, model: Path, shapes: Shapes, tuned_for: Shapes) -> Inputs:
+    """The inputs: of the shapes that they were tuned for, else with those of one sample, with or without its axis."""
+    if tuned_for:
+        return input_shapes(model, {**tuned_for, **shapes})
+    one = {name: value.shape for name, value in given.items() if name != LABELS}
+    several = {name: shape[1:] for name, shape in one.items()}
+    reasons = []
+    for guess in (one, {}, several):
+        try:
+            return input_shapes(model, {**guess, **shapes})
+        except ModelError as error:
+            reasons.append(error)
+    raise reasons[0]
 
 
-def _in_fresh_process(module: Path, values: dict[str, Any]) -> list[Any]:
+def _fitting(given: Values, name: str, shape: tuple[int, ...], kind: Any, text: str) -> Any:
+    """The samples of an input."""
+    try:
+        return as_samples(given[name], shape).astype(kind)
+    except (KeyError, ValueError):
+        have = f"shape {np.shape(given[name])}" if name in given else "no such array"
+        raise ModelError(f"{text}: '{name}'", have, f"the network wants shape {shape}", "numpy.savez") from None
+
+
+def _known(folder: Path) -> dict[str, _Input]:
+    """The inputs as `tune` noted them; none where it did not write the folder."""
+    try:
+        require_file_unchanged(folder / RESULT)
+        found = json_value(read_file(folder, RESULT, MOST_BYTES)).get("inputs", {})
+        return read_as(dict[str, _Input], found)
+    except FileNotFoundError:
+        return {}
+    except ModelError:
+        raise
+    except (OSError, ValueError, AttributeError) as error:
+        where = f"{folder}/{RESULT}"
+        raise ModelError(where, "it is not what tune wrote", str(error).splitlines()[0], "tuning again") from error
+
+
+def _computed(module: Path, samples: Sequence[Values]) -> list[Any]:
+    """What the program computes from each sample: an array of each output, samples along its first axis."""
     if not module.is_file():
         raise ModelError(str(module), "there is no such file", lever="cyclecast tune MODEL --out FOLDER first")
-    with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder:
-        given, computed = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
-        np.savez(given, *values.values())
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, str(module), str(given), str(computed)], capture_output=True, text=True
-        )
-        if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
-            raise ModelError(str(module), "the program does not run", reason, "building it again with tune")
-        with np.load(computed) as stored:
-            return [stored[name] for name in stored.files]
+
+    def run() -> dict[str, Any]:
+        program = load_executable(module)
+        found = [program(*values.values()) for values in samples]
+        return {str(place): np.stack(outputs) for place, outputs in enumerate(zip(*found, strict=True))}
+
+    seconds, size = SECONDS_A_SAMPLE * len(samples), module.stat().st_size
+    return list(arrays_apart(run, str(module), size, seconds, "running it").values())

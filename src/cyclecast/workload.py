@@ -18,6 +18,8 @@ from cyclecast.exact import Whole, larger
 from cyclecast.reading import loadable, read_as
 from cyclecast.units import Time
 
+NOT_FINITE = "its weights are no finite numbers"
+"""Why a product stays on the host."""
 MOST_PARTS = 3
 """Of the host, in a sentence."""
 
@@ -292,15 +294,16 @@ class Network:
 
     @property
     def warning(self) -> str:
-        """That arrays do less than half of the multiply-accumulates, or none, and what the host does instead."""
+        """That arrays do less than half of the multiply-accumulates, or weights are no numbers; what the host does."""
         whole, beside = self.macs + self.host_macs, self.beside_arrays
+        odd = sum(operator.count for operator in self.host if operator.reason == NOT_FINITE)
         if not whole:
             return "no operator runs on arrays: the network multiplies no matrices"
         if not self.members:
             return f"no operator runs on arrays: the host multiplies {beside}"
-        return f"{self.macs / whole:.1%} of the multiply-accumulates run on arrays: the host multiplies {beside}" * (
-            2 * self.macs < whole
-        )
+        if 2 * self.macs < whole:
+            return f"{self.macs / whole:.1%} of the multiply-accumulates run on arrays: the host multiplies {beside}"
+        return f"weights of {odd} operators are NaN or infinite: the host multiplies {beside}" if odd else ""
 
 
 def host_time(operator: HostOperator, host: Host) -> Time:

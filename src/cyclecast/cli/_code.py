@@ -21,6 +21,7 @@ from cyclecast.cli._common import (
 )
 from cyclecast.errors import OptionError
 from cyclecast.folders import output
+from cyclecast.losses import network_loss
 from cyclecast.units import Size
 
 TARGETS = ("c", "llvm")
@@ -58,9 +59,12 @@ def compile_network(
             described = {name: [asdict(tensor) for tensor in listed] for name, listed in tensors.items()}
             sizes = {"workspace_bytes": made.workspace, "weight_bytes": made.weights}
             info = {"out": str(out), "files": list(made.files), **described, **sizes}
+    loss = str(network_loss(scheduled.network, scheduled.mappings, scheduled.device) or "")
+    if loss and not as_json:
+        console().print(f"warning: {loss}", style="bold", soft_wrap=True)
     doubted = tell_doubts(scheduled.doubts, as_json)
     if as_json:
-        print_json(info | {"doubts": doubted})
+        print_json(info | {"loss": loss, "doubts": doubted})
     elif target == "llvm":
         console().print(f"wrote {out}/module.so", soft_wrap=True)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 from cyclecast.cli._door import DEBUG, Door
 from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import OptionError
-from cyclecast.printable import json_text
+from cyclecast.printable import json_text, short
 from cyclecast.reading import json_value
 from cyclecast.terminal import Console, errors, write
 
@@ -27,6 +27,14 @@ WIDTH_WITHOUT_TERMINAL = 160
 
 DeviceArgument = Annotated[str, typer.Argument(help="A library name, or a path to a device file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+ModelArgument = Annotated[
+    Path, typer.Argument(help="The network: .onnx, .pt2 (torch.export) or .tflite.", show_default=False)
+]
+ShapeOption = Annotated[
+    list[str] | None, typer.Option("--shape", help="Fix an input's shape: name=1,3,224,224. Repeatable.")
+]
 
 
 @app.callback()
@@ -86,6 +94,20 @@ def tell_doubts(doubts: Iterable[Doubt], as_json: bool) -> list[str]:
     for doubt in () if as_json else told:
         errors().print(f"doubt: {doubt}")
     return told
+
+
+def shapes_of(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """The shapes that `--shape name=1,3,224,224` options mean."""
+    shapes = {}
+    for option in options or ():
+        name, _, numbers = option.rpartition("=")
+        try:
+            shapes[name] = tuple(int(number) for number in numbers.split(","))
+        except ValueError:
+            shapes[name] = ()
+        if not name or not shapes[name] or min(shapes[name]) < 1:
+            raise OptionError("--shape", f"'{short(option)}'", "it must be NAME=N,N,...", "--shape input=1,3,224,224")
+    return shapes
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@
 |---|---|---|
 | a `CyclecastError`, a wrong option | `error: ` where, demand, bound; try lever | 2 |
 | the machine: no space, no memory, a number or a nesting beyond all bounds, TVM's refusal | the same | 2 |
+| values that depart further than `verify` was told that they may | `departs: ` what, and by how much | 3 |
 | Ctrl-C | `stopped`, and what is kept | 130 |
 | a fault of cyclecast itself | that it is one, and how to report it (`main` only) | 1 |
 

@@ -1,20 +1,20 @@
-"""Verbs about networks: tune, estimate, sqnr, verify."""
+"""Verbs about networks: tune, estimate, sqnr."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cyclecast.cli._common import (
-    FolderArgument,
     ForceOption,
     JsonOption,
+    ModelArgument,
+    ShapeOption,
     app,
     console,
     out_option,
@@ -22,17 +22,30 @@ from cyclecast.cli._common import (
     read_device,
     read_json,
     require_folder,
+    shapes_of,
 )
 from cyclecast.cli._door import StoppedError
+from cyclecast.cli._samples import (
+    IMAGE_DEVIATION,
+    IMAGE_MEAN,
+    ActivationsOption,
+    CalibrateOption,
+    DeviationOption,
+    MeanOption,
+    Samples,
+    WeightsOption,
+)
+from cyclecast.cli._verify import verification_lines
 from cyclecast.device import Device
-from cyclecast.errors import DeviceError, OptionError
+from cyclecast.errors import CyclecastError, ModelError, OptionError
 from cyclecast.folders import output, require_replaceable
-from cyclecast.printable import json_text, printable, short
+from cyclecast.printable import json_text
 
 if TYPE_CHECKING:
-    from cyclecast.frontend import Quantization
+    from cyclecast.frontend import Quantization, Shapes, Values
     from cyclecast.mapping import Mapping
     from cyclecast.progress import Progress
+    from cyclecast.tuning import Tuned
     from cyclecast.workload import Network
 
 STRATEGIES = (
@@ -46,30 +59,12 @@ WRITTEN = (
     "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json, "
     "cyclecast.json"
 )
-IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
-"""Of red, green and blue over ImageNet: what most image networks are trained with."""
-
-ModelArgument = Annotated[
-    Path, typer.Argument(help="The network: .onnx, .pt2 (torch.export) or .tflite.", show_default=False)
-]
+MOST_WORK = 1 << 35
+"""Products of single cells for which `tune` simulates a device that loses something; that takes about ten seconds."""
 DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
 TimingOption = Annotated[
     str, typer.Option("--timing", help="The timing model: poster, analytical, event, or a plug-in's.")
 ]
-ShapeOption = Annotated[
-    list[str] | None, typer.Option("--shape", help="Fix an input's shape: name=1,3,224,224. Repeatable.")
-]
-CalibrateOption = Annotated[
-    Path | None,
-    typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
-]
-ActivationsOption = Annotated[
-    str | None,
-    typer.Option("--activations", help="symmetric, or affine (which is the default where there are samples)."),
-]
-WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
-MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
-DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images are (value / 255 - mean) / deviation.")]
 
 
 @app.command()
@@ -88,50 +83,91 @@ def tune(
     ] = 20.0,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
-    activations: ActivationsOption = None,
+    activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
     explain: Annotated[
         bool, typer.Option("--explain-search", help="Say how large the space is, and how good the answer is at least.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--verify/--no-verify", help="Compare the program with the network's own runtime at the end."),
+    ] = True,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Search schedules for a network on a device, and build the program.
+    """Search schedules for a network on a device, build the program, and compare it with the network.
 
     A second run with the same folder reuses the searches that it finds finished there. Ctrl-C keeps what was found.
     """
     described, doubted = read_device(device, as_json)
     require_folder(out)
-    samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
-    network = _load(model, described, shape, samples)
-    from cyclecast import building, tuning
-    from cyclecast.report import progress_bar, status, tuned_info
+    settings: dict[str, Any] = {"timing": timing, "strategy": strategy, "trials": trials}
+    settings |= {"seed": seed, "seconds": seconds}
+    samples, shapes = Samples(calibrate, activations, weights, image_mean, image_deviation), shapes_of(shape)
+    from cyclecast import building
+    from cyclecast.frontend import load_quantised
+    from cyclecast.report import status, tuned_info
 
+    quantization = samples.quantization(model, described, shape)
+    network = load_quantised(model, quantization, shapes=shapes)
     require_replaceable(out, [*building.names_of(network), "module.so", "result.json"], force=force)
-    with progress_bar(len(network.members), shown=not as_json) as show, _kept(network, out, show) as progress:
-        tuned = tuning.tune(
-            network,
-            described,
-            trials=trials,
-            timing=timing,
-            strategy=strategy,
-            seed=seed,
-            seconds=_limit(seconds),
-            database=out / "records.db",
-            progress=progress,
-        )
-    settings = _settings(timing, strategy, trials, seed, seconds)
-    info = tuned_info(tuned) | {"out": str(out), "settings": settings, "doubts": doubted}
-    with status("lowering and building", shown=not as_json), output(out, "tune", force=force) as place:
-        building.write(tuned, place)
-        building.build(tuned).save(place / "module.so")
+    tuned = _searched(network, described, out, settings, not as_json)
+    inputs = _inputs(model, shapes, quantization.calibration)
+    info = tuned_info(tuned) | {"inputs": inputs, "out": str(out), "settings": settings, "doubts": doubted}
+    with output(out, "tune", force=force) as place:
+        with status("lowering and building", shown=not as_json):
+            building.write(tuned, place)
+            building.build(tuned).save(place / "module.so")
+        info["verification"] = _verified(tuned, place, model, inputs, quantization, not as_json) if check else None
         (place / "result.json").write_text(json_text(info), encoding="utf-8")
     building.load(out)  # a folder that nothing can read is no result
     _show(info, as_json, explain)
-    if not as_json:
-        console().print(f"wrote {out}/: {WRITTEN}", soft_wrap=True)
+    for line in () if as_json else (*verification_lines(info["verification"]), f"wrote {out}/: {WRITTEN}"):
+        console().print(line, soft_wrap=True)
+
+
+def _searched(network: Network, device: Device, out: Path, settings: dict[str, Any], shown: bool) -> Tuned:
+    """The best mappings; searches that are finished in the folder's database are not repeated."""
+    from cyclecast import tuning
+    from cyclecast.report import progress_bar
+
+    options = settings | {"seconds": _limit(settings["seconds"])}
+    with progress_bar(len(network.members), shown=shown) as show, _kept(network, out, show) as progress:
+        return tuning.tune(network, device, **options, database=out / "records.db", progress=progress)
+
+
+def _inputs(model: Path, shapes: Shapes, calibration: Values) -> dict[str, Any]:
+    """The shape of each input, and its extremes in the calibration."""
+    from cyclecast.frontend import input_shapes
+
+    ranges = {name: (float(values.min()), float(values.max())) for name, values in calibration.items() if values.size}
+    found = input_shapes(model, shapes).items()
+    return {name: {"shape": shape, "range": ranges.get(name)} for name, (shape, _) in found}
+
+
+def _verified(
+    tuned: Tuned, folder: Path, model: Path, inputs: dict[str, Any], quantization: Quantization, shown: bool
+) -> dict[str, Any]:
+    """What `verify` says of the program on the first sample, or on random values; or why there is no reference."""
+    from cyclecast.frontend import as_samples
+    from cyclecast.report import status
+    from cyclecast.verification import verify
+
+    shapes = {name: each["shape"] for name, each in inputs.items()}
+    known = quantization.calibration
+    first = {name: as_samples(known[name], shape)[0] for name, shape in shapes.items()} if known else None
+    work = tuned.network.macs * tuned.device.slices * tuned.device.input_steps
+    module, simulated = folder / "module.so", work <= MOST_WORK
+    try:
+        with status("comparing with the network's own runtime", shown=shown):
+            found = verify(module, model, inputs=first, shapes=shapes, tuned=tuned, on_device=simulated)
+    except CyclecastError as error:
+        if isinstance(error, ModelError) and error.where == str(module):  # the program, not the reference
+            raise
+        return {"error": str(error)}
+    return found | ({"inputs": "the first sample of the calibration"} if first else {})
 
 
 @app.command()
@@ -145,7 +181,7 @@ def estimate(
     ] = None,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
-    activations: ActivationsOption = None,
+    activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
@@ -153,7 +189,7 @@ def estimate(
 ) -> None:
     """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
     described, doubted = read_device(device, as_json)
-    samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
+    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(model, described, shape, samples)
     from cyclecast import tuning
     from cyclecast.report import tuned_info
@@ -175,7 +211,7 @@ def sqnr(
     calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],
     device: DeviceOption = "isaac",
     shape: ShapeOption = None,
-    activations: ActivationsOption = None,
+    activations: ActivationsOption = "affine",
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
@@ -184,109 +220,21 @@ def sqnr(
 ) -> None:
     """Say what quantising its operands does to each layer: signal over quantisation noise, the worst layers first."""
     described, doubted = read_device(device, as_json)
-    samples = _Samples(calibrate, activations, weights, image_mean, image_deviation)
+    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
     from cyclecast.frontend import layer_errors
     from cyclecast.report import sqnr_info, sqnr_table
 
-    info = sqnr_info(layer_errors(model, samples.quantization(model, described, shape), shapes=_shapes(shape)))
+    info = sqnr_info(layer_errors(model, samples.quantization(model, described, shape), shapes=shapes_of(shape)))
     if as_json:
         print_json(info | {"doubts": doubted})
     else:
         console().print(sqnr_table(info, worst))
 
 
-@app.command()
-def verify(
-    folder: FolderArgument,
-    model: ModelArgument,
-    inputs: Annotated[
-        Path | None, typer.Option("--inputs", help="An .npz file with an array for each input; else random values.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")] = 0,
-    shape: ShapeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Run the compiled program in a process of its own and compare it with the original network in its own runtime."""
-    from cyclecast.verification import verify as compare
-
-    result = compare(folder / "module.so", model, inputs=inputs, seed=seed, shapes=_shapes(shape))
-    if as_json:
-        print_json(result)
-        return
-    for each in result["outputs"]:
-        console().print(
-            f"{printable(each['name'])}: cosine {each['cosine']:.6f}, maximum error {each['maximum_error']:.4g} "
-            f"of {each['largest']:.4g}, {result['runtime']} on {result['inputs']}{_left_out(each)}"
-        )
-    if result["not_finite"]:
-        console().print(f"{result['not_finite']:,} values of the inputs are NaN or infinite: kernels clamp these")
-
-
-def _left_out(output: dict[str, Any]) -> str:
-    """Text on values of an output that were not compared."""
-    ours, theirs = output["not_finite"], output["not_finite_in_reference"]
-    return f"; NaN or infinite and left out: {ours:,}, in the reference {theirs:,}" if ours or theirs else ""
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """What the options say about quantisation."""
-
-    path: Path | None
-    activations: str | None
-    weights: str
-    mean: str
-    deviation: str
-
-    def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
-        from cyclecast.frontend import Quantization, input_shapes, read_samples
-
-        bits, activations = device.bits, self.activations or ("affine" if self.path else "symmetric")
-        schemes: Any = (activations, self.weights)  # which are checked there
-        for field, value in (("bits.activation", bits.activation), ("bits.weight", bits.weight)):
-            if value < 2:
-                raise DeviceError(
-                    f"{device.name}: {field}", f"{value} bit", "networks are quantised to 2 to 16 bits", "2"
-                )
-        if self.path is None:
-            return Quantization(bits.activation, bits.weight, schemes[0], schemes[1])
-        centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
-        inputs = input_shapes(model, _shapes(shape))
-        samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
-        return Quantization(bits.activation, bits.weight, schemes[0], schemes[1], samples)
-
-
-def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: _Samples) -> Network:
+def _load(model: Path, device: Device, shape: Sequence[str] | None, samples: Samples) -> Network:
     from cyclecast.frontend import load_quantised
 
-    return load_quantised(model, samples.quantization(model, device, shape), shapes=_shapes(shape))
-
-
-def _channels(what: str, numbers: str) -> tuple[float, ...]:
-    """One number for each channel of an image."""
-    try:
-        return tuple(float(number) for number in numbers.split(","))
-    except ValueError:
-        option = f"--image-{what}"
-        raise OptionError(option, f"'{short(numbers)}'", "it must be N,N,N", f"{option} {IMAGE_MEAN}") from None
-
-
-def _shapes(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
-    """The shapes that `--shape name=1,3,224,224` options mean."""
-    shapes = {}
-    for option in options or ():
-        name, _, numbers = option.rpartition("=")
-        try:
-            shapes[name] = tuple(int(number) for number in numbers.split(","))
-        except ValueError:
-            shapes[name] = ()
-        if not name or not shapes[name] or min(shapes[name]) < 1:
-            raise OptionError("--shape", f"'{short(option)}'", "it must be NAME=N,N,...", "--shape input=1,3,224,224")
-    return shapes
-
-
-def _settings(timing: str, strategy: str, trials: int, seed: int, seconds: float) -> dict[str, Any]:
-    return {"timing": timing, "strategy": strategy, "trials": trials, "seed": seed, "seconds": seconds}
+    return load_quantised(model, samples.quantization(model, device, shape), shapes=shapes_of(shape))
 
 
 def _limit(seconds: float) -> float | None:

@@ -20,6 +20,7 @@ from cyclecast.csource._plan import Plan, Tensor, plan
 from cyclecast.csource._schedule import describe, level_names
 from cyclecast.csource._text import BYTES, Names, c_type, plain, wrapped
 from cyclecast.device import Device
+from cyclecast.losses import loss_of
 from cyclecast.mapping import Mapping
 from cyclecast.simulator import DRIVER_FILES, driver_source, parameters
 
@@ -114,6 +115,7 @@ def _values(
         "parts": list(parts.values()),
         "calls": [_call(step, parts) for step in what.steps],
         "parameters": {field: _initialiser(value) for field, value in parameters(device).items()},
+        "loss": loss_of(((mappings[kernel], calls[kernel]) for kernel in mappings if kernel in parts), device),
         "kernels": [
             {
                 "workload": plain(mapping.workload.name),

@@ -253,12 +253,8 @@ class Array(Part):
 
     @property
     def largest_sum(self) -> int:
-        """The most that one bit line can add up in one read, whatever its sign.
-
-        Of a pair of word lines only one adds up; a flipped column holds at most half of what its cells can.
-        """
-        cells = -(-self.active_rows // self.rows_per_weight) * ((1 << self.cell_bits) - 1)
-        return (cells // 2 if self.flips_columns else cells) * ((1 << self.dac_bits) - 1)
+        """The most that one bit line can add up in one read, whatever its sign."""
+        return self._most_of(self.active_rows)
 
     @property
     def lossless_adc_bits(self) -> int:
@@ -266,7 +262,21 @@ class Array(Part):
 
         For as many active rows as a power of two this is the formula of Shafiee et al., ISCA 2016, section V.
         """
-        return max(1, self.largest_sum.bit_length() + self.signed_sums)
+        return self.exact_adc_bits(self.active_rows)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every sum of an array can be told, however many of its word lines are in use."""
+        return self.digital or self.adc_bits >= self.lossless_adc_bits
+
+    def exact_adc_bits(self, rows: int) -> int:
+        """The least resolution that tells the sums of so many word lines apart; a read has at most `active_rows`."""
+        return max(1, self._most_of(min(rows, self.active_rows)).bit_length() + self.signed_sums)
+
+    def _most_of(self, rows: int) -> int:
+        """Of a pair of word lines only one adds up; a flipped column holds at most half of what its cells can."""
+        cells = -(-rows // self.rows_per_weight) * ((1 << self.cell_bits) - 1)
+        return (cells // 2 if self.flips_columns else cells) * ((1 << self.dac_bits) - 1)
 
 
 class Pipeline(Part):

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
-from cyclecast.executable._executable import Executable, build_program, load_executable, run_files
+from cyclecast.executable._executable import Executable, build_program, load_executable
 
-__all__ = ["Executable", "build_program", "load_executable", "run_files"]
+__all__ = ["Executable", "build_program", "load_executable"]

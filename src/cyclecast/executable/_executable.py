@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -111,11 +110,3 @@ def load_executable(path: str | Path) -> Executable:
             return Executable(tvm.runtime.load_module(str(path)))
     except RuntimeError as error:
         raise ModelError(str(path), "it is no program", "programs are shared libraries", "building it again") from error
-
-
-def run_files(module: str, inputs: str, outputs: str) -> None:
-    """Run a saved program on the arrays of an .npz file, in its order; write the outputs as another."""
-    with np.load(inputs) as values:
-        arrays: Sequence[Any] = [values[name] for name in values.files]
-    results = load_executable(module)(*arrays)
-    np.savez(outputs, *results)

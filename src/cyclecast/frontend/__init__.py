@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError, UnsupportedError, is_of_tvm
+from cyclecast.device import Device
+from cyclecast.errors import ModelError, OptionError, UnsupportedError, is_of_tvm
 from cyclecast.frontend._apart import apart, arrays_apart, limited_memory
-from cyclecast.frontend._base import FrontEnd, Inputs, OnnxGraphs, Quantization, Scheme, Shapes, Values, size_of
+from cyclecast.frontend._base import (
+    FrontEnd,
+    Inputs,
+    OnnxGraphs,
+    Quantization,
+    Scheme,
+    Shapes,
+    Values,
+    bits_of,
+    size_of,
+)
 from cyclecast.frontend._calibrate import LayerError
 from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
 from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._fold import bytes_of_constants
 from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
+from cyclecast.frontend._indices import most_index
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
-from cyclecast.frontend._samples import random_values, read_arrays, read_samples
+from cyclecast.frontend._samples import as_samples, random_values, read_arrays, read_samples
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
 from cyclecast.frontend._words import first_line
@@ -34,42 +49,61 @@ __all__ = [
     "Quantization",
     "Scheme",
     "Shapes",
+    "Values",
+    "arrays_apart",
+    "as_samples",
+    "bits_of",
     "front_end_of",
     "input_shapes",
     "layer_errors",
     "load",
     "load_quantised",
+    "random_inputs",
     "random_values",
     "read_arrays",
     "read_samples",
     "reference",
+    "references",
     "runtime_of",
 ]
 
+BITS = ("activation_bits", "weight_bits")
 FRONT_ENDS: tuple[FrontEnd, ...] = (Onnx(), TfLite(), Relax(), Torch())
 
 
 def load(
     source: Any,
+    device: Device | None = None,
     *,
     shapes: Shapes | None = None,
-    activation_bits: int = 8,
-    weight_bits: int = 8,
-    activations: Scheme | None = None,
+    activation_bits: int | None = None,
+    weight_bits: int | None = None,
+    activations: Scheme = "affine",
     weights: Scheme = "symmetric",
     calibration: Values | None = None,
 ) -> Network:
-    """Load a network, quantise what the device can compute to so many bits (2 to 16), and find its workloads.
+    """Load a network, quantise what the device can compute to the bits that it takes, and find its workloads.
 
     `source` is a path to an ONNX, TFLite or `torch.export` file, a PyTorch module or exported program, or a Relax
-    `IRModule`. `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples
-    for every input, along a leading axis) scales of activations are computed when the program runs, symmetric unless
-    `activations` says 'affine'; with it they are affine unless it says 'symmetric'. What is quantised already keeps
-    its integers. Raises `ModelError`.
+    `IRModule`. Without a `device`, `activation_bits` and `weight_bits` say how many (2 to 16; 8 where they do not).
+    `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples for every input,
+    along a leading axis) scales of activations are computed when the program runs. What is quantised already keeps its
+    integers. Raises `ModelError`, and `OptionError` where bits are given that the device does not take.
     """
-    scheme = activations or ("affine" if calibration else "symmetric")
-    quantization = Quantization(activation_bits, weight_bits, scheme, weights, calibration or {})
+    taken = bits_of(device) if device else (8, 8)
+    bits = [
+        _agreed(what, said, value, device)
+        for what, said, value in zip(BITS, (activation_bits, weight_bits), taken, strict=True)
+    ]
+    quantization = Quantization(bits[0], bits[1], activations, weights, calibration or {})
     return load_quantised(source, quantization, shapes=shapes)
+
+
+def _agreed(what: str, said: int | None, value: int, device: Device | None) -> int:
+    """The bits that are said, or those of the device."""
+    if device and said not in (None, value):
+        raise OptionError(what, f"{said}", f"{device.name} takes {value}", "leaving it out, or another device")
+    return value if said is None else said
 
 
 def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Network:
@@ -118,12 +152,45 @@ def input_shapes(source: Any, shapes: Shapes) -> Inputs:
 
 def reference(source: Any, values: Values) -> dict[str, Any]:
     """The outputs that the runtime of the network's own format computes; of a file in a process of its own."""
+    return {name: found[0] for name, found in references(source, [values]).items()}
+
+
+def references(source: Any, samples: Sequence[Values]) -> dict[str, Any]:
+    """The same of one sample or more: the outputs of all, along a first axis of their own."""
     source = Path(source) if isinstance(source, str) else source
     front_end = front_end_of(source)
+
+    def computed() -> dict[str, Any]:
+        found = front_end.reference(source, samples)
+        return {name: np.stack([outputs[name] for outputs in found]) for name in found[0]}
+
     if not isinstance(source, Path) or not source.is_file():
-        return front_end.reference(source, values)
-    size = size_of(source) + sum(value.nbytes for value in values.values())
-    return arrays_apart(lambda: front_end.reference(source, values), str(source), size)
+        return computed()
+    size = size_of(source) + sum(value.nbytes for values in samples for value in values.values())
+    return arrays_apart(
+        computed, str(source), size, SECONDS_A_SAMPLE * len(samples), f"running it in {front_end.runtime}"
+    )
+
+
+def random_inputs(
+    source: Any, inputs: Inputs, seed: int = 0, ranges: Mapping[str, tuple[float, float]] | None = None
+) -> dict[str, Any]:
+    """A value for each input that the network takes: of the ranges that are given, and indices that its tables have."""
+    generator, bounds = np.random.default_rng(seed), dict(ranges or {})
+    if any(np.issubdtype(kind, np.integer) and name not in bounds for name, (_, kind) in inputs.items()):
+        found = _most_index(source, {name: shape for name, (shape, _) in inputs.items()})
+        bounds |= {name: (0, most) for name, most in found.items() if name not in bounds}
+    return {name: random_values(generator, *entry, bounds.get(name)) for name, entry in inputs.items()}
+
+
+def _most_index(source: Any, shapes: Shapes) -> dict[str, int]:
+    """The largest index that the network takes, by input, where that is known."""
+    front_end = front_end_of(Path(source) if isinstance(source, str) else source)
+    if not isinstance(front_end, OnnxGraphs):
+        return {}
+    model, name = front_end.graph(source, shapes), str(source) if isinstance(source, Path) else type(source).__name__
+    found: dict[str, int] = json.loads(apart(lambda: json.dumps(most_index(model)).encode(), name, model.ByteSize()))
+    return found
 
 
 def runtime_of(source: Any) -> str:

@@ -39,11 +39,11 @@ Result = TypeVar("Result")
 KINDS = {kind.__name__: kind for kind in (ModelError, UnsupportedError, OptionError)}
 
 
-def apart(work: Callable[[], bytes], source: str, size: int, seconds: float = 0) -> bytes:
+def apart(work: Callable[[], bytes], source: str, size: int, seconds: float = 0, doing: str = "reading it") -> bytes:
     """What the work on `source`, a file of so many bytes, comes to; it may take so many seconds more than for reading.
 
-    Raises the error of this package that it raises, and `UnsupportedError` where it ends otherwise, takes too long or
-    too much memory.
+    `doing` is how errors call the work. Raises the error of this package that it raises, and `UnsupportedError` where
+    it ends otherwise, takes too long or too much memory.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -67,10 +67,12 @@ def apart(work: Callable[[], bytes], source: str, size: int, seconds: float = 0)
             return target.read_bytes()
         if said == "refused":
             said = target.read_text(encoding="utf-8")
-    raise _error(said, source)
+    raise _error(said, source, doing, seconds)
 
 
-def arrays_apart(work: Callable[[], Mapping[str, Any]], source: str, size: int) -> dict[str, Any]:
+def arrays_apart(
+    work: Callable[[], Mapping[str, Any]], source: str, size: int, seconds: float = 0, doing: str = "reading it"
+) -> dict[str, Any]:
     """The same for work that comes to named arrays."""
 
     def packed() -> bytes:
@@ -78,7 +80,7 @@ def arrays_apart(work: Callable[[], Mapping[str, Any]], source: str, size: int) 
         np.savez(file, np.array(list(found)), *found.values())
         return file.getvalue()
 
-    with np.load(BytesIO(apart(packed, source, size)), allow_pickle=False) as answer:
+    with np.load(BytesIO(apart(packed, source, size, seconds, doing)), allow_pickle=False) as answer:
         names, *arrays = answer.values()
         return dict(zip(names.tolist(), arrays, strict=True))
 
@@ -151,9 +153,9 @@ def _said(answer: int, seconds: float) -> str:
     return os.read(answer, 1 << 16).decode(errors="replace") if ready else "late"
 
 
-def _error(said: str, source: str) -> CyclecastError:
+def _error(said: str, source: str, doing: str = "reading it", seconds: float = SECONDS) -> CyclecastError:
     if said == "late":
-        return UnsupportedError(source, "reading it takes too long", f"{SECONDS:g} s for a small file", "a smaller one")
+        return UnsupportedError(source, f"{doing} takes too long", f"{seconds:.0f} s for its size", "a smaller one")
     with suppress(ValueError, KeyError, TypeError):
         kind, fields = json.loads(said)
         if kind == "OperatorsError":
@@ -161,7 +163,7 @@ def _error(said: str, source: str) -> CyclecastError:
             return OperatorsError(fields[0], rows)
         return KINDS[kind](*map(str, fields))
     bound = f"it has {MEMORY >> 30} GiB for a small file"
-    return UnsupportedError(source, "reading it takes too much memory, or fails", bound, "a smaller one")
+    return UnsupportedError(source, f"{doing} takes too much memory, or fails", bound, "a smaller one")
 
 
 def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int, seconds: int) -> NoReturn:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from cyclecast.errors import OptionError, UnsupportedError
+from cyclecast.device import Device
+from cyclecast.errors import DeviceError, OptionError, UnsupportedError
 
 Shapes = Mapping[str, Sequence[int]]
 """Shapes by input name, for inputs whose shape the source leaves open."""
@@ -57,12 +58,12 @@ class Quantization:
 
     activation_bits: int = 8
     weight_bits: int = 8
-    activations: Scheme = "symmetric"
-    """One scale per tensor."""
+    activations: Scheme = "affine"
     weights: Scheme = "symmetric"
     """One scale per output channel."""
     calibration: Values = field(default_factory=dict)
-    """Samples for every input, along a leading axis; without them scales are computed when the program runs."""
+    """Samples for every input, along a leading axis, for one scale per tensor; without them scales are computed when
+    the program runs, one for each input vector of a matrix product and each image of a convolution."""
 
     def __post_init__(self) -> None:
         for what, bits in (("activation_bits", self.activation_bits), ("weight_bits", self.weight_bits)):
@@ -71,6 +72,16 @@ class Quantization:
         for what, scheme in (("activations", self.activations), ("weights", self.weights)):
             if scheme not in ("symmetric", "affine"):
                 raise OptionError(what, f"'{scheme}'", "values are quantised 'symmetric' or 'affine'", "'symmetric'")
+
+
+def bits_of(device: Device) -> tuple[int, int]:
+    """Bits of activations and weights that a network has on a device; `DeviceError` where no network has so few."""
+    bits = device.bits
+    for what, value in (("activation", bits.activation), ("weight", bits.weight)):
+        if value < FEWEST:
+            where = f"{device.name}: bits.{what}"
+            raise DeviceError(where, f"{value} bit", f"networks are quantised to {FEWEST} to {MOST} bits", "2")
+    return bits.activation, bits.weight
 
 
 class FrontEnd(Protocol):
@@ -97,8 +108,8 @@ class FrontEnd(Protocol):
         """
         ...
 
-    def reference(self, source: Any, values: Values) -> dict[str, Any]:
-        """The outputs that the source's own runtime computes."""
+    def reference(self, source: Any, samples: Sequence[Values]) -> list[dict[str, Any]]:
+        """The outputs that the source's own runtime computes from each sample: exact, no operator fused or changed."""
         ...
 
 

@@ -19,6 +19,7 @@ from cyclecast.errors import ModelError
 from cyclecast.frontend._base import Quantization, Scheme, Values
 from cyclecast.frontend._integers import LEAST_SCALE, integer_type, quantize_weights, scale_and_zero
 from cyclecast.frontend._nodes import fresh_names
+from cyclecast.frontend._samples import as_samples
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 BINS = 4096
@@ -57,6 +58,14 @@ class Layer:
         turned = any(item.name == f"trans{'BA'[self.side]}" and item.i for item in self.node.attribute)
         return tuple(axis for axis in range(rank) if axis != rank - (1 if (self.side == 0) == turned else 2))
 
+    @property
+    def vector_axes(self) -> tuple[int, ...]:
+        """The activation's axes of one input vector, or of one image of a convolution: of one dynamic scale."""
+        if self.node.op_type == "Conv":
+            return tuple(range(1, self.weights.ndim))
+        turned = any(item.name == f"trans{'AB'[self.side]}" and item.i for item in self.node.attribute)
+        return (-1 if (self.side == 0) != turned else -2,)
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -88,7 +97,7 @@ class LayerError:
     static: float
     """With ranges from samples."""
     dynamic: float
-    """With the extremes of each sample, symmetric: what is done without samples."""
+    """With the extremes of each input vector, or image of a convolution: what is done without samples."""
 
 
 def fake_quantised(values: Any, scale: Any, zero: Any, bits: int) -> Any:
@@ -159,7 +168,7 @@ class _Product:
 
     def __init__(self, layer: Layer, quantization: Quantization) -> None:
         weights = quantize_weights(layer.weights, layer.filter_axes, quantization.weight_bits, quantization.weights)
-        self.bits = quantization.activation_bits
+        self.bits, self.scheme, self.axes = quantization.activation_bits, quantization.activations, layer.vector_axes
         bias = ["bias"] if layer.bias is not None else []
         names = ["data", "weights"] if layer.side == 0 else ["weights", "data"]
         node = helper.make_node(layer.node.op_type, [*names, *bias], ["product"])
@@ -172,8 +181,8 @@ class _Product:
 
     def powers(self, data: Any, result: Any, static: tuple[Any, Any]) -> tuple[float, float, float]:
         """The energy of the float result, and of the error with static and with dynamic scales."""
-        least, largest = min(float(data.min()), 0.0), max(float(data.max()), 0.0)
-        dynamic = scale_and_zero(least, largest, self.bits, "symmetric")
+        least, largest = (edge(data, axis=self.axes, keepdims=True, initial=0.0) for edge in (np.min, np.max))
+        dynamic = scale_and_zero(least, largest, self.bits, self.scheme)
         errors = (self._run(data, scales) - result for scales in (static, dynamic))
         energies = (float((part.astype("float64") ** 2).sum()) for part in (result, *errors))
         return next(energies), next(energies), next(energies)
@@ -235,14 +244,12 @@ def _samples(inputs: dict[str, Any], source: str, samples: Values) -> Iterator[d
         if name not in samples:
             have = ", ".join(samples)
             raise ModelError(f"{source}: input '{name}'", "there are no samples for it", f"there are for {have}", name)
-        values = np.asarray(samples[name])
-        if values.shape[1:] == shape[1:] and values.ndim == len(shape):
-            usable = len(values) // shape[0] * shape[0] if shape else 0
-            values = values[:usable].reshape(-1, *shape)
-        if values.shape[1:] != shape or not len(values):
-            demand = f"samples of shape {values.shape}"
-            raise ModelError(f"{source}: input '{name}'", demand, f"it takes {shape}", "samples along a leading axis")
-        chunks[name] = values.astype(kind)
+        try:
+            chunks[name] = as_samples(samples[name], shape).astype(kind)
+        except ValueError:
+            demand = f"samples of shape {np.shape(samples[name])}"
+            lever = "samples along a leading axis"
+            raise ModelError(f"{source}: input '{name}'", demand, f"it takes {shape}", lever) from None
     number = min(map(len, chunks.values()))
     return ({name: values[place] for name, values in chunks.items()} for place in range(number))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,9 @@ class Onnx:
         """Import the file; every failure is a `ModelError` that names the file."""
         return program_of(read(source), str(source), shapes, quantization)
 
-    def reference(self, source: Path, values: Values) -> dict[str, Any]:
+    def reference(self, source: Path, samples: Sequence[Values]) -> list[dict[str, Any]]:
         """What onnxruntime computes."""
-        return run(read(source), str(source), values)
+        return run(read(source), str(source), samples)
 
 
 def read(source: Path) -> Any:

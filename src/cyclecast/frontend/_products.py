@@ -65,6 +65,15 @@ def filter_axes(call: Any) -> tuple[int, ...]:
     return tuple(axis for axis in range(rank) if axis != rank - 2)
 
 
+def vector_axes(call: Any) -> tuple[int, ...]:
+    """The input's axes of one input vector of a matrix product, or of one image of a convolution."""
+    rank = len(call.args[0].ty.shape)
+    if name_of(call) not in CONVOLUTIONS:
+        return (rank - 1,)
+    images, results = (str(layout).index("N") for layout in (call.attrs.data_layout, call.attrs.out_layout))
+    return tuple(axis for axis in range(rank) if axis != images or images != results)
+
+
 def terms(call: Any) -> int:
     """How many products are added up for one output."""
     extents = [int(extent) for extent in call.args[1].ty.shape]

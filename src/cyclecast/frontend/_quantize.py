@@ -8,7 +8,8 @@ The arrays compute the first sum; the zero-point terms, bias and scaling are dig
 
 * Operands that the network dequantises right before the product keep their integers, scales and zero points.
 * Other weights are quantised here, with one scale for each output channel.
-* Other inputs are quantised when the program runs, with one scale from their own extremes (dynamic quantisation).
+* Other inputs are quantised when the program runs, each input vector of a matrix product and each image of a
+  convolution with a scale from its own extremes (dynamic quantisation).
 * Sums: int32 for up to 8 bits and so few terms that none overflows (32,767 for 8 bits), int64 otherwise.
 
 Each integer product is a kernel of its own, a function of the program that equal products share.
@@ -28,16 +29,14 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast.frontend._base import Quantization
 from cyclecast.frontend._dataflow import Kernels, operators_of
+from cyclecast.frontend._dynamic import Dynamic
 from cyclecast.frontend._fold import constants_of
 from cyclecast.frontend._host import host_operators
 from cyclecast.frontend._integers import (
-    LARGEST,
-    LEAST_SCALE,
     STORED,
     Activation,
     Constant,
     Recovered,
-    integer_type,
     quantised_constants,
     quantize_weights,
 )
@@ -57,9 +56,10 @@ from cyclecast.frontend._products import (
     padding,
     refusal,
     terms,
+    vector_axes,
     weight_sums,
 )
-from cyclecast.workload import HostOperator, Member, Operator, Workload
+from cyclecast.workload import NOT_FINITE, HostOperator, Member, Operator, Workload
 
 SAME_SCALE = 1e-5
 """Relative difference of two scales that are the same but for rounding."""
@@ -120,6 +120,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         self.quantization = quantization
         self.kernels = kernels
         self.recovered = Recovered(self.builder_)
+        self.dynamic = Dynamic(self.builder_, quantization.activation_bits, quantization.activations)
         self.sums: dict[Any, _Sums] = {}
 
     def visit_dataflow_var_(self, variable: Any) -> Any:
@@ -195,14 +196,14 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         reason = self._unfit(known, call, data)
         if reason:
             return call, reason
-        weights, activation = self._weights(known, call), self._activation(data)
+        weights, activation = self._weights(known, call), self._activation(call, data)
         reason = self._too_wide(activation.bits, weights.bits)
         return (call, reason) if reason else (self._result(call, activation, weights), None)
 
     def _unfit(self, known: Constant, call: Any, data: Any) -> str:
         """Why the operands have no integers that a kernel could use; those of the network are never made anew."""
         if known.is_real and not np.isfinite(known.integers).all():
-            return "its weights are no finite numbers"
+            return NOT_FINITE
         if not known.is_real and not (known.is_integer and known.varies_only_along(filter_axes(call))):
             return "its integer weights have no one scale for each filter"
         if name_of(self._bound(data)) == "relax.dequantize" and self.recovered.activation(data) is None:
@@ -343,46 +344,9 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
                 return None
         return self.sums[variable]
 
-    def _activation(self, data: Any) -> Activation:
+    def _activation(self, call: Any, data: Any) -> Activation:
         """The integers of a product's input, found or made once for all that use it."""
-        found = self.recovered.activation(data)
-        if found is None:
-            bits, scheme = self.quantization.activation_bits, self.quantization.activations
-            make = self._symmetric if scheme == "symmetric" else self._affine
-            found = self.recovered.found[data] = make(data, bits)
-        return found
-
-    def _symmetric(self, data: Any, bits: int) -> Activation:
-        emit, most = self._emit, (1 << (bits - 1)) - 1
-        data = self._numbers(data, LARGEST)
-        largest = emit(relax.op.max(emit(relax.op.abs(data))))
-        least = relax.const(np.float32(LEAST_SCALE * most), "float32")
-        scale = emit(relax.op.divide(emit(relax.op.maximum(largest, least)), relax.const(float(most), "float32")))
-        rounded = emit(relax.op.round(emit(relax.op.divide(data, scale))))
-        return Activation(emit(relax.op.astype(rounded, integer_type(bits))), scale, 0, bits)
-
-    def _affine(self, data: Any, bits: int) -> Activation:
-        emit, half = self._emit, 1 << (bits - 1)
-
-        def real(value: Any) -> Any:
-            return relax.const(np.float32(value), "float32")
-
-        data = self._numbers(data, LARGEST / 2)  # so that their span is finite
-        least = emit(relax.op.minimum(emit(relax.op.min(data)), real(0)))
-        largest = emit(relax.op.maximum(emit(relax.op.max(data)), real(0)))
-        span = emit(relax.op.maximum(emit(relax.op.subtract(largest, least)), real(LEAST_SCALE * 4 * half)))
-        scale = emit(relax.op.divide(span, real(2 * half - 1)))
-        zero = emit(relax.op.round(emit(relax.op.subtract(real(-half), emit(relax.op.divide(least, scale))))))
-        rounded = emit(relax.op.add(emit(relax.op.round(emit(relax.op.divide(data, scale)))), zero))
-        kept = emit(relax.op.clip(rounded, -half, half - 1))
-        integers = emit(relax.op.astype(kept, integer_type(bits)))
-        return Activation(integers, scale, emit(relax.op.astype(zero, "int32")), bits)
-
-    def _numbers(self, data: Any, most: float) -> Any:
-        """Finite values: NaN is 0, and what is larger than that is as large."""
-        zero, lower, upper = (relax.const(np.float32(edge)) for edge in (0, -most, most))
-        numbers = self._emit(relax.op.where(self._emit(relax.op.isnan(data)), zero, data))
-        return self._emit(relax.op.minimum(self._emit(relax.op.maximum(numbers, lower)), upper))
+        return self.recovered.activation(data) or self.dynamic.activation(data, vector_axes(call))
 
     def _emit(self, value: Any) -> Any:
         return self.builder_.emit(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,19 +54,24 @@ class Relax:
                 program = step(program)
         return program
 
-    def reference(self, source: IRModule, values: Values) -> dict[str, Any]:
+    def reference(self, source: IRModule, samples: Sequence[Values]) -> list[dict[str, Any]]:
         """What the program computes as TVM builds it."""
-        program = _bound(source, {name: value.shape for name, value in values.items()})
+        program = _bound(source, {name: value.shape for name, value in samples[0].items()})
         try:
             with without_native_chatter():
                 legal = with_defined_operators(relax.transform.LegalizeOps()(program))
                 machine = relax.VirtualMachine(tvm.compile(legal, target="llvm"), tvm.cpu())
-                given = [tvm.runtime.tensor(np.asarray(values[str(part.name)])) for part in program["main"].params]
-                result = machine["main"](*given)
+                parameters = [str(part.name) for part in program["main"].params]
+                outputs = [_outputs_of(machine, [values[name] for name in parameters]) for values in samples]
         except (RuntimeError, ValueError, KeyError) as error:
             raise ModelError(NAME, "TVM does not run it", first_line(error), "values that fit") from error
-        outputs = [result] if hasattr(result, "numpy") else list(result)
-        return {f"output{place}": output.numpy() for place, output in enumerate(outputs)}
+        return outputs
+
+
+def _outputs_of(machine: Any, values: Sequence[Any]) -> dict[str, Any]:
+    result = machine["main"](*(tvm.runtime.tensor(np.asarray(value)) for value in values))
+    outputs = [result] if hasattr(result, "numpy") else list(result)
+    return {f"output{place}": output.numpy() for place, output in enumerate(outputs)}
 
 
 def _bound(source: IRModule, shapes: Shapes) -> IRModule:

@@ -23,8 +23,6 @@ UNREADABLE = (*DAMAGED, OSError, ValueError, EOFError, MemoryError, RuntimeError
 """What NumPy and `zipfile` raise of a damaged archive, or of one that is none."""
 REAL = "biuf"
 """Kinds of NumPy's types that are numbers: truth values, integers, floats."""
-LARGEST_INDEX = 9
-"""Of random integers that are too wide to be samples."""
 
 
 def read_samples(
@@ -90,10 +88,34 @@ def _image(file: Path, shape: tuple[int, ...], mean: Sequence[float], deviation:
     return (scaled.transpose(2, 0, 1) if first else scaled).astype("float32")
 
 
-def random_values(generator: np.random.Generator, shape: tuple[int, ...], kind: Any) -> Any:
-    """Real numbers of a normal distribution, small integers of their whole range, of wide ones what may be an index."""
+def random_values(
+    generator: np.random.Generator, shape: tuple[int, ...], kind: Any, bounds: tuple[float, float] | None = None
+) -> Any:
+    """Values evenly between the bounds, these included.
+
+    Without any: real numbers of a normal distribution, small integers of their whole range, and of wide ones what any
+    index or mask may be, 0 and 1.
+    """
     if not np.issubdtype(kind, np.integer):
-        return generator.normal(size=shape).astype(kind)
-    bounds = np.iinfo(kind)
-    least, most = (bounds.min, bounds.max) if bounds.bits <= 16 else (0, LARGEST_INDEX)
+        drawn = generator.normal(size=shape) if bounds is None else generator.uniform(*bounds, size=shape)
+        return drawn.astype(kind)
+    range_ = np.iinfo(kind)
+    least, most = (range_.min, range_.max) if range_.bits <= 16 else (0, 1)
+    if bounds is not None:
+        least, most = max(range_.min, int(bounds[0])), min(range_.max, int(bounds[1]))
     return generator.integers(least, most, shape, kind, endpoint=True)
+
+
+def as_samples(values: Any, shape: tuple[int, ...]) -> Any:
+    """Samples for an input of that shape along a new first axis; of a longer batch axis, every batch is one.
+
+    `ValueError` where the values have another shape.
+    """
+    values = np.asarray(values)
+    if values.ndim == len(shape) > 0 and values.shape[1:] == shape[1:]:
+        values = values[: len(values) // shape[0] * shape[0]].reshape(-1, *shape)
+    elif values.shape == shape:
+        values = values[None]
+    if values.shape[1:] != shape or not len(values):
+        raise ValueError(values.shape)
+    return values

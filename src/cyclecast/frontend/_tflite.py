@@ -9,7 +9,7 @@ import gc
 import json
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -77,19 +77,23 @@ class TfLite:
         inputs, _, content = _apart(prepared, source).partition(b"\n")
         return deep(lambda: _import(content, _inputs_from(inputs), source))
 
-    def reference(self, source: Path, values: Values) -> dict[str, Any]:
+    def reference(self, source: Path, samples: Sequence[Values]) -> list[dict[str, Any]]:
         """What LiteRT computes."""
         try:
             with without_native_chatter():
                 interpreter = _litert().Interpreter(model_path=str(source))
                 interpreter.allocate_tensors()
-            for detail in interpreter.get_input_details():
-                interpreter.set_tensor(detail["index"], values[detail["name"]])
-            interpreter.invoke()
+            return [_outputs_of(interpreter, values) for values in samples]
         except (RuntimeError, ValueError, KeyError) as error:
             reason = first_line(error)
             raise ModelError(str(source), "LiteRT does not run it", reason, "--inputs with values that fit") from error
-        return {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()}
+
+
+def _outputs_of(interpreter: Any, values: Values) -> dict[str, Any]:
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], values[detail["name"]])
+    interpreter.invoke()
+    return {detail["name"]: interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()}
 
 
 def _schema() -> Any:

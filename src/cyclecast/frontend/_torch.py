@@ -11,7 +11,7 @@ import logging
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -65,9 +65,11 @@ class Torch:
         """Export and import the source; every failure is a `ModelError` that names it."""
         return program_of(self.graph(source, shapes), _name(source), shapes, quantization)
 
-    def reference(self, source: Any, values: Values) -> dict[str, Any]:
+    def reference(self, source: Any, samples: Sequence[Values]) -> list[dict[str, Any]]:
         """What PyTorch computes; outputs go by the names that they have in the exported program."""
-        return _outputs_of(source, values)
+        program, name = _exported(source, {given: value.shape for given, value in samples[0].items()}), _name(source)
+        with _errors(name, "PyTorch does not run it", "--inputs with values that fit"), _quiet():
+            return [_outputs_of(program, values) for values in samples]
 
 
 def _onnx_of(source: Any, shapes: Shapes) -> Any:
@@ -79,20 +81,17 @@ def _onnx_of(source: Any, shapes: Shapes) -> Any:
         return exported.model_proto
 
 
-def _outputs_of(source: Any, values: Values) -> dict[str, Any]:
-    shapes = {name: value.shape for name, value in values.items()}
-    program, name = _exported(source, shapes), _name(source)
-    with _errors(name, "PyTorch does not run it", "--inputs with values that fit"), _quiet():
-        import torch
+def _outputs_of(program: Any, values: Values) -> dict[str, Any]:
+    import torch
 
-        signature = program.graph_signature
-        arguments = [torch.from_numpy(values[given].copy()) for given in signature.user_inputs]
-        keywords = program.call_spec.in_spec.children()[1].context
-        positional = arguments[: len(arguments) - len(keywords)]
-        named = dict(zip(keywords, arguments[len(positional) :], strict=True))
-        with torch.inference_mode():
-            results = torch.utils._pytree.tree_leaves(program.module(check_guards=False)(*positional, **named))
-        return {given: part.numpy() for given, part in zip(signature.user_outputs, results, strict=True)}
+    signature = program.graph_signature
+    arguments = [torch.from_numpy(values[given].copy()) for given in signature.user_inputs]
+    keywords = program.call_spec.in_spec.children()[1].context
+    positional = arguments[: len(arguments) - len(keywords)]
+    named = dict(zip(keywords, arguments[len(positional) :], strict=True))
+    with torch.inference_mode():
+        results = torch.utils._pytree.tree_leaves(program.module(check_guards=False)(*positional, **named))
+    return {given: part.numpy() for given, part in zip(signature.user_outputs, results, strict=True)}
 
 
 def _name(source: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from cyclecast.losses import loss_of
 from cyclecast.report._mapping import mapping_text
 from cyclecast.report._search import search_info
 from cyclecast.report._why import host_info, why_info
@@ -39,6 +40,7 @@ def tuned_info(tuned: Tuned) -> dict[str, Any]:
             "with_host_fs": whole,
             "coverage": tuned.network.coverage,
             "warning": tuned.network.warning,
+            "loss": str(loss_of(((each.mapping, each.member.count) for each in tuned.workloads), tuned.device) or ""),
             "energy_aj": _energy(workloads),
             "reused": sum(entry.reused for entry in tuned.workloads),
         },

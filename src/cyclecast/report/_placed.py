@@ -111,6 +111,7 @@ def totals_text(info: dict[str, Any]) -> str:
     how = "all weights stay" if info["resident"] else f"{len(info['segments'])} segments take turns"
     batch = f" for batches of {info['batch']}" if info["batch"] > 1 else ""
     lines = [
+        *([f"warning: {info['loss']}"] if info["loss"] else []),
         *_contradicted(info),
         f"{how}{batch}: interval {_time(total['interval_fs'])}, latency {_time(total['latency_fs'])}{energy}, "
         f"{total['arrays']:,} of {total['all_arrays']:,} arrays",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cyclecast.losses import loss_of
 from cyclecast.placement import Check, DynamicCost, Limit, Placement, Point, Segment, Stage, simulate
 from cyclecast.report._mapping import mapping_text
 
@@ -24,6 +25,7 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
         "dynamic": str(placement.dynamic),
         "resident": placement.is_resident,
         "overlapped": placement.overlapped,
+        "loss": str(loss_of(((stage.mapping, 1) for stage in placement.stages), placement.device) or ""),
         "total": {
             "interval_fs": placement.interval.femtoseconds,
             "latency_fs": placement.latency.femtoseconds,

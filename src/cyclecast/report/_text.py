@@ -59,10 +59,15 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
             f"{workload['time_share']:.1%}",
         )
     legend, why_legend = (Text(text, style="dim") for text in (LEGEND, WHY_LEGEND))
-    first = (Text(f"warning: {info['total']['warning']}", style="bold"),) if info["total"]["warning"] else ()
+    first = warnings(info["total"]["warning"], info["total"]["loss"])
     arrays = (table, legend, why_table(info), why_legend) if info["workloads"] else ()
     host = (host_table(info),) if info["host"] else ()
     return Group(*first, *arrays, *host, Text(_warnings(info) + _totals(info)))
+
+
+def warnings(*texts: str) -> tuple[Text, ...]:
+    """A visible line for each that says something."""
+    return tuple(Text(f"warning: {text}", style="bold") for text in texts if text)
 
 
 def _simulated(workload: dict[str, Any]) -> str:

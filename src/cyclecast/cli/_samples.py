@@ -1,0 +1,65 @@
+"""Options on quantisation, and the samples that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cyclecast.cli._common import shapes_of
+from cyclecast.device import Device
+from cyclecast.errors import OptionError
+from cyclecast.printable import short
+
+if TYPE_CHECKING:
+    from cyclecast.frontend import Quantization
+
+IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
+"""Of red, green and blue over ImageNet: what most image networks are trained with."""
+
+CalibrateOption = Annotated[
+    Path | None,
+    typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
+]
+ActivationsOption = Annotated[
+    str, typer.Option("--activations", help="affine (with zero points), or symmetric (without).")
+]
+WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
+MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
+DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images are (value / 255 - mean) / deviation.")]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What the options say about quantisation."""
+
+    path: Path | None
+    activations: str
+    weights: str
+    mean: str
+    deviation: str
+
+    def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
+        """The same for the front ends, samples read, with the bits of the device."""
+        from cyclecast.frontend import Quantization, bits_of, input_shapes, read_samples
+
+        bits = bits_of(device)
+        schemes: Any = (self.activations, self.weights)  # which are checked there
+        if self.path is None:
+            return Quantization(*bits, schemes[0], schemes[1])
+        centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
+        inputs = input_shapes(model, shapes_of(shape))
+        samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
+        return Quantization(*bits, schemes[0], schemes[1], samples)
+
+
+def _channels(what: str, numbers: str) -> tuple[float, ...]:
+    """One number for each channel of an image."""
+    try:
+        return tuple(float(number) for number in numbers.split(","))
+    except ValueError:
+        option = f"--image-{what}"
+        raise OptionError(option, f"'{short(numbers)}'", "it must be N,N,N", f"{option} {IMAGE_MEAN}") from None

@@ -1,0 +1,116 @@
+"""The verb verify, and how its answer is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cyclecast.cli._common import (
+    FolderArgument,
+    JsonOption,
+    ModelArgument,
+    ShapeOption,
+    app,
+    console,
+    print_json,
+    shapes_of,
+)
+from cyclecast.printable import printable
+from cyclecast.terminal import errors
+
+DEPARTED = 3
+"""Exit code of a program whose values depart from the reference."""
+
+
+@app.command()
+def verify(
+    folder: FolderArgument,
+    model: ModelArgument,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--inputs",
+            help="An .npz file with an array for each input, one sample or several along a leading axis, and the right "
+            "classes as 'labels' if it has them; else random values.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")] = 0,
+    shape: ShapeOption = None,
+    least: Annotated[
+        float | None,
+        typer.Option("--min-cosine", min=-1, max=1, help=f"Exit code {DEPARTED} where any output's cosine is below."),
+    ] = None,
+    on_device: Annotated[
+        bool, typer.Option("--device/--no-device", help="Simulate a device whose converters lose something, too.")
+    ] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the compiled program, in a process of its own, with the original network in its own runtime."""
+    from cyclecast.report import status
+    from cyclecast.verification import verify as compare
+
+    with status("running the network", shown=not as_json):
+        result = compare(
+            folder / "module.so", model, inputs=inputs, seed=seed, shapes=shapes_of(shape), on_device=on_device
+        )
+    departed = [] if least is None else _below(result, least)
+    if as_json:
+        print_json(result | {"min_cosine": least, "passed": not departed})
+    else:
+        for line in verification_lines(result):
+            console().print(line, soft_wrap=True)
+    for line in () if as_json else departed:
+        errors().print(line, soft_wrap=True)
+    if departed:
+        raise typer.Exit(DEPARTED)
+
+
+def verification_lines(result: dict[str, Any] | None) -> Iterator[str]:
+    """What to tell of what `verification.verify` says; nothing of nothing."""
+    if result is None:
+        return
+    if "error" in result:
+        yield f"not compared with the network: {result['error']}"
+        return
+    several = f"{result['samples']:,} samples of " if result["samples"] > 1 else ""
+    yield from _lines(result, f"{result['runtime']} on {several}{result['inputs']}")
+    if result["not_finite"]:
+        yield f"{result['not_finite']:,} values of the inputs are NaN or infinite: kernels clamp these"
+    if result["loss"]:
+        yield f"warning: {result['loss']}"
+    if result["device"]:
+        yield from _lines(result["device"], f"values of {result['device']['name']}")
+
+
+def _lines(part: dict[str, Any], text: str) -> Iterator[str]:
+    for each in part["outputs"]:
+        yield (
+            f"{printable(each['name'])}: cosine {each['cosine']:.6f}, maximum error {each['maximum_error']:.4g} "
+            f"of {each['largest']:.4g}, {text}{_left_out(each)}"
+        )
+    if part["top1"]:
+        found = part["top1"]
+        yield (
+            f"top-1: {found['right']:,} of {found['labels']:,} labels are right, {found['right_in_reference']:,} in "
+            f"the reference; {found['agree']:,} agree, {text}"
+        )
+
+
+def _left_out(output: dict[str, Any]) -> str:
+    """Text on values of an output that were not compared."""
+    ours, theirs = output["not_finite"], output["not_finite_in_reference"]
+    return f"; NaN or infinite and left out: {ours:,}, in the reference {theirs:,}" if ours or theirs else ""
+
+
+def _below(result: dict[str, Any], least: float) -> list[str]:
+    """A line for each output that departs further than it may, the device's own among them."""
+    parts = [(result["outputs"], "module.so"), *([(result["device"]["outputs"], "device")] if result["device"] else [])]
+    return [
+        f"departs: {what}: {printable(each['name'])}: cosine {each['cosine']:.6f}; at least {least:g} was asked for"
+        for outputs, what in parts
+        for each in outputs
+        if not each["cosine"] >= least
+    ]
