@@ -64,14 +64,16 @@ def test_tensors_of_one_name_stay_apart(tmp_path: Path) -> None:
     assert build_program(load(path).program)(values)[0].tolist() == [[0, 2, 0, 4]]
 
 
-@pytest.mark.parametrize("scheme", ["symmetric", "affine"])
-def test_zeros_around_what_is_multiplied_without_them_too(scheme: Any, tmp_path: Path) -> None:
-    """The integers of the input are made once, and padded for the second layer."""
-    path = files.padded_beside(tmp_path / "padded.tflite")
-    network = load(path, activation_bits=12, weight_bits=12, activations=scheme)
+@pytest.mark.parametrize("quantised", [True, False])
+def test_zeros_around_what_is_multiplied_without_them_too(quantised: bool, tmp_path: Path) -> None:
+    """The integers of the input are known, and padded for the second layer."""
+    path = files.padded_beside(tmp_path / "padded.tflite", quantised)
+    network = load(path, activation_bits=12, weight_bits=12)
     assert sum(member.count for member in network.members) == 2
-    values = np.random.default_rng(0).normal(1, 1, (1, 6, 6, 2)).astype("float32")
-    (expected,) = reference(path, {"t0": values}).values()
+    random = np.random.default_rng(0)
+    real = random.normal(1, 1, (1, 6, 6, 2)).astype("float32")
+    values = random.integers(-128, 128, (1, 6, 6, 2)).astype("int8") if quantised else real
+    (expected,) = reference(path, {"t1" if quantised else "t0": values}).values()
     np.testing.assert_allclose(build_program(network.program)(values)[0], expected, atol=0.02)
 
 
