@@ -1,7 +1,7 @@
 """Every open network through cyclecast: import, tune, build, run on real inputs, compare with its own runtime.
 
-`python bench/models.py [NAME ...]` measures in a process for each; `--docs` writes `docs/models.md`. Needs what
-`requirements/models.txt` pins.
+`python bench/models.py [NAME ...]` measures in a process for each; `--docs` writes `docs/models.md`, where the rows of
+networks that were not measured stay. Needs what `requirements/models.txt` pins.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -136,12 +137,18 @@ def run(name: str) -> None:
     (RESULTS / f"{name}.json").write_text(lines[-1] + "\n", encoding="utf-8")
 
 
-def page(results: list[dict[str, Any]]) -> str:
-    """The table as a page of the documentation."""
-    rows = [cells(result) for result in results]
-    lines = [f"| {' | '.join(row)} |" for row in (list(COLUMNS), ["---"] * len(COLUMNS), *rows)]
-    reasons = sorted({reason for result in results for reason in result["reasons"]})
+def page(results: list[dict[str, Any]], names: Iterable[str], before: str = "") -> str:
+    """The table as a page of the documentation; of networks without a result, the rows of the page `before` stay."""
+    rows = {cells[0].strip(): line for line in before.splitlines() if (cells := line.split("|")[1:])}
+    rows |= {result["name"]: _line(cells(result)) for result in results}
+    lines = [_line(COLUMNS), _line(["---"] * len(COLUMNS)), *(rows[name] for name in names if name in rows)]
+    kept = {line[2:] for line in before.splitlines() if line.startswith("* ")}
+    reasons = sorted(kept.union(*(result["reasons"] for result in results)))
     return PAGE_TEXT.format(table="\n".join(lines), reasons="\n".join(f"* {reason}" for reason in reasons))
+
+
+def _line(row: Iterable[str]) -> str:
+    return f"| {' | '.join(row)} |"
 
 
 PAGE_TEXT = """# Open networks, measured
@@ -178,7 +185,8 @@ def main(arguments: list[str]) -> None:
             Console().print(name)
     results = [json.loads(file.read_text()) for name in entries() if (file := RESULTS / f"{name}.json").is_file()]
     if "--docs" in arguments:
-        PAGE.write_text(page(results), encoding="utf-8")
+        before = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+        PAGE.write_text(page(results, entries(), before), encoding="utf-8")
     table = Table(*COLUMNS)
     for result in results:
         table.add_row(*cells(result))

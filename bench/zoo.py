@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -377,4 +378,6 @@ def entries() -> dict[str, Entry]:
     found += [
         Entry(f"light_{name}", light(name), image_of(given), {given: IMAGE}, slow=True) for name, given in LIGHT.items()
     ]
+    for module in ("zoo_packages", "zoo_speech", "zoo_exports"):
+        found += import_module(module).found()
     return {entry.name: entry for entry in found}

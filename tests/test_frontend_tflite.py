@@ -77,19 +77,6 @@ def test_transposed_convolutions_run_on_arrays(scale: Any, tmp_path: Path) -> No
     assert np.abs(found.astype("float64") - expected).max() <= (1 if scale else 1e-3 * np.abs(expected).max())
 
 
-def test_sparse_weights_are_named(tmp_path: Path) -> None:
-    """They gave a message without operator or tensor."""
-    path = files.real(tmp_path / "sparse.tflite")
-    schema = files.File().schema
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
-    model.subgraphs[0].tensors[1].sparsity = schema.SparsityParametersT()
-    file = files.File()
-    file.model, file.graph = model, model.subgraphs[0]
-    file.save(path, [0], [4])
-    with pytest.raises(UnsupportedError, match=r"node 't3' \(CONV_2D\): tensor 't1' is sparse, weights must be dense"):
-        load(path)
-
-
 def test_results_of_another_shape_are_named(tmp_path: Path) -> None:
     file = files.File()
     given = file.tensor((2, 3), "float32")
@@ -111,6 +98,19 @@ def test_tensors_of_one_name_stay_apart(tmp_path: Path) -> None:
     path = file.save(tmp_path / "same.tflite", [given], [result])
     values = np.array([[1, -2, 3, -4]], "float32")
     assert build_program(load(path).program)(values)[0].tolist() == [[0, 2, 0, 4]]
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_zeros_around_what_is_multiplied_without_them_too(quantised: bool, tmp_path: Path) -> None:
+    """The integers of the input are known, and padded for the second layer."""
+    path = files.padded_beside(tmp_path / "padded.tflite", quantised)
+    network = load(path, activation_bits=12, weight_bits=12)
+    assert sum(member.count for member in network.members) == 2
+    random = np.random.default_rng(0)
+    real = random.normal(1, 1, (1, 6, 6, 2)).astype("float32")
+    values = random.integers(-128, 128, (1, 6, 6, 2)).astype("int8") if quantised else real
+    (expected,) = reference(path, {"t1" if quantised else "t0": values}).values()
+    np.testing.assert_allclose(build_program(network.program)(values)[0], expected, atol=0.02)
 
 
 def test_averages_are_rounded_as_litert_does(tmp_path: Path) -> None:

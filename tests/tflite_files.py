@@ -150,6 +150,26 @@ def real(path: Path) -> Path:
     return file.save(path, [given], [two])
 
 
+def padded_beside(path: Path, quantised: bool) -> Path:
+    """A convolution of the input, and one of the input with zeros around it, added; the input may be of integers."""
+    file = File()
+    real, pads = file.tensor((1, 6, 6, 2), "float32"), np.array([[0, 0], [1, 1], [1, 1], [0, 1]], "int32")
+    given = file.tensor((1, 6, 6, 2), "int8", [0.05], [7]) if quantised else real
+    if quantised:
+        file.operator("DEQUANTIZE", [given], real, "DequantizeOptions")
+    fields = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1, "padding": 1}
+
+    def convolved(entry: int, size: int, channels: int) -> int:
+        weights = file.constant(file.random.normal(0, 0.2, (4, size, size, channels)).astype("float32"))
+        bias, result = file.constant(np.zeros(4, "float32")), file.tensor((1, 6, 6, 4), "float32")
+        return file.operator("CONV_2D", [entry, weights, bias], result, "Conv2DOptions", **fields)
+
+    narrow = convolved(real, 1, 2)
+    wide = file.operator("PAD", [real, file.constant(pads)], file.tensor((1, 8, 8, 3), "float32"), "PadOptions")
+    both = [narrow, convolved(wide, 3, 3)]
+    return file.save(path, [given], [file.operator("ADD", both, file.tensor((1, 6, 6, 4), "float32"), "AddOptions")])
+
+
 def pooled(path: Path) -> Path:
     """Averages of four integers, a quarter of which are halves."""
     file = File()

@@ -61,6 +61,7 @@ WRITTEN = (
     "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json, "
     "cyclecast.json"
 )
+SETTINGS = ("timing", "strategy", "trials", "seed", "seconds")
 MOST_WORK = 1 << 35
 """Products of single cells for which `tune` simulates a device that loses something; that takes about ten seconds."""
 DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
@@ -106,8 +107,7 @@ def tune(
     """
     described, doubted = read_device(device, as_json)
     require_folder(out)
-    settings: dict[str, Any] = {"timing": timing, "strategy": strategy, "trials": trials}
-    settings |= {"seed": seed, "seconds": seconds}
+    settings = dict(zip(SETTINGS, (timing, strategy, trials, seed, seconds), strict=True))
     samples, shapes = Samples(calibrate, activations, weights, image_mean, image_deviation), shapes_of(shape)
     from cyclecast import building
     from cyclecast.frontend import load_quantised

@@ -206,7 +206,9 @@ class Recovered:
             return None
         emit = self.builder.emit
         if name == "relax.nn.pad":
-            integers = emit(relax.op.nn.pad(inner.integers, list(map(int, call.attrs.pad_width)), float(inner.zero)))
+            integers = emit(
+                relax.op.nn.pad(inner.integers, list(map(int, call.attrs.pad_width)), "constant", float(inner.zero))
+            )
         else:
             integers = emit(relax.Call(call.op, [inner.integers, *call.args[1:]], call.attrs))
         return Activation(integers, inner.scale, inner.zero, inner.bits)

@@ -24,6 +24,7 @@ from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._averages import with_rounded_averages
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, size_of
+from cyclecast.frontend._sparse import densify
 from cyclecast.frontend._tflite_explicit import explicit
 from cyclecast.frontend._tflite_graph import TYPES, names_of, schema_of_files, text_of
 from cyclecast.frontend._tflite_importer import LEVER, Importer
@@ -62,6 +63,7 @@ class TfLite:
         def prepared() -> bytes:
             model = _read(source)
             inputs = _inputs_of(model, source, shapes)
+            _without_sparse_constants(model, source)
             explicit(model, str(source))
             content = _packed(model)
             _import(content, inputs, source)  # the same that is done below, with limits
@@ -193,6 +195,12 @@ def _shape_and_type(tensor: Any, source: Path, shapes: Shapes) -> tuple[tuple[in
     if any(extent < 1 for extent in stored) or prod(stored) > LARGEST_TENSOR:
         raise UnsupportedError(where, f"a shape of {stored}", "extents are 1 to 2^28 values in all", "another network")
     return stored, np.dtype(TYPES[kind])
+
+
+def _without_sparse_constants(model: Any, source: Path) -> None:
+    schema = schema_of_files()
+    kinds = {number: TYPES[name] for number, name in names_of(schema.TensorType).items() if name in TYPES}
+    densify(model, kinds, schema.BuiltinOperator.DENSIFY, str(source))
 
 
 def _import(content: bytes, inputs: Inputs, source: Path) -> Any:

@@ -166,8 +166,6 @@ def _require_options(graph: Graph, operator: Any, source: str) -> None:
 def _refusal(graph: Graph, name: str, index: int, is_first: bool) -> tuple[str, str] | None:
     """What a tensor is that an operator is not taken with, and what it must be."""
     kind, quantised = graph.kind(index), graph.is_quantised(index)
-    if graph.tensors[index].sparsity is not None:
-        return "is sparse", "weights must be dense"
     if kind not in TYPES:
         return f"is of type {kind}", "it must be numbers of 8 bits or more"
     if quantised and (name in UNQUANTISED or (name in TABLED and kind == "INT16")):
