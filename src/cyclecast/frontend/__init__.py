@@ -17,13 +17,13 @@ from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
 from cyclecast.frontend._extents import require_extents
 from cyclecast.frontend._fold import bytes_of_constants
 from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
+from cyclecast.frontend._legal import refusal, require_legal
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
 from cyclecast.frontend._samples import random_values, read_arrays, read_samples, require_channels
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
-from cyclecast.frontend._words import first_line
 from cyclecast.workload import Network
 
 __all__ = [
@@ -97,16 +97,17 @@ def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | 
     program = front_end_of(source).load(source, shapes or {}, quantization)
     name = _name(source)
     require_extents(program, name)
-    reason = ""
+    refused: BaseException | None = None
     with without_native_chatter(), limited_memory(name, bytes_of_constants(program)):
         try:
             whole, members, host, operators = quantize(program, quantization)
         except Exception as error:
             if not is_of_tvm(error):
                 raise
-            reason = first_line(error)
-    if reason:
-        raise UnsupportedError(name, "an operator cannot be lowered", reason, "exporting it to ONNX again")
+            refused = refusal(program, name, error)
+    if refused is not None:
+        raise refused
+    require_legal(whole, name)
     path = source.source if isinstance(source, Bound) else source
     return Network(path.stem if isinstance(path, Path) else name, members, host, whole, operators)
 
