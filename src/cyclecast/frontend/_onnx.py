@@ -17,6 +17,7 @@ from cyclecast.frontend._base import LARGEST_FILE, Bound, Inputs, Quantization, 
 from cyclecast.frontend._bound import bind
 from cyclecast.frontend._branches import take_branches
 from cyclecast.frontend._graph import inputs_of, program_of, run
+from cyclecast.frontend._versions import make_readable
 from cyclecast.frontend._words import first_line
 
 SHARED, SHARES = 64 << 20, 4
@@ -75,6 +76,7 @@ def read(source: Path) -> Any:
             str(source), "its weights are in another file, which cannot be read", first_line(error),
             "putting that file beside it",
         ) from error  # fmt: skip
+    make_readable(model, str(source))
     for what, some in (("operators", model.graph.node), ("outputs", model.graph.output)):
         if not some:
             raise ModelError(str(source), f"it holds no {what}", "a network has at least one", "exporting it again")
