@@ -237,6 +237,8 @@ def _is_foreign(model: Any) -> Callable[[Any], bool]:
 
     def is_foreign(node: Any) -> bool:
         standard = onnx.defs.has(node.op_type, node.domain if node.domain != "ai.onnx" else "")
+        if standard and node.op_type == "If":  # which branch is taken is not known
+            return any(is_foreign(inner) for branch in node.attribute for inner in branch.g.node)
         return not standard and (node.domain, node.op_type) not in own and _is_unknown(node)
 
     return is_foreign

@@ -17,6 +17,7 @@ from cyclecast.frontend._base import LARGEST_FILE, Bound, Inputs, Quantization, 
 from cyclecast.frontend._bound import bind
 from cyclecast.frontend._branches import take_branches
 from cyclecast.frontend._graph import inputs_of, program_of, run
+from cyclecast.frontend._shapes import fix_shapes
 from cyclecast.frontend._versions import make_readable
 from cyclecast.frontend._words import first_line
 
@@ -56,7 +57,9 @@ class Onnx:
     def reference(self, source: Path | Bound, values: Values) -> dict[str, Any]:
         """What onnxruntime computes; it has no look at branches that are not taken, whose operators it may not know."""
         model = self.graph(source, {})
-        take_branches(model)
+        if any(node.op_type == "If" for node in model.graph.node):
+            fix_shapes(model, str(source), {name: value.shape for name, value in values.items()})
+            take_branches(model)
         return run(model, str(source), values)
 
 
