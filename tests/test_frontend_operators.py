@@ -129,6 +129,18 @@ def test_attributes_that_are_not_looked_at_are_named(tmp_path: Path) -> None:
         load(path)
 
 
+def test_truth_values_are_compared(tmp_path: Path) -> None:
+    """LLVM refused them, after the whole search."""
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["a"]),
+        helper.make_node("Less", ["x", "one"], ["b"]),
+        helper.make_node("Equal", ["a", "b"], ["c"]),
+        helper.make_node("Cast", ["c"], ["y"], to=TensorProto.FLOAT),
+    ]
+    path = saved(tmp_path / "a.onnx", nodes, [1, 9], {"zero": np.float32(0), "one": np.float32(1)})
+    equals_its_reference(path, [1, 9])
+
+
 def test_operators_of_other_standards_are_unknown(tmp_path: Path) -> None:
     """The importer goes by names: a `Relu` of somebody else's would be ONNX's."""
     path = tmp_path / "a.onnx"
