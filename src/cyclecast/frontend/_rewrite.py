@@ -249,6 +249,7 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     ("", "Concat"): concatenation,
     ("", "DequantizeLinear"): narrow.dequantised,
     ("", "Dropout"): dropout,
+    ("", "Gemm"): narrow.gemm,
     ("", "MatMul"): narrow.matmul,
     ("", "Mod"): modulo,
     ("", "NonMaxSuppression"): suppression,
@@ -265,7 +266,17 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     **{(RUNTIME, name): _pointwise for name in REAL_OF},
     **{("", name): _in_pairs for name in ("Sum", "Mean", "Max", "Min")},
 }
-AS_WRITTEN = {"BatchNormalization", "BitShift", "Concat", "Dropout", "MatMul", "Mod", "NonMaxSuppression", "Resize"}
+AS_WRITTEN = {
+    "BatchNormalization",
+    "BitShift",
+    "Concat",
+    "Dropout",
+    "Gemm",
+    "MatMul",
+    "Mod",
+    "NonMaxSuppression",
+    "Resize",
+}
 """Operators whose rules take a network of any version."""
 RAISED = {key for key in RULES if key[1] not in AS_WRITTEN}
 OWN = {name for _, name in RULES}
