@@ -215,3 +215,14 @@ def test_the_command_line_says_which_where_and_what_to_do(as_json: bool, tmp_pat
     else:
         assert "operators that cannot be imported" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_long_recurrences_do_not_overflow_a_small_stack(tmp_path: Path) -> None:
+    """As three LSTMs of 160 steps do one of 8 MiB: passes of TVM go into a program as deep as it is long."""
+    graph = networks.Graph()
+    gates = [graph.he(1, 16, 4, fan_in=4) for _ in range(2)]
+    path = graph.save(tmp_path / "long.onnx", [40, 1, 4], graph.node("LSTM", "input", *gates, hidden_size=4), None)
+    command = "import sys, threading; from pathlib import Path; from cyclecast.frontend import load\n"
+    command += "threading.stack_size(1 << 19); threading.Thread(target=load, args=(Path(sys.argv[1]),)).start()"
+    done = subprocess.run([sys.executable, "-c", command, str(path)], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")

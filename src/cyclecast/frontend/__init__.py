@@ -145,7 +145,7 @@ def _network(program: Any, source: Any, quantization: Quantization) -> Network:
     refused: BaseException | None = None
     with without_native_chatter(), limited_memory(name, bytes_of_constants(program)):
         try:
-            whole, members, host, operators = quantize(program, quantization)
+            whole, members, host, operators = deep(lambda: quantize(program, quantization))
         except Exception as error:
             if not is_of_tvm(error):
                 raise
