@@ -132,9 +132,10 @@ def test_attributes_that_are_not_looked_at_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("axis", [-1, 0, 1])
 def test_one_of_many_real_values(axis: int, tmp_path: Path) -> None:
     """The importer took integers only."""
-    node = helper.make_node("OneHot", ["x", "depth", "values"], ["y"], axis=axis)
+    nodes = [helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64)]
+    nodes.append(helper.make_node("OneHot", ["i", "depth", "values"], ["y"], axis=axis))
     constants = {"depth": np.array(5), "values": np.array([0.5, 2], "float32")}
-    path = saved(tmp_path / "a.onnx", [node], [2, 3], constants)
+    path = saved(tmp_path / "a.onnx", nodes, [2, 3], constants)
     data = np.array([[0, -1, 4], [7, 2, -9]], "float32")
     _, (found,) = outputs(path, data)
     (expected,) = reference(path, {"x": data}).values()
