@@ -64,7 +64,8 @@ CalibrateOption = Annotated[
     typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
 ]
 ActivationsOption = Annotated[
-    str, typer.Option("--activations", help="affine (with zero points), or symmetric (without).")
+    str | None,
+    typer.Option("--activations", help="affine (zero points; if sums of the device are exact) or symmetric."),
 ]
 WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
 MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
@@ -87,7 +88,7 @@ def tune(
     ] = 20.0,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
-    activations: ActivationsOption = "affine",
+    activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
@@ -144,7 +145,7 @@ def estimate(
     ] = None,
     shape: ShapeOption = None,
     calibrate: CalibrateOption = None,
-    activations: ActivationsOption = "affine",
+    activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
@@ -174,7 +175,7 @@ def sqnr(
     calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],
     device: DeviceOption = "isaac",
     shape: ShapeOption = None,
-    activations: ActivationsOption = "affine",
+    activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
@@ -232,16 +233,16 @@ class _Samples:
     """What the options say about quantisation."""
 
     path: Path | None
-    activations: str
+    activations: str | None
     weights: str
     mean: str
     deviation: str
 
     def quantization(self, model: Path, device: Device, shape: Sequence[str] | None) -> Quantization:
-        from cyclecast.frontend import Quantization, bits_of, input_shapes, read_samples
+        from cyclecast.frontend import Quantization, activations_of, bits_of, input_shapes, read_samples
 
         bits = bits_of(device)
-        schemes: Any = (self.activations, self.weights)  # which are checked there
+        schemes: Any = (activations_of(device, self.activations), self.weights)  # which are checked there
         if self.path is None:
             return Quantization(*bits, schemes[0], schemes[1])
         centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))

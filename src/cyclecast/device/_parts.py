@@ -268,6 +268,11 @@ class Array(Part):
         """
         return max(1, self.largest_sum.bit_length() + self.signed_sums)
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether no sum is lost in conversion."""
+        return self.digital or self.adc_bits >= self.lossless_adc_bits
+
 
 class Pipeline(Part):
     """What happens around the arrays."""
