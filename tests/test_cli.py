@@ -241,7 +241,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[Any]], str, str]] = {
     "unsupported operator": (
         lambda folder: [unsupported(folder / "lstm.onnx")],
         "operators LSTM (1: memory)",
-        "exporting it without them",
+        "exporting it with constant weights, default activations and a fixed length of at most 256 steps",
     ),
     "open shape": (
         lambda folder: [networks.attention_block(folder / "open.onnx", tokens="tokens")],

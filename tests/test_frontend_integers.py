@@ -151,15 +151,28 @@ def test_a_matrix_on_the_left(rank: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "zero", "signed"), [(0, 255, 128, True), (0, 255, 3, False), (5, 100, 0, True)]
+    ("low", "high", "zero", "most", "bits", "signed"),
+    [
+        (0, 255, 128, 8, 8, True),
+        (0, 255, 3, 8, 8, False),
+        (5, 100, 0, 8, 8, True),
+        (0, 255, 3, 16, 8, False),
+        (0, 15, 8, 4, 4, True),
+        (0, 15, 5, 4, 4, False),
+        (0, 15, 5, 5, 5, True),
+        (0, 7, 0, 4, 4, True),
+        (0, 15, 5, 3, 8, True),
+    ],
 )
-def test_unsigned_weights_lose_their_zero_point_where_no_bit_is_lost(
-    low: int, high: int, zero: int, signed: bool
+def test_unsigned_weights_take_few_bits_and_no_zero_point_if_that_can_be(
+    low: int, high: int, zero: int, most: int, bits: int, signed: bool
 ) -> None:
     integers = np.linspace(low, high, 12).astype("uint8").reshape(3, 4)
     constant = Constant(integers, np.ones((3, 1), "float32"), np.full((3, 1), zero, "int32"), 8)
-    stored = constant.signed()
+    stored = constant.signed(most)
     assert str(stored.integers.dtype) == "int8"
+    assert stored.bits == bits
+    assert np.abs(stored.integers + 0.5).max() < 1 << (bits - 1)
     assert (not stored.zero.any()) == signed
     assert np.array_equal(stored.values(), constant.values())
 

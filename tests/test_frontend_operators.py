@@ -15,6 +15,7 @@ from cyclecast import building
 from cyclecast.building import build
 from cyclecast.device import Device
 from cyclecast.errors import OptionError, UnsupportedError
+from cyclecast.executable import build_program
 from cyclecast.frontend import load, reference
 from cyclecast.placing import place
 from cyclecast.tuning import estimate
@@ -129,6 +130,18 @@ def test_attributes_that_are_not_looked_at_are_named(tmp_path: Path) -> None:
         load(path)
 
 
+def test_truth_values_are_compared(tmp_path: Path) -> None:
+    """LLVM refused them, after the whole search."""
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["a"]),
+        helper.make_node("Less", ["x", "one"], ["b"]),
+        helper.make_node("Equal", ["a", "b"], ["c"]),
+        helper.make_node("Cast", ["c"], ["y"], to=TensorProto.FLOAT),
+    ]
+    path = saved(tmp_path / "a.onnx", nodes, [1, 9], {"zero": np.float32(0), "one": np.float32(1)})
+    equals_its_reference(path, [1, 9])
+
+
 def test_operators_of_other_standards_are_unknown(tmp_path: Path) -> None:
     """The importer goes by names: a `Relu` of somebody else's would be ONNX's."""
     path = tmp_path / "a.onnx"
@@ -182,22 +195,58 @@ def test_weights_of_four_bits_and_scales_by_block(zeros: bool, tmp_path: Path) -
     assert sum(member.count for member in network.members) == 3
 
 
-@pytest.mark.parametrize("block", [0, 16])
-def test_dequantised_weights_of_four_bits(block: int, tmp_path: Path) -> None:
-    values = RANDOM.integers(-8, 8, (32, 6))
-    scales = RANDOM.uniform(0.01, 0.1, (2, 6) if block else 6).astype("float32")
-    weights = helper.make_tensor("w", TensorProto.INT4, [32, 6], values.ravel().tolist())
-    how: dict[str, Any] = {"axis": 0, "block_size": block} if block else {"axis": 1}
-    nodes = [
-        helper.make_node("DequantizeLinear", ["w", "s"], ["r"], **how),
-        helper.make_node("MatMul", ["x", "r"], ["y"]),
-    ]
-    path = saved(tmp_path / "a.onnx", nodes, [2, 32], {"w": weights, "s": scales})
-    data = RANDOM.normal(size=(2, 32)).astype("float32")
-    network, (found,) = outputs(path, data)
-    expected = data @ (values * np.repeat(scales, block, 0) if block else values * scales)
-    np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert sum(member.count for member in network.members) == (2 if block else 1)
+@pytest.mark.parametrize("kind", ["INT4", "UINT4"])
+@pytest.mark.parametrize(
+    ("operator", "shape", "block", "attributes"),
+    [
+        ("Conv", (6, 8, 3, 3), 0, {}),
+        ("MatMul", (32, 6), 0, {}),
+        ("MatMul", (32, 6), 16, {}),
+        ("Gemm", (32, 6), 0, {"beta": 0.5}),
+        ("Gemm", (32, 6), 16, {"transA": 1, "alpha": -2.0, "beta": 0.5}),
+        ("Gemm", (6, 32), 0, {"transB": 1}),
+        ("Gemm", (6, 32), 12, {"transB": 1}),
+        ("Transpose", (6, 32), 16, {}),
+    ],
+)
+def test_dequantised_weights_of_four_bits(
+    operator: str, shape: tuple[int, ...], block: int, attributes: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    """In every product they keep their integers, which are what arrays of four bits take; scales are digital."""
+    filters = shape.index(6)
+    axis = 1 - filters if block else filters
+    extents = [-(-extent // (block or 1)) if place == axis else extent for place, extent in enumerate(shape)]
+    scaled = tuple(extents) if block else (6,)
+    least = -8 * (kind == "INT4")
+    values, zeros = RANDOM.integers(least, least + 16, shape), RANDOM.integers(least + 4, least + 12, scaled)
+    scales, added = RANDOM.uniform(0.01, 0.1, scaled).astype("float32"), RANDOM.normal(size=6).astype("float32")
+    constants: dict[str, Any] = {
+        name: helper.make_tensor(name, TensorProto.DataType.Value(kind), part.shape, part.ravel().tolist())
+        for name, part in (("w", values), ("z", zeros))
+    }
+    nodes = [helper.make_node("Transpose", ["r"], ["t"], perm=[1, 0]), helper.make_node("MatMul", ["x", "t"], ["y"])]
+    if operator != "Transpose":
+        bias = ["c"] if operator != "MatMul" else []
+        nodes = [helper.make_node(operator, ["x", "r", *bias], ["y"], **attributes)]
+    how: dict[str, Any] = {"axis": axis} | ({"block_size": block} if block else {})
+    first = helper.make_node("DequantizeLinear", ["w", "s", "z"], ["r"], **how)
+    data = [1, 8, 5, 5] if operator == "Conv" else [32, 2] if "transA" in attributes else [2, 32]
+    path = saved(tmp_path / "a.onnx", [first, *nodes], data, constants | {"s": scales, "c": added})
+    each = [np.take(part, np.arange(shape[axis]) // block, axis) if block else part for part in (scales, zeros)]
+    beside = [part if block else part.reshape([-1 if place == filters else 1 for place in range(len(shape))])
+              for part in each]  # fmt: skip
+    plain = {"r": ((values - beside[1]) * beside[0]).astype("float32"), "c": added}
+    expected = reference(saved(tmp_path / "b.onnx", nodes, data, plain), {"x": (given := _normal(data))})["y"]
+    network = load(path, activation_bits=16, weight_bits=4)
+    (found,) = build_program(network.program)(given)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+    blocks = extents[axis] if block else 1
+    assert sum(member.count for member in network.members) == blocks
+    assert {member.workload.weight_bits for member in network.members} == {4}
+
+
+def _normal(shape: list[int]) -> Any:
+    return RANDOM.normal(size=shape).astype("float32")
 
 
 def test_names_that_look_like_made_ones(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from cyclecast.building import build
 from cyclecast.device import Device
 from cyclecast.frontend import load
 from cyclecast.frontend._graph import _is_unknown
-from cyclecast.frontend._rewrite import advice, rewrite
+from cyclecast.frontend._rewrite import ADVICE, advice, rewrite
 from cyclecast.tuning import estimate
 from test_frontend_integers import SHAPES, quantised, sample
 
@@ -267,4 +267,6 @@ def test_older_files_are_raised_to_the_version_that_knows_axes() -> None:
 
 def test_every_piece_of_advice_is_an_order() -> None:
     assert advice("Loop") != advice("Nonsense")
-    assert all(advice(name).split()[0] in ("export", "make", "replace") for name in ("Loop", "DeformConv", "Unheard"))
+    orders = ("export", "make", "replace", "compute", "quantise", "use")
+    assert all(advice(name).split()[0] in orders for name in ("Unheard", *ADVICE))
+    assert advice("QAttention", "com.microsoft") == "use the file from before onnxruntime optimised or quantised it"

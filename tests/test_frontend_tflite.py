@@ -77,6 +77,26 @@ def test_transposed_convolutions_run_on_arrays(scale: Any, tmp_path: Path) -> No
     assert np.abs(found.astype("float64") - expected).max() <= (1 if scale else 1e-3 * np.abs(expected).max())
 
 
+def test_weights_of_four_bits(tmp_path: Path) -> None:
+    """Two share a byte."""
+    file, schema = files.File(), files.File().schema
+    given = file.tensor((2, 4), "int8", [0.05], [3])
+    values = file.random.integers(-8, 8, (6, 4)).astype("int8")
+    scales = np.linspace(0.02, 0.03, 6, dtype="float32")
+    weights = file.constant(values, scales)
+    pairs = values.ravel().view("uint8") & 15
+    file.model.buffers[-1].data = list(pairs[0::2] | pairs[1::2] << 4)
+    file.graph.tensors[weights].type = schema.TensorType.INT4
+    bias = file.constant(np.arange(6, dtype="int32"), (scales * np.float32(0.05)).astype("float32"))
+    result = file.tensor((2, 6), "int8", [0.05], [0])
+    file.operator("FULLY_CONNECTED", [given, weights, bias], result, "FullyConnectedOptions")
+    path = file.save(tmp_path / "four.tflite", [given], [result])
+    network, data = load(path), file.random.integers(-128, 128, (2, 4)).astype("int8")
+    assert [member.workload.name for member in network.members] == ["dense 2x4 -> 6"]
+    (expected,) = reference(path, {"t0": data}).values()
+    assert np.abs(build_program(network.program)(data)[0].astype(int) - expected).max() <= 1
+
+
 def test_results_of_another_shape_are_named(tmp_path: Path) -> None:
     file = files.File()
     given = file.tensor((2, 3), "float32")

@@ -28,4 +28,4 @@ def test_right_or_refused(part: int) -> None:
 
 
 def test_all_that_is_taken_has_a_case() -> None:
-    assert TAKEN - {case.operator for case in CASES} == {"QUANTIZE", "DEQUANTIZE", "RANGE", "BROADCAST_TO"}
+    assert {case.operator for case in CASES} >= TAKEN

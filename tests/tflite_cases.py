@@ -10,7 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Case:
-    """One operator; inputs are shapes, with the type if it is another than float32, and arrays are constants."""
+    """One operator; inputs are shapes, with the type if it is another than float32, and arrays are constants.
+
+    "real" is float32 for which no integers stand.
+    """
 
     operator: str
     inputs: tuple[Any, ...]
@@ -115,7 +118,8 @@ CASES: list[Case] = [
     case("LEAKY_RELU", (2, 3), alpha=0.2),
     *(case("PRELU", CUBE, reals(*shape)) for shape in ((4,), (2, 1, 4))),
     *(case(name, CUBE, (3, 4), fusedActivationFunction=0) for name in ARITHMETIC),
-    *(case(name, CUBE, CUBE, fusedActivationFunction=act) for name in ARITHMETIC for act in (1, 2, 3)),
+    *(case(name, CUBE, CUBE, fusedActivationFunction=act) for name in ARITHMETIC for act in (2, 3)),
+    *(case(name, CUBE, CUBE, fusedActivationFunction=1) for name in ARITHMETIC[:3]),  # LiteRT's quotients overflow
     *(case("ADD", (2, 3), (2, 3), fusedActivationFunction=act) for act in (4, 5)),
     *(case(name, ((2, 3), kind), ((2, 3), kind), out=kind, fusedActivationFunction=0)
       for name in ARITHMETIC for kind in BOTH),
@@ -211,6 +215,9 @@ CASES: list[Case] = [
     *(case("ONE_HOT", ((3,), "int32"), one(4), one(2, "float32"), one(-1, "float32"), axis=axis) for axis in (-1, 0)),
     *(case("SELECT", (shape, "bool"), (3, 3), (3, 3)) for shape in ((3, 3), (3,))),
     *(case("SELECT_V2", (shape, "bool"), (3,), (2, 3)) for shape in ((3,), (2, 1))),
+    case("BROADCAST_TO", (2, 1), i(2, 3)),
+    *(case("QUANTIZE", shape) for shape in ((2, 3), ((2, 3), "real"))),
+    case("DEQUANTIZE", (2, 3), out="real"),
     case("WHERE", ((2, 3), "bool"), out="int64"),
     case("SHAPE", (2, 3), out="int32", outType=2),
     case("RANK", (2, 3), out="int32", options="RankOptions"),

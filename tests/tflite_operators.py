@@ -27,7 +27,7 @@ MOVED = (
     "UNPACK "
     "CONCATENATION SPLIT SPLIT_V RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR SQUEEZE EXPAND_DIMS TILE REVERSE_V2 TOPK_V2 "
     "REVERSE_SEQUENCE DEPTH_TO_SPACE SPACE_TO_DEPTH SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND SELECT SELECT_V2 REDUCE_MAX "
-    "REDUCE_MIN MAXIMUM MINIMUM ZEROS_LIKE FILL SCATTER_ND EMBEDDING_LOOKUP"
+    "REDUCE_MIN MAXIMUM MINIMUM ZEROS_LIKE FILL SCATTER_ND EMBEDDING_LOOKUP BROADCAST_TO"
 )
 """Operators whose results have the scale of what goes in."""
 FIXED = {
@@ -39,6 +39,8 @@ FIXED = {
 FIXED["LOG_SOFTMAX"] = (16 / 256, 127)
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
 """Operators whose second operand is weights, and its axis of filters."""
+
+VERSIONS = {"BROADCAST_TO": 2}
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def write(case: Case, path: Path, scales: list[Any], shapes: list[Any]) -> Path:
             continue
         shape, kind = split(part)
         stands = case.quantised and kind == "float32"
-        how = (case.quantised, [SCALE], [ZEROS[case.quantised]]) if stands else (kind,)
+        how = (case.quantised, [SCALE], [ZEROS[case.quantised]]) if stands else (_stored(kind),)
         places.append(file.tensor(shape, *how))
         given.append(places[-1])
     for number, kind in enumerate(case.out):
@@ -84,10 +86,15 @@ def write(case: Case, path: Path, scales: list[Any], shapes: list[Any]) -> Path:
             scale, zero = _scale(case, scales[number] if scales else 1)
             results.append(file.tensor(shape, case.quantised, [scale], [zero]))
         else:
-            results.append(file.tensor(shape, kind))
+            results.append(file.tensor(shape, _stored(kind)))
     file.operator(case.operator, places, results[0], case.options, **case.fields)
     file.graph.operators[0].outputs = results
+    file.model.operatorCodes[0].version = VERSIONS.get(case.operator, 1)
     return file.save(path, given, results)
+
+
+def _stored(kind: str) -> str:
+    return "float32" if kind == "real" else kind
 
 
 def _scale(case: Case, scale: float) -> tuple[float, int]:
@@ -155,9 +162,9 @@ def values(case: Case, path: Path, seed: int) -> dict[str, Any]:
 def _expected(case: Case, path: Path) -> list[list[Any]]:
     """What LiteRT computes of the file, which is written; scales and shapes of results are from what it computes."""
     plain = replace(case, quantised="")
-    write(plain, path, [], [])
     scales = []
-    if case.quantised:
+    if case.quantised and "float32" in case.out:
+        write(plain, path, [], [])
         results = [list(reference(path, values(plain, path, seed)).values()) for seed in (0, 1)]
         largest = [max(np.abs(result[number]).max() for result in results) for number in range(len(case.out))]
         scales = [max(1e-3, float(value) / (np.iinfo(case.quantised).max // 2 + 1)) for value in largest]

@@ -110,7 +110,14 @@ class OperatorsError(UnsupportedError):
     def __init__(self, where: str, refused: Sequence[Refused]) -> None:
         self.refused = tuple(refused)
         listed = "; ".join(map(str, self.refused))
-        super().__init__(where, f"operators {listed}", "TVM's importer does not know them", "exporting it without them")
+        advice = dict.fromkeys(_gerund(row.advice) for row in self.refused)
+        super().__init__(where, f"operators {listed}", "TVM's importer does not know them", ", and ".join(advice))
+
+
+def _gerund(order: str) -> str:
+    """'exporting it' for 'export it'."""
+    verb, _, rest = order.partition(" ")
+    return f"{verb.removesuffix('e')}ing {rest}"
 
 
 FAULTS = (AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError, TypeError)

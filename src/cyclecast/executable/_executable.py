@@ -16,7 +16,7 @@ from tvm.target import Target
 
 from cyclecast._tvm._defined import with_defined_operators
 from cyclecast._tvm._native import without_native_chatter
-from cyclecast.errors import ModelError, OptionError
+from cyclecast.errors import ModelError, OptionError, UnsupportedError, is_of_tvm
 from cyclecast.folders import output_file, require_file_unchanged
 
 OURS = r"\A\x7fELF(?s:.*)__tvm_ffi__library_bin"
@@ -76,6 +76,8 @@ def _require_room(bytes_: int) -> None:
         raise OptionError(folder, what, str(error.strerror), "another folder in TMPDIR") from error
 
 
+LONGEST = 400
+"""Characters of what TVM says."""
 ROOM = 4 << 20
 """Bytes for object files."""
 LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
@@ -90,10 +92,38 @@ CONFIG = {"tirx.disable_assert": True}
 
 
 def build_program(program: Any) -> Executable:
-    """Compile a Relax program for this machine's processor."""
+    """Compile a Relax program for this machine's processor.
+
+    Raises `UnsupportedError`, which names the function, where TVM cannot.
+    """
     with tvm.transform.PassContext(config=CONFIG):
         legal = with_defined_operators(relax.transform.LegalizeOps()(program))
-        return Executable(tvm.compile(legal, target=Target(TARGET)))
+        try:
+            return Executable(tvm.compile(legal, target=Target(TARGET)))
+        except Exception as error:
+            if not is_of_tvm(error):
+                raise
+            name, reason = _first_refused(legal), _line(error)
+    where = f"operator '{name}'" if name else "program"
+    raise UnsupportedError(where, "TVM cannot compile it", reason, "exporting the network without it")
+
+
+def _first_refused(program: Any) -> str:
+    """The first function that cannot be compiled by itself, "" where each can."""
+    for variable, function in program.functions.items():
+        if isinstance(function, tvm.tirx.PrimFunc):
+            try:
+                tvm.compile(tvm.IRModule({variable: function}), target=Target(TARGET))
+            except Exception:  # of any class
+                return str(variable.name_hint)
+    return ""
+
+
+def _line(error: BaseException) -> str:
+    """What an error of TVM says, in a line: its first, and the next where that one announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    whole = " ".join(lines[:2]) if lines and lines[0].endswith(":") else next(iter(lines), type(error).__name__)
+    return whole[:LONGEST]
 
 
 def load_executable(path: str | Path) -> Executable:

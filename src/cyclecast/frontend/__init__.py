@@ -36,13 +36,13 @@ from cyclecast.frontend._fold import bytes_of_constants
 from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
 from cyclecast.frontend._importer import imported
 from cyclecast.frontend._indices import most_index
+from cyclecast.frontend._legal import refusal, require_legal
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
 from cyclecast.frontend._samples import as_samples, random_values, read_arrays, read_samples, require_channels
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
-from cyclecast.frontend._words import first_line
 from cyclecast.workload import Network
 
 __all__ = [
@@ -142,16 +142,17 @@ def _network(program: Any, source: Any, quantization: Quantization) -> Network:
     """A program of a front end, quantised."""
     name = _name(source)
     require_extents(program, name)
-    reason = ""
+    refused: BaseException | None = None
     with without_native_chatter(), limited_memory(name, bytes_of_constants(program)):
         try:
             whole, members, host, operators = deep(lambda: quantize(program, quantization))
         except Exception as error:
             if not is_of_tvm(error):
                 raise
-            reason = first_line(error)
-    if reason:
-        raise UnsupportedError(name, "an operator cannot be lowered", reason, "exporting it to ONNX again")
+            refused = refusal(program, name, error)
+    if refused is not None:
+        raise refused
+    require_legal(whole, name)
     path = source.source if isinstance(source, Bound) else source
     return Network(path.stem if isinstance(path, Path) else name, members, host, whole, operators)
 

@@ -5,6 +5,7 @@ What it does to its copy of memory is gone with it. It answers with bytes, an er
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -33,6 +34,8 @@ STACK = 256 << 20
 """Bytes, of which deep graphs take many."""
 MOST_LETTERS = 1000
 """Of each part of an error."""
+FULL, FOLDER = (errno.ENOSPC, errno.EDQUOT), "another folder in TMPDIR"
+"""What a full disk is called, and what helps."""
 SIZE, DATA = 0, 5
 """Columns of /proc/self/statm."""
 Result = TypeVar("Result")
@@ -156,6 +159,9 @@ def _said(answer: int, seconds: float) -> str:
 def _error(said: str, source: str, doing: str = "reading it", seconds: float = SECONDS) -> CyclecastError:
     if said == "late":
         return UnsupportedError(source, f"{doing} takes too long", f"{seconds:.0f} s for its size", "a smaller one")
+    if said == "full":
+        where = tempfile.gettempdir()
+        return OptionError(where, "it has no room for what a network becomes", "the disk is full", FOLDER)
     with suppress(ValueError, KeyError, TypeError):
         kind, fields = json.loads(said)
         if kind == "OperatorsError":
@@ -187,14 +193,14 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int,
 
 
 def _answer(work: Callable[[], bytes], target: Path) -> str:
-    """The end of the work: `done` or `refused`, with its bytes or its error in the file, or `failed`."""
+    """The end of the work: `done` or `refused`, with its bytes or its error in the file, `full` or `failed`."""
     try:
         target.write_bytes(work())
     except CyclecastError as error:
         target.write_text(json.dumps(_as_fields(error)), encoding="utf-8")
         return "refused"
-    except BaseException:
-        return "failed"
+    except BaseException as error:
+        return "full" if isinstance(error, OSError) and error.errno in FULL else "failed"
     return "done"
 
 

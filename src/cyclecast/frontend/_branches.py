@@ -108,6 +108,7 @@ def _branch(model: Any, node: Any, which: str, fresh: Callable[[], str]) -> list
         copied.name = names[part.name]
     nodes = [onnx.NodeProto.FromString(inner.SerializeToString()) for inner in branch.node]
     for inner in nodes:
+        inner.name = inner.name or next(iter(inner.output), "")  # by which errors know it
         _rename(inner, names)
         inner.output[:] = [names.get(name, name) for name in inner.output]
     ends = zip(branch.output, node.output, strict=True)
@@ -120,10 +121,13 @@ def _rename(node: Any, names: dict[str, str]) -> None:
     """What a node reads, in its own graphs, too."""
     node.input[:] = [names.get(name, name) for name in node.input]
     for graph in _graphs(node):
+        own = {part.name for part in (*graph.initializer, *graph.input)}
+        own.update(name for inner in graph.node for name in inner.output)
+        others = {name: other for name, other in names.items() if name not in own}
         for inner in graph.node:
-            _rename(inner, names)
+            _rename(inner, others)
         for value in graph.output:
-            value.name = names.get(value.name, value.name)
+            value.name = others.get(value.name, value.name)
 
 
 def _graphs(node: Any) -> Iterator[Any]:

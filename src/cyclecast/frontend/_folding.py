@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import resource
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,14 @@ FUSIONS = [
     *("CastElimination", "NoopElimination"),
 ]
 """Rules of onnxruntime beside folding, which have broken valid graphs."""
+LEVERS = {
+    "Could not find an implementation": "exporting it with float32 values, or for an older version of ONNX",
+    "is not a registered function/op": "exporting the network without it",
+    "folded constants": "a smaller one",
+    "opset": "exporting it for an older version of ONNX",
+    "IR version": "exporting it for an older version of ONNX",
+}
+"""What helps where exporting a network again does not."""
 
 
 def fold(model: Any, source: str) -> Any:
@@ -48,7 +58,14 @@ def fold(model: Any, source: str) -> Any:
             if target.exists() and target.stat().st_size >= most:
                 reasons[0] = f"its folded constants take more than {most:,} bytes"
                 break
-    raise ModelError(source, "onnxruntime refuses it", reasons[0], "exporting it again")
+            if shutil.disk_usage(folder).free < len(content):
+                raise OSError(errno.ENOSPC, "no room for folded constants", folder)
+    raise ModelError(source, "onnxruntime refuses it", reasons[0], _lever(reasons[0]))
+
+
+def _lever(reason: str) -> str:
+    """What helps against what onnxruntime says."""
+    return next((lever for words, lever in LEVERS.items() if words in reason), "exporting it again")
 
 
 @contextmanager

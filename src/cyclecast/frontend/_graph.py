@@ -160,7 +160,7 @@ def _rewrite(model: Any, source: str) -> bool:
         LOG.debug("%s: its operators cannot be rewritten", source, exc_info=True)
         reason = first_line(error)
     if _is_valid(model):
-        raise UnsupportedError(source, "its operators cannot be rewritten", reason, "exporting it again")
+        raise UnsupportedError(source, "its operators cannot be rewritten", reason, "exporting the network without it")
     return False
 
 
@@ -239,6 +239,8 @@ def _is_foreign(model: Any) -> Callable[[Any], bool]:
 
     def is_foreign(node: Any) -> bool:
         standard = onnx.defs.has(node.op_type, node.domain if node.domain != "ai.onnx" else "")
+        if standard and node.op_type == "If":  # which branch is taken is not known
+            return any(is_foreign(inner) for branch in node.attribute for inner in branch.g.node)
         return not standard and (node.domain, node.op_type) not in own and _is_unknown(node)
 
     return is_foreign
@@ -254,12 +256,13 @@ def _is_unknown(node: Any) -> bool:
 
 def _require_operators(model: Any, source: str, is_refused: Callable[[Any], bool]) -> None:
     """Name every refused operator, the first nodes of each, and what can be done."""
-    refused: dict[str, list[str]] = defaultdict(list)
+    refused: dict[tuple[str, str], list[str]] = defaultdict(list)
     for node in model.graph.node:
         if is_refused(node):
-            refused[shortened(node.op_type)].append(shortened(node.name or next(iter(node.output), "?")))
+            key = shortened(node.op_type), advice(node.op_type, node.domain)
+            refused[key].append(shortened(node.name or next(iter(node.output), "?")))
     if refused:
-        rows = [Refused(kind, len(nodes), tuple(nodes[:MOST_NODES]), advice(kind)) for kind, nodes in refused.items()]
+        rows = [Refused(kind, len(nodes), tuple(nodes[:MOST_NODES]), how) for (kind, how), nodes in refused.items()]
         raise OperatorsError(source, sorted(rows))
 
 

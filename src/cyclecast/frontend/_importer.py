@@ -81,8 +81,7 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
                 super()._construct_nodes(onnx.GraphProto(node=[node]))
             except Exception as error:
                 LOG.debug("the importer failed", exc_info=True)
-                reason, lever = first_line(error), "fixing all shapes with --shape"
-                raise UnsupportedError(where, "it cannot be imported", reason, lever) from None
+                raise UnsupportedError(where, "it cannot be imported", first_line(error), LEVER) from None
             if node.op_type != "If":
                 _require_read(node, self.watched, self.opset, where)
             for name in filter(None, node.output if node.op_type not in COUNTED else ()):

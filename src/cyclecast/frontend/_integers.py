@@ -85,17 +85,17 @@ class Constant:
             return np.reshape(part, [1] * len(shape))
         return _without_repeats(np.broadcast_to(part, self.integers.shape).reshape(shape), part is self.integers)
 
-    def signed(self) -> Constant:
-        """The same values as signed integers without a zero point, where these have no more bits."""
-        shifted = self.integers.astype("int32") - self.zero
-        half = 1 << (self.bits - 1)
-        kind = integer_type(self.bits)
-        if -half <= shifted.min(initial=0) and shifted.max(initial=0) < half:
-            return Constant(shifted.astype(kind), self.scale, np.zeros_like(self.zero, "int32"), self.bits)
-        offset = half if str(self.integers.dtype).startswith("u") else 0
-        return Constant(
-            (self.integers.astype("int32") - offset).astype(kind), self.scale, self.zero - offset, self.bits
-        )
+    def signed(self, most: int) -> Constant:
+        """The same values as signed integers of at most so many bits, if they fit; with a zero point, if it must be."""
+        bits = min(self.bits, most)
+        half = 1 << (bits - 1)
+        integers = self.integers.astype("int32")
+        for offset in (self.zero, 0, half):
+            moved = integers - offset
+            if -half <= moved.min(initial=0) and moved.max(initial=0) < half:
+                zero = (self.zero - offset).astype("int32")
+                return Constant(moved.astype(integer_type(bits)), self.scale, zero, bits)
+        return self.signed(self.bits) if bits < self.bits else self
 
 
 def _without_repeats(part: Any, whole: bool) -> Any:

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tvm import relax, te, tirx
+from tvm.ir import IRModule, Op
+
+from cyclecast.errors import UnsupportedError
+from cyclecast.frontend._words import first_line
 
 
 def fuse_host(program: Any) -> Any:
@@ -62,7 +66,70 @@ def _extreme(combine: Callable[[Any, Any], Any], neutral: float) -> Callable[[An
     return legal
 
 
+def _compared(builder: Any, call: Any) -> Any:
+    """Truth as bytes, which LLVM compares."""
+    operands = call.args
+    if str(operands[0].ty.dtype) == "bool":
+        operands = [builder.emit_te(_bytes, operand, primfunc_name_hint="bytes") for operand in operands]
+    return call.op.get_attr("FLegalize")(builder, relax.Call(call.op, operands, call.attrs))
+
+
+def _bytes(data: Any) -> Any:
+    return te.compute(data.shape, lambda *indices: data[indices].astype("int8"), name="bytes")
+
+
+def require_legal(program: Any, where: str) -> None:
+    """Raises `UnsupportedError` for an operator that TVM has left as it was: it would fail in the build."""
+    for call in _calls(program):
+        if call.op.name.startswith(COMPUTED):
+            raise UnsupportedError(f"{where}: {_said(call)}", "TVM cannot lower it", "operators become loops", LEVER)
+
+
+def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
+    """What is to be said of an error that lowering ended in: the first operator that ends so by itself is named."""
+    reason = first_line(error)
+    for call in _calls(program):
+        try:
+            relax.transform.LegalizeOps(LEGAL)(_alone(call))
+        except Exception as found:  # of any class: TVM raises many
+            return UnsupportedError(f"{where}: {_said(call)}", "TVM cannot lower it", first_line(found), LEVER)
+    return UnsupportedError(where, "an operator cannot be lowered", reason, LEVER)
+
+
+def _calls(program: Any) -> list[Any]:
+    bindings = [binding for block in program["main"].body.blocks for binding in block.bindings]
+    calls = [binding.value for binding in bindings if isinstance(binding.value, relax.Call)]
+    return [call for call in calls if isinstance(call.op, Op)]
+
+
+def _said(call: Any) -> str:
+    name, kinds = call.op.name.removeprefix("relax.").removeprefix("nn."), [argument.ty for argument in call.args]
+    tensors = [kind for kind in kinds if isinstance(kind, relax.TensorType)]
+    shapes = [f"{kind.dtype} {tuple(map(_extent, kind.shape or ()))}" for kind in tensors]
+    return f"operator '{name}' of {' and '.join(shapes[:2]) or 'nothing'}"
+
+
+def _extent(extent: Any) -> int | str:
+    return int(extent) if hasattr(extent, "value") else str(extent)
+
+
+def _alone(call: Any) -> Any:
+    """A program of this call only; what it takes are inputs, if they are no constants."""
+    builder = relax.BlockBuilder()
+    given = {part: relax.Var("input", part.ty) for part in call.args if isinstance(part, relax.Var)}
+    with builder.function("main", list(given.values())):
+        arguments = [given.get(part, part) for part in call.args]
+        made = builder.emit(relax.Call(call.op, arguments, call.attrs, call.ty_args))
+        builder.emit_func_output(made)
+    return IRModule({"main": builder.get()["main"]})
+
+
+LEVER = "exporting the network without it"
+COMPUTED = ("relax.nn.", "relax.image.", "relax.vision.")
+"""Beginnings of names of operators that TVM always has to make loops of."""
 LEGAL = {
+    "relax.equal": _compared,
+    "relax.not_equal": _compared,
     "relax.quantize": _quantised,
     "relax.max": _extreme(lambda one, other: tirx.max(one, other), float("-inf")),
     "relax.min": _extreme(lambda one, other: tirx.min(one, other), float("inf")),

@@ -17,6 +17,8 @@ from cyclecast.frontend._base import LARGEST_FILE, Bound, Inputs, Quantization, 
 from cyclecast.frontend._bound import bind
 from cyclecast.frontend._branches import take_branches
 from cyclecast.frontend._graph import inputs_of, program_of, run
+from cyclecast.frontend._shapes import fix_shapes
+from cyclecast.frontend._versions import make_readable
 from cyclecast.frontend._words import first_line
 
 SHARED, SHARES = 64 << 20, 4
@@ -55,7 +57,9 @@ class Onnx:
     def reference(self, source: Path | Bound, samples: Sequence[Values]) -> list[dict[str, Any]]:
         """What onnxruntime computes; it has no look at branches that are not taken, whose operators it may not know."""
         model = self.graph(source, {})
-        take_branches(model)
+        if any(node.op_type == "If" for node in model.graph.node):
+            fix_shapes(model, str(source), {name: value.shape for name, value in samples[0].items()})
+            take_branches(model)
         return run(model, str(source), samples)
 
 
@@ -75,6 +79,7 @@ def read(source: Path) -> Any:
             str(source), "its weights are in another file, which cannot be read", first_line(error),
             "putting that file beside it",
         ) from error  # fmt: skip
+    make_readable(model, str(source))
     for what, some in (("operators", model.graph.node), ("outputs", model.graph.output)):
         if not some:
             raise ModelError(str(source), f"it holds no {what}", "a network has at least one", "exporting it again")

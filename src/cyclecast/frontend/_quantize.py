@@ -187,10 +187,10 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return Constant.of(operand.value.numpy()) if isinstance(operand, GenericConst) else None
 
     def _weights(self, known: Constant, call: Any) -> Constant:
-        if not known.is_real:
-            return known.signed()
         scheme, bits = self.quantization.weights, self.quantization.weight_bits
-        return quantize_weights(known.integers, filter_axes(call), bits, scheme).signed()
+        if known.is_real:
+            known = quantize_weights(known.integers, filter_axes(call), bits, scheme)
+        return known.signed(bits)
 
     def _kernel(self, call: Any, data: Any, known: Constant) -> tuple[Any, str | None]:
         reason = self._unfit(known, call, data)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, version_converter
 
+from cyclecast.errors import UnsupportedError
 from cyclecast.frontend import _narrow as narrow
 from cyclecast.frontend._corrected import concatenation, dropout, modulo, normalization, shift, suppression
 from cyclecast.frontend._functions import inline
@@ -20,6 +21,7 @@ from cyclecast.frontend._nodes import Writer
 from cyclecast.frontend._recurrent import gru, lstm, rnn
 from cyclecast.frontend._resize import resized
 from cyclecast.frontend._transposed import transposed
+from cyclecast.frontend._words import first_line, shortened
 
 LEAST_OPSET = 13
 """From which scales may differ along an axis."""
@@ -38,17 +40,24 @@ REAL_OF = {
     "QLinearAveragePool": ("AveragePool", 1), "QLinearSoftmax": ("Softmax", 1),
 }  # fmt: skip
 """Operators of onnxruntime: the real one, and how many quantised tensors go in."""
+UNROLLED = "export it unrolled, with a fixed number of rounds"
+CONSTANT = "export it with constant weights, default activations and a fixed length of at most 256 steps"
+OPTIMISED = "use the file from before onnxruntime optimised or quantised it"
+RANDOM = "export it for use, without random numbers"
+BEFORE = "compute it before the network, and make the result an input"
 ADVICE = {
-    "Loop": "export it unrolled, with a fixed number of rounds",
-    "Scan": "export it unrolled, with a fixed number of rounds",
-    "If": "export the branch that is taken",
-    "LSTM": "export it with constant weights, default activations and a fixed length of at most 256 steps",
-    "GRU": "export it with constant weights, default activations and a fixed length of at most 256 steps",
-    "RNN": "export it with constant weights, default activations and a fixed length of at most 256 steps",
+    "Loop": UNROLLED,
+    "Scan": UNROLLED,
+    "If": "export the branch that is taken, or bind its input with --constant",
     "ConvInteger": "make its weights constant, or export QDQ (DequantizeLinear, Conv)",
     "QLinearConv": "export QDQ: DequantizeLinear, Conv, QuantizeLinear",
     "QLinearMatMul": "export QDQ: DequantizeLinear, MatMul, QuantizeLinear",
     "DeformConv": "replace it by a convolution; its sampling is not supported",
+    "DynamicQuantizeLSTM": "quantise the network without its LSTM, whose float form becomes matrix products",
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), CONSTANT),
+    **dict.fromkeys(("Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), RANDOM),
+    **dict.fromkeys(("DFT", "STFT", "MelWeightMatrix", "ImageDecoder", "TfIdfVectorizer"), BEFORE),
+    **dict.fromkeys(("RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit"), BEFORE),
 }
 
 
@@ -66,7 +75,7 @@ def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
     writer = Writer(model)
     for node in list(model.graph.node):
         rule = RULES.get((node.domain, node.op_type))
-        outputs = rule(node, writer) if rule else None
+        outputs = _ruled(rule, node, writer) if rule else None
         if outputs:
             changed = True
             writer.replace(node, outputs)
@@ -76,9 +85,20 @@ def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
     return changed
 
 
-def advice(operator: str) -> str:
-    """What can be done about an operator that stays unsupported."""
-    return ADVICE.get(operator, "export the network without it")
+def _ruled(rule: Callable[[Any, Writer], list[str] | None], node: Any, writer: Writer) -> list[str] | None:
+    """What a rule makes of a node; its errors name the node."""
+    try:
+        return rule(node, writer)
+    except UnsupportedError:
+        raise
+    except Exception as error:  # of any class: the node may be anything
+        what = f"node '{shortened(node.name or next(iter(node.output), '?'))}' ({shortened(node.op_type)})"
+        raise ValueError(f"{what}: {first_line(error)}") from error
+
+
+def advice(operator: str, domain: str = "") -> str:
+    """What can be done about an operator that stays unsupported: those of onnxruntime are made by its own tools."""
+    return ADVICE.get(operator, OPTIMISED if domain == RUNTIME else "export the network without it")
 
 
 def _raise_opset(model: Any) -> None:
@@ -229,6 +249,7 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     ("", "Concat"): concatenation,
     ("", "DequantizeLinear"): narrow.dequantised,
     ("", "Dropout"): dropout,
+    ("", "Gemm"): narrow.gemm,
     ("", "MatMul"): narrow.matmul,
     ("", "Mod"): modulo,
     ("", "NonMaxSuppression"): suppression,
@@ -245,7 +266,17 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     **{(RUNTIME, name): _pointwise for name in REAL_OF},
     **{("", name): _in_pairs for name in ("Sum", "Mean", "Max", "Min")},
 }
-AS_WRITTEN = {"BatchNormalization", "BitShift", "Concat", "Dropout", "MatMul", "Mod", "NonMaxSuppression", "Resize"}
+AS_WRITTEN = {
+    "BatchNormalization",
+    "BitShift",
+    "Concat",
+    "Dropout",
+    "Gemm",
+    "MatMul",
+    "Mod",
+    "NonMaxSuppression",
+    "Resize",
+}
 """Operators whose rules take a network of any version."""
 RAISED = {key for key in RULES if key[1] not in AS_WRITTEN}
 OWN = {name for _, name in RULES}

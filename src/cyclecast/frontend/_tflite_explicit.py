@@ -33,7 +33,7 @@ NAMES = (
     "EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GELU "
     "GREATER GREATER_EQUAL HARD_SWISH L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL "
     "LOCAL_RESPONSE_NORMALIZATION LOG LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D "
-    "MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL ONE_HOT PACK PAD PADV2 POW PRELU QUANTIZE RANGE RANK REDUCE_ALL "
+    "MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL ONE_HOT PACK PAD PADV2 POW PRELU QUANTIZE RANK REDUCE_ALL "
     "REDUCE_ANY REDUCE_MAX REDUCE_MIN REDUCE_PROD RELU RELU6 RELU_0_TO_1 RELU_N1_TO_1 RESHAPE RESIZE_BILINEAR "
     "RESIZE_NEAREST_NEIGHBOR REVERSE_SEQUENCE REVERSE_V2 ROUND RSQRT SCATTER_ND SEGMENT_SUM SELECT "
     "SELECT_V2 SHAPE SIGN SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE "
@@ -58,6 +58,13 @@ TABLED = {"EXP", "GELU", "LOG", "PRELU", "RSQRT"}
 GIVEN = {"ONE_HOT", "PADV2"}
 """Operators whose values must be constants, that are no weights."""
 BIASED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
+MOVING = (
+    "BATCH_TO_SPACE_ND BROADCAST_TO DEPTH_TO_SPACE EMBEDDING_LOOKUP GATHER GATHER_ND MIRROR_PAD PACK PAD PADV2 RESHAPE "
+    "RESIZE_NEAREST_NEIGHBOR REVERSE_V2 SELECT SELECT_V2 SLICE SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V "
+    "STRIDED_SLICE TILE TOPK_V2 TRANSPOSE UNPACK"
+)
+COPIED = frozenset(MOVING.split())
+"""Operators that put values at other places, integers as they are."""
 MOST_ACTIVATION = 3
 """The number of the last activation that LiteRT applies: RELU6."""
 RECURRENT = ("LSTM", "RNN", "SVDF")
@@ -73,6 +80,7 @@ def explicit(model: Any, source: str) -> None:
     """Rewrite a file in place. Raises `UnsupportedError` or `OperatorsError` for what cannot be imported."""
     graph = Graph(model)
     _require_narrow(graph, source)
+    _with_whole_bytes(graph)
     makers, operators = graph.makers(), []
     try:
         for operator in graph.graph.operators:
@@ -94,6 +102,19 @@ def _require_narrow(graph: Graph, source: str) -> None:
         require_narrow(f"{source}: tensor '{shortened(text_of(tensor))}'", len(tensor.shape))
     for place, operator in enumerate(graph.graph.operators):
         require_narrow(f"{source}: operator {place}", 0, max(len(operator.inputs), len(operator.outputs)))
+
+
+def _with_whole_bytes(graph: Graph) -> None:
+    """Constants of 4 bits, of which two share a byte, each in a byte of its own."""
+    for tensor in graph.tensors:
+        data = graph.model.buffers[tensor.buffer].data
+        if graph.types.get(tensor.type) == "INT4" and data is not None and len(data):
+            pairs = np.asarray(data, "uint8")
+            values = np.stack([pairs & 15, pairs >> 4], -1).ravel()[: prod(map(int, tensor.shape))]
+            buffer = graph.schema.BufferT()
+            buffer.data = ((values ^ 8).astype("int8") - 8).astype("int8").view("uint8")
+            graph.model.buffers.append(buffer)
+            tensor.buffer, tensor.type = len(graph.model.buffers) - 1, graph.schema.TensorType.INT8
 
 
 def _viewed(graph: Graph, operator: Any) -> list[Any]:
@@ -157,10 +178,20 @@ def _require_options(graph: Graph, operator: Any, source: str) -> None:
         raise UnsupportedError(where, f"activation {activation} is fused", "LiteRT leaves it out", LEVER)
     if name == "RESIZE_NEAREST_NEIGHBOR" and how is not None and how.alignCorners and how.halfPixelCenters:
         raise UnsupportedError(where, "corners are aligned, and centres", "it is one of both", LEVER)
-    for index in (int(index) for index in (*operator.inputs, *operator.outputs) if index >= 0):
+    indices = [int(index) for index in (*operator.inputs, *operator.outputs) if index >= 0]
+    how_many = {_scaling(graph, index) for index in indices if graph.is_quantised(index)}
+    if name in COPIED and len(how_many) > 1:
+        raise UnsupportedError(where, "its tensors differ in scale", "LiteRT copies integers as they are", LEVER)
+    for index in indices:
         if reason := _refusal(graph, name, index, index == int(operator.inputs[0])):
             what = f"tensor '{shortened(text_of(graph.tensors[index]))}' {reason[0]}"
             raise UnsupportedError(where, what, reason[1], LEVER)
+
+
+def _scaling(graph: Graph, index: int) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    how = graph.tensors[index].quantization
+    zeros = [] if how.zeroPoint is None else how.zeroPoint
+    return tuple(map(float, how.scale)), tuple(map(int, zeros))
 
 
 def _refusal(graph: Graph, name: str, index: int, is_first: bool) -> tuple[str, str] | None:

@@ -183,19 +183,6 @@ def _extreme(find: Callable[..., Any]) -> Callable[[Importer, Any], Any]:
     return convert
 
 
-def _compared(compare: Callable[..., Any]) -> Callable[[Importer, Any], Any]:
-    """Truth as integers, which LLVM compares."""
-
-    def convert(at: Importer, operator: Any) -> Any:
-        one, other = (
-            relax.op.astype(value, "int8") if str(value.ty.dtype) == "bool" else value
-            for value in at.operands(operator)
-        )
-        return compare(one, other)
-
-    return convert
-
-
 def _squared_difference(at: Importer, operator: Any) -> Any:
     one, other = at.operands(operator)
     difference = at.bb.normalize(relax.op.subtract(one, other))
@@ -293,12 +280,10 @@ OWN: dict[str, Callable[[Importer, Any], Any]] = {
     "CAST": _cast,
     "CUMSUM": _cumulated,
     "EMBEDDING_LOOKUP": _looked_up,
-    "EQUAL": _compared(relax.op.equal),
     "GATHER_ND": _gather_nd,
     "GELU": _gelu,
     "LOG": _logarithm,
     "MIRROR_PAD": _mirrored,
-    "NOT_EQUAL": _compared(relax.op.not_equal),
     "REVERSE_V2": _reversed,
     "SCATTER_ND": _scatter_nd,
     "SELECT": _select,
