@@ -66,7 +66,7 @@ def found() -> list[Entry]:
         mediapipe("hand_landmarks", ("hand_landmark", "hand_landmark_full"), 224),
         mediapipe("pose_landmarks", ("pose_landmark", "pose_landmark_full"), 256),
         mediapipe("face_mesh", ("face_landmark", "face_landmark"), 192),
-        Entry("yolox_nano", held("ddddocr", "common_det.onnx"), yolox_samples, slow=True),
+        Entry("yolox_tiny", held("ddddocr", "common_det.onnx"), yolox_samples, slow=True),
         Entry("captcha_reader", held("ddddocr", "common.onnx"), grey_lines, {"input1": (1, 1, 64, 256)}),
         reading("ppocr6_detector", "PP-OCRv6_det_small.onnx", (1, 3, 320, 320)),
         reading("ppocr6_reader", "PP-OCRv6_rec_small.onnx", (1, 3, 48, 320)),

@@ -176,6 +176,6 @@ def found() -> list[Entry]:
         Entry(
             "smart_turn_int8", held("pipecat", "audio", "turn", "smart_turn", "data", "smart-turn-v3.2-cpu.onnx"),
             lambda: [{"input_features": whisper_features(sound)} for sound in spoken_words(8 * RATE)],
-            {"input_features": (1, 80, 800)}, quantised=True,
+            {"input_features": (1, 80, 800)},
         ),
     ]  # fmt: skip

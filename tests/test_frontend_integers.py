@@ -212,3 +212,22 @@ def test_inputs_of_several_scales_are_not_made_anew(tmp_path: Path) -> None:
     assert [operator.reason for operator in network.host if operator.macs] == ["its integer inputs have no one scale"]
     inputs = np.random.default_rng(1).integers(-128, 128, (1, 3, 4, 4)).astype("int8")
     np.testing.assert_allclose(build_program(network.program)(inputs)[0], expected(path, inputs), rtol=1e-4, atol=1e-3)
+
+
+def test_zeros_around_integers_leave_them_as_they_are(tmp_path: Path) -> None:
+    """Around channels, which no convolution takes over: nothing is quantised a second time."""
+    random = np.random.default_rng(0)
+    path = layer(
+        tmp_path / "layer.onnx",
+        helper.make_node("DequantizeLinear", ["input", "scale", "zero"], ["x"]),
+        helper.make_node("Pad", ["x", "pads"], ["wide"]),
+        helper.make_node("DequantizeLinear", ["w", "steps"], ["weights"], axis=0),
+        helper.make_node("Conv", ["wide", "weights"], ["output"]),
+        shape=(1, 3, 4, 4), kind=TensorProto.UINT8, scale=np.float32(0.02), zero=np.uint8(7),
+        pads=np.array([0, 1, 0, 0, 0, 2, 0, 0]), w=random.integers(-127, 128, (2, 6, 1, 1)).astype("int8"),
+        steps=np.array([0.01, 0.02], "float32"),
+    )  # fmt: skip
+    network = load(path)
+    assert [member.workload.name for member in network.members] == ["conv2d 1x6x4x4 k1x1 -> 2"]
+    inputs = random.integers(0, 256, (1, 3, 4, 4)).astype("uint8")
+    np.testing.assert_allclose(build_program(network.program)(inputs)[0], expected(path, inputs), rtol=1e-5, atol=1e-5)

@@ -16,7 +16,7 @@ from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
-from tvm import relax
+from tvm import relax, topi
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from cyclecast._tvm._native import without_native_chatter
@@ -70,6 +70,7 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
         super().__init__(None, "float32")
         self.source = source
         self.types, self.constants = inferred_types(model), {part.name for part in model.graph.initializer}
+        self.bb = _Builder()
         self.watched = _Watched({})
 
     def _construct_nodes(self, graph: Any) -> None:
@@ -90,6 +91,21 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
     def _parse_attr(self, attr_proto: Any) -> Any:
         self.watched = _Watched(super()._parse_attr(attr_proto))
         return self.watched
+
+
+class _Builder(relax.BlockBuilder):  # type: ignore[misc] # TVM is untyped
+    """Keeps constants around real values an operator, behind which integers are found, instead of loops."""
+
+    def emit_te(self, func: Any, *args: Any, **more: Any) -> Any:
+        """As the importer calls it: data, what comes before and after along each axis, the value."""
+        if (
+            func is topi.nn.pad
+            and str(args[0].ty.dtype) == "float32"
+            and all(width >= 0 for width in (*args[1], *args[2]))
+        ):
+            widths = [int(width) for pair in zip(args[1], args[2], strict=True) for width in pair]
+            return self.emit(relax.op.nn.pad(args[0], widths, "constant", float(args[3])))
+        return super().emit_te(func, *args, **more)
 
 
 class _Watched(dict[str, Any]):

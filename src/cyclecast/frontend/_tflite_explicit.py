@@ -72,7 +72,6 @@ MOST_ACTIVATION = 3
 RECURRENT = ("LSTM", "RNN", "SVDF")
 ADVICE = {
     "WHERE": "export it with SELECT: the number of indices that it finds is not fixed",
-    "DENSIFY": "export it without sparse weights",
     **dict.fromkeys(("IF", "WHILE", "CALL", "CALL_ONCE", "STABLEHLO_WHILE"), "export the part that is run, unrolled"),
     **dict.fromkeys(("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"), "export it for use, not for training"),
 }
