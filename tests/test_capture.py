@@ -167,8 +167,7 @@ def test_converters_that_lose_sums_lose_the_same_in_c(name: str, tmp_path: Path)
     device = Device.load(name)
     device = device.vary("array.adc_bits", 2) if name == "tiny" else device
     block = networks.attention_block(tmp_path / "block.onnx")
-    network = load(block, activation_bits=device.bits.activation, weight_bits=device.bits.weight)
-    tuned = tune(network, device, trials=4, strategy="random")
+    tuned = tune(load(block, device), device, trials=4, strategy="random")
     values = np.random.default_rng(7).normal(size=(1, 16, 32)).astype("float32")
     np.savez(tmp_path / "values.npz", input=values)
     (in_c,) = write_trace(tuned, tmp_path / "a.trace", inputs=tmp_path / "values.npz").outputs

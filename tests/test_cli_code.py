@@ -94,7 +94,7 @@ def test_compile_for_this_host(tuned: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     load_executable(tmp_path / "module.so")
     info = json.loads(run("compile", tuned, "--target", "llvm", "--out", tmp_path, "--json").stdout)
-    assert info == {"out": str(tmp_path), "files": ["module.so"], "doubts": []}
+    assert info == {"out": str(tmp_path), "files": ["module.so"], "loss": "", "doubts": []}
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "trace"])

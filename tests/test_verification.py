@@ -349,3 +349,13 @@ class TestLossyConverters:
         found = json.loads(CliRunner().invoke(app, words).stdout)
         assert found["device"] is None
         assert found["loss"]
+
+    def test_a_device_that_cannot_compute_them_says_why(self, folder: Path, tmp_path: Path) -> None:
+        """NeuRRAM drives signs and magnitudes: it has no least integer, which zero points may need."""
+        device = Device.load("neurram")
+        network = load(folder / "tiny.onnx", activation_bits=4, weight_bits=4, activations="affine")
+        building.save(cc.tune(network, device, strategy="random", trials=2), tmp_path / "tuned")
+        shutil.copy(folder / "module.so", tmp_path / "tuned")
+        done = CliRunner().invoke(app, ["verify", str(tmp_path / "tuned"), str(folder / "tiny.onnx")])
+        assert done.exit_code == 0
+        assert "values of NeuRRAM: not simulated: generated network: status 1, an input out of range" in done.stdout

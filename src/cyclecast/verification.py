@@ -16,7 +16,7 @@ from cyclecast import building, capture
 from cyclecast.building import Scheduled
 from cyclecast.departures import Departures, find
 from cyclecast.device import load_doubted
-from cyclecast.errors import ModelError
+from cyclecast.errors import BehaviourError, ModelError
 from cyclecast.executable import load_executable
 from cyclecast.folders import read_file, require_file_unchanged
 from cyclecast.frontend import (
@@ -109,13 +109,20 @@ def verify(
     loss = network_loss(tuned.network, tuned.mappings, tuned.device) if tuned else None
     if tuned and loss:
         info["loss"] = str(loss)
-        if on_device:
-            computed = capture.device_outputs(tuned, [list(values.values()) for values in samples.values])
-            top1 = _right(samples, expected, computed)
-            info["device"] = {"name": tuned.device.name, "outputs": _outputs(expected, computed), "top1": top1}
+        info["device"] = _of_device(tuned, samples, expected) if on_device else None
     if layers:
         info["layers"] = _layers(find(model, layers, samples.values[0], shapes=_shapes_of(samples)), actual)
     return info
+
+
+def _of_device(tuned: Tuned | Scheduled, samples: Samples, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the device's behaviour model beside the reference, or why it does not compute them."""
+    found = {"name": tuned.device.name, "outputs": [], "top1": None, "error": ""}
+    try:
+        computed = capture.device_outputs(tuned, [list(values.values()) for values in samples.values])
+    except BehaviourError as error:  # such as the least integer, where inputs are a sign and a magnitude
+        return found | {"error": str(error)}
+    return found | {"outputs": _outputs(expected, computed), "top1": _right(samples, expected, computed)}
 
 
 def _layers(found: Departures, actual: Sequence[Any]) -> dict[str, Any]:

@@ -112,7 +112,9 @@ def verification_lines(result: dict[str, Any] | None) -> Iterator[str]:
         yield f"{result['not_finite']:,} values of the inputs are NaN or infinite: kernels clamp these"
     if result["loss"]:
         yield f"warning: {result['loss']}"
-    if result["device"]:
+    if result["device"] and result["device"]["error"]:
+        yield f"values of {result['device']['name']}: not simulated: {result['device']['error']}"
+    elif result["device"]:
         yield from _lines(result["device"], f"values of {result['device']['name']}")
 
 
