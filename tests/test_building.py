@@ -20,6 +20,7 @@ from cyclecast.frontend import load
 from cyclecast.mapping import mapping_from_json
 from cyclecast.space import as_module, read
 from cyclecast.tuning import Tuned, tune
+from cyclecast.workload import Slide
 from text_direction import INPUT, SHAPE, model_file
 from tuned_folders import with_new_manifest
 
@@ -89,15 +90,16 @@ def test_resnet18_tuned_equals_resnet18_unscheduled(tmp_path: Path) -> None:
     assert np.array_equal(build(tuned)(image)[0], build_program(network.program)(image)[0])
 
 
-def numpy_product(data: Any, weights: Any, output_shape: tuple[int, ...]) -> Any:
-    """int8 x int8 -> int32 in NumPy: a dense layer, or a convolution whose strides and padding follow from the shapes.
+def numpy_product(data: Any, weights: Any, output_shape: tuple[int, ...], slides: tuple[Slide, ...]) -> Any:
+    """int8 x int8 -> int32 in NumPy: a dense layer, or a convolution whose padding follows from the shapes.
 
     Float64 holds every sum exactly (they stay below 2^53), and has a fast matrix product.
     """
     if data.ndim == 2:
         return (data.astype("float64") @ weights.astype("float64")).astype("int32")
     groups, kernel = data.shape[1] // weights.shape[1], weights.shape[2:]
-    strides = [max(1, round(have / want)) for have, want in zip(data.shape[2:], output_shape[2:], strict=True)]
+    strides = [slide.stride for slide in slides]  # of kernels of one tap there are none
+    strides = strides or [max(1, have // want) for have, want in zip(data.shape[2:], output_shape[2:], strict=True)]
     pads = [(0, 0), (0, 0)]
     for have, want, size, stride in zip(data.shape[2:], output_shape[2:], kernel, strides, strict=True):
         total = (want - 1) * stride + size - have
@@ -131,7 +133,9 @@ def test_every_tuned_workload_equals_numpy(name: str, tmp_path: Path) -> None:
         tvm.compile(as_module(kernel), target="llvm")["main"](
             tvm.runtime.tensor(integers), tvm.runtime.tensor(filters), result
         )
-        assert np.array_equal(numpy_product(integers, filters, output), result.numpy()), entry.member.workload.name
+        workload = entry.member.workload
+        expected = numpy_product(integers, filters, output, workload.slides)
+        assert np.array_equal(expected, result.numpy()), workload.name
 
 
 class TestLoad:

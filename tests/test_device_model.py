@@ -58,7 +58,7 @@ def test_lossless_adc_holds_the_largest_sum(array: Array) -> None:
 def test_fewer_word_lines_need_no_more_bits_and_no_fewer_than_their_sum(array: Array, rows: int) -> None:
     bits, fewer = array.exact_adc_bits(rows), array.model_copy(update={"active_rows": min(rows, array.active_rows)})
     assert bits == fewer.lossless_adc_bits <= array.lossless_adc_bits
-    assert array.exact == (array.digital or array.adc_bits >= array.exact_adc_bits(array.rows))
+    assert array.is_exact == (array.digital or array.adc_bits >= array.exact_adc_bits(array.rows))
 
 
 @pytest.mark.parametrize("rows", [2, 16, 128])

@@ -130,6 +130,19 @@ def test_attributes_that_are_not_looked_at_are_named(tmp_path: Path) -> None:
         load(path)
 
 
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_one_of_many_real_values(axis: int, tmp_path: Path) -> None:
+    """The importer took integers only."""
+    nodes = [helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64)]
+    nodes.append(helper.make_node("OneHot", ["i", "depth", "values"], ["y"], axis=axis))
+    constants = {"depth": np.array(5), "values": np.array([0.5, 2], "float32")}
+    path = saved(tmp_path / "a.onnx", nodes, [2, 3], constants)
+    data = np.array([[0, -1, 4], [7, 2, -9]], "float32")
+    _, (found,) = outputs(path, data)
+    (expected,) = reference(path, {"x": data}).values()
+    assert np.array_equal(found, expected)
+
+
 def test_truth_values_are_compared(tmp_path: Path) -> None:
     """LLVM refused them, after the whole search."""
     nodes = [

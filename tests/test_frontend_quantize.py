@@ -285,6 +285,23 @@ class TestLayers:
         with pytest.raises(DeviceError, match=r"bits\.weight: 1 bit, networks are quantised to 2 to 16 bits"):
             load(path, device.vary("bits.weight", 1))
 
+    @pytest.mark.parametrize(
+        ("name", "scheme"),
+        [("isaac", "affine"), ("yan2022", "affine"), ("isaac_ou", "symmetric"), ("neurram", "symmetric")],
+    )
+    def test_a_device_says_the_better_scheme(self, name: str, scheme: str, tmp_path: Path) -> None:
+        """What saturates should not add up zeros that are large integers; magnitudes have no least integer."""
+        path, device = networks.tiny_cnn(tmp_path / "tiny.onnx"), Device.load(name)
+        script = load(path, device).program["main"].script()
+        bits = {"activation_bits": device.bits.activation, "weight_bits": device.bits.weight}
+        assert script == load(path, activations=scheme, **bits).program["main"].script()  # type: ignore[arg-type]
+        other = "symmetric" if scheme == "affine" else "affine"
+        if name == "neurram":
+            with pytest.raises(OptionError, match="activations: 'affine', NeuRRAM drives signs and magnitudes"):
+                load(path, device, activations="affine")
+        else:
+            assert load(path, device, activations=other).program["main"].script() != script  # type: ignore[arg-type]
+
     @pytest.mark.parametrize(("activation_bits", "weight_bits"), [(4, 8), (8, 3), (12, 6), (2, 16)])
     def test_widths_of_their_own(self, activation_bits: int, weight_bits: int, tmp_path: Path) -> None:
         path = networks.tiny_cnn(tmp_path / "tiny.onnx")

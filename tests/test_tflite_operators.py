@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +30,9 @@ def test_right_or_refused(part: int) -> None:
 
 def test_all_that_is_taken_has_a_case() -> None:
     assert {case.operator for case in CASES} >= TAKEN
+
+
+def test_the_page_lists_them() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "networks.md").read_text(encoding="utf-8")
+    listed = page.partition("Taken are\n\n")[2].partition(".")[0].split()
+    assert listed == sorted(TAKEN)

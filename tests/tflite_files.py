@@ -179,6 +179,22 @@ def pooled(path: Path) -> Path:
     return file.save(path, [given], [output])
 
 
+def transposed(path: Path, quantised: bool = True) -> Path:
+    """A transposed convolution whose shape is computed, as converters write it."""
+    file, kind, scale = File(), "int8" if quantised else "float32", [0.05] if quantised else []
+    given = file.tensor((1, 4, 5, 6), kind, scale, [0] * len(scale))
+    values = file.random.normal(size=(3, 3, 3, 6)).astype("float32")
+    real = [file.constant(values), file.constant(values[0, 0, :, 0])] if not quantised else []
+    weights, bias = real or file.weights((3, 3, 3, 6), 0, 0.05)
+    shape = file.operator("SHAPE", [given], file.tensor((4,), "int32"), "ShapeOptions", outType=2)
+    more = file.constant(np.array([0, 5, 6, -3], "int32"))
+    shape = file.operator("ADD", [shape, more], file.tensor((4,), "int32"), "AddOptions")
+    result = file.tensor((1, 9, 11, 3), kind, scale, [0] * len(scale))
+    how = {"padding": 1, "strideW": 2, "strideH": 2}
+    file.operator("TRANSPOSE_CONV", [shape, weights, given, bias], result, "TransposeConvOptions", **how)
+    return file.save(path, [given], [result])
+
+
 def unknown(path: Path) -> Path:
     """An operator of somebody's own."""
     file = File()

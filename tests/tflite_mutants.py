@@ -19,9 +19,9 @@ TEXTS = [*(text.encode() for text in PAYLOADS), b"", b"\xff\xfe", b"\x1b[31m", "
 
 
 def originals() -> list[bytes]:
-    """Quantised and real layers."""
+    """Quantised, real and transposed layers."""
     with TemporaryDirectory() as folder:
-        makers = (tflite_files.quantised, tflite_files.real, tflite_files.pooled)
+        makers = (tflite_files.quantised, tflite_files.real, tflite_files.pooled, tflite_files.transposed)
         return [make(Path(folder) / "network.tflite").read_bytes() for make in makers]
 
 

@@ -137,7 +137,7 @@ def _lossy(folder: Path) -> Scheduled | None:
     if not (folder / "mappings.json").is_file():
         return None
     device, _ = load_doubted(folder / "device.yaml")
-    return None if device.array.exact else building.load(folder)
+    return None if device.array.is_exact else building.load(folder)
 
 
 def _outputs(expected: Mapping[str, Any], computed: Sequence[Any]) -> list[dict[str, Any]]:

@@ -25,7 +25,8 @@ CalibrateOption = Annotated[
     typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
 ]
 ActivationsOption = Annotated[
-    str, typer.Option("--activations", help="affine (with zero points), or symmetric (without).")
+    str | None,
+    typer.Option("--activations", help="affine (zero points; if sums of the device are exact) or symmetric."),
 ]
 WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
 MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
@@ -37,17 +38,24 @@ class Samples:
     """What the options say about quantisation."""
 
     path: Path | None
-    activations: str
+    activations: str | None
     weights: str
     mean: str
     deviation: str
 
     def quantization(self, model: Any, device: Device, shape: Sequence[str] | None) -> Quantization:
         """The same for the front ends, samples read, with the bits of the device."""
-        from cyclecast.frontend import Quantization, bits_of, input_shapes, read_samples, require_channels
+        from cyclecast.frontend import (
+            Quantization,
+            activations_of,
+            bits_of,
+            input_shapes,
+            read_samples,
+            require_channels,
+        )
 
         bits = bits_of(device)
-        schemes: Any = (self.activations, self.weights)  # which are checked there
+        schemes: Any = (activations_of(device, self.activations), self.weights)  # which are checked there
         centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
         require_channels(centre, spread)
         if self.path is None:

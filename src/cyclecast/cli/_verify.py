@@ -68,7 +68,7 @@ def verify(
         ),
     ] = False,
     calibrate: CalibrateOption = None,
-    activations: ActivationsOption = "affine",
+    activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,

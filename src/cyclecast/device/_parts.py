@@ -264,11 +264,6 @@ class Array(Part):
         """
         return self.exact_adc_bits(self.active_rows)
 
-    @property
-    def exact(self) -> bool:
-        """Whether every sum of an array can be told, however many of its word lines are in use."""
-        return self.digital or self.adc_bits >= self.lossless_adc_bits
-
     def exact_adc_bits(self, rows: int) -> int:
         """The least resolution that tells the sums of so many word lines apart; a read has at most `active_rows`."""
         return max(1, self._most_of(min(rows, self.active_rows)).bit_length() + self.signed_sums)
@@ -277,6 +272,11 @@ class Array(Part):
         """Of a pair of word lines only one adds up; a flipped column holds at most half of what its cells can."""
         cells = -(-rows // self.rows_per_weight) * ((1 << self.cell_bits) - 1)
         return (cells // 2 if self.flips_columns else cells) * ((1 << self.dac_bits) - 1)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no sum is lost in conversion."""
+        return self.digital or self.adc_bits >= self.lossless_adc_bits
 
 
 class Pipeline(Part):

@@ -25,6 +25,7 @@ from cyclecast.frontend._base import (
     Scheme,
     Shapes,
     Values,
+    activations_of,
     bits_of,
     size_of,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "Scheme",
     "Shapes",
     "Values",
+    "activations_of",
     "arrays_apart",
     "as_samples",
     "bits_of",
@@ -88,7 +90,7 @@ def load(
     shapes: Shapes | None = None,
     activation_bits: int | None = None,
     weight_bits: int | None = None,
-    activations: Scheme = "affine",
+    activations: Scheme | None = None,
     weights: Scheme = "symmetric",
     calibration: Values | None = None,
     constants: Values | None = None,
@@ -98,16 +100,18 @@ def load(
     `source` is a path to an ONNX, TFLite or `torch.export` file, a PyTorch module or exported program, or a Relax
     `IRModule`. Without a `device`, `activation_bits` and `weight_bits` say how many (2 to 16; 8 where they do not).
     `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples for every input,
-    along a leading axis) scales of activations are computed when the program runs. What is quantised already keeps its
-    integers. `constants` are values for inputs of an ONNX network that are none any more, by name: an `If` on them is
-    gone. Raises `ModelError`, and `OptionError` where bits are given that the device does not take.
+    along a leading axis) scales of activations are computed when the program runs. `activations` are affine if nothing
+    is said, and symmetric for devices whose sums saturate or whose inputs are signs and magnitudes. What is quantised
+    already keeps its integers. `constants` are values for inputs of an ONNX network that are none any more, by name: an
+    `If` on them is gone. Raises `ModelError`, and `OptionError` for what the device does not take.
     """
     taken = bits_of(device) if device else (8, 8)
     bits = [
         _agreed(what, said, value, device)
         for what, said, value in zip(BITS, (activation_bits, weight_bits), taken, strict=True)
     ]
-    quantization = Quantization(bits[0], bits[1], activations, weights, calibration or {})
+    scheme = activations_of(device, activations) if device else activations or "affine"
+    quantization = Quantization(bits[0], bits[1], scheme, weights, calibration or {})
     return load_quantised(bound(source, constants or {}), quantization, shapes=shapes)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from cyclecast.device import Device
+from cyclecast.device import Inputs as Drive
 from cyclecast.errors import DeviceError, OptionError, UnsupportedError
 
 Shapes = Mapping[str, Sequence[int]]
@@ -82,6 +83,18 @@ def bits_of(device: Device) -> tuple[int, int]:
             where = f"{device.name}: bits.{what}"
             raise DeviceError(where, f"{value} bit", f"networks are quantised to {FEWEST} to {MOST} bits", "2")
     return bits.activation, bits.weight
+
+
+def activations_of(device: Device, said: str | None) -> Any:
+    """The scheme that is said, else the better one: affine, but symmetric where sums saturate or have a sign apart.
+
+    The integers of an affine zero are large, so that sums are, too; and its least integer has no magnitude of its own.
+    """
+    sign = device.array.inputs is Drive.SIGN_MAGNITUDE
+    if sign and said == "affine":
+        bound = f"{device.name} drives signs and magnitudes, which lack the least integer"
+        raise OptionError("activations", "'affine'", bound, "'symmetric'")
+    return said or ("affine" if device.array.is_exact and not sign else "symmetric")
 
 
 @dataclass(frozen=True, slots=True)

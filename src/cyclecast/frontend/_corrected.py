@@ -89,3 +89,21 @@ def modulo(node: Any, writer: Writer) -> list[str] | None:
     other = writer.node("Xor", writer.node("Less", rest, zero), writer.node("Less", divisor, zero))
     some = writer.node("Not", writer.node("Equal", rest, zero))
     return [writer.node("Where", writer.node("And", other, some), writer.node("Add", rest, divisor), rest)]
+
+
+def one_hot(node: Any, writer: Writer) -> list[str] | None:
+    """By comparison with all classes; the importer takes integers only. Indices from the end are below zero."""
+    indices, depth, values = node.input
+    count, shape = writer.value(depth), writer.shape(indices)
+    if count is None or shape is None:
+        return None
+    classes = int(count.reshape(()))
+    axis = writer.attributes(node).get("axis", -1) % (len(shape) + 1)
+    whole = writer.node("Cast", indices, to=TensorProto.INT64)
+    negative = writer.node("Less", whole, writer.constant(np.int64(0)))
+    whole = writer.node("Where", negative, writer.node("Add", whole, writer.constant(np.int64(classes))), whole)
+    beside = writer.node("Reshape", whole, writer.constant(np.array([*shape[:axis], 1, *shape[axis:]], "int64")))
+    numbers = np.arange(classes).reshape([-1 if place == axis else 1 for place in range(len(shape) + 1)])
+    hot = writer.node("Equal", beside, writer.constant(numbers))
+    off, on = (writer.node("Gather", values, writer.constant(np.int64(place))) for place in (0, 1))
+    return [writer.node("Where", hot, on, off)]

@@ -26,6 +26,7 @@ from cyclecast.frontend._words import first_line
 
 LOG = logging.getLogger(__name__)
 LEVER = "exporting the network without it"
+CONSTANT_LEVER = "exporting it as a constant, or --constant if it is an input of the network"
 WITHOUT_EFFECT = {
     ("BatchNormalization", "momentum"),
     ("BatchNormalization", "spatial"),
@@ -143,7 +144,7 @@ def _require_constant(node: Any, constants: set[str], where: str) -> None:
     for place in CONSTANT.get(node.op_type, ()):
         name = node.input[place] if place < len(node.input) else ""
         if name and name not in constants:
-            raise UnsupportedError(where, f"input '{name}' is computed", "it must be a constant", LEVER)
+            raise UnsupportedError(where, f"input '{name}' is computed", "it must be a constant", CONSTANT_LEVER)
 
 
 def _require_types(node: Any, types: Mapping[str, Any], where: str) -> None:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, version_converter
 
 from cyclecast.errors import UnsupportedError
 from cyclecast.frontend import _narrow as narrow
-from cyclecast.frontend._corrected import concatenation, dropout, modulo, normalization, shift, suppression
+from cyclecast.frontend._corrected import concatenation, dropout, modulo, normalization, one_hot, shift, suppression
 from cyclecast.frontend._functions import inline
 from cyclecast.frontend._nodes import Writer
 from cyclecast.frontend._recurrent import gru, lstm, rnn
@@ -253,6 +253,7 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     ("", "MatMul"): narrow.matmul,
     ("", "Mod"): modulo,
     ("", "NonMaxSuppression"): suppression,
+    ("", "OneHot"): one_hot,
     ("", "Resize"): resized,
     ("", "Upsample"): resized,  # which is a Resize by then
     ("", "LSTM"): lstm,
@@ -266,17 +267,8 @@ RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
     **{(RUNTIME, name): _pointwise for name in REAL_OF},
     **{("", name): _in_pairs for name in ("Sum", "Mean", "Max", "Min")},
 }
-AS_WRITTEN = {
-    "BatchNormalization",
-    "BitShift",
-    "Concat",
-    "Dropout",
-    "Gemm",
-    "MatMul",
-    "Mod",
-    "NonMaxSuppression",
-    "Resize",
-}
+AS_WRITTEN = {"BatchNormalization", "BitShift", "Concat", "Dropout", "Gemm", "MatMul", "Mod", "NonMaxSuppression"}
+AS_WRITTEN |= {"OneHot", "Resize"}
 """Operators whose rules take a network of any version."""
 RAISED = {key for key in RULES if key[1] not in AS_WRITTEN}
 OWN = {name for _, name in RULES}

@@ -7,6 +7,8 @@ get conversions around them where the importer has them for real values only.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, count
 from math import prod
 from typing import Any
@@ -19,7 +21,7 @@ from cyclecast.frontend._base import require_narrow
 from cyclecast.frontend._tflite_graph import TYPES, Graph, text_of
 from cyclecast.frontend._tflite_importer import AS_REAL, LEVER
 from cyclecast.frontend._tflite_transposed import transposed
-from cyclecast.frontend._words import shortened
+from cyclecast.frontend._words import first_line, shortened
 
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
@@ -59,8 +61,8 @@ GIVEN = {"ONE_HOT", "PADV2"}
 """Operators whose values must be constants, that are no weights."""
 BIASED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 MOVING = (
-    "BATCH_TO_SPACE_ND BROADCAST_TO DEPTH_TO_SPACE EMBEDDING_LOOKUP GATHER GATHER_ND MIRROR_PAD PACK PAD PADV2 RESHAPE "
-    "RESIZE_NEAREST_NEIGHBOR REVERSE_V2 SELECT SELECT_V2 SLICE SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V "
+    "BATCH_TO_SPACE_ND BROADCAST_TO DEPTH_TO_SPACE EMBEDDING_LOOKUP GATHER GATHER_ND MIRROR_PAD ONE_HOT PACK PAD PADV2 "
+    "RESHAPE RESIZE_NEAREST_NEIGHBOR REVERSE_V2 SELECT SELECT_V2 SLICE SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V "
     "STRIDED_SLICE TILE TOPK_V2 TRANSPOSE UNPACK"
 )
 COPIED = frozenset(MOVING.split())
@@ -81,19 +83,30 @@ def explicit(model: Any, source: str) -> None:
     _require_narrow(graph, source)
     _with_whole_bytes(graph)
     makers, operators = graph.makers(), []
-    try:
-        for operator in graph.graph.operators:
+    for operator in graph.graph.operators:
+        with _named(graph, operator, source):
             replaced = graph.name(operator) == "TRANSPOSE_CONV" and len(operator.outputs) == 1
             operators += transposed(graph, operator, makers) if replaced else _viewed(graph, operator)
-    except UnsupportedError as error:
-        raise UnsupportedError(f"{source}: {error.where}", error.demand, error.bound, error.lever) from None
     graph.graph.operators = operators
     _without_unused(graph)
     _require_operators(graph, source)
     for operator in graph.graph.operators:
-        _require_options(graph, operator, source)
-    _with_conversions(graph)
+        with _named(graph, operator, source):
+            _require_options(graph, operator)
+    _with_conversions(graph, source)
     _name_apart(graph)
+
+
+@contextmanager
+def _named(graph: Graph, operator: Any, source: str) -> Iterator[None]:
+    """Errors inside, of whatever class in a damaged file, become one that names the operator."""
+    where = f"{source}: {graph.where(operator)}"
+    try:
+        yield
+    except UnsupportedError as error:
+        raise UnsupportedError(where, error.demand, error.bound, error.lever) from None
+    except Exception as error:
+        raise UnsupportedError(where, "it cannot be rewritten", first_line(error), LEVER) from error
 
 
 def _require_narrow(graph: Graph, source: str) -> None:
@@ -166,9 +179,9 @@ def _advice(name: str) -> str:
     return ADVICE.get(name, "export it to ONNX, or without it")
 
 
-def _require_options(graph: Graph, operator: Any, source: str) -> None:
+def _require_options(graph: Graph, operator: Any) -> None:
     """What the importer does not look at, or LiteRT does not do, is as it must be."""
-    name, how, where = graph.name(operator), operator.builtinOptions, f"{source}: {graph.where(operator)}"
+    name, how, where = graph.name(operator), operator.builtinOptions, graph.where(operator)
     for option, value in STANDARD.get(name, {}).items():
         if getattr(how, option, value) != value:
             raise UnsupportedError(where, f"{option} is {getattr(how, option)}", f"it must be {value}", LEVER)
@@ -205,13 +218,14 @@ def _refusal(graph: Graph, name: str, index: int, is_first: bool) -> tuple[str, 
     return None
 
 
-def _with_conversions(graph: Graph) -> None:
+def _with_conversions(graph: Graph, source: str) -> None:
     """Put conversions around operators that the importer has for real values only."""
     operators, makers = [], graph.makers()
     for operator in graph.graph.operators:
-        _with_small_bias(graph, operator, makers)
-        before, after = _around(graph, operator, makers)
-        operators += [*before, operator, *after]
+        with _named(graph, operator, source):
+            _with_small_bias(graph, operator, makers)
+            before, after = _around(graph, operator, makers)
+            operators += [*before, operator, *after]
     graph.graph.operators = operators
 
 

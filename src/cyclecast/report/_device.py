@@ -23,7 +23,7 @@ def device_info(device: Device, doubted: Sequence[Doubt] | None = None) -> dict[
         "filters_per_array": device.filters_per_array,
         "adc_bits": None if array.digital else array.adc_bits,
         "lossless_adc_bits": None if array.digital else array.lossless_adc_bits,
-        "exact": array.exact,
+        "exact": array.is_exact,
         "peak_tops": rate / 1e12,
         "watts": watts,
         "tops_per_watt": rate / 1e12 / watts if watts else None,
