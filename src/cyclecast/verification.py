@@ -117,7 +117,7 @@ def verify(
 
 def _of_device(tuned: Tuned | Scheduled, samples: Samples, expected: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the device's behaviour model beside the reference, or why it does not compute them."""
-    found = {"name": tuned.device.name, "outputs": [], "top1": None, "error": ""}
+    found: dict[str, Any] = {"name": tuned.device.name, "outputs": [], "top1": None, "error": ""}
     try:
         computed = capture.device_outputs(tuned, [list(values.values()) for values in samples.values])
     except BehaviourError as error:  # such as the least integer, where inputs are a sign and a magnitude
