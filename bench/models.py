@@ -170,14 +170,8 @@ random weights, except MiniLM.
 Some rows differ for reasons of their own. With 16 bits (`isaac16`), on up to three samples, `pose_landmarks_fp16` has
 cosines of 0.9955 and more, `speaker_encoder` and `ppocr6_reader` of 0.9999: what is lost is lost to 8 bits. The largest
 output of the first is a mask of a person, and the photographs show none; the second carries its state through 160 steps
-<<<<<<< HEAD
-in each of three layers.
-`smart_turn_int8` has one output, from 0 to 1, which its own runtime, too, moves by 0.06 where 5 of its 64,000 inputs
-move by a step.
-=======
 in each of three layers. `smart_turn_int8` has one output, from 0 to 1, which its own runtime, too, moves by 0.06 where
 5 of its 64,000 inputs move by a step.
->>>>>>> wt_c
 
 Multiply-accumulates that stay on the host:
 
