@@ -359,3 +359,18 @@ class TestLossyConverters:
         done = CliRunner().invoke(app, ["verify", str(tmp_path / "tuned"), str(folder / "tiny.onnx")])
         assert done.exit_code == 0
         assert "values of NeuRRAM: not simulated: generated network: status 1, an input out of range" in done.stdout
+
+
+def test_constants_of_tune_are_those_of_verify(tmp_path: Path) -> None:
+    graph = networks.Graph()
+    path = graph.save(tmp_path / "gain.onnx", [1, 4], graph.node("Mul", graph.dense("input", 4, 3), "gain"), [1, 3])
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("gain", onnx.TensorProto.FLOAT, [1]))
+    onnx.save(model, path)
+    words = [str(path), "--constant", "gain=4"]
+    tuned = CliRunner().invoke(app, ["tune", *words, "--device", "tiny", "--out", str(tmp_path / "out")])
+    assert tuned.exit_code == 0
+    assert CliRunner().invoke(app, ["verify", str(tmp_path / "out"), *words, "--min-cosine", "0.999"]).exit_code == 0
+    done = CliRunner().invoke(app, ["verify", str(tmp_path / "out"), str(path)])
+    assert done.exit_code == 2
+    assert "gain.onnx: input 'gain': the program has none, its inputs are input; try --constant gain=N" in done.stderr

@@ -213,7 +213,7 @@ def _samples(
     if inputs is None:
         ranges = {name: each.range for name, each in known.items() if each.range is not None}
         text = f"random values{' of the range of the calibration' if ranges else ''}, seed {seed}"
-        return Samples([random_inputs(model, input_shapes(model, {**tuned_for, **shapes}), seed, ranges)], None, text)
+        return Samples([random_inputs(model, _wanted({}, model, shapes, tuned_for), seed, ranges)], None, text)
     given = read_arrays(inputs) if isinstance(inputs, Path) else dict(inputs)
     text = str(inputs) if isinstance(inputs, Path) else "samples"
     wanted = _wanted(given, model, shapes, tuned_for)
@@ -229,7 +229,13 @@ def _samples(
 def _wanted(given: Values, model: Any, shapes: Shapes, tuned_for: Shapes) -> Inputs:
     """The inputs: of the shapes that they were tuned for, else with those of one sample, with or without its axis."""
     if tuned_for:
-        return input_shapes(model, {**tuned_for, **shapes})
+        wanted = input_shapes(model, {**tuned_for, **shapes})
+        for name in wanted.keys() - tuned_for.keys():
+            bound = f"its inputs are {', '.join(tuned_for)}"
+            raise ModelError(
+                f"{model}: input '{name}'", "the program has none", bound, f"--constant {name}=N, as for tune"
+            )
+        return wanted
     one = {name: value.shape for name, value in given.items() if name != LABELS}
     several = {name: shape[1:] for name, shape in one.items()}
     reasons = []
