@@ -34,6 +34,7 @@ def check_output(command: str, shown: list[str], folder: Path) -> None:
     arguments = ours if command.startswith("cyclecast ") else ["bash", "-c", command]
     done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True)
     printed = [line.rstrip() for line in (done.stdout + done.stderr).splitlines()]
-    assert [line for line in shown if line not in printed] == []
+    missing = [line for line in shown if line not in printed]
+    assert not missing, f"{missing} of {printed}"
     failed = {code for word, code in (("error:", 2), ("departs:", 3)) if any(line.startswith(word) for line in shown)}
     assert {done.returncode} == (failed or {0})
