@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tvm import tirx
-from tvm.ir import IRModule, load_json, save_json
+from tvm.ir import IRModule
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
 
 from cyclecast._tvm._block import kernel_calls, workload_of
+from cyclecast._tvm._json import from_text, to_text
 from cyclecast.csource import Generated, write_project
 from cyclecast.dataflow import operators_from_json, operators_to_json
 from cyclecast.device import Device, Doubt, load_doubted
@@ -107,7 +108,7 @@ def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     mappings = {kernel: mapping.to_json() for kernel, mapping in tuned.mappings.items()}
     for name, value in (("network", described), ("mappings", mappings)):
         (folder / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    (folder / "program.json").write_text(save_json(network.program), encoding="utf-8")
+    (folder / "program.json").write_text(to_text(network.program), encoding="utf-8")
     (folder / "device.yaml").write_text(tuned.device.to_yaml(), encoding="utf-8")
     traces = folder / "traces"
     traces.mkdir()
@@ -154,7 +155,7 @@ def _parsed(folder: Path, name: str, read: Mapped[str, bytes]) -> Any:
         if name != "program":
             return json_value(text)
         _require_parts(json.loads(text)["nodes"])  # in which TVM writes infinities as they are
-        return load_json(text)
+        return from_text(text)
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         where, reason = f"{folder}/{name}.json", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise ModelError(where, "it is not what tune wrote", reason, "tuning again") from error
