@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
+import shutil
 from collections import Counter
 from collections.abc import Mapping as Mapped
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +27,7 @@ from cyclecast.dataflow import operators_from_json, operators_to_json
 from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
-from cyclecast.folders import output, read_file, require_unchanged
+from cyclecast.folders import digest_of, holds, output, read_file, require_unchanged
 from cyclecast.mapping import Mapping, mapping_from_json, require_fit
 from cyclecast.placement import Placement
 from cyclecast.reading import json_value, read_as, text, whole
@@ -32,6 +37,7 @@ from cyclecast.workload import HostOperator, Member, Network
 
 MOST = 2**53
 """Operators, operations and bytes: what JSON's numbers are exact up to."""
+PROGRAM = "module.so"
 FORMAT = 2
 """Of `network.json`."""
 PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 << 28, "device.yaml": 1 << 20}
@@ -90,6 +96,28 @@ def save(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: boo
         write(tuned, place)
 
 
+def reuse(folder: Path, place: Path) -> bool:
+    """Copy the program that `tune` built in a folder, if it is that of the files in `place`; whether it is.
+
+    It is where these are equal, `network.json` with the versions that built it among them.
+    """
+    files = {name: digest_of(place / name) for name in PARTS}
+    if not holds(folder, "tune", files, [PROGRAM]):
+        return False
+    shutil.copyfile(folder / PROGRAM, place / PROGRAM)
+    return True
+
+
+@cache
+def _built_by() -> str:
+    """What a program depends on beside its network, mappings and device: this package and TVM, to the letter."""
+    digest = sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    versions = ", ".join(f"{name} {version(name)}" for name in ("cyclecast", "apache-tvm"))
+    return f"{versions}, {platform.machine()}, {digest.hexdigest()}"
+
+
 def names_of(network: Network) -> list[str]:
     """The files that `write` makes of a network."""
     return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
@@ -100,6 +128,7 @@ def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     network = tuned.network
     described = {
         "format": FORMAT,
+        "built_by": _built_by(),
         "name": network.name,
         "members": [{"kernel": member.kernel, "count": member.count} for member in network.members],
         "host": [asdict(operator) for operator in network.host],
