@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
+import shutil
 from collections import Counter
 from collections.abc import Mapping as Mapped
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tvm import tirx
-from tvm.ir import IRModule, load_json, save_json
+from tvm.ir import IRModule
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
 
 from cyclecast._tvm._block import kernel_calls, workload_of
+from cyclecast._tvm._json import from_text, to_text
 from cyclecast.csource import Generated, write_project
 from cyclecast.dataflow import operators_from_json, operators_to_json
 from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
-from cyclecast.folders import output, read_file, require_unchanged
+from cyclecast.folders import digest_of, holds, output, read_file, require_unchanged
 from cyclecast.mapping import Mapping, mapping_from_json, require_fit
 from cyclecast.placement import Placement
 from cyclecast.reading import json_value, read_as, text, whole
@@ -31,6 +37,7 @@ from cyclecast.workload import HostOperator, Member, Network
 
 MOST = 2**53
 """Operators, operations and bytes: what JSON's numbers are exact up to."""
+PROGRAM = "module.so"
 FORMAT = 2
 """Of `network.json`."""
 PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 << 28, "device.yaml": 1 << 20}
@@ -89,6 +96,28 @@ def save(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: boo
         write(tuned, place)
 
 
+def reuse(folder: Path, place: Path) -> bool:
+    """Copy the program that `tune` built in a folder, if it is that of the files in `place`; whether it is.
+
+    It is where these are equal, `network.json` with the versions that built it among them.
+    """
+    files = {name: digest_of(place / name) for name in PARTS}
+    if not holds(folder, "tune", files, [PROGRAM]):
+        return False
+    shutil.copyfile(folder / PROGRAM, place / PROGRAM)
+    return True
+
+
+@cache
+def _built_by() -> str:
+    """What a program depends on beside its network, mappings and device: this package and TVM, to the letter."""
+    digest = sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    versions = ", ".join(f"{name} {version(name)}" for name in ("cyclecast", "apache-tvm"))
+    return f"{versions}, {platform.machine()}, {digest.hexdigest()}"
+
+
 def names_of(network: Network) -> list[str]:
     """The files that `write` makes of a network."""
     return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
@@ -99,6 +128,7 @@ def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     network = tuned.network
     described = {
         "format": FORMAT,
+        "built_by": _built_by(),
         "name": network.name,
         "members": [{"kernel": member.kernel, "count": member.count} for member in network.members],
         "host": [asdict(operator) for operator in network.host],
@@ -107,7 +137,7 @@ def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     mappings = {kernel: mapping.to_json() for kernel, mapping in tuned.mappings.items()}
     for name, value in (("network", described), ("mappings", mappings)):
         (folder / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    (folder / "program.json").write_text(save_json(network.program), encoding="utf-8")
+    (folder / "program.json").write_text(to_text(network.program), encoding="utf-8")
     (folder / "device.yaml").write_text(tuned.device.to_yaml(), encoding="utf-8")
     traces = folder / "traces"
     traces.mkdir()
@@ -154,7 +184,7 @@ def _parsed(folder: Path, name: str, read: Mapped[str, bytes]) -> Any:
         if name != "program":
             return json_value(text)
         _require_parts(json.loads(text)["nodes"])  # in which TVM writes infinities as they are
-        return load_json(text)
+        return from_text(text)
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
         where, reason = f"{folder}/{name}.json", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise ModelError(where, "it is not what tune wrote", reason, "tuning again") from error

@@ -167,6 +167,21 @@ def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[s
         raise ModelError(f"{folder}/{wrong[0]}", f"it is not what {verb} wrote", what, lever)
 
 
+def holds(folder: Path, verb: str, files: Mapping[str, str], also: Iterable[str] = ()) -> bool:
+    """Whether the verb wrote files with these SHA-256 digests into the folder, and others, and all are as they were."""
+    try:
+        known = _read(folder).files.get(verb, {})
+    except ModelError:
+        return False
+    wanted = dict(files) | {name: known.get(name, NO_FILE) for name in also}
+    return all(known.get(name) == digest == _digest(folder, name) for name, digest in wanted.items())
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 digest of a file."""
+    return _digest(path.parent, path.name)
+
+
 def require_file_unchanged(path: Path) -> None:
     """Raise `ModelError` where the manifest beside a file names it, and it has changed since or is gone."""
     if os.path.lexists(path.parent / MANIFEST):

@@ -21,7 +21,6 @@ from cyclecast.cli._common import (
 )
 from cyclecast.errors import OptionError
 from cyclecast.folders import output
-from cyclecast.losses import network_loss
 from cyclecast.units import Size
 
 TARGETS = ("c", "llvm")
@@ -44,6 +43,7 @@ def compile_network(
     if target not in TARGETS:
         raise OptionError("--target", f"'{target}'", f"there are {' and '.join(TARGETS)}", "--target c")
     from cyclecast import building
+    from cyclecast.losses import network_loss
     from cyclecast.report import status
 
     with status("lowering and writing", shown=not as_json):

@@ -124,10 +124,13 @@ def tune(
     with output(out, "tune", force=force) as place:
         with status("lowering and building", shown=not as_json):
             building.write(tuned, place)
-            building.build(tuned).save(place / "module.so")
+            reused = building.reuse(out, place)
+            if not reused:
+                building.build(tuned).save(place / building.PROGRAM)
         info["verification"] = _verified(tuned, place, model, inputs, quantization, not as_json) if check else None
         (place / "result.json").write_text(json_text(info), encoding="utf-8")
-    building.load(out)  # a folder that nothing can read is no result
+    if not reused:
+        building.load(out)  # a folder that nothing can read is no result
     _show(info, as_json, explain)
     for line in () if as_json else (*verification_lines(info["verification"]), f"wrote {out}/: {WRITTEN}"):
         console().print(line, soft_wrap=True)

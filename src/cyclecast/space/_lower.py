@@ -26,10 +26,11 @@ from math import prod
 from typing import Any
 
 from tvm import tirx
-from tvm.ir import IRModule, load_json, save_json
+from tvm.ir import IRModule
 from tvm.s_tir import Schedule
 
 from cyclecast._tvm._block import Contraction, operands_of
+from cyclecast._tvm._json import copied
 from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, LOOP, OUTPUT_SCOPE, TIME
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
@@ -49,7 +50,8 @@ def as_module(function: Any) -> IRModule:
     A deep copy: a schedule edits in place what no other module holds, and functions may share their bodies.
     """
     module = IRModule({"main": function.with_attr("global_symbol", "main")})
-    return load_json(save_json(module))
+    made: IRModule = copied(module)
+    return made
 
 
 def lower(

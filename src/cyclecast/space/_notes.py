@@ -14,8 +14,8 @@ from typing import Any
 from zlib import compress, decompress
 
 from tvm import tirx
-from tvm.ir import load_json, save_json
 
+from cyclecast._tvm._json import from_text, to_text
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, ScheduleError
 from cyclecast.mapping import Mapping
@@ -35,7 +35,7 @@ NOTES = (WORKLOAD, FORM, DEVICE, KERNEL, IMPLEMENTATION)
 
 def noted(kernel: Any) -> str:
     """The text of a `KERNEL` note."""
-    return b64encode(compress(save_json(kernel).encode())).decode()
+    return b64encode(compress(to_text(kernel).encode())).decode()
 
 
 def notes(kernel: str, mapping: Mapping, implementation: str, device: Device | None) -> dict[str, str]:
@@ -87,7 +87,7 @@ def kernel_of(text: str) -> Any:
     """The function of a `KERNEL` annotation."""
 
     def function() -> Any:
-        found = load_json(decompress(b64decode(text, validate=True)).decode())
+        found = from_text(decompress(b64decode(text, validate=True)).decode())
         if not isinstance(found, tirx.PrimFunc):
             raise TypeError(f"{type(found).__name__} instead of a PrimFunc")
         return found
