@@ -337,7 +337,7 @@ class TestLossyConverters:
             done = CliRunner().invoke(app, words)
             assert (done.exit_code, "warning: 3-bit ADCs cut off sums of " in done.stdout) == (0, True), done.output
         page = (written / "report.html").read_text(encoding="utf-8")
-        assert "warning: 3-bit ADCs cut off sums of " in page
+        assert "<strong>warning: 3-bit ADCs cut off sums of " in page
         assert "**Warning**: 3-bit ADCs cut off" in (tmp_path / "code" / "README.md").read_text(encoding="utf-8")
         device = tmp_path / "device.yaml"
         device.write_text(Device.load("tiny").vary("array.adc_bits", 3).to_yaml(), encoding="utf-8")
