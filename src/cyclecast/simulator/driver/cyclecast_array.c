@@ -202,25 +202,40 @@ static void encode(const cyclecast_parameters *p, int32_t weight, uint16_t *cell
     }
 }
 
-/* Complement, in every row phase, the columns whose cells add up to more than half of what they could. */
+/* Complement those of so many columns whose cells add up to more than half of what they could; a row is `stride` long. */
+static void flip_block(uint16_t *cells, uint8_t *flipped, size_t rows, size_t count, size_t stride, uint16_t most)
+{
+    uint64_t sums[CYCLECAST_BLOCK] = {0};
+    int any = 0;
+    for (size_t row = 0; row < rows; ++row) {
+        for (size_t column = 0; column < count; ++column) {
+            sums[column] += cells[row * stride + column];
+        }
+    }
+    for (size_t column = 0; column < count; ++column) {
+        flipped[column] = (uint8_t)(2 * sums[column] > (uint64_t)rows * most);
+        any |= flipped[column];
+    }
+    for (size_t row = 0; any && row < rows; ++row) {
+        uint16_t *const line = cells + row * stride;
+        for (size_t column = 0; column < count; ++column) {
+            line[column] = (uint16_t)(flipped[column] ? most - line[column] : line[column]);
+        }
+    }
+}
+
+/* The same for all columns in every row phase. */
 static void flip(const cyclecast_parameters *p, cyclecast_array *array)
 {
     const size_t rows = (size_t)array->lines * cyclecast_rows_per_weight(p);
     const size_t columns = (size_t)array->filters * cyclecast_columns_per_weight(p);
     for (size_t first = 0, phase = 0; first < rows; first += p->active_rows, ++phase) {
-        const size_t end = rows - first < p->active_rows ? rows : first + p->active_rows;
-        for (size_t column = 0; column < columns; ++column) {
-            int64_t sum = 0;
-            for (size_t row = first; row < end; ++row) {
-                sum += array->cells[row * columns + column];
-            }
-            if (2 * sum <= (int64_t)(end - first) * cell_most(p)) {
-                continue;
-            }
-            array->flipped[phase * columns + column] = 1;
-            for (size_t row = first; row < end; ++row) {
-                array->cells[row * columns + column] = (uint16_t)(cell_most(p) - array->cells[row * columns + column]);
-            }
+        const size_t active = rows - first < p->active_rows ? rows - first : p->active_rows;
+        for (size_t column = 0; column < columns; column += CYCLECAST_BLOCK) {
+            const size_t count = columns - column < CYCLECAST_BLOCK ? columns - column : CYCLECAST_BLOCK;
+            uint16_t *const cells = array->cells + first * columns + column;
+            uint8_t *const flipped = array->flipped + phase * columns + column;
+            flip_block(cells, flipped, active, count, columns, (uint16_t)cell_most(p));
         }
     }
 }

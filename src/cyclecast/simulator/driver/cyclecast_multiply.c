@@ -3,18 +3,6 @@
 
 #include <string.h>
 
-/* A sum as a converter tells it: cut off at the ends of its range, on the side of the sign only if it has one. */
-static int64_t converted(const cyclecast_parameters *p, int64_t sum)
-{
-    const int is_signed = p->sign_magnitude || p->encoding == CYCLECAST_DIFFERENTIAL_ROWS;
-    const int64_t most = ((int64_t)1 << (p->adc_bits - (uint32_t)is_signed)) - 1;
-    const int64_t least = is_signed ? -most - 1 : sum;
-    if (p->digital) {
-        return sum;
-    }
-    return sum > most ? most : sum < least ? least : sum;
-}
-
 /* What the DACs drive in a step: bits of the input, with its sign where that is the polarity of the drive. */
 static int64_t pulse(const cyclecast_parameters *p, int64_t input, uint32_t place, uint32_t bits)
 {
@@ -39,27 +27,83 @@ static void read_columns(int64_t *sums, const int64_t *driven, const uint16_t *c
     }
 }
 
-/* One input step: read every row phase, convert, undo the flips, shift and add. */
-static void add_step(
-    const cyclecast_parameters *p, cyclecast_array *array, const int64_t *driven, int64_t *sums, int64_t weight)
+static void add_narrow(int16_t *restrict sums, const uint16_t *restrict cells, int16_t value, size_t count)
+{
+    for (size_t place = 0; place < count; ++place) {
+        sums[place] = (int16_t)(sums[place] + value * (int16_t)cells[place]);
+    }
+}
+
+/* The same where 16 bits hold every sum. */
+static void read_narrow(int64_t *sums, const int64_t *driven, const uint16_t *cells, size_t rows, size_t columns)
+{
+    for (size_t first = 0; first < columns; first += CYCLECAST_BLOCK) {
+        const size_t count = columns - first < CYCLECAST_BLOCK ? columns - first : CYCLECAST_BLOCK;
+        int16_t narrow[CYCLECAST_BLOCK] = {0};
+        for (size_t row = 0; row < rows; ++row) {
+            if (driven[row] != 0) {
+                add_narrow(narrow, cells + row * columns + first, (int16_t)driven[row], count);
+            }
+        }
+        for (size_t column = 0; column < count; ++column) {
+            sums[first + column] = narrow[column];
+        }
+    }
+}
+
+/* Whether 16 bits hold every sum of a row phase of a step. */
+static int is_narrow(const cyclecast_parameters *p, uint32_t bits)
+{
+    return p->cell_bits + bits < 15 &&
+           (uint64_t)p->active_rows * (((uint64_t)1 << p->cell_bits) - 1) * (((uint64_t)1 << bits) - 1) <= INT16_MAX;
+}
+
+/* The sums of a row phase as the converters tell them (cut off at the ends of their range, on the side of the sign only
+   if they have one), flips undone, shifted and added. */
+static void add_codes(
+    const cyclecast_parameters *p, cyclecast_array *array, const int64_t *sums, const uint8_t *flipped, int64_t all,
+    int64_t weight)
 {
     const uint32_t slices = cyclecast_slices(p), wide = cyclecast_columns_per_weight(p);
-    const size_t rows = (size_t)array->lines * cyclecast_rows_per_weight(p), columns = (size_t)array->filters * wide;
-    const int64_t cell_most = ((int64_t)1 << p->cell_bits) - 1;
+    const int is_signed = p->sign_magnitude || p->encoding == CYCLECAST_DIFFERENTIAL_ROWS;
+    const int64_t most = p->digital ? INT64_MAX : ((int64_t)1 << (p->adc_bits - (uint32_t)is_signed)) - 1;
+    const int64_t least = p->digital || !is_signed ? INT64_MIN : -most - 1;
+    const int64_t whole = (((int64_t)1 << p->cell_bits) - 1) * all;
+    for (uint32_t filter = 0; filter < array->filters; ++filter, sums += wide, flipped += wide) {
+        int64_t total = 0;
+        for (uint32_t part = 0; part < wide; part += slices) {
+            int64_t of_part = 0;
+            for (uint32_t slice = slices; slice-- > 0;) {
+                const int64_t sum = sums[part + slice], code = sum > most ? most : sum < least ? least : sum;
+                of_part = of_part * ((int64_t)1 << p->cell_bits) + (flipped[part + slice] ? whole - code : code);
+            }
+            total += part == 0 ? of_part : -of_part;
+        }
+        array->result[filter] += weight * total;
+    }
+}
+
+/* One input step: read every row phase, convert, undo the flips, shift and add. */
+static void add_step(
+    const cyclecast_parameters *p, cyclecast_array *array, const int64_t *driven, int64_t *sums, int64_t weight,
+    uint32_t bits)
+{
+    const size_t rows = (size_t)array->lines * cyclecast_rows_per_weight(p);
+    const size_t columns = (size_t)array->filters * cyclecast_columns_per_weight(p);
+    const int narrow = is_narrow(p, bits);
     for (size_t first = 0, phase = 0; first < rows; first += p->active_rows, ++phase) {
         const size_t active = rows - first < p->active_rows ? rows - first : p->active_rows;
-        const uint8_t *const flipped = array->flipped + phase * columns;
+        const uint16_t *const cells = array->cells + first * columns;
         int64_t all = 0;
         for (size_t row = first; row < first + active; ++row) {
             all += driven[row];
         }
-        read_columns(sums, driven + first, array->cells + first * columns, active, columns);
-        for (size_t column = 0; column < columns; ++column) {
-            const uint32_t part = (uint32_t)(column % wide);
-            const int64_t code = converted(p, sums[column]), sum = flipped[column] ? cell_most * all - code : code;
-            const int64_t place = (int64_t)1 << part % slices * p->cell_bits;
-            array->result[column / wide] += weight * place * (part < slices ? sum : -sum);
+        if (narrow) {
+            read_narrow(sums, driven + first, cells, active, columns);
+        } else {
+            read_columns(sums, driven + first, cells, active, columns);
         }
+        add_codes(p, array, sums, array->flipped + phase * columns, all, weight);
     }
 }
 
@@ -86,7 +130,7 @@ static void bit_by_bit(const cyclecast_parameters *p, cyclecast_array *array, in
             }
             all += value;
         }
-        add_step(p, array, driven, sums, weight);
+        add_step(p, array, driven, sums, weight, bits);
         for (uint32_t filter = 0; filter < array->filters; ++filter) {
             array->result[filter] -= weight * all * weight_offset;
         }

@@ -75,6 +75,9 @@ cyclecast_status cyclecast_refuse(cyclecast_reference *device, cyclecast_status 
 /* Whether a device can be modelled; if not, what is wrong with it. */
 const char *cyclecast_refused(const cyclecast_parameters *parameters);
 
+/* Columns whose sums are on the stack at the same time. */
+#define CYCLECAST_BLOCK 256
+
 /* Whether converters tell all sums apart. */
 int cyclecast_lossless(const cyclecast_parameters *parameters);
 
