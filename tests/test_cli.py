@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from onnx import helper
 from typer.testing import CliRunner, Result
 
 import networks
-from cyclecast import building, plugins
+from cyclecast import plugins
 from cyclecast.cli import app
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
@@ -114,39 +113,6 @@ class TestTune:
         assert f"{len(again['workloads'])} of {len(again['workloads'])} workloads reused" in run(
             "tune", model, "--out", tuned, *QUICK
         ).stdout.replace("\n", " ")
-
-    def test_an_unchanged_program_is_not_built_again(
-        self, tuned: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        before = (tuned / "module.so").read_bytes()
-        monkeypatch.setattr(building, "build", None)
-        assert run("tune", model, "--out", tuned, *QUICK).exit_code == 0
-        assert (tuned / "module.so").read_bytes() == before
-
-    @pytest.mark.parametrize("change", ["versions", "mappings", "program"])
-    def test_a_program_of_other_files_or_versions_is_built_again(
-        self, change: str, tuned: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        out, build = tmp_path / "out", building.build
-        shutil.copytree(tuned, out)
-        built: list[Any] = []
-
-        def counted(tuned: Any) -> Any:
-            built.append(tuned)
-            return build(tuned)
-
-        monkeypatch.setattr(building, "build", counted)
-        options = [*QUICK]
-        if change == "versions":
-            monkeypatch.setattr(building, "_built_by", lambda: "another")
-        elif change == "mappings":
-            options += ["--device", "tiny"]
-        else:
-            (out / "module.so").write_bytes(b"not what it was")
-            options.append("--force")
-        assert run("tune", model, "--out", out, *options).exit_code == 0
-        assert len(built) == 1
-        assert as_json("verify", out, model)["outputs"][0]["cosine"] > 0.999
 
     def test_totals_add_up(self, tuned: Path) -> None:
         result = json.loads((tuned / "result.json").read_text(encoding="utf-8"))

@@ -96,16 +96,19 @@ def save(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: boo
         write(tuned, place)
 
 
-def reuse(folder: Path, place: Path) -> bool:
-    """Copy the program that `tune` built in a folder, if it is that of the files in `place`; whether it is.
+def write_built(tuned: Tuned | Scheduled | Placement, folder: Path, before: Path) -> bool:
+    """`write`, and the program: that of the folder `before` if `tune` built it from equal files; whether it is new.
 
-    It is where these are equal, `network.json` with the versions that built it among them.
+    `network.json`, which is compared, says by which versions.
     """
-    files = {name: digest_of(place / name) for name in PARTS}
-    if not holds(folder, "tune", files, [PROGRAM]):
-        return False
-    shutil.copyfile(folder / PROGRAM, place / PROGRAM)
-    return True
+    write(tuned, folder)
+    files = {name: digest_of(folder / name) for name in PARTS}
+    is_new = not holds(before, "tune", files, [PROGRAM])
+    if is_new:
+        build(tuned).save(folder / PROGRAM)
+    else:
+        shutil.copyfile(before / PROGRAM, folder / PROGRAM)
+    return is_new
 
 
 @cache

@@ -123,13 +123,10 @@ def tune(
     info = tuned_info(tuned) | {"inputs": inputs, "out": str(out), "settings": settings, "doubts": doubted}
     with output(out, "tune", force=force) as place:
         with status("lowering and building", shown=not as_json):
-            building.write(tuned, place)
-            reused = building.reuse(out, place)
-            if not reused:
-                building.build(tuned).save(place / building.PROGRAM)
+            is_new = building.write_built(tuned, place, out)
         info["verification"] = _verified(tuned, place, model, inputs, quantization, not as_json) if check else None
         (place / "result.json").write_text(json_text(info), encoding="utf-8")
-    if not reused:
+    if is_new:
         building.load(out)  # a folder that nothing can read is no result
     _show(info, as_json, explain)
     for line in () if as_json else (*verification_lines(info["verification"]), f"wrote {out}/: {WRITTEN}"):
