@@ -155,7 +155,8 @@ PAGE_TEXT = """# Open networks, measured
 
 Written by `python bench/models.py --docs`. Every network was imported, tuned for `isaac` with the exhaustive search and
 the analytical timing model, built, and run on real inputs beside its own runtime: onnxruntime, LiteRT or PyTorch. Times
-are of two shared cores.
+are of two cores that had other work as well: up to ten times what an idle machine takes. The rows of VGG-16, of the
+constant and of the quantised networks are older, and from a quieter one.
 
 {table}
 
