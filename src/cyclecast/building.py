@@ -113,7 +113,7 @@ def write_built(tuned: Tuned | Scheduled | Placement, folder: Path, before: Path
 
 @cache
 def _built_by() -> str:
-    """What a program depends on beside its network, mappings and device: this package and TVM, to the letter."""
+    """Versions, machine and a digest of this package's sources, on all of which a program depends."""
     digest = sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())

@@ -74,7 +74,7 @@ def write_trace(
 
 
 def device_outputs(tuned: Tuned | Scheduled, samples: Sequence[Sequence[Any]]) -> list[Any]:
-    """What the device's behaviour model computes from each sample: an array of each output, samples along a first axis.
+    """Outputs of the device's behaviour model: an array of each, samples along its first axis.
 
     A sample is an array for each input, in order. Where converters lose nothing, these are the values of `module.so`.
     """

@@ -1,4 +1,4 @@
-"""What converters lose: operators whose sums some ADC of the device cannot tell apart."""
+"""Losses of converters: operators with sums that the ADCs of the device cut off."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Loss:
 
 
 def network_loss(network: Network, mappings: Mapped[str, Mapping], device: Device) -> Loss | None:
-    """What is lost with a mapping of each kernel; None where every sum is exact."""
+    """Loss of a network with a mapping of each kernel; None where every sum is exact."""
     return loss_of([(mappings[member.kernel], member.count) for member in network.members], device)
 
 
 def loss_of(counted: Iterable[tuple[Mapping, int]], device: Device) -> Loss | None:
-    """What is lost where each mapping occurs so many times."""
+    """Loss of mappings with their numbers of occurrences; None where every sum is exact."""
     array, needed = device.array, [(exact_adc_bits(mapping, device), count) for mapping, count in counted]
     lossy = sum(count for bits, count in needed if bits > array.adc_bits)
     if array.digital or not lossy:

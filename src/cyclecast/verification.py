@@ -39,7 +39,7 @@ from cyclecast.tuning import Tuned
 LABELS = "labels"
 """The array of an .npz file that holds the right classes."""
 RESULT, MOST_BYTES = "result.json", 1 << 28
-"""What `tune` says of itself, and how long that is at most."""
+"""File with the answer of `tune`, and its largest size [bytes]."""
 SECONDS_A_SAMPLE = 60
 """Processor time of the compiled program, for each sample."""
 
@@ -55,13 +55,13 @@ class _Input:
 
 
 class Samples(NamedTuple):
-    """What a network is run on."""
+    """Inputs of a network: one dictionary for each sample."""
 
     values: list[dict[str, Any]]
     labels: Any
     """(rows,), or None."""
     text: str
-    """Where they came from."""
+    """Their origin."""
 
 
 def verify(
@@ -140,7 +140,7 @@ def _shapes_of(samples: Samples) -> Shapes:
 
 
 def _lossy(folder: Path) -> Scheduled | None:
-    """What `tune` wrote there, if its device has converters that can lose something."""
+    """Network that `tune` wrote there, if converters of its device can lose something; else None."""
     if not (folder / "mappings.json").is_file():
         return None
     device, _ = load_doubted(folder / "device.yaml")
@@ -168,7 +168,7 @@ def compared(reference: Any, computed: Any) -> dict[str, Any]:
 
 
 def _right(samples: Samples, expected: Mapping[str, Any], computed: Sequence[Any]) -> dict[str, int] | None:
-    """How many labels the largest value of the first output names, of ours and of the reference."""
+    """Top-1 of the first output: right labels of the program and of the reference; None without labels."""
     if samples.labels is None:
         return None
     theirs, ours = (_classes(output, len(samples.labels)) for output in (next(iter(expected.values())), computed[0]))
@@ -230,7 +230,7 @@ def _wanted(given: Values, model: Any, shapes: Shapes, tuned_for: Shapes) -> Inp
     """The inputs: of the shapes that they were tuned for, else with those of one sample, with or without its axis."""
     if tuned_for:
         wanted = input_shapes(model, {**tuned_for, **shapes})
-        for name in wanted.keys() - tuned_for.keys():
+        for name in sorted(wanted.keys() - tuned_for.keys()):
             bound = f"its inputs are {', '.join(tuned_for)}"
             raise ModelError(
                 f"{model}: input '{name}'", "the program has none", bound, f"--constant {name}=N, as for tune"
@@ -272,7 +272,7 @@ def _known(folder: Path) -> dict[str, _Input]:
 
 
 def _computed(module: Path, samples: Sequence[Values]) -> list[Any]:
-    """What the program computes from each sample: an array of each output, samples along its first axis."""
+    """Outputs of the program: an array of each, samples along its first axis."""
     if not module.is_file():
         raise ModelError(str(module), "there is no such file", lever="cyclecast tune MODEL --out FOLDER first")
 

@@ -155,7 +155,7 @@ def _inputs(model: Any, shapes: Shapes, calibration: Values) -> dict[str, Any]:
 def _verified(
     tuned: Tuned, folder: Path, model: Any, inputs: dict[str, Any], quantization: Quantization, shown: bool
 ) -> dict[str, Any]:
-    """What `verify` says of the program on the first sample, or on random values; or why there is no reference."""
+    """The answer of `verify` for the first sample, or for random values; or the reason why there is no reference."""
     from cyclecast.frontend import as_samples
     from cyclecast.report import status
     from cyclecast.verification import verify

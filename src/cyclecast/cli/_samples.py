@@ -35,7 +35,7 @@ DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images 
 
 @dataclass(frozen=True)
 class Samples:
-    """What the options say about quantisation."""
+    """The options on quantisation."""
 
     path: Path | None
     activations: str | None

@@ -100,7 +100,7 @@ def verify(
 
 
 def verification_lines(result: dict[str, Any] | None) -> Iterator[str]:
-    """What to tell of what `verification.verify` says; nothing of nothing."""
+    """Lines for the answer of `verification.verify`; none for None."""
     if result is None:
         return
     if "error" in result:

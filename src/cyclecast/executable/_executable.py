@@ -120,7 +120,7 @@ def _first_refused(program: Any) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """What an error of TVM says, in a line: its first, and the next where that one announces it."""
+    """An error of TVM in one line: its first line, with the second where the first ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     whole = " ".join(lines[:2]) if lines and lines[0].endswith(":") else next(iter(lines), type(error).__name__)
     return whole[:LONGEST]

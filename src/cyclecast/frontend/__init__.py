@@ -195,7 +195,7 @@ class Exposed:
     name: str
     """Of the source, for errors."""
     outputs: int
-    """How many of the outputs, the first ones, the network itself has."""
+    """Number of outputs of the network itself, which come first."""
 
     def departures(self, values: Values, quantization: Quantization) -> list[Departure]:
         """Every operator, with the values that the network's program had for the inputs and outputs of the graph."""

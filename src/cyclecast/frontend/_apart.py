@@ -35,7 +35,7 @@ STACK = 256 << 20
 MOST_LETTERS = 1000
 """Of each part of an error."""
 FULL, FOLDER = (errno.ENOSPC, errno.EDQUOT), "another folder in TMPDIR"
-"""What a full disk is called, and what helps."""
+"""Lever of the error on a full disk."""
 SIZE, DATA = 0, 5
 """Columns of /proc/self/statm."""
 Result = TypeVar("Result")

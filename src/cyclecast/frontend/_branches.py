@@ -41,7 +41,7 @@ def _is(one: Any, other: Any) -> bool:
 
 
 class _Conditions:
-    """What conditions come to, so far as constants and fixed shapes say it."""
+    """Values of conditions, so far as constants and fixed shapes determine them."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -118,7 +118,7 @@ def _branch(model: Any, node: Any, which: str, fresh: Callable[[], str]) -> list
 
 
 def _rename(node: Any, names: dict[str, str]) -> None:
-    """What a node reads, in its own graphs, too."""
+    """Tensors that a node reads, those that its own graphs read included."""
     node.input[:] = [names.get(name, name) for name in node.input]
     for graph in _graphs(node):
         own = {part.name for part in (*graph.initializer, *graph.input)}

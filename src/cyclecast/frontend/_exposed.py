@@ -19,11 +19,11 @@ RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "Rando
 ROUNDING = {"QuantizeLinear", "DynamicQuantizeLinear"}
 """Operators whose results may be another integer beside."""
 WIDER = 1.5
-"""How many times the root mean square that quantisation explains an error may have."""
+"""Largest error that is no departure, in units of the root mean square that quantisation explains."""
 FLOATS = {"float16": 1e-2, "float32": 1e-3, "float64": 1e-3}
-"""What floats of a type may differ by where nothing is quantised, as a share of the largest value."""
+"""Tolerance of each type where nothing is quantised, as a share of the largest value."""
 LEAST = 1e-7
-"""What counts as no difference."""
+"""Absolute tolerance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,14 @@ class Departure:
     """Whether the error is more than quantisation and rounding explain."""
 
 
-def expose(model: Any) -> list[str]:
-    """Make every tensor an output, in place, so far as there is room; the names of all outputs in order."""
-    types = inferred_types(model)
-    names = [value.name for value in model.graph.output]
+def expose(model: Any) -> None:
+    """Make every tensor an output, in place, so far as there is room."""
+    types, names = inferred_types(model), {value.name for value in model.graph.output}
     room = MOST_OPERANDS - len(names)
     others = [name for node in model.graph.node for name in node.output if name and name not in names]
     for name in [name for name in others if types.get(name, (0, None))[0] != 0][:room]:
         kind, shape = types[name]
         model.graph.output.append(helper.make_tensor_value_info(name, kind, shape))
-        names.append(name)
-    return names
 
 
 def departures(model: Any, values: Values, quantization: Quantization) -> Iterator[Departure]:
@@ -71,7 +68,7 @@ def departures(model: Any, values: Values, quantization: Quantization) -> Iterat
         wanted = _alone(model, node, known, constants)
         operands = _quantised(node, known, makers, constants, quantization)
         explained = _alone(model, node, known | operands, constants - operands.keys()) if operands else wanted
-        for name in wanted.keys() & values.keys():
+        for name in (name for name in wanted if name in values):
             quantised = explained.get(name, wanted[name])
             yield _departure(node, name, bool(operands), wanted[name], quantised, values[name])
 
@@ -132,7 +129,7 @@ def _root(values: Any) -> float:
 
 
 def _alone(model: Any, node: Any, known: Values, constants: set[str]) -> dict[str, Any]:
-    """What onnxruntime computes with that node alone; nothing where it does not run it."""
+    """Outputs of that node alone, by onnxruntime; empty where it does not run the node."""
     names = [name for name in dict.fromkeys(node.input) if name]
     given = {name: known[name] for name in names if name not in constants}
     inputs = [

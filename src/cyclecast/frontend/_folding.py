@@ -32,7 +32,7 @@ LEVERS = {
     "opset": "exporting it for an older version of ONNX",
     "IR version": "exporting it for an older version of ONNX",
 }
-"""What helps where exporting a network again does not."""
+"""Lever where exporting a network again does not help."""
 
 
 def fold(model: Any, source: str) -> Any:
@@ -64,7 +64,7 @@ def fold(model: Any, source: str) -> Any:
 
 
 def _lever(reason: str) -> str:
-    """What helps against what onnxruntime says."""
+    """Lever for an error of onnxruntime."""
     return next((lever for words, lever in LEVERS.items() if words in reason), "exporting it again")
 
 

@@ -86,7 +86,7 @@ def require_legal(program: Any, where: str) -> None:
 
 
 def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
-    """What is to be said of an error that lowering ended in: the first operator that ends so by itself is named."""
+    """Error for a lowering that failed: it names the first operator whose lowering fails by itself."""
     reason = first_line(error)
     for call in _calls(program):
         try:

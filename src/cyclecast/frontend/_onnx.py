@@ -55,7 +55,7 @@ class Onnx:
         return program_of(self.graph(source, shapes), str(source), shapes, quantization)
 
     def reference(self, source: Path | Bound, samples: Sequence[Values]) -> list[dict[str, Any]]:
-        """What onnxruntime computes; it has no look at branches that are not taken, whose operators it may not know."""
+        """Outputs of onnxruntime, without branches that are not taken: it may not know their operators."""
         model = self.graph(source, {})
         if any(node.op_type == "If" for node in model.graph.node):
             fix_shapes(model, str(source), {name: value.shape for name, value in samples[0].items()})

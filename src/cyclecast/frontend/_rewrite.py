@@ -86,7 +86,7 @@ def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
 
 
 def _ruled(rule: Callable[[Any, Writer], list[str] | None], node: Any, writer: Writer) -> list[str] | None:
-    """What a rule makes of a node; its errors name the node."""
+    """Tensors that a rule puts in the place of a node's outputs; errors name the node."""
     try:
         return rule(node, writer)
     except UnsupportedError:
@@ -97,7 +97,7 @@ def _ruled(rule: Callable[[Any, Writer], list[str] | None], node: Any, writer: W
 
 
 def advice(operator: str, domain: str = "") -> str:
-    """What can be done about an operator that stays unsupported: those of onnxruntime are made by its own tools."""
+    """Advice on an operator that stays unsupported; operators of onnxruntime come from its own tools."""
     return ADVICE.get(operator, OPTIMISED if domain == RUNTIME else "export the network without it")
 
 

@@ -151,7 +151,7 @@ def _viewed(graph: Graph, operator: Any) -> list[Any]:
 
 
 def _without_unused(graph: Graph) -> None:
-    """What computed shapes is not used any more."""
+    """Remove operators that computed shapes only."""
     while True:
         operators = graph.graph.operators
         used = {*map(int, graph.graph.outputs), *(int(index) for operator in operators for index in operator.inputs)}
@@ -180,7 +180,7 @@ def _advice(name: str) -> str:
 
 
 def _require_options(graph: Graph, operator: Any) -> None:
-    """What the importer does not look at, or LiteRT does not do, is as it must be."""
+    """Refuse options that the importer ignores and activations that LiteRT leaves out."""
     name, how, where = graph.name(operator), operator.builtinOptions, graph.where(operator)
     for option, value in STANDARD.get(name, {}).items():
         if getattr(how, option, value) != value:
@@ -207,7 +207,7 @@ def _scaling(graph: Graph, index: int) -> tuple[tuple[float, ...], tuple[int, ..
 
 
 def _refusal(graph: Graph, name: str, index: int, is_first: bool) -> tuple[str, str] | None:
-    """What a tensor is that an operator is not taken with, and what it must be."""
+    """Reason why an operator is refused with a tensor, and the demand on that tensor; None where it is taken."""
     kind, quantised = graph.kind(index), graph.is_quantised(index)
     if kind not in TYPES:
         return f"is of type {kind}", "it must be numbers of 8 bits or more"
