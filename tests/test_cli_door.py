@@ -138,11 +138,15 @@ def test_ctrl_c_that_a_library_turned_into_an_error_is_ctrl_c(monkeypatch: pytes
         except KeyboardInterrupt:
             raise DeviceError("here", "it cannot be read") from None
 
-    before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(Device, "library", staticmethod(library))
-    done = CliRunner().invoke(app, ["device", "list"])
-    assert (done.exit_code, done.stderr) == (130, "stopped\n")
-    assert signal.getsignal(signal.SIGINT) is before
+    # A shell that starts the tests in the background leaves them without Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr(Device, "library", staticmethod(library))
+        done = CliRunner().invoke(app, ["device", "list"])
+        assert (done.exit_code, done.stderr) == (130, "stopped\n")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.tvm
