@@ -96,3 +96,16 @@ def test_versions_are_not_lowered_where_operators_say_something_else(tmp_path: P
     ]
     with pytest.raises(ModelError, match=r"Could not find an implementation .+ for an older version of ONNX"):
         load(saved(tmp_path / "a.onnx", nodes, [1, 4], 28, initializer=scales))
+
+
+@pytest.mark.parametrize("domain", ["", "ai.onnx"])
+def test_two_versions_of_one_domain_are_refused(domain: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.onnx", [helper.make_node("Relu", ["x"], ["y"])], [1, 4])
+    model = onnx.load(path)
+    model.opset_import.append(helper.make_opsetid(domain, 17))
+    onnx.save(model, path)
+    load(path)
+    model.opset_import[1].version = 18
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"opset_import names versions 17 and 18 of 'ai\.onnx', it must name one"):
+        load(path)

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 from onnx import helper, inliner
 
-from cyclecast.frontend._nodes import inferred_types
+from cyclecast.frontend._nodes import inferred_types, version_of
 
 NOT_AS_IMPORTED = {("GroupNormalization", 21): "scales by channel, not by group"}
 """Operators of the standard that changed, from which version, and how: the importer has the older meaning."""
@@ -22,7 +22,7 @@ def inline(model: Any, is_unknown: Callable[[Any], bool], without: Collection[st
     """Put bodies in the place of nodes, in place, but of the operators `without`; whether there were any."""
     done = set(without)
     while True:  # bodies may hold such operators too
-        version = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+        version = version_of(model)
         found = {node.op_type for node in model.graph.node if _is_to_be(node, version, is_unknown)} - done
         if not found:
             return len(done) > len(without)

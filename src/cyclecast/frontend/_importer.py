@@ -21,7 +21,7 @@ from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import UnsupportedError
-from cyclecast.frontend._nodes import inferred_types
+from cyclecast.frontend._nodes import inferred_types, version_of
 from cyclecast.frontend._words import first_line
 
 LOG = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ CONSTANT = {"ConstantOfShape": (0,), "Expand": (1,), "NonMaxSuppression": (2, 3,
 
 def imported(model: Any, source: str) -> Any:
     """The model as a Relax program. Raises `UnsupportedError`, which names the node."""
-    version = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+    version = version_of(model)
     with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
         try:
             return _Importer(model, source).from_onnx(model.graph, version)

@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+STANDARD = "ai.onnx"
+"""The long name of the domain of ONNX's own operators; the short one is empty."""
 MOST_VALUES = 1024
 """Of a constant that may be a shape."""
 
@@ -27,7 +29,7 @@ class Writer:
                 self.constants[node.output[0]] = node.attribute[0].t
         self._fresh = fresh_names(model.graph)
         self._makers = {output: node for node in model.graph.node for output in node.output}
-        self.opset = max((entry.version for entry in model.opset_import if not entry.domain), default=0)
+        self.opset = version_of(model)
         self._types: dict[str, tuple[int, tuple[int, ...] | None]] | None = None
 
     def keep(self, node: Any) -> None:
@@ -136,6 +138,17 @@ def names_read(node: Any) -> list[str]:
             read = [name for inner in graph.node for name in names_read(inner)]
             names += [name for name in (*read, *(value.name for value in graph.output)) if name not in made]
     return names
+
+
+def standard_of(model: Any) -> Any:
+    """The entry that names the version of ONNX's own operators, or None."""
+    return next((entry for entry in model.opset_import if entry.domain in ("", STANDARD)), None)
+
+
+def version_of(model: Any) -> int:
+    """The version of ONNX's own operators; 1 where none is named."""
+    entry = standard_of(model)
+    return 1 if entry is None else int(entry.version)
 
 
 def fresh_names(graph: Any) -> Callable[[], str]:

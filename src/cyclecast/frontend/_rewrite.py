@@ -17,7 +17,7 @@ from cyclecast.errors import UnsupportedError
 from cyclecast.frontend import _narrow as narrow
 from cyclecast.frontend._corrected import concatenation, dropout, modulo, normalization, one_hot, shift, suppression
 from cyclecast.frontend._functions import inline
-from cyclecast.frontend._nodes import Writer
+from cyclecast.frontend._nodes import Writer, standard_of
 from cyclecast.frontend._recurrent import gru, lstm, rnn
 from cyclecast.frontend._resize import resized
 from cyclecast.frontend._transposed import transposed
@@ -103,7 +103,7 @@ def advice(operator: str, domain: str = "") -> str:
 
 def _raise_opset(model: Any) -> None:
     """To one whose dequantise knows axes; where ONNX cannot convert the rest, the version stays."""
-    (standard,) = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")] or [None]
+    standard = standard_of(model)
     if standard is not None and standard.version < LEAST_OPSET and not _foreign(model):
         resizes = ("Resize", "Upsample") if standard.version < RESIZE_PLACED else ()
         old = {name for node in model.graph.node if node.op_type in resizes for name in node.output}

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from cyclecast.errors import ModelError, UnsupportedError
-from cyclecast.frontend._nodes import inferred_types
+from cyclecast.frontend._nodes import STANDARD, inferred_types, standard_of
 from cyclecast.frontend._words import shortened
 
 NEWEST = 28
@@ -25,14 +25,28 @@ DENSE, DENSE_PER_BYTE = 1 << 24, 16
 
 
 def make_readable(model: Any, source: str) -> None:
-    """In place. Raises `ModelError` for sparse constants that are damaged, `UnsupportedError` for huge ones."""
+    """In place.
+
+    Raises `ModelError` for two versions of a domain and damaged sparse constants, `UnsupportedError` for huge ones.
+    """
+    _refuse_two_versions(model, source)
     _make_dense(model, source)
-    (standard,) = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")] or [None]
+    standard = standard_of(model)
     kinds = {node.op_type for node in model.graph.node}
     if standard is not None and standard.version == NEWEST and not kinds.isdisjoint(WITHOUT_KERNELS):
         types = inferred_types(model) if "Mod" in kinds else {}
         if not any(_needs_newest(node, types) for node in model.graph.node):
             standard.version = NEWEST - 1
+
+
+def _refuse_two_versions(model: Any, source: str) -> None:
+    versions: dict[str, set[int]] = {}
+    for entry in model.opset_import:
+        versions.setdefault(STANDARD if not entry.domain else entry.domain, set()).add(entry.version)
+    for domain, named in versions.items():
+        if len(named) > 1:
+            what = f"opset_import names versions {' and '.join(map(str, sorted(named)))} of '{shortened(domain)}'"
+            raise ModelError(source, what, "it must name one of each domain", "exporting it again")
 
 
 def _needs_newest(node: Any, types: dict[str, Any]) -> bool:
