@@ -15,6 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
+
+# isort: split
 from tvm import tirx
 from tvm.ir import IRModule
 from tvm.s_tir import Schedule
