@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 ROWS = [
-    {"dominance", "errors", "exact", "markup", "plugins", "printable", "reading", "terminal", "units"},
+    {"dominance", "errors", "exact", "markup", "plugins", "printable", "reading", "terminal", "units", "versions"},
     {"device", "folders"},
     {"dataflow", "decisions", "enumeration", "mapping", "mappings", "workload"},
     {

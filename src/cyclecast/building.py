@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping as Mapped
 from dataclasses import asdict, dataclass, replace
-from functools import cache
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,7 @@ from tvm.ir import IRModule
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
 
+from cyclecast import versions
 from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast._tvm._json import from_text, to_text
 from cyclecast.csource import Generated, write_project
@@ -114,16 +111,6 @@ def write_built(tuned: Tuned | Scheduled | Placement, folder: Path, before: Path
     return is_new
 
 
-@cache
-def _built_by() -> str:
-    """Versions, machine and a digest of this package's sources, on all of which a program depends."""
-    digest = sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    versions = ", ".join(f"{name} {version(name)}" for name in ("cyclecast", "apache-tvm"))
-    return f"{versions}, {platform.machine()}, {digest.hexdigest()}"
-
-
 def names_of(network: Network) -> list[str]:
     """The files that `write` makes of a network."""
     return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
@@ -134,7 +121,7 @@ def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     network = tuned.network
     described = {
         "format": FORMAT,
-        "built_by": _built_by(),
+        "built_by": versions.built_by(),
         "name": network.name,
         "members": [{"kernel": member.kernel, "count": member.count} for member in network.members],
         "host": [asdict(operator) for operator in network.host],

@@ -20,6 +20,7 @@ from onnx import external_data_helper, helper
 
 from cyclecast.errors import ModelError
 from cyclecast.frontend._apart import limit
+from cyclecast.frontend._nodes import names_read
 from cyclecast.frontend._words import first_line
 
 LARGEST_FOLDED, GROWTH = 64 << 20, 4
@@ -95,12 +96,16 @@ def _options(target: Path, weights: dict[str, Any]) -> Any:
 
 
 def _detached(model: Any) -> dict[str, Any]:
-    """Large weights of a model, by name, which are then said to be in a file: Protobuf copies what it holds."""
+    """Large weights of a model, by name, which are then said to be in a file: Protobuf copies what it holds.
+
+    Those that no node reads stay: onnxruntime has dropped them before it looks for the file.
+    """
     found = {}
     names = Counter(part.name for part in model.graph.initializer)
+    read = {name for node in model.graph.node for name in names_read(node)}
     for part in model.graph.initializer:
         kind = DETACHED.get(part.data_type)
-        if kind and names[part.name] == 1 and prod(part.dims) * kind.itemsize >= LARGE:
+        if kind and names[part.name] == 1 and part.name in read and prod(part.dims) * kind.itemsize >= LARGE:
             content = part.raw_data
             if len(content) == prod(part.dims) * kind.itemsize:
                 found[part.name] = np.frombuffer(content, kind).reshape(tuple(part.dims))
@@ -111,7 +116,12 @@ def _detached(model: Any) -> dict[str, Any]:
 
 def write_apart(model: Any, path: Path) -> None:
     """The model as a file, its large weights in another beside it; it is changed in place."""
-    onnx.save_model(model, path, save_as_external_data=True, location=WEIGHTS, size_threshold=LARGE)
+    onnx.save_model(model, path, save_as_external_data=True, location=weights_beside(path).name, size_threshold=LARGE)
+
+
+def weights_beside(path: Path) -> Path:
+    """The file with the large weights; ONNX refuses a name that a file of the current folder has."""
+    return path.with_name(f"{path.parent.name}.weights")
 
 
 def _lever(reason: str) -> str:

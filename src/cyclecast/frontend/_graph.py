@@ -25,7 +25,7 @@ from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, requi
 from cyclecast.frontend._branches import take_branches
 from cyclecast.frontend._calibrate import calibrate, session_of
 from cyclecast.frontend._extents import require_extents
-from cyclecast.frontend._folding import WEIGHTS, fold, write_apart
+from cyclecast.frontend._folding import fold, weights_beside, write_apart
 from cyclecast.frontend._importer import imported
 from cyclecast.frontend._nodes import bytes_of, inferred_shapes, names_read
 from cyclecast.frontend._rewrite import RUNTIME, advice, rewrite
@@ -68,7 +68,7 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
         apart(partial(_prepare, model, source, quantization, path), source, bytes_of(model), seconds)
         del model  # as large as what takes its place
         outline = onnx.load(path, load_external_data=False)
-        return deep(lambda: imported(outline, source, path.with_name(WEIGHTS)))
+        return deep(lambda: imported(outline, source, weights_beside(path)))
 
 
 def _prepare(model: Any, source: str, quantization: Quantization, path: Path) -> bytes:
@@ -77,7 +77,7 @@ def _prepare(model: Any, source: str, quantization: Quantization, path: Path) ->
     if quantization.calibration:
         calibrate(whole, source, quantization)
     write_apart(whole, path)
-    require_extents(imported(whole, source, path.with_name(WEIGHTS), rehearsed=True), source)
+    require_extents(imported(whole, source, weights_beside(path), rehearsed=True), source)
     return b""
 
 
