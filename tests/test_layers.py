@@ -29,6 +29,7 @@ ROWS = [
         "passes",
         "sensitivity",
         "stages",
+        "stored",
         "timing",
         "work",
     },

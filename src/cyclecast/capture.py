@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclecast.building import Scheduled, generate
+from cyclecast.building import generate
 from cyclecast.csource import Library, Tensor
 from cyclecast.errors import ModelError, OptionError
 from cyclecast.folders import output, output_file
@@ -28,6 +28,7 @@ from cyclecast.simulator import (
     parameters,
     write_vectors,
 )
+from cyclecast.stored import Scheduled
 from cyclecast.tuning import Tuned
 
 VERSIONS = ("cyclecast", "apache-tvm", "numpy")

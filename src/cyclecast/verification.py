@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cyclecast import building, capture
-from cyclecast.building import Scheduled
 from cyclecast.departures import Departures, find
 from cyclecast.device import load_doubted
 from cyclecast.errors import BehaviourError, ModelError
@@ -34,6 +33,7 @@ from cyclecast.frontend import (
 )
 from cyclecast.losses import network_loss
 from cyclecast.reading import json_value, loadable, read_as
+from cyclecast.stored import Scheduled
 from cyclecast.tuning import Tuned
 
 LABELS = "labels"
