@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 
@@ -27,8 +27,10 @@ from cyclecast.folders import digest_of, holds, output
 from cyclecast.placement import Placement
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
 from cyclecast.stored import FORMAT, KERNEL, PARTS, Scheduled, described, explained, parsing, require_counts
-from cyclecast.tuning import Tuned
 from cyclecast.workload import Network
+
+if TYPE_CHECKING:
+    from cyclecast.tuning import Tuned
 
 PROGRAM = "module.so"
 NEEDED = {"ir.TensorLoad": "source", "ir.GenericConst": "value", "relax.expr.VarBinding": "var"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,9 @@ from cyclecast.simulator import (
     write_vectors,
 )
 from cyclecast.stored import Scheduled
-from cyclecast.tuning import Tuned
+
+if TYPE_CHECKING:
+    from cyclecast.tuning import Tuned
 
 VERSIONS = ("cyclecast", "apache-tvm", "numpy")
 TRACE = r'"format": ?"cyclecast-trace"'

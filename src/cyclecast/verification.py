@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,9 @@ from cyclecast.frontend import (
 from cyclecast.losses import network_loss
 from cyclecast.reading import json_value, loadable, read_as
 from cyclecast.stored import Scheduled
-from cyclecast.tuning import Tuned
+
+if TYPE_CHECKING:
+    from cyclecast.tuning import Tuned
 
 LABELS = "labels"
 """The array of an .npz file that holds the right classes."""
