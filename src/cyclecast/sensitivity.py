@@ -6,8 +6,10 @@ The mapping stays, so a field that would only help another mapping, such as a le
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from cyclecast.device import Device
@@ -62,16 +64,22 @@ def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[G
     """The fields that would save time on this mapping, most for each tenth first; equal ones by name (A32)."""
     now = model.time(mapping, device).total.femtoseconds
     found = []
-    for field, before, after in improvements(device):
-        try:
-            better = device.vary(field, after)
-        except DeviceError:
-            continue  # more than the device can have, or nothing that it has
+    for field, before, after, better in _better_devices(device):
         time = model.time(mapping, better).total
         if time.femtoseconds < now:
             saved, weight = Time(now - time.femtoseconds), Fraction(1, 10) / _relative(before, after)
             found.append(Gain(field, _text(before), _text(after), _change(before, after), time, saved, weight))
     return tuple(sorted(found, key=lambda gain: (-gain.saved_by_a_tenth, gain.field)))
+
+
+@lru_cache(maxsize=4)
+def _better_devices(device: Device) -> tuple[tuple[str, Any, Any, Device], ...]:
+    """The device with each of the improvements, made once for all workloads of a network."""
+    found = []
+    for field, before, after in improvements(device):
+        with suppress(DeviceError):  # more than the device can have, or nothing that it has
+            found.append((field, before, after, device.vary(field, after)))
+    return tuple(found)
 
 
 def improvements(device: Device) -> Iterator[tuple[str, Any, Any]]:

@@ -178,10 +178,14 @@ def problem(
     trials: int = 64,
     seed: int = 0,
     watch: Watch | None = None,
+    hashed: str = "",
 ) -> Problem:
-    """The search problem of one workload, `function` its kernel; the seed does not depend on its place in a network."""
+    """The search problem of one workload, `function` its kernel, of the hash `hashed` where that is known.
+
+    The seed does not depend on its place in a network.
+    """
     kernel = Kernel(as_module(function), space(device), read)
-    number = _seed(seed, kernel_hash(function))
+    number = _seed(seed, hashed or kernel_hash(function))
     return Problem(member.workload, device, model, trials, number, kernel, watch or Watch())
 
 
@@ -261,8 +265,9 @@ class _Job:
         if isinstance(default, Refusal):
             watch.refuse(default.reason)
         asked_for = problem(
-            self.member, function, self.device, self.model, trials=self.trials, seed=self.seed, watch=watch
-        )
+            self.member, function, self.device, self.model, trials=self.trials, seed=self.seed, watch=watch,
+            hashed=question.kernel,
+        )  # fmt: skip
         search = begin(self.strategy, asked_for)
         for found in follow(search, asked_for):
             batch = self._worth_recording(found, records, watch)
