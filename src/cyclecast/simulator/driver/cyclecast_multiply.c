@@ -240,50 +240,59 @@ static int64_t pulse(const cyclecast_parameters *p, int64_t input, uint32_t plac
     return p->sign_magnitude && input < 0 ? -driven : driven;
 }
 
-/* What the bit lines of one row phase add up. */
-static void read_columns(int64_t *sums, const int64_t *driven, const uint16_t *cells, size_t rows, size_t columns)
+static int32_t dot(const int16_t *restrict left, const int16_t *restrict right, size_t count)
 {
-    memset(sums, 0, columns * sizeof *sums);
-    for (size_t row = 0; row < rows; ++row) {
-        const int64_t value = driven[row];
-        if (value == 0) {
-            continue;
-        }
-        for (size_t column = 0; column < columns; ++column) {
-            sums[column] += value * cells[row * columns + column];
-        }
-    }
-}
-
-static void add_narrow(int16_t *restrict sums, const uint16_t *restrict cells, int16_t value, size_t count)
-{
+    int32_t sum = 0;
     for (size_t place = 0; place < count; ++place) {
-        sums[place] = (int16_t)(sums[place] + value * (int16_t)cells[place]);
+        sum += (int32_t)left[place] * right[place];
     }
+    return sum;
 }
 
-/* The same where 16 bits hold every sum. */
-static void read_narrow(int64_t *sums, const int64_t *driven, const uint16_t *cells, size_t rows, size_t columns)
+/* The same for four vectors that follow each other. */
+static void four_dots(const int16_t *restrict left, const int16_t *restrict rights, size_t count, int64_t *sums)
 {
-    for (size_t first = 0; first < columns; first += CYCLECAST_BLOCK) {
-        const size_t count = columns - first < CYCLECAST_BLOCK ? columns - first : CYCLECAST_BLOCK;
-        int16_t narrow[CYCLECAST_BLOCK] = {0};
+    const int16_t *const second = rights + count, *const third = second + count, *const fourth = third + count;
+    int32_t a = 0, b = 0, c = 0, d = 0;
+    for (size_t place = 0; place < count; ++place) {
+        a += (int32_t)left[place] * rights[place];
+        b += (int32_t)left[place] * second[place];
+        c += (int32_t)left[place] * third[place];
+        d += (int32_t)left[place] * fourth[place];
+    }
+    sums[0] = a;
+    sums[1] = b;
+    sums[2] = c;
+    sums[3] = d;
+}
+
+/* What the bit lines of one row phase add up, where 32 bits hold it. */
+static void read_narrow(int64_t *sums, const int16_t *driven, const uint16_t *cells, size_t rows, size_t columns)
+{
+    size_t column = 0;
+    for (; column + 4 <= columns; column += 4) {
+        four_dots(driven, (const int16_t *)cells + column * rows, rows, sums + column);
+    }
+    for (; column < columns; ++column) {
+        sums[column] = dot(driven, (const int16_t *)cells + column * rows, rows);
+    }
+}
+
+static void read_wide(int64_t *sums, const int64_t *driven, const uint16_t *cells, size_t rows, size_t columns)
+{
+    for (size_t column = 0; column < columns; ++column) {
+        sums[column] = 0;
         for (size_t row = 0; row < rows; ++row) {
-            if (driven[row] != 0) {
-                add_narrow(narrow, cells + row * columns + first, (int16_t)driven[row], count);
-            }
-        }
-        for (size_t column = 0; column < count; ++column) {
-            sums[first + column] = narrow[column];
+            sums[column] += driven[row] * cells[column * rows + row];
         }
     }
 }
 
-/* Whether 16 bits hold every sum of a row phase of a step. */
+/* Whether 16 bits hold pulses and cells of a step, and 32 every sum of a row phase. */
 static int is_narrow(const cyclecast_parameters *p, uint32_t bits)
 {
-    return p->cell_bits + bits < 15 &&
-           (uint64_t)p->active_rows * (((uint64_t)1 << p->cell_bits) - 1) * (((uint64_t)1 << bits) - 1) <= INT16_MAX;
+    const uint64_t cell = ((uint64_t)1 << p->cell_bits) - 1, most = (((uint64_t)1 << bits) - 1) * cell;
+    return p->cell_bits < 16 && bits < 16 && p->active_rows * most <= INT32_MAX;
 }
 
 /* One input step of some bits: drive and read the columns of a row phase, convert, shift and add; what was driven. */
@@ -296,15 +305,21 @@ static int64_t add_step(
     const size_t active = rows - first < p->active_rows ? rows - first : p->active_rows;
     const int64_t offset = cyclecast_input_offset(p), most = cyclecast_most_code(p), least = cyclecast_least_code(p);
     const uint16_t *const cells = tile->cells + first * columns;
-    int64_t *const total = scratch, *const sums = total + columns, *const driven = sums + columns;
-    int64_t all = 0;
+    const int narrow = is_narrow(p, bits);
+    int64_t *const total = scratch, *const sums = total + columns, *const driven = sums + columns, all = 0;
+    int16_t *const pulses = (int16_t *)(driven + active);
     for (size_t row = 0; row < active; ++row) {
         const size_t tall = cyclecast_rows_per_weight(p);
         const int64_t value = pulse(p, array->inputs[(first + row) / tall] + offset, place, bits);
         driven[row] = (first + row) % tall ? -value : value;
+        pulses[row] = (int16_t)(narrow ? driven[row] : 0);
         all += driven[row];
     }
-    (is_narrow(p, bits) ? read_narrow : read_columns)(sums, driven, cells, active, columns);
+    if (narrow) {
+        read_narrow(sums, pulses, cells, active, columns);
+    } else {
+        read_wide(sums, driven, cells, active, columns);
+    }
     for (size_t column = 0; column < columns; ++column) {
         const int64_t sum = sums[column];
         total[column] += weight * (sum > most ? most : sum < least ? least : sum);
@@ -337,15 +352,6 @@ static void add_wide(int64_t *restrict sums, const int32_t *restrict weights, in
     for (size_t place = 0; place < count; ++place) {
         sums[place] += input * weights[place];
     }
-}
-
-static int32_t dot(const int16_t *restrict left, const int16_t *restrict right, size_t count)
-{
-    int32_t sum = 0;
-    for (size_t place = 0; place < count; ++place) {
-        sum += (int32_t)left[place] * right[place];
-    }
-    return sum;
 }
 
 static void at_once(cyclecast_array *array, int16_t *inputs)

@@ -31,8 +31,8 @@ typedef struct cyclecast_tile {
     int64_t *weight_of;      /* what a column counts for: columns */
     uint8_t *flipped;        /* whether a column is stored complemented: row phases x columns */
     uint8_t *byte_cells;     /* as they are stored: word lines x stride; NULL where they are in `cells` */
-    uint16_t *cells;
-    size_t stride;       /* cells from one word line to the next */
+    uint16_t *cells;         /* row phases x columns x their word lines */
+    size_t stride;       /* columns filled up */
     size_t rows_at_once; /* word lines whose cells add up in 8 bits, whichever they are */
 } cyclecast_tile;
 
@@ -94,9 +94,6 @@ cyclecast_status cyclecast_refuse(cyclecast_reference *device, cyclecast_status 
 
 /* Whether a device can be modelled; if not, what is wrong with it. */
 const char *cyclecast_refused(const cyclecast_parameters *parameters);
-
-/* Columns whose sums are on the stack at the same time. */
-#define CYCLECAST_BLOCK 256
 
 /* Whether converters tell all sums apart. */
 int cyclecast_lossless(const cyclecast_parameters *parameters);

@@ -107,7 +107,7 @@ static void encode_row(
 
 /* What encoding needs besides the tile, for every column. */
 typedef struct {
-    uint64_t *sums[2]; /* of the cells on word lines that are driven as inputs are, and with the other sign */
+    uint32_t *sums[2]; /* of the cells on word lines that are driven as inputs are, and with the other sign */
     uint32_t *kept;    /* the columns that are read bit by bit */
     int32_t *weights;  /* of one line: what is left of them for the product at once */
     uint16_t *cells;   /* of one word line */
@@ -116,8 +116,8 @@ typedef struct {
 
 static workspace workspace_in(int64_t *scratch, size_t columns)
 {
-    workspace parts = {{(uint64_t *)scratch, (uint64_t *)scratch + columns}, NULL, NULL, NULL, NULL};
-    parts.kept = (uint32_t *)(parts.sums[1] + columns);
+    workspace parts = {{(uint32_t *)scratch, (uint32_t *)scratch + columns}, NULL, NULL, NULL, NULL};
+    parts.kept = parts.sums[1] + columns;
     parts.weights = (int32_t *)(parts.kept + columns);
     parts.cells = (uint16_t *)(parts.weights + columns);
     parts.lossy = (uint8_t *)(parts.cells + columns);
@@ -134,8 +134,26 @@ static int saturates(const cyclecast_parameters *p, uint64_t positive, uint64_t 
     return high * pulse > (uint64_t)cyclecast_most_code(p) || (least != INT64_MIN && low * pulse > (uint64_t)-least);
 }
 
-/* Which columns of a row phase are flipped and which may saturate; the largest sum of the cells of one. */
-static uint64_t judge(
+/* Store the cells of one of so many word lines of a row phase. */
+static void store_row(
+    cyclecast_tile *tile, size_t columns, size_t first, size_t row, size_t active, const uint16_t *restrict cells)
+{
+    if (tile->byte_cells) {
+        const size_t stride = CYCLECAST_PADDED_COLUMNS(columns);
+        uint8_t *const bytes = tile->byte_cells + row * stride;
+        for (size_t column = 0; column < columns; ++column) {
+            bytes[column] = (uint8_t)cells[column];
+        }
+        memset(bytes + columns, 0, stride - columns);
+        return;
+    }
+    for (size_t column = 0; column < columns; ++column) {
+        tile->cells[first * columns + column * active + row - first] = cells[column];
+    }
+}
+
+/* Encode a row phase; which of its columns are to be flipped, which may saturate, and the largest sum of cells. */
+static uint64_t encode_phase(
     const cyclecast_parameters *p, cyclecast_tile *tile, size_t columns, size_t first, const workspace *work)
 {
     const uint32_t tall = cyclecast_rows_per_weight(p);
@@ -145,8 +163,9 @@ static uint64_t judge(
     uint64_t most = 0;
     memset(work->sums[0], 0, 2 * columns * sizeof *work->sums[0]);
     for (size_t row = first; row < end; ++row) {
-        uint64_t *const sums = work->sums[row % tall];
+        uint32_t *const sums = work->sums[row % tall];
         encode_row(p, tile->content, tile->filters, row, work->cells);
+        store_row(tile, columns, first, row, end - first, work->cells);
         for (size_t column = 0; column < columns; ++column) {
             sums[column] += work->cells[column];
         }
@@ -181,32 +200,50 @@ static void keep(const cyclecast_parameters *p, cyclecast_tile *tile, size_t col
         }
     }
     tile->at_once = p->fast && tile->columns < columns;
-    tile->stride = tile->byte_cells ? CYCLECAST_PADDED_COLUMNS(tile->columns) : tile->columns;
+    tile->stride = CYCLECAST_PADDED_COLUMNS(tile->columns);
 }
 
-/* Store the cells of a word line that are read bit by bit, and take them off what is multiplied at once. */
-static void store_row(const cyclecast_parameters *p, cyclecast_tile *tile, size_t row, const workspace *work)
+/* Flip cells: what is left of the largest number that a cell holds. */
+static void flip_row(uint8_t *restrict cells, const uint8_t *restrict flipped, size_t columns, uint32_t most)
 {
-    const uint16_t most = (uint16_t)(((uint32_t)1 << p->cell_bits) - 1);
-    const uint8_t *const flipped = tile->flipped + row / p->active_rows * tile->columns;
-    const int negative = row % cyclecast_rows_per_weight(p) != 0;
-    uint8_t *const bytes = tile->byte_cells ? tile->byte_cells + row * tile->stride : NULL;
-    encode_row(p, tile->content, tile->filters, row, work->cells);
-    for (size_t place = 0; place < tile->columns; ++place) {
-        const uint16_t cell = work->cells[work->kept[place]];
-        const uint16_t stored = flipped[place] ? (uint16_t)(most - cell) : cell;
-        if (bytes) {
-            bytes[place] = (uint8_t)stored;
-        } else {
-            tile->cells[row * tile->stride + place] = stored;
+    for (size_t column = 0; column < columns; ++column) {
+        cells[column] = (uint8_t)(cells[column] ^ ((0u - flipped[column]) & most));
+    }
+}
+
+/* Keep the cells of these columns of a row phase, and flip them. Cells move towards the beginning. */
+static void arrange(
+    const cyclecast_parameters *p, cyclecast_tile *tile, size_t columns, size_t first, const workspace *work)
+{
+    const size_t rows = (size_t)tile->lines * cyclecast_rows_per_weight(p), stride = CYCLECAST_PADDED_COLUMNS(columns);
+    const size_t active = rows - first < p->active_rows ? rows - first : p->active_rows;
+    const uint8_t *const flipped = tile->flipped + first / p->active_rows * tile->columns;
+    const uint32_t most = ((uint32_t)1 << p->cell_bits) - 1;
+    for (size_t row = first; tile->byte_cells && row < first + active; ++row) {
+        uint8_t *const from = tile->byte_cells + row * stride, *const to = tile->byte_cells + row * tile->stride;
+        for (size_t place = 0; tile->columns < columns && place < tile->columns; ++place) {
+            to[place] = from[work->kept[place]];
         }
-        if (tile->at_once) {
-            const int64_t taken = tile->weight_of[place] * cell;
-            work->weights[tile->filter_of[place]] -= (int32_t)(negative ? -taken : taken);
+        flip_row(to, flipped, tile->columns, most);
+        memset(to + tile->columns, 0, tile->stride - tile->columns);
+    }
+    for (size_t place = 0; tile->cells && place < tile->columns; ++place) {
+        const uint16_t *const from = tile->cells + first * columns + work->kept[place] * active;
+        uint16_t *const to = tile->cells + first * tile->columns + place * active;
+        for (size_t row = 0; row < active; ++row) {
+            to[row] = (uint16_t)(from[row] ^ (flipped[place] ? most : 0));
         }
     }
-    if (bytes) {
-        memset(bytes + tile->columns, 0, tile->stride - tile->columns);
+}
+
+/* Take the cells of a word line that are read bit by bit off what is multiplied at once. */
+static void take_off(const cyclecast_parameters *p, const cyclecast_tile *tile, size_t row, const workspace *work)
+{
+    const int negative = row % cyclecast_rows_per_weight(p) != 0;
+    encode_row(p, tile->content, tile->filters, row, work->cells);
+    for (size_t place = 0; place < tile->columns; ++place) {
+        const int64_t taken = tile->weight_of[place] * work->cells[work->kept[place]];
+        work->weights[tile->filter_of[place]] -= (int32_t)(negative ? -taken : taken);
     }
 }
 
@@ -240,16 +277,19 @@ static void encode(const cyclecast_parameters *p, cyclecast_tile *tile, int64_t 
     if (tile->flipped) {
         memset(work.lossy, 0, columns);
         for (size_t first = 0; first < rows; first += p->active_rows) {
-            const uint64_t of_phase = judge(p, tile, columns, first, &work);
+            const uint64_t of_phase = encode_phase(p, tile, columns, first, &work);
             most = of_phase > most ? of_phase : most;
         }
         keep(p, tile, columns, &work);
+        for (size_t first = 0; (p->flips_columns || tile->at_once) && first < rows; first += p->active_rows) {
+            arrange(p, tile, columns, first, &work);
+        }
     }
     tile->rows_at_once = most <= UINT8_MAX ? SIZE_MAX : UINT8_MAX / (((size_t)1 << p->cell_bits) - 1);
     for (size_t line = 0; line < tile->lines; ++line) {
         memcpy(work.weights, tile->content + line * tile->filters, tile->filters * sizeof *work.weights);
-        for (size_t row = line * tall; tile->columns > 0 && row < (line + 1) * tall; ++row) {
-            store_row(p, tile, row, &work);
+        for (size_t row = line * tall; tile->at_once && tile->columns > 0 && row < (line + 1) * tall; ++row) {
+            take_off(p, tile, row, &work);
         }
         store_line(tile, line, work.weights, cyclecast_input_offset(p));
     }
