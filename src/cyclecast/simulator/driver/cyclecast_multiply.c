@@ -166,6 +166,10 @@ static bit_scratch bit_scratch_in(const cyclecast_parameters *p, int64_t *scratc
 static void note_bits(const cyclecast_parameters *p, const cyclecast_array *array, const bit_scratch *work)
 {
     const uint32_t tall = cyclecast_rows_per_weight(p);
+    if (!p->sign_magnitude && tall == 1) { /* nothing is turned */
+        memcpy(work->bits, array->inputs, array->tile->lines * sizeof *work->bits);
+        return;
+    }
     for (size_t line = 0; line < array->tile->lines; ++line) {
         const int32_t input = array->inputs[line];
         const int turned = p->sign_magnitude && input < 0;

@@ -185,6 +185,13 @@ static void keep(const cyclecast_parameters *p, cyclecast_tile *tile, size_t col
 {
     const size_t all_phases = (size_t)phases(p, (uint64_t)tile->lines * cyclecast_rows_per_weight(p));
     const uint32_t slices = cyclecast_slices(p);
+    size_t lossy = 0;
+    for (size_t column = 0; column < columns; ++column) {
+        lossy += work->lossy[column];
+    }
+    if (lossy > columns / 4 * 3) { /* the others are too few to gain by a product of their own */
+        memset(work->lossy, 1, columns);
+    }
     for (size_t column = 0; column < columns; ++column) {
         const uint32_t part = (uint32_t)(column / tile->filters);
         if (work->lossy[column]) {
