@@ -112,11 +112,12 @@ def test_replicas_take_no_more_memory_than_one_and_what_is_replaced_is_given_bac
     """A limit that holds a few tiles: replicas of one fit everywhere, other weights at every place do not."""
     random = np.random.default_rng(0)
     tiles = [random.integers(-128, 128, (LINES, FILTERS)) for _ in PLACES]
+    inputs = random.integers(-128, 128, LINES)
     with Driver.open(parameters(ISAAC, fast=fast), most_bytes=180_000) as driver:
         for _ in range(3):
             for tile in tiles:
                 program_all(driver, [tile] * len(PLACES))
-        inputs = random.integers(-128, 128, LINES)
+                assert np.array_equal(product(driver, PLACES[-1], inputs, FILTERS), inputs @ tile)
         before = product(driver, PLACES[-1], inputs, FILTERS)
         with pytest.raises(BehaviourError, match="there is no memory left"):
             program_all(driver, tiles)

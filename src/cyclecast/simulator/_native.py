@@ -28,6 +28,7 @@ REFERENCE = (
     "cyclecast_slots.c",
     "cyclecast_array.c",
     "cyclecast_tile.c",
+    "cyclecast_encode.c",
     "cyclecast_multiply.c",
 )
 DRIVER_FILES = (

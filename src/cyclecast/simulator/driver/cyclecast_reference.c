@@ -52,11 +52,6 @@ static cyclecast_status check_place(cyclecast_reference *r, const cyclecast_plac
     return CYCLECAST_OK;
 }
 
-int cyclecast_fits(const cyclecast_reference *r, uint64_t bytes)
-{
-    return r->bytes <= r->most_bytes && bytes <= r->most_bytes - r->bytes;
-}
-
 static cyclecast_status no_memory(cyclecast_reference *r)
 {
     return cyclecast_refuse(r, CYCLECAST_MEMORY, "there is no memory left for the behaviour model");
@@ -132,13 +127,13 @@ static cyclecast_status program(cyclecast_reference *r, cyclecast_array *array, 
         }
     }
     if (!has_memory(r, array, call, tile != NULL)) {
+        cyclecast_tile_release(r, tile);
         return no_memory(r);
     }
     tile = tile != NULL ? tile : cyclecast_tile_new(r, call);
     if (tile == NULL) {
         return no_memory(r);
     }
-    ++tile->users;
     cyclecast_tile_release(r, array->tile);
     array->tile = tile;
     array->inputs = (int32_t *)(array->result + tile->filters);
@@ -256,7 +251,7 @@ static void close_reference(cyclecast_device *device)
         free(r->arrays[array].result);
         cyclecast_tile_release(r, r->arrays[array].tile);
     }
-    free(r->tiles);
+    cyclecast_tiles_free(r);
     free(r->nodes);
     free(r->arrays);
     free(r->started);

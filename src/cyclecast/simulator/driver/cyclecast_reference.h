@@ -1,5 +1,5 @@
 /* The parts of the behaviour model: one array (cyclecast_array.c, cyclecast_multiply.c), its weights
- * (cyclecast_tile.c), the slots of the levels around it (cyclecast_slots.c), and the device of all these
+ * (cyclecast_tile.c, cyclecast_encode.c), the slots of the levels around it (cyclecast_slots.c), and the device of all these
  * (cyclecast_reference.c). */
 #ifndef CYCLECAST_REFERENCE_H
 #define CYCLECAST_REFERENCE_H
@@ -11,10 +11,12 @@
 #define CYCLECAST_MOST_LINES 65536u              /* word lines or bit lines of an array */
 #define CYCLECAST_MOST_ARRAYS 1048576u           /* of a device */
 #define CYCLECAST_MOST_BYTES ((uint64_t)4 << 30) /* for all arrays and slots, unless another limit is given */
+#define CYCLECAST_MOST_UNUSED ((uint64_t)64 << 20) /* of these, for weights that no array holds at the moment */
 
-/* The weights of one array or more, encoded (cyclecast_tile.c). */
+/* The weights of one array or more, encoded. */
 typedef struct cyclecast_tile {
-    struct cyclecast_tile *next; /* with the same end of its hash */
+    struct cyclecast_tile *next;            /* with the same end of its hash */
+    struct cyclecast_tile *older, *newer;   /* among those that no array holds */
     uint64_t hash;
     uint32_t users; /* arrays that hold it */
     uint32_t lines;
@@ -72,6 +74,8 @@ typedef struct {
     uint64_t longest_write_fs;
     cyclecast_tile **tiles; /* by hash */
     uint64_t last_bucket;
+    cyclecast_tile *oldest, *newest; /* of those that no array holds */
+    uint64_t unused_bytes;           /* of all these */
     int64_t *scratch;
     uint64_t bytes; /* in use: all arrays and slots, and what they hold */
     uint64_t most_bytes;
@@ -84,8 +88,8 @@ cyclecast_status cyclecast_reference_open(const cyclecast_parameters *parameters
 cyclecast_status cyclecast_reference_open_within(
     const cyclecast_parameters *parameters, uint64_t most_bytes, cyclecast_device **device);
 
-/* Whether so many bytes more are within the limit. */
-int cyclecast_fits(const cyclecast_reference *device, uint64_t bytes);
+/* Whether so many bytes more are within the limit, without weights that no array holds if need be. */
+int cyclecast_fits(cyclecast_reference *device, uint64_t bytes);
 
 /* Note what is wrong, and two numbers that say it; the status, for returning it. */
 cyclecast_status cyclecast_fail(
@@ -128,14 +132,21 @@ int cyclecast_in_bytes(const cyclecast_parameters *parameters);
 /* Note how long programming a tile and a product with it take. */
 void cyclecast_tile_times(const cyclecast_parameters *parameters, cyclecast_tile *tile);
 
-/* The tile that holds the weights of a call already, or NULL. */
-cyclecast_tile *cyclecast_tile_find(const cyclecast_reference *device, const cyclecast_call *call);
+/* Encode the weights of a call in the memory of a tile, which has cyclecast_tile_bytes. */
+void cyclecast_tile_encode(
+    const cyclecast_parameters *parameters, cyclecast_tile *tile, const cyclecast_call *call, int64_t *scratch);
 
-/* A new one without users, found from now on; NULL without memory. */
+/* The tile of the weights of a call, for one array more; NULL if there is none. */
+cyclecast_tile *cyclecast_tile_find(cyclecast_reference *device, const cyclecast_call *call);
+
+/* A new one for one array, found from now on; NULL without memory. */
 cyclecast_tile *cyclecast_tile_new(cyclecast_reference *device, const cyclecast_call *call);
 
-/* One array less holds it; without any, it is freed. */
+/* One array less holds it. */
 void cyclecast_tile_release(cyclecast_reference *device, cyclecast_tile *tile);
+
+/* Free all tiles, after the arrays have released theirs. */
+void cyclecast_tiles_free(cyclecast_reference *device);
 
 uint64_t cyclecast_tile_bytes(const cyclecast_parameters *parameters, uint64_t lines, uint64_t filters);
 
