@@ -1,6 +1,6 @@
 """Measure the behaviour model in C bit by bit: CPU seconds of whole programs, beside another commit and CrossSim.
 
-`python bench/bit_serial.py --before COMMIT` writes bench/out/bit_serial.json. Two networks on ISAAC, ResNet-18 of
+`python bench/bit_serial.py` writes bench/out/bit_serial.json. Two networks on ISAAC, ResNet-18 of
 224 x 224 pixels and a 3x3 convolution of 256 to 256 channels and 14 x 14 pixels, with the device's own converters of 8
 bits and with converters of 6, which lose something; bit by bit and with --fast. The program of the other commit is
 written by that commit itself, in a worktree that is removed again, and is built with the same compiler. Runs alternate,
@@ -36,13 +36,15 @@ sys.path.insert(0, str(ROOT / "tests"))
 OUT = ROOT / "bench" / "out"
 SHAPES = {"resnet18": (1, 3, 224, 224), "convolution": (1, 256, 14, 14)}
 ADC_BITS = (8, 6)
+BEFORE = "c472039"
+"""The last commit that added up in 64 bits and encoded the weights of every array."""
 MODES = {"bit by bit": (), "fast": ("--fast",)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("networks", nargs="*", default=list(SHAPES), help=f"some of {', '.join(SHAPES)}")
-    parser.add_argument("--before", metavar="COMMIT", help="measure the programs of this commit, too")
+    parser.add_argument("--before", metavar="COMMIT", default=BEFORE, help="measure its programs, too; '' for none")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--write", type=Path, help="only write the programs into this folder")
     parser.add_argument("--crosssim", action="store_true", help="only write what CrossSim takes to standard output")
@@ -86,7 +88,7 @@ def write(networks: list[str], folder: Path) -> None:
             generate(tuned, folder / f"{name}_{bits}")
 
 
-def measured(networks: list[str], before: str | None, runs: int) -> list[dict[str, Any]]:
+def measured(networks: list[str], before: str, runs: int) -> list[dict[str, Any]]:
     """CPU seconds of every network, converter and mode; of another commit, too."""
     with TemporaryDirectory(prefix="cyclecast-") as name:
         folder = Path(name)
@@ -109,9 +111,9 @@ def measured(networks: list[str], before: str | None, runs: int) -> list[dict[st
 
 
 @contextmanager
-def worktree(commit: str | None, folder: Path) -> Iterator[Path | None]:
+def worktree(commit: str, folder: Path) -> Iterator[Path | None]:
     """A working tree of another commit; None without one."""
-    if commit is None:
+    if not commit:
         yield None
         return
     git = ["git", "-C", str(ROOT), "worktree"]
