@@ -42,6 +42,7 @@ check: setup ## format, lint, types and the fast tests
 bench: setup ## measure how fast cyclecast itself is; results in bench/out
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/driver.py
+	$(BIN)/python bench/bit_serial.py
 	$(BIN)/python bench/fidelity.py
 	$(BIN)/python bench/evolution.py
 	$(BIN)/python bench/networks.py resnet50 mobilenet_v2

@@ -17,7 +17,7 @@ from cyclecast.simulator import Call, Driver, Parameters, compile_library, load_
 
 BYTES = ctypes.POINTER(ctypes.c_ubyte)
 SOURCES = ("network.c", "device.c", "host.c", "cyclecast_device.c", "cyclecast_reference.c", "cyclecast_slots.c")
-SOURCES_OF_ARRAYS = ("cyclecast_array.c", "cyclecast_multiply.c")
+SOURCES_OF_ARRAYS = ("cyclecast_array.c", "cyclecast_tile.c", "cyclecast_encode.c", "cyclecast_multiply.c")
 
 
 class Library:

@@ -27,6 +27,8 @@ REFERENCE = (
     "cyclecast_reference.c",
     "cyclecast_slots.c",
     "cyclecast_array.c",
+    "cyclecast_tile.c",
+    "cyclecast_encode.c",
     "cyclecast_multiply.c",
 )
 DRIVER_FILES = (

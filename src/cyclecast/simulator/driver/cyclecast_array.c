@@ -1,12 +1,9 @@
-/* One array of the behaviour model: encoded weights, input steps, converters, and what they take.
+/* What an array of the behaviour model can hold, tell apart, and takes: ranges of values, of codes, and times.
  *
  * Offset encoding and flipped columns: Shafiee et al., ISAAC, ISCA 2016, section V; differential rows: Wan et al.,
  * NeuRRAM, Nature 2022. An input step drives the word lines with some bits of the inputs. All active word lines of a
  * row phase add up on a bit line, whose sum a converter tells (and cuts off); shift and add does the rest. */
 #include "cyclecast_reference.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 static uint64_t ceil_div(uint64_t left, uint64_t right)
 {
@@ -27,11 +24,6 @@ uint32_t cyclecast_slices(const cyclecast_parameters *p)
 uint32_t cyclecast_columns_per_weight(const cyclecast_parameters *p)
 {
     return cyclecast_slices(p) * (p->encoding == CYCLECAST_DIFFERENTIAL_COLUMNS ? 2 : 1);
-}
-
-static int64_t weight_offset(const cyclecast_parameters *p)
-{
-    return p->encoding == CYCLECAST_OFFSET ? (int64_t)1 << (p->weight_bits - 1) : 0;
 }
 
 static int64_t cell_most(const cyclecast_parameters *p)
@@ -159,6 +151,40 @@ int64_t cyclecast_input_out_of_range(const cyclecast_parameters *p, const int32_
     return out_of_range(inputs, count, p->input_bits, p->sign_magnitude != 0);
 }
 
+int64_t cyclecast_most_code(const cyclecast_parameters *p)
+{
+    return p->digital ? INT64_MAX : ((int64_t)1 << (p->adc_bits - (uint32_t)signed_sums(p))) - 1;
+}
+
+int64_t cyclecast_least_code(const cyclecast_parameters *p)
+{
+    return p->digital || !signed_sums(p) ? INT64_MIN : -cyclecast_most_code(p) - 1;
+}
+
+int64_t cyclecast_input_offset(const cyclecast_parameters *p)
+{
+    return !p->sign_magnitude && p->step_bits[0] > 1 ? (int64_t)1 << (p->input_bits - 1) : 0;
+}
+
+int cyclecast_narrow(const cyclecast_parameters *p)
+{
+    uint32_t bits = p->weight_bits + p->input_bits - 1;
+    for (uint32_t lines = cyclecast_most_lines(p); lines > 1; lines = (lines + 1) / 2) {
+        ++bits;
+    }
+    return p->weight_bits <= 16 && p->input_bits <= 16 && bits <= 31; /* the largest sum is 2^(bits - 1) */
+}
+
+int cyclecast_in_bytes(const cyclecast_parameters *p)
+{
+    return p->step_bits[0] == 1 && p->cell_bits <= 4;
+}
+
+uint64_t cyclecast_scratch(const cyclecast_parameters *p)
+{
+    return 2 * (uint64_t)p->rows + 4 * (uint64_t)p->columns + 256;
+}
+
 /* The time of a product: input steps x row phases x column phases x (read, and conversions beside or after it). */
 static uint64_t product_time(const cyclecast_parameters *p, uint64_t rows, uint64_t columns)
 {
@@ -181,161 +207,10 @@ static uint64_t product_time(const cyclecast_parameters *p, uint64_t rows, uint6
     return row_phases * column_phases * total;
 }
 
-/* What the columns of one weight hold, on its word line and, if there is a pair of them, on the second. */
-static void encode(const cyclecast_parameters *p, int32_t weight, uint16_t *cells, uint16_t *second)
+void cyclecast_tile_times(const cyclecast_parameters *p, cyclecast_tile *tile)
 {
-    const uint32_t count = cyclecast_slices(p);
-    const int64_t value = weight;
-    const uint64_t most = (uint64_t)cell_most(p);
-    const uint64_t positive = (uint64_t)(p->encoding == CYCLECAST_OFFSET ? value + weight_offset(p)
-                                         : value > 0                     ? value
-                                                                         : 0);
-    const uint64_t negative = (uint64_t)(value < 0 ? -value : 0);
-    for (uint32_t slice = 0; slice < count; ++slice) {
-        const uint32_t shift = slice * p->cell_bits;
-        cells[slice] = (uint16_t)(positive >> shift & most);
-        if (p->encoding == CYCLECAST_DIFFERENTIAL_COLUMNS) {
-            cells[count + slice] = (uint16_t)(negative >> shift & most);
-        } else if (p->encoding == CYCLECAST_DIFFERENTIAL_ROWS) {
-            second[slice] = (uint16_t)(negative >> shift & most);
-        }
-    }
-}
-
-/* Complement those of so many columns whose cells add up to more than half of what they could; a row is `stride` long. */
-static void flip_block(uint16_t *cells, uint8_t *flipped, size_t rows, size_t count, size_t stride, uint16_t most)
-{
-    uint64_t sums[CYCLECAST_BLOCK] = {0};
-    int any = 0;
-    for (size_t row = 0; row < rows; ++row) {
-        for (size_t column = 0; column < count; ++column) {
-            sums[column] += cells[row * stride + column];
-        }
-    }
-    for (size_t column = 0; column < count; ++column) {
-        flipped[column] = (uint8_t)(2 * sums[column] > (uint64_t)rows * most);
-        any |= flipped[column];
-    }
-    for (size_t row = 0; any && row < rows; ++row) {
-        uint16_t *const line = cells + row * stride;
-        for (size_t column = 0; column < count; ++column) {
-            line[column] = (uint16_t)(flipped[column] ? most - line[column] : line[column]);
-        }
-    }
-}
-
-/* The same for all columns in every row phase. */
-static void flip(const cyclecast_parameters *p, cyclecast_array *array)
-{
-    const size_t rows = (size_t)array->lines * cyclecast_rows_per_weight(p);
-    const size_t columns = (size_t)array->filters * cyclecast_columns_per_weight(p);
-    for (size_t first = 0, phase = 0; first < rows; first += p->active_rows, ++phase) {
-        const size_t active = rows - first < p->active_rows ? rows - first : p->active_rows;
-        for (size_t column = 0; column < columns; column += CYCLECAST_BLOCK) {
-            const size_t count = columns - column < CYCLECAST_BLOCK ? columns - column : CYCLECAST_BLOCK;
-            uint16_t *const cells = array->cells + first * columns + column;
-            uint8_t *const flipped = array->flipped + phase * columns + column;
-            flip_block(cells, flipped, active, count, columns, (uint16_t)cell_most(p));
-        }
-    }
-}
-
-int cyclecast_small(const cyclecast_parameters *p)
-{
-    uint32_t bits = p->weight_bits + p->input_bits - 1;
-    for (uint32_t lines = cyclecast_most_lines(p); lines > 1; lines = (lines + 1) / 2) {
-        ++bits;
-    }
-    return p->weight_bits <= 8 && bits <= 31; /* the largest sum is 2^(bits - 1) */
-}
-
-/* Bytes of all weights as the fast path wants them, or of all cells and which columns are flipped. */
-static uint64_t bytes_of_weights(const cyclecast_parameters *p, uint64_t lines, uint64_t filters)
-{
-    const uint64_t rows = lines * cyclecast_rows_per_weight(p), columns = filters * cyclecast_columns_per_weight(p);
-    if (p->fast) {
-        return lines * filters * (cyclecast_small(p) ? sizeof(int8_t) : sizeof(int32_t));
-    }
-    return rows * columns * sizeof(uint16_t) + ceil_div(rows, p->active_rows) * columns;
-}
-
-uint64_t cyclecast_array_bytes(const cyclecast_parameters *p, uint64_t lines, uint64_t filters)
-{
-    return 2 * filters * sizeof(int64_t) + lines * sizeof(int32_t) + bytes_of_weights(p, lines, filters);
-}
-
-/* Put the parts of an array into its memory, those of the largest alignment first. */
-static void lay_out(const cyclecast_parameters *p, cyclecast_array *array)
-{
-    const size_t lines = array->lines, filters = array->filters;
-    const size_t cells = lines * cyclecast_rows_per_weight(p) * filters * cyclecast_columns_per_weight(p);
-    array->weight_sums = array->memory;
-    array->result = array->weight_sums + filters;
-    array->inputs = (int32_t *)(array->result + filters);
-    array->small_weights = p->fast && cyclecast_small(p) ? (int8_t *)(array->inputs + lines) : NULL;
-    array->weights = p->fast && !cyclecast_small(p) ? array->inputs + lines : NULL;
-    array->cells = p->fast ? NULL : (uint16_t *)(array->inputs + lines);
-    array->flipped = p->fast ? NULL : (uint8_t *)(array->cells + cells);
-}
-
-static void narrow(int8_t *restrict to, const int32_t *restrict from, size_t count)
-{
-    for (size_t place = 0; place < count; ++place) {
-        to[place] = (int8_t)from[place];
-    }
-}
-
-/* Whether an array has memory for these weights; what it held before is lost only if it has. */
-static int has_memory(const cyclecast_parameters *p, cyclecast_array *array, uint32_t lines, uint32_t filters)
-{
-    const uint64_t bytes = cyclecast_array_bytes(p, lines, filters);
-    void *const memory = bytes > array->capacity ? malloc((size_t)bytes) : array->memory;
-    if (memory == NULL) {
-        return 0;
-    }
-    if (memory != array->memory) {
-        free(array->memory);
-        array->memory = memory;
-        array->capacity = bytes;
-    }
-    return 1;
-}
-
-int cyclecast_array_program(
-    const cyclecast_parameters *p, cyclecast_array *array, const int32_t *weights, uint32_t lines, uint32_t filters)
-{
-    const uint32_t wide = cyclecast_columns_per_weight(p), tall = cyclecast_rows_per_weight(p);
-    const size_t columns = (size_t)filters * wide;
-    const uint64_t turns = ceil_div((uint64_t)lines * tall, p->write_rows) * ceil_div(columns, p->write_columns);
-    if (!has_memory(p, array, lines, filters)) {
-        return 0;
-    }
-    array->lines = lines;
-    array->filters = filters;
-    array->streamed = array->finished = 0;
-    array->product_fs = product_time(p, (uint64_t)lines * tall, columns);
-    array->write_fs = turns * p->write_fs;
-    lay_out(p, array);
-    if (array->small_weights) {
-        narrow(array->small_weights, weights, (size_t)lines * filters);
-        return 1;
-    }
-    if (array->weights) {
-        memcpy(array->weights, weights, (size_t)lines * filters * sizeof *weights);
-        return 1;
-    }
-    memset(array->weight_sums, 0, filters * sizeof *array->weight_sums);
-    memset(array->flipped, 0, (size_t)ceil_div((uint64_t)lines * tall, p->active_rows) * columns);
-    for (size_t line = 0; line < lines; ++line) {
-        for (size_t filter = 0; filter < filters; ++filter) {
-            const int32_t weight = weights[line * filters + filter];
-            uint16_t *const cells = array->cells + line * tall * columns + filter * wide;
-            encode(p, weight, cells, tall == 2 ? cells + columns : NULL);
-            array->weight_sums[filter] += weight;
-        }
-    }
-    if (p->flips_columns && p->encoding != CYCLECAST_DIFFERENTIAL_ROWS) {
-        flip(p, array);
-    }
-    return 1;
+    const uint64_t rows = (uint64_t)tile->lines * cyclecast_rows_per_weight(p);
+    const uint64_t columns = (uint64_t)tile->filters * cyclecast_columns_per_weight(p);
+    tile->product_fs = product_time(p, rows, columns);
+    tile->write_fs = ceil_div(rows, p->write_rows) * ceil_div(columns, p->write_columns) * p->write_fs;
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_BUCKETS 65536u /* for tiles */
+
 cyclecast_status cyclecast_fail(
     cyclecast_reference *r, cyclecast_status status, const char *what, uint64_t is, uint64_t bound)
 {
@@ -50,11 +52,6 @@ static cyclecast_status check_place(cyclecast_reference *r, const cyclecast_plac
     return CYCLECAST_OK;
 }
 
-int cyclecast_fits(const cyclecast_reference *r, uint64_t bytes)
-{
-    return r->bytes <= r->most_bytes && bytes <= r->most_bytes - r->bytes;
-}
-
 static cyclecast_status no_memory(cyclecast_reference *r)
 {
     return cyclecast_refuse(r, CYCLECAST_MEMORY, "there is no memory left for the behaviour model");
@@ -70,16 +67,43 @@ static cyclecast_status to_state(cyclecast_reference *r, cyclecast_array *array,
     if (array->started) {
         return busy(r);
     }
-    if (reading && array->lines == 0) {
+    if (reading && array->tile == NULL) {
         return cyclecast_refuse(r, CYCLECAST_UNWRITTEN, "the array has not been written: program it first");
     }
     array->reading = reading;
     return CYCLECAST_OK;
 }
 
+/* Whether there is memory for an array's inputs and result, and for its weights unless they are there already. */
+static int has_memory(cyclecast_reference *r, cyclecast_array *array, const cyclecast_call *call, int shared)
+{
+    const cyclecast_parameters *const p = &r->base.parameters;
+    const cyclecast_tile *const before = array->tile;
+    const uint64_t sums = call->filters * sizeof *array->result, bytes = sums + call->count * sizeof *array->inputs;
+    const uint64_t grown = bytes > array->capacity ? bytes - array->capacity : 0;
+    const uint64_t weights = shared ? 0 : cyclecast_tile_bytes(p, call->count, call->filters);
+    const uint64_t freed =
+        before != NULL && before->users == 1 ? cyclecast_tile_bytes(p, before->lines, before->filters) : 0;
+    if (grown + weights > freed && !cyclecast_fits(r, grown + weights - freed)) {
+        return 0;
+    }
+    if (grown > 0) {
+        int64_t *const result = realloc(array->result, (size_t)bytes);
+        if (result == NULL) {
+            return 0;
+        }
+        array->result = result;
+        array->inputs = before != NULL ? (int32_t *)(result + before->filters) : NULL;
+        array->capacity = bytes;
+        r->bytes += grown;
+    }
+    return 1;
+}
+
 static cyclecast_status program(cyclecast_reference *r, cyclecast_array *array, const cyclecast_call *call)
 {
     const cyclecast_parameters *const p = &r->base.parameters;
+    cyclecast_tile *tile = NULL;
     if (array->reading) {
         return cyclecast_refuse(r, CYCLECAST_STATE, "a write, but the array is in the state READ: to_write first");
     }
@@ -94,23 +118,30 @@ static cyclecast_status program(cyclecast_reference *r, cyclecast_array *array, 
     if (call->values == NULL) {
         return cyclecast_refuse(r, CYCLECAST_RANGE, "there are no weights");
     }
-    const int64_t wrong = cyclecast_weight_out_of_range(p, call->values, (uint64_t)call->count * call->filters);
-    if (wrong >= 0) {
-        return cyclecast_fail(r, CYCLECAST_RANGE, "a weight out of range; its place, and the bits of a weight",
-            (uint64_t)wrong, p->weight_bits);
+    tile = cyclecast_tile_find(r, call);
+    if (tile == NULL) {
+        const int64_t wrong = cyclecast_weight_out_of_range(p, call->values, (uint64_t)call->count * call->filters);
+        if (wrong >= 0) {
+            return cyclecast_fail(r, CYCLECAST_RANGE, "a weight out of range; its place, and the bits of a weight",
+                (uint64_t)wrong, p->weight_bits);
+        }
     }
-    const uint64_t before = array->capacity, wanted = cyclecast_array_bytes(p, call->count, call->filters);
-    if (wanted > before && !cyclecast_fits(r, wanted)) {
+    if (!has_memory(r, array, call, tile != NULL)) {
+        cyclecast_tile_release(r, tile);
         return no_memory(r);
     }
-    if (!cyclecast_array_program(p, array, call->values, call->count, call->filters)) {
+    tile = tile != NULL ? tile : cyclecast_tile_new(r, call);
+    if (tile == NULL) {
         return no_memory(r);
     }
-    r->bytes += array->capacity - before;
+    cyclecast_tile_release(r, array->tile);
+    array->tile = tile;
+    array->inputs = (int32_t *)(array->result + tile->filters);
+    array->streamed = array->finished = 0;
     ++r->counters.programs;
     ++r->written;
-    if (array->write_fs > r->longest_write_fs) {
-        r->longest_write_fs = array->write_fs;
+    if (tile->write_fs > r->longest_write_fs) {
+        r->longest_write_fs = tile->write_fs;
     }
     return CYCLECAST_OK;
 }
@@ -129,8 +160,8 @@ static cyclecast_status start(cyclecast_reference *r, cyclecast_array *array)
     array->started = 1;
     array->finished = 0;
     r->started[r->started_count++] = (uint32_t)(array - r->arrays);
-    if (array->product_fs > r->longest_fs) {
-        r->longest_fs = array->product_fs;
+    if (array->tile->product_fs > r->longest_fs) {
+        r->longest_fs = array->tile->product_fs;
     }
     return CYCLECAST_OK;
 }
@@ -217,8 +248,10 @@ static void close_reference(cyclecast_device *device)
         }
     }
     for (uint64_t array = 0; r->arrays != NULL && array < r->inside[0]; ++array) {
-        free(r->arrays[array].memory);
+        free(r->arrays[array].result);
+        cyclecast_tile_release(r, r->arrays[array].tile);
     }
+    cyclecast_tiles_free(r);
     free(r->nodes);
     free(r->arrays);
     free(r->started);
@@ -244,8 +277,8 @@ cyclecast_status cyclecast_reference_open(const cyclecast_parameters *parameters
 static uint64_t own_bytes(const cyclecast_reference *r)
 {
     const cyclecast_parameters *const p = &r->base.parameters;
-    return sizeof *r + r->first[p->levels] * sizeof *r->nodes + ((uint64_t)p->rows + p->columns) * sizeof *r->scratch +
-           r->inside[0] * (sizeof *r->arrays + sizeof *r->started);
+    return sizeof *r + r->first[p->levels] * sizeof *r->nodes + cyclecast_scratch(p) * sizeof *r->scratch +
+           r->inside[0] * (sizeof *r->arrays + sizeof *r->started) + (r->last_bucket + 1) * sizeof *r->tiles;
 }
 
 cyclecast_status cyclecast_reference_open_within(
@@ -263,7 +296,6 @@ cyclecast_status cyclecast_reference_open_within(
     }
     r->base.driver = &DRIVER;
     r->base.parameters = *parameters;
-    r->base.parameters.fast = parameters->fast && cyclecast_lossless(parameters);
     r->inside[parameters->levels] = 1;
     for (uint32_t level = parameters->levels; level-- > 0;) {
         r->inside[level] = r->inside[level + 1] * parameters->counts[level];
@@ -271,6 +303,9 @@ cyclecast_status cyclecast_reference_open_within(
     for (uint32_t depth = 0; depth < parameters->levels; ++depth) {
         r->first[depth + 1] = r->first[depth] + nodes;
         nodes *= parameters->counts[depth];
+    }
+    while (r->last_bucket + 1 < r->inside[0] && r->last_bucket < MOST_BUCKETS - 1) {
+        r->last_bucket = 2 * r->last_bucket + 1;
     }
     r->most_bytes = most_bytes;
     if (!cyclecast_fits(r, own_bytes(r))) {
@@ -281,8 +316,9 @@ cyclecast_status cyclecast_reference_open_within(
     r->nodes = calloc((size_t)r->first[parameters->levels], sizeof *r->nodes);
     r->arrays = calloc((size_t)r->inside[0], sizeof *r->arrays);
     r->started = calloc((size_t)r->inside[0], sizeof *r->started);
-    r->scratch = calloc((size_t)parameters->rows + parameters->columns, sizeof *r->scratch);
-    if (r->nodes == NULL || r->arrays == NULL || r->started == NULL || r->scratch == NULL) {
+    r->scratch = calloc((size_t)cyclecast_scratch(parameters), sizeof *r->scratch);
+    r->tiles = calloc((size_t)r->last_bucket + 1, sizeof *r->tiles);
+    if (r->tiles == NULL || r->nodes == NULL || r->arrays == NULL || r->started == NULL || r->scratch == NULL) {
         close_reference(&r->base);
         return CYCLECAST_MEMORY;
     }

@@ -142,11 +142,11 @@ cyclecast_status cyclecast_slots_stream(cyclecast_reference *r, cyclecast_array 
         return cyclecast_fail(
             r, CYCLECAST_EMPTY, "an empty slot of inputs, of so many", call->slot, r->inside[outer.depth]);
     }
-    if (from->inputs[call->slot].count != array->lines) {
-        return cyclecast_fail(
-            r, CYCLECAST_MISMATCH, "inputs, and word lines with weights", from->inputs[call->slot].count, array->lines);
+    if (from->inputs[call->slot].count != array->tile->lines) {
+        return cyclecast_fail(r, CYCLECAST_MISMATCH, "inputs, and word lines with weights",
+            from->inputs[call->slot].count, array->tile->lines);
     }
-    for (uint32_t line = 0; line < array->lines; ++line) {
+    for (uint32_t line = 0; line < array->tile->lines; ++line) {
         array->inputs[line] = (int32_t)from->inputs[call->slot].values[line];
     }
     array->streamed = 1;
@@ -165,10 +165,11 @@ static void add(int64_t *total, const int64_t *values, uint32_t count)
 static void give(cyclecast_slot *to, const int64_t *values, uint32_t count)
 {
     if (to->count == 0) {
-        memset(to->values, 0, count * sizeof *values);
+        memcpy(to->values, values, count * sizeof *values);
         to->count = count;
+    } else {
+        add(to->values, values, count);
     }
-    add(to->values, values, count);
 }
 
 /* Whether slots of a node can take tiles of these sizes; their memory is there afterwards. */
@@ -198,9 +199,9 @@ cyclecast_status cyclecast_slots_result(cyclecast_reference *r, cyclecast_array 
     if (!array->finished) {
         return cyclecast_refuse(r, CYCLECAST_EMPTY, "the array has no result: start a product and wait for it");
     }
-    status = check_target(r, to, outer.depth, call->slot, array->filters);
+    status = check_target(r, to, outer.depth, call->slot, array->tile->filters);
     if (status == CYCLECAST_OK) {
-        give(&to->sums[call->slot], array->result, array->filters);
+        give(&to->sums[call->slot], array->result, array->tile->filters);
         array->finished = 0;
         ++r->counters.sums[call->place.depth];
     }
