@@ -39,10 +39,11 @@ check: setup ## format, lint, types and the fast tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 -m "not slow and not tvm and not long"
 
-bench: setup ## measure how fast cyclecast itself is; results in bench/out
+bench: setup ## measure how fast cyclecast itself is; results in bench/out, ratios with BEFORE="--before COMMIT"
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/driver.py
-	$(BIN)/python bench/bit_serial.py
+	$(BIN)/python bench/verbs.py $(BEFORE)
+	$(BIN)/python bench/bit_serial.py $(BEFORE)
 	$(BIN)/python bench/fidelity.py
 	$(BIN)/python bench/evolution.py
 	$(BIN)/python bench/networks.py resnet50 mobilenet_v2

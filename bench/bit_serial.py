@@ -19,32 +19,28 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from commits import ROOT, importing, roots, spent
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 OUT = ROOT / "bench" / "out"
 SHAPES = {"resnet18": (1, 3, 224, 224), "convolution": (1, 256, 14, 14)}
 ADC_BITS = (8, 6)
-BEFORE = "c472039"
-"""The last commit that added up in 64 bits and encoded the weights of every array."""
 MODES = {"bit by bit": (), "fast": ("--fast",)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("networks", nargs="*", default=list(SHAPES), help=f"some of {', '.join(SHAPES)}")
-    parser.add_argument("--before", metavar="COMMIT", default=BEFORE, help="measure its programs, too; '' for none")
+    parser.add_argument("--before", metavar="COMMIT", help="measure the programs of this commit, too")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--write", type=Path, help="only write the programs into this folder")
     parser.add_argument("--crosssim", action="store_true", help="only write what CrossSim takes to standard output")
@@ -88,40 +84,20 @@ def write(networks: list[str], folder: Path) -> None:
             generate(tuned, folder / f"{name}_{bits}")
 
 
-def measured(networks: list[str], before: str, runs: int) -> list[dict[str, Any]]:
+def measured(networks: list[str], before: str | None, runs: int) -> list[dict[str, Any]]:
     """CPU seconds of every network, converter and mode; of another commit, too."""
-    with TemporaryDirectory(prefix="cyclecast-") as name:
-        folder = Path(name)
-        commits = {"now": ROOT}
-        with worktree(before, folder / "worktree") as other:
-            if other:
-                commits = {"before": other, **commits}
-            for label, root in commits.items():
-                (folder / label).mkdir()
-                environment = {**os.environ, "PYTHONPATH": str(root / "src")}
-                command = [sys.executable, __file__, "--write", str(folder / label), *networks]
-                subprocess.run(command, check=True, env=environment)
-        found = []
+    with TemporaryDirectory(prefix="cyclecast-") as name, roots(before) as commits:
+        folder, found = Path(name), []
+        for label, root in commits.items():
+            (folder / label).mkdir()
+            command = [sys.executable, __file__, "--write", str(folder / label), *networks]
+            subprocess.run(command, check=True, env=importing(root))
         for network in networks:
             values = np.random.default_rng(0).standard_normal(SHAPES[network]).astype("float32")
             (folder / "input.bin").write_bytes(values.tobytes())
             for bits in ADC_BITS:
                 found += _programs({label: folder / label / f"{network}_{bits}" for label in commits}, runs)
         return found
-
-
-@contextmanager
-def worktree(commit: str, folder: Path) -> Iterator[Path | None]:
-    """A working tree of another commit; None without one."""
-    if not commit:
-        yield None
-        return
-    git = ["git", "-C", str(ROOT), "worktree"]
-    subprocess.run([*git, "add", "--quiet", "--detach", str(folder), commit], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
 
 
 def _programs(folders: dict[str, Path], runs: int) -> list[dict[str, Any]]:
@@ -133,21 +109,11 @@ def _programs(folders: dict[str, Path], runs: int) -> list[dict[str, Any]]:
     for mode, flags in MODES.items():
         seconds: dict[str, float] = {}
         for label, folder in list(folders.items()) * runs:
-            spent = cpu_time(folder, flags)
-            seconds[label] = min(spent, seconds.get(label, spent))
+            took = spent(["./network", "../../input.bin", "output.bin", *flags], folder).seconds
+            seconds[label] = min(took, seconds.get(label, took))
             outputs.add((folder / "output.bin").read_bytes())
         found.append({"network": network, "adc_bits": int(bits), "mode": mode, **seconds})
     return [row | {"equal": len(outputs) == 1} for row in found]
-
-
-def cpu_time(folder: Path, flags: tuple[str, ...]) -> float:
-    """Seconds of processor time of one run of the program."""
-    command = ["./network", "../../input.bin", "output.bin", *flags]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_utime + usage.ru_stime
 
 
 def crosssim(network: str, runs: int) -> dict[str, float]:
@@ -213,9 +179,9 @@ def show(results: dict[str, Any]) -> None:
         ratio = f"{row['before'] / row['now']:.1f}" if "before" in row else ""
         cells = (row["network"], str(row["adc_bits"]), row["mode"], before, f"{row['now']:.3f}", ratio)
         table.add_row(*cells, str(row["equal"]))
-    for name, spent in results.get("crosssim", {}).items():
-        table.add_row(name, "8", "CrossSim", "", f"{spent['run']:.3f}", "", "")
-        table.add_row(name, "8", "its conversion", "", f"{spent['convert']:.3f}", "", "")
+    for name, theirs in results.get("crosssim", {}).items():
+        table.add_row(name, "8", "CrossSim", "", f"{theirs['run']:.3f}", "", "")
+        table.add_row(name, "8", "its conversion", "", f"{theirs['convert']:.3f}", "", "")
     Console().print(table)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,7 +51,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(COMMANDS), help=f"some of {', '.join(COMMANDS)}")
     parser.add_argument("--before", metavar="COMMIT", help="measure this commit, too")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.write:
+        write(options.write)
+        return
     with TemporaryDirectory(prefix="cyclecast-") as name, roots(options.before) as found:
         results = measured(options.names, found, Path(name), options.runs)
     OUT.mkdir(exist_ok=True)
@@ -60,11 +65,7 @@ def main() -> None:
 
 def measured(names: list[str], commits: dict[str, Path], folder: Path, runs: int) -> dict[str, dict[str, Spent]]:
     """By command and commit, the least that a run took."""
-    from large_networks import LARGE_NETWORKS
-    from networks import resnet18
-
-    resnet18(folder / "resnet18.onnx")
-    LARGE_NETWORKS["vgg16"][0](folder / "vgg16.onnx")
+    subprocess.run([sys.executable, __file__, "--write", folder], check=True)  # a process starts as large as its parent
     places = {commit: folder / commit for commit in commits}
     for commit, place in places.items():
         place.mkdir()
@@ -80,6 +81,15 @@ def measured(names: list[str], commits: dict[str, Path], folder: Path, runs: int
                 took = spent(_arguments(COMMANDS[name]), place, importing(commits[commit]))
                 results[name][commit] = min(took, results[name].get(commit, took))
     return results
+
+
+def write(folder: Path) -> None:
+    """Both networks, with random weights."""
+    from large_networks import LARGE_NETWORKS
+    from networks import resnet18
+
+    resnet18(folder / "resnet18.onnx")
+    LARGE_NETWORKS["vgg16"][0](folder / "vgg16.onnx")
 
 
 def _arguments(command: Any) -> list[str]:
