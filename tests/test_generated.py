@@ -51,22 +51,22 @@ def source(name: str, folder: Path) -> tuple[Path, dict[str, tuple[int, ...]], l
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return written(request.param, tmp_path_factory.mktemp(request.param))
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, records: Path) -> Project:
+    return written(request.param, tmp_path_factory.mktemp(request.param), records)
 
 
 @pytest.fixture(scope="module")
-def block(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def block(tmp_path_factory: pytest.TempPathFactory, records: Path) -> Project:
     """One that is built."""
-    project = written("transformer_block", tmp_path_factory.mktemp("block"))
+    project = written("transformer_block", tmp_path_factory.mktemp("block"), records)
     c_projects.make(project.folder)
     c_projects.run(project.folder, project.inputs, "--fast")
     return project
 
 
-def written(name: str, folder: Path) -> Project:
+def written(name: str, folder: Path, records: Path) -> Project:
     path, shapes, inputs = source(name, folder)
-    tuned = tune(load(path, shapes=shapes), ISAAC)
+    tuned = tune(load(path, shapes=shapes), ISAAC, database=records)
     generated = generate(tuned, folder / "c")
     expected = c_projects.joined(build(tuned)(*inputs))
     return Project(generated.folder, inputs, expected, ("--fast",) if name == "text_direction" else ())
