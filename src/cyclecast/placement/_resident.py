@@ -199,7 +199,8 @@ class Builder:
         network, links = self.floor.chip.network, self.floor.links * self.floor.chips
         if network is None or not links:
             return 0
-        moved = sum(self.bytes_of(source) * way for (source, target), way in hops.items() if target == place)
+        sources = dict.fromkeys(need.source for need in self.needs[place] if (need.source, place) in hops)
+        moved = sum(self.bytes_of(source) * hops[source, place] for source in sources)
         return network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds
 
     def _ways(self, hops: Hops) -> dict[tuple[int, int], int]:

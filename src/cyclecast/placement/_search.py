@@ -64,6 +64,8 @@ class Search:
     dynamic: frozenset[int] = field(init=False)
     """Those of them with two computed operands."""
     known: dict[tuple[Workload, bool], Options | None] = field(default_factory=dict)
+    tuned: dict[str, Options | None] = field(default_factory=dict)
+    """With the tiles of the mappings as tuned, by kernel."""
 
     def __post_init__(self) -> None:
         self.device = system(self.chip, self.chips)
@@ -95,8 +97,10 @@ class Search:
         """Those with the tiles of the mapping as tuned."""
         if operator.is_dynamic:
             return self.options_of(operator)
-        cut = self.mappings[operator.kernel]
-        return options(operator.workload, self.device, self.model, self.budget, cut)
+        if operator.kernel not in self.tuned:
+            cut = self.mappings[operator.kernel]
+            self.tuned[operator.kernel] = options(operator.workload, self.device, self.model, self.budget, cut)
+        return self.tuned[operator.kernel]
 
     def resident(self, objective: str, tuned: bool = False) -> list[Plan]:
         """All weights at once, at every period worth it; none where they do not fit.
@@ -170,12 +174,12 @@ class Search:
         at_once = min(self.device.array.write.arrays, self.device.arrays)
         needs, count = self.builder.needs, len(parts)
         found = costs_of(parts, needs, self.budget, at_once, self.batch)
-        found.pop((0, count), None)  # which would be written for nothing: all weights could stay
+        found = found.without((0, count))  # which would be written for nothing: all weights could stay
         cuts = dict.fromkeys(tuple(cut) for cut in (partition(count, found), each_alone(parts)) if cut)
         plans = [self._turns(cut, found, False) for cut in cuts if all(each in found for each in cut)]
         if write.while_computing:
             halves = costs_of(parts, needs, self.budget // 2, at_once, self.batch)
-            halves.pop((0, count), None)
+            halves = halves.without((0, count))
             cut = overlapped_partition(count, halves)
             plans += [self._turns(tuple(cut), halves, True)] if cut else []
         return plans
