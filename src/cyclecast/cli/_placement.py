@@ -162,7 +162,7 @@ def _placed(folder: Path, settings: dict[str, Any], as_json: bool) -> tuple[Plac
         options = {name: value for name, value in settings.items() if name != "chips"}
         scheduled = building.load(folder)
         placed = place_network(scheduled, chips=chips, **options)
-        check = simulate(placed)
+        check = simulate(placed, spans=False)
     return placed, check, tell_doubts(scheduled.doubts, as_json)
 
 

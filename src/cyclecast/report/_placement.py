@@ -14,7 +14,7 @@ MOST_LIMITS = 5
 
 def placement_info(placement: Placement, check: Check | None = None) -> dict[str, Any]:
     """Everything about a placement and its event simulation; documented in `docs/json.md`."""
-    found = check or simulate(placement)
+    found = check or simulate(placement, spans=False)
     interval, latency = placement.with_host
     return {
         "network": placement.network.name,
