@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -59,10 +60,11 @@ class Clock:
 class Signal:
     """Something that happens again and again: for the first time with number 0."""
 
-    __slots__ = ("seen", "soon", "waiting")
+    __slots__ = ("happen", "seen", "waiting")
 
     def __init__(self, clock: Clock) -> None:
-        self.soon = clock.soon
+        self.happen: Callable[[], None] = partial(clock.soon.append, self._tell)
+        """Those who wait go on soon."""
         self.seen = 0
         """How often it has happened: nobody waits for a smaller number."""
         self.waiting: dict[int, list[Resume]] = {}
@@ -70,10 +72,6 @@ class Signal:
     def wait(self, number: int, resume: Resume) -> None:
         """Go on as soon as it has happened with this number, which it has not."""
         self.waiting.setdefault(number, []).append(resume)
-
-    def happen(self) -> None:
-        """Those who wait go on soon."""
-        self.soon.append(self._tell)
 
     def _tell(self) -> None:
         number, self.seen = self.seen, self.seen + 1

@@ -103,10 +103,11 @@ class _Pipeline:
         kept: Sequence[Kept],
         images: int,
         most: int,
-        pace: int = 0,
+        pace: int | None = None,
         spans: bool = False,
     ) -> None:
-        self.builder, self.images, self.most, self.pace = builder, images, most, pace
+        self.builder, self.images, self.most = builder, images, most
+        self.pace, self.paced = pace or 0, pace is not None
         self.operators, self.chip = builder.operators, builder.floor.chip
         self.kept = {each.operator: each for each in kept}
         self.clock = Clock()
@@ -248,7 +249,7 @@ class _Pipeline:
 
     def _bring(self, place: int, node: Node) -> Process:
         """One token after another: wait for its inputs, and move them through the network."""
-        resume, clock, arrived = (yield), self.clock, node.arrived
+        resume, clock = (yield), self.clock
         links = [(self.nodes[link.source], link.inputs, link.way) for link in self.links[place]]
         for image in range(self.images):
             for token in range(node.tokens):
@@ -264,7 +265,7 @@ class _Pipeline:
                     if there > clock.now:
                         clock.at(there, resume)
                         yield
-                arrived.append(clock.now)
+                arrived = clock.now
                 if node.traffic:
                     self.network.ask(resume)
                     yield
@@ -274,7 +275,7 @@ class _Pipeline:
                         yield
                     self.network.leave()
                     self._note("network", node, image, begin)
-                node.came.append(clock.now)
+                node.came.append((arrived, clock.now))
                 node.ready.happen()
         yield
 
@@ -330,7 +331,8 @@ class _Pipeline:
                 if node.write and not token:
                     yield from self._written(node, image, resume)
                 begin = clock.now
-                node.begun.append(begin)
+                if self.paced:
+                    node.begun.append(begin)
                 node.taken.happen()
                 lasting = node.share(token, node.time - node.write)
                 if lasting:
@@ -339,7 +341,7 @@ class _Pipeline:
                 self._note("arrays", node, image, begin)
                 node.ended.append(clock.now + node.delay)
                 node.done.happen()
-                arrived, came = max(since, node.arrived[number]), max(since, node.came[number])
+                arrived, came = (max(since, when) for when in node.came.popleft())
                 by_input, by_network = by_input + arrived - since, by_network + came - arrived
                 by_port, by_room = by_port + there - came, by_room + begin - there
             node.waits.append(dict(zip(WAITS, (by_input, by_network, by_port, by_room), strict=True)))

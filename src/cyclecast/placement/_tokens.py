@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -41,14 +42,12 @@ class Node:
     """its step has ended."""
     waiting: bool = False
     """For room."""
-    arrived: list[int] = field(default_factory=list)
-    """When the inputs of every token were there, but for the network [fs],"""
-    came: list[int] = field(default_factory=list)
-    """when they had come through the network,"""
+    came: deque[tuple[int, int]] = field(default_factory=deque)
+    """When the inputs of every token whose step has not begun were there, without and with the network [fs]."""
     begun: list[int] = field(default_factory=list)
-    """when its step began,"""
+    """When the step of every token began, where that is noted [fs]."""
     ended: list[int] = field(default_factory=list)
-    """and when its pixels are there, the way to the next operator not counted."""
+    """When its pixels are there, the way to the next operator not counted [fs]."""
     waits: list[dict[str, int]] = field(default_factory=list)
     """Of every image [fs]."""
 
