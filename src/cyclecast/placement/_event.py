@@ -140,7 +140,7 @@ class _Pipeline:
         _, uses = port_loads(sites, demands_of(self.chosen))
         resources: dict[int, Turns] = {}
         found: dict[int, tuple[Turns | None, int, int]] = {
-            place: (None, 0, site.shares[0].pe) for place, site in sites.items()
+            place: (None, 0, site.runs[0].first) for place, site in sites.items()
         }
         for place, use in uses.items():
             found[place] = resources.setdefault(use.pe, Turns(self.clock)), use.own, use.pe

@@ -217,9 +217,8 @@ class Builder:
         ]
         loads, _ = port_loads(sites, demands_of(chosen))
         if loads:
-            busiest = max(loads, key=loads.__getitem__)
-            level = self.floor.chip.levels[0].name
-            found.append(Limit(f"{level} port", f"{level} {busiest}", Time(loads[busiest])))
+            busiest, level = max(loads, key=lambda load: load.time), self.floor.chip.levels[0].name
+            found.append(Limit(f"{level} port", f"{level} {busiest.first}", Time(busiest.time)))
         writes = sum(each.write for each in chosen.values())
         if writes:
             found.append(Limit("write", "computed operands", Time(writes)))
