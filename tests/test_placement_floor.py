@@ -87,7 +87,7 @@ def test_ports_are_loaded_as_one_by_one(wanted: dict[int, tuple[int, int]], data
     for place, times in each.items():
         wanted_loads.update(times if demands[place].busy else {})
     loads, uses = port_loads(sites, demands)
-    assert {pe: load.time for load in loads for pe in range(load.first, load.first + load.count)} == wanted_loads
+    assert {pe: load.time for load in loads for pe in range(load.first, load.first + load.pes)} == wanted_loads
     if loads:
         assert max(loads, key=lambda load: load.time).first == max(wanted_loads, key=wanted_loads.__getitem__)
     for place, use in uses.items():

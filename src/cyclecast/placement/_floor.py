@@ -30,7 +30,7 @@ class Run(NamedTuple):
 
     first: int
     """Counted over all chips."""
-    count: int
+    pes: int
     arrays: int
     """In each of them."""
 
@@ -46,8 +46,8 @@ class Site(NamedTuple):
         """From first PE, number of PEs and arrays in each, in any order, no PE twice."""
         found: list[Run] = []
         for first, count, arrays in sorted(runs):
-            if found and found[-1].first + found[-1].count == first and found[-1].arrays == arrays:
-                found[-1] = Run(found[-1].first, found[-1].count + count, arrays)
+            if found and found[-1].first + found[-1].pes == first and found[-1].arrays == arrays:
+                found[-1] = Run(found[-1].first, found[-1].pes + count, arrays)
             else:
                 found.append(Run(first, count, arrays))
         return cls(tuple(found))
@@ -55,17 +55,17 @@ class Site(NamedTuple):
     @property
     def shares(self) -> tuple[Share, ...]:
         """The arrays in every PE."""
-        return tuple(Share(run.first + place, run.arrays) for run in self.runs for place in range(run.count))
+        return tuple(Share(run.first + place, run.arrays) for run in self.runs for place in range(run.pes))
 
     @property
     def pes(self) -> int:
         """How many have arrays of it."""
-        return sum(run.count for run in self.runs)
+        return sum(run.pes for run in self.runs)
 
     @property
     def arrays(self) -> int:
         """All of them."""
-        return sum(run.count * run.arrays for run in self.runs)
+        return sum(run.pes * run.arrays for run in self.runs)
 
 
 Line = dict[int, int]
@@ -95,7 +95,7 @@ class Floor:
 
     def chips_of(self, site: Site) -> set[int]:
         """The chips that have arrays of the site."""
-        each = (range(run.first // self.pes, (run.first + run.count - 1) // self.pes + 1) for run in site.runs)
+        each = (range(run.first // self.pes, (run.first + run.pes - 1) // self.pes + 1) for run in site.runs)
         return set(chain.from_iterable(each))
 
     def router(self, pe: int) -> tuple[int, int, int]:
@@ -184,7 +184,7 @@ def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int,
         begin = next((piece.first for piece, taken in parts if taken), -1)
         parts = _filled(parts, left, bool(block)) if left else parts
         begin = next(piece.first for piece, taken in parts if taken) if begin < 0 else begin
-        sites[place] = Site.of((piece.first, piece.count, taken) for piece, taken in parts if taken)
+        sites[place] = Site.of((piece.first, piece.pes, taken) for piece, taken in parts if taken)
         longer = busy[place] if busy else 0
         after = [
             Piece(*piece[:2], piece.free - taken, piece.load + ceil_div(longer * taken, max(1, block)))
@@ -202,7 +202,7 @@ class Piece(NamedTuple):
     """PEs in a row that are as free and as busy."""
 
     first: int
-    count: int
+    pes: int
     free: int
     """Arrays in each of them."""
     load: int
@@ -211,7 +211,7 @@ class Piece(NamedTuple):
     def parts(self, counts: Sequence[tuple[int, int]]) -> list[tuple[Piece, int]]:
         """So many of the PEs and so many arrays of each, one part after another; no arrays of what is left."""
         found, first = [], self.first
-        for count, taken in (*counts, (self.count - sum(count for count, _ in counts), 0)):
+        for count, taken in (*counts, (self.pes - sum(count for count, _ in counts), 0)):
             if count:
                 found.append((Piece(first, count, self.free, self.load), taken))
                 first += count
@@ -239,9 +239,9 @@ def _in_blocks(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, 
     """A block in each PE with room for one, the last perhaps smaller; and the arrays that are left over."""
     parts: Parts = []
     for piece in order:
-        counts = [(min(piece.count, arrays // block) if piece.free >= block else 0, block)]
+        counts = [(min(piece.pes, arrays // block) if piece.free >= block else 0, block)]
         arrays -= counts[0][0] * block
-        if 0 < arrays < block and piece.free >= arrays and counts[0][0] < piece.count:
+        if 0 < arrays < block and piece.free >= arrays and counts[0][0] < piece.pes:
             counts.append((1, arrays))
             arrays = 0
         parts += piece.parts(counts)
@@ -255,10 +255,10 @@ def _filled(parts: Parts, arrays: int, whole: bool) -> Parts:
     found: Parts = []
     for number, (piece, taken) in enumerate(parts, 1):
         free = piece.free - taken
-        many = min(piece.count, arrays // free) if free else 0
+        many = min(piece.pes, arrays // free) if free else 0
         arrays -= many * free
         counts = [(many, piece.free)]
-        if arrays and free and many < piece.count:
+        if arrays and free and many < piece.pes:
             counts.append((1, taken + arrays))
             arrays = 0
         found += [(part, share or taken) for part, share in piece.parts(counts)]
@@ -269,9 +269,9 @@ def _filled(parts: Parts, arrays: int, whole: bool) -> Parts:
 
 def _seen(order: Sequence[Piece], parts: Parts) -> int:
     """How many of the pieces the parts are of."""
-    left, seen = sum(piece.count for piece, _ in parts), 0
+    left, seen = sum(piece.pes for piece, _ in parts), 0
     while left > 0:
-        left, seen = left - order[seen].count, seen + 1
+        left, seen = left - order[seen].pes, seen + 1
     return seen
 
 
@@ -308,7 +308,7 @@ class PortLoad(NamedTuple):
     """How long the ports of some PEs in a row are busy for one image."""
 
     first: int
-    count: int
+    pes: int
     time: int
     """[fs]"""
 
@@ -339,10 +339,10 @@ def cells_of(sites: Mapping[int, Site]) -> tuple[list[int], dict[int, list[tuple
     After the last cell stands where it ends.
     """
     runs = {place: site.runs for place, site in sites.items()}
-    cuts = sorted({cut for each in runs.values() for run in each for cut in (run.first, run.first + run.count)})
+    cuts = sorted({cut for each in runs.values() for run in each for cut in (run.first, run.first + run.pes)})
     number = {cut: cell for cell, cut in enumerate(cuts)}
     return cuts, {
-        place: [(cell, run.arrays) for run in each for cell in range(number[run.first], number[run.first + run.count])]
+        place: [(cell, run.arrays) for run in each for cell in range(number[run.first], number[run.first + run.pes])]
         for place, each in runs.items()
     }
 
