@@ -198,7 +198,7 @@ class _Pipeline:
     def _size(self, source: int, place: int) -> int:
         """Of all that an operator keeps of one source, for an image [bytes]."""
         workload = self.stages[place].mapping.workload
-        return max(1, min(self.builder.bytes_of(source), workload.inputs * workload.input_bits // 8))
+        return max(1, min(self.builder.bytes_of[source], workload.inputs * workload.input_bits // 8))
 
     def run(self) -> None:
         """Until nothing happens any more."""
