@@ -7,12 +7,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
 import networks
-from cyclecast import building
+from cyclecast import building, frontend, versions
 from cyclecast.cli import app
+from cyclecast.device import Device
+from cyclecast.folders import output
+from cyclecast.frontend import input_shapes
+from cyclecast.frontend import load_quantised as load
 
 pytestmark = pytest.mark.tvm
 
@@ -39,8 +45,90 @@ def tuned(model: Path) -> Path:
 def test_an_unchanged_program_is_not_built_again(tuned: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (tuned / "module.so").read_bytes()
     monkeypatch.setattr(building, "build", None)
-    assert run("tune", model, "--out", tuned, *QUICK).exit_code == 0
+    assert run("tune", model, "--out", tuned, "--force", *QUICK).exit_code == 0
     assert (tuned / "module.so").read_bytes() == before
+
+
+def test_the_same_question_has_its_answer_in_the_folder(
+    tuned: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if everything had been done again."""
+    options = ("tune", model, "--out", tuned, "--json", *QUICK)
+    done = run(*options, "--force").stdout
+    monkeypatch.setattr(frontend, "load_quantised", None)
+    assert run(*options).stdout == done
+    assert json.loads(done)["total"]["reused"] == len(json.loads(done)["workloads"])
+
+
+ASKED = ("tune", "network.onnx", "--out", "out", "--device", "mine.yaml", "--calibrate", "samples.npz", *QUICK)
+
+
+@pytest.fixture(scope="module")
+def asked(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `ASKED` was answered: the weights of the network are in a file of their own."""
+    folder = tmp_path_factory.mktemp("asked")
+    (folder / "mine.yaml").write_text(Device.load("tiny").to_yaml())
+    onnx.save_model(
+        onnx.load(model), folder / "network.onnx", save_as_external_data=True, location="weights", size_threshold=16
+    )
+    write_samples(folder, 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(*ASKED).exit_code == 0
+    return folder
+
+
+def write_samples(folder: Path, value: float) -> None:
+    ((name, (shape, kind)),) = input_shapes(folder / "network.onnx", {}).items()
+    samples: Any = {name: np.full((1, *shape), value, kind)}
+    np.savez(folder / "samples.npz", **samples)
+
+
+def change_file(folder: Path, change: str) -> None:
+    match change:
+        case "model":
+            more = onnx.ModelProto(producer_name="another").SerializeToString()
+            (folder / "network.onnx").write_bytes((folder / "network.onnx").read_bytes() + more)
+        case "weights":
+            (folder / "weights").write_bytes((folder / "weights").read_bytes()[:-1] + b"\1")
+        case "samples":
+            write_samples(folder, 1.0)
+        case "device":
+            (folder / "mine.yaml").write_text((folder / "mine.yaml").read_text().replace("name: tiny", "name: other"))
+        case "records":
+            (folder / "out" / "records.db").unlink()
+        case "module":
+            (folder / "out" / "module.so").write_bytes(b"not what it was")
+        case "place":
+            with output(folder / "out", "place") as place:
+                (place / "mappings.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["nothing", "model", "weights", "samples", "option", "device", "versions", "records", "module", "place", "plugin"],
+)
+def test_another_question_is_answered_anew(
+    change: str, asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is that has changed since: the network is loaded again."""
+    folder = tmp_path / "asked"
+    shutil.copytree(asked, folder)
+    monkeypatch.chdir(folder)
+    loaded: list[Any] = []
+
+    def counted(*given: Any, **more: Any) -> Any:
+        loaded.append(given)
+        return load(*given, **more)
+
+    monkeypatch.setattr(frontend, "load_quantised", counted)
+    change_file(folder, change)
+    if change == "versions":
+        monkeypatch.setattr(versions, "built_by", lambda: "another")
+    if change == "plugin":
+        monkeypatch.setattr("cyclecast.cli._again.entry_points", lambda group: [group])
+    more = {"option": ["--seed", "1"], "module": ["--force"]}.get(change, [])
+    assert (run(*ASKED, *more).exit_code, len(loaded)) == (0, change != "nothing")
 
 
 @pytest.mark.parametrize("change", ["versions", "mappings", "program"])
@@ -58,7 +146,7 @@ def test_a_program_of_other_files_or_versions_is_built_again(
     monkeypatch.setattr(building, "build", counted)
     options = [*QUICK]
     if change == "versions":
-        monkeypatch.setattr(building, "_built_by", lambda: "another")
+        monkeypatch.setattr(versions, "built_by", lambda: "another")
     elif change == "mappings":
         options += ["--device", "tiny"]
     else:

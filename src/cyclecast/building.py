@@ -3,63 +3,38 @@
 from __future__ import annotations
 
 import json
-import platform
-import re
 import shutil
-from collections import Counter
-from collections.abc import Mapping as Mapped
-from dataclasses import asdict, dataclass, replace
-from functools import cache
-from hashlib import sha256
-from importlib.metadata import version
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
+
+# isort: split
 from tvm import tirx
 from tvm.ir import IRModule
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import Trace
 
+from cyclecast import versions
 from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast._tvm._json import from_text, to_text
 from cyclecast.csource import Generated, write_project
-from cyclecast.dataflow import operators_from_json, operators_to_json
-from cyclecast.device import Device, Doubt, load_doubted
-from cyclecast.errors import CyclecastError, ModelError, OptionError, ScheduleError
+from cyclecast.dataflow import operators_to_json
+from cyclecast.errors import ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
-from cyclecast.folders import digest_of, holds, output, read_file, require_unchanged
-from cyclecast.mapping import Mapping, mapping_from_json, require_fit
+from cyclecast.folders import digest_of, holds, output
 from cyclecast.placement import Placement
-from cyclecast.reading import json_value, read_as, text, whole
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
-from cyclecast.tuning import Tuned
-from cyclecast.workload import HostOperator, Member, Network
+from cyclecast.stored import FORMAT, KERNEL, PARTS, Scheduled, described, explained, parsing, require_counts
+from cyclecast.workload import Network
 
-MOST = 2**53
-"""Operators, operations and bytes: what JSON's numbers are exact up to."""
+if TYPE_CHECKING:
+    from cyclecast.tuning import Tuned
+
 PROGRAM = "module.so"
-FORMAT = 2
-"""Of `network.json`."""
-PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 << 28, "device.yaml": 1 << 20}
-"""Files that `load` reads, and how long they are at most [bytes]."""
-KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-"""How kernels are called: their names are names of files, too."""
 NEEDED = {"ir.TensorLoad": "source", "ir.GenericConst": "value", "relax.expr.VarBinding": "var"}
 """Fields of a program's nodes that TVM takes as given."""
-CHECKED = ("tune", "place", "compile llvm")
-"""Verbs whose files must be as they were written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduled:
-    """A network with a mapping for each of its kernels: what a folder written by `save` holds."""
-
-    network: Network
-    device: Device
-    mappings: Mapped[str, Mapping]
-    """By kernel."""
-    doubts: tuple[Doubt, ...] = ()
-    """About the device, with the lines of its file."""
 
 
 def build(tuned: Tuned | Scheduled | Placement) -> Executable:
@@ -111,16 +86,6 @@ def write_built(tuned: Tuned | Scheduled | Placement, folder: Path, before: Path
     return is_new
 
 
-@cache
-def _built_by() -> str:
-    """Versions, machine and a digest of this package's sources, on all of which a program depends."""
-    digest = sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    versions = ", ".join(f"{name} {version(name)}" for name in ("cyclecast", "apache-tvm"))
-    return f"{versions}, {platform.machine()}, {digest.hexdigest()}"
-
-
 def names_of(network: Network) -> list[str]:
     """The files that `write` makes of a network."""
     return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
@@ -131,7 +96,7 @@ def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
     network = tuned.network
     described = {
         "format": FORMAT,
-        "built_by": _built_by(),
+        "built_by": versions.built_by(),
         "name": network.name,
         "members": [{"kernel": member.kernel, "count": member.count} for member in network.members],
         "host": [asdict(operator) for operator in network.host],
@@ -156,41 +121,21 @@ def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
 def load(folder: str | Path) -> Scheduled:
     """What `save` wrote into a folder; `ModelError` where that is not all there, or no longer what it was."""
     place = Path(folder)
-    try:
-        read = {name: read_file(place, name, PARTS[name]) for name in PARTS}
-        require_unchanged(place, read, CHECKED)
-        described, mappings, program = (_parsed(place, name, read) for name in ("network", "mappings", "program"))
-        if described["format"] != FORMAT:
-            raise ModelError(f"{place}/network.json", f"format {described['format']}", f"this is format {FORMAT}")
-        by_kernel = {str(kernel): mapping_from_json(mapping) for kernel, mapping in mappings.items()}
-        if not isinstance(program, IRModule):
-            raise ModelError(f"{place}/program.json", "it holds no program", lever="tuning again")
-        network = _described(described, by_kernel, program)
-        device, doubts = load_doubted(place / "device.yaml")
-        scheduled = Scheduled(network, device, by_kernel, doubts)
-        _require_consistent(scheduled, place)
-    except OSError as error:
-        lever = "cyclecast tune MODEL --out FOLDER"
-        raise ModelError(str(error.filename), "it cannot be read", str(error.strerror), lever) from error
-    except CyclecastError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        raise ModelError(str(place), "its files are not what tune wrote", reason, "tuning again") from error
-    return scheduled
+    with explained(place):
+        return described(
+            place, lambda content: _program(place, content), lambda scheduled: _require_equal(scheduled, place)
+        )
 
 
-def _parsed(folder: Path, name: str, read: Mapped[str, bytes]) -> Any:
-    """The value in a JSON file, or the program."""
-    try:
-        text = read[f"{name}.json"].decode()
-        if name != "program":
-            return json_value(text)
+def _program(folder: Path, content: bytes) -> IRModule:
+    """The program in `program.json`."""
+    with parsing(folder, "program"):
+        text = content.decode()
         _require_parts(json.loads(text)["nodes"])  # in which TVM writes infinities as they are
-        return from_text(text)
-    except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
-        where, reason = f"{folder}/{name}.json", f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise ModelError(where, "it is not what tune wrote", reason, "tuning again") from error
+        program = from_text(text)
+    if not isinstance(program, IRModule):
+        raise ModelError(f"{folder}/program.json", "it holds no program", lever="tuning again")
+    return program
 
 
 def _require_parts(nodes: Any) -> None:
@@ -203,52 +148,18 @@ def _require_parts(nodes: Any) -> None:
             raise ValueError(f"a part of node {place}, of type {kind}, is missing")
 
 
-def _described(value: dict[str, Any], mappings: Mapped[str, Mapping], program: IRModule) -> Network:
-    """The network that `network.json` describes."""
-    members = tuple(
-        Member(mappings[text(member["kernel"])].workload, whole(member["count"], least=1), member["kernel"])
-        for member in value["members"]
-    )
-    host = read_as(tuple[HostOperator, ...], value["host"])
-    for operator in host:
-        for number in (operator.count - 1, operator.operations, operator.bytes, operator.macs):
-            if not 0 <= number <= MOST:
-                raise ModelError(
-                    f"host operator {operator.name}",
-                    "a count or size beyond all bounds",
-                    f"0 to {MOST:,}",
-                    "tuning again",
-                )
-    return Network(text(value["name"]), members, host, program, operators_from_json(value["operators"]))
-
-
-def _require_consistent(scheduled: Scheduled, folder: Path) -> None:
-    """Raise `ModelError` where the files speak of different networks, `FitError` where of different devices."""
+def _require_equal(scheduled: Scheduled, folder: Path) -> None:
+    """Raise `ModelError` where the program is another network's."""
     network, mappings = scheduled.network, scheduled.mappings
     functions = {str(variable.name_hint): variable for variable in network.program.get_global_vars()}
     for kernel, mapping in mappings.items():
-        if kernel not in functions or not KERNEL.fullmatch(kernel):
+        if kernel not in functions:
             raise ModelError(f"{folder}/program.json", f"no kernel '{kernel}'", "mappings.json has it", "tuning again")
         workload = workload_of(network.program[functions[kernel]], kernel)
         if (workload.axes, workload.slides) != (mapping.workload.axes, mapping.workload.slides):
             what = f"the mapping of {kernel} is for {mapping.workload.name}"
             raise ModelError(f"{folder}/mappings.json", what, f"program.json has {workload.name}", "tuning again")
-        require_fit(mapping, scheduled.device)
-    for operator in network.operators:
-        workload, pixels = operator.workload, operator.workload.groups * operator.workload.pixels
-        known = mappings.get(operator.kernel)
-        if (operator.kernel and (known is None or workload != known.workload)) or operator.pixels > pixels:
-            what = f"an operator {workload.name} with {operator.pixels} pixels"
-            raise ModelError(f"{folder}/network.json", what, "its kernel is another", "tuning again")
-    said = Counter({member.kernel: member.count for member in network.members})
-    for where, found in (
-        ("program.json", kernel_calls(network.program["main"])),
-        ("network.json: operators", Counter(operator.kernel for operator in network.operators)),
-    ):
-        for kernel in {*mappings, *filter(None, said)}:
-            if found[kernel] != said[kernel] and (found or where == "program.json"):
-                what = f"{kernel} occurs {said[kernel]} times, and {found[kernel]} times in {where}"
-                raise ModelError(f"{folder}/network.json", what, lever="tuning again")
+    require_counts(scheduled, kernel_calls(network.program["main"]), folder, "program.json")
 
 
 def trace_to_text(trace: Any) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyclecast.building import Scheduled, generate
+from cyclecast.building import generate
 from cyclecast.csource import Library, Tensor
 from cyclecast.errors import ModelError, OptionError
 from cyclecast.folders import output, output_file
@@ -28,7 +28,10 @@ from cyclecast.simulator import (
     parameters,
     write_vectors,
 )
-from cyclecast.tuning import Tuned
+from cyclecast.stored import Scheduled
+
+if TYPE_CHECKING:
+    from cyclecast.tuning import Tuned
 
 VERSIONS = ("cyclecast", "apache-tvm", "numpy")
 TRACE = r'"format": ?"cyclecast-trace"'

@@ -50,19 +50,24 @@ class _Manifest:
     """By verb: the digest of each file."""
     before: dict[str, list[str]] = field(default_factory=dict)
     """While files are being replaced: the digests that each of them had."""
+    asked: dict[str, str] = field(default_factory=dict)
+    """By verb: a digest of what its files are the answer to, where it said so and all of them are still its own."""
 
     def known(self, name: str) -> set[str]:
         """The digests with which the file is one of ours."""
         return {files[name] for files in self.files.values() if name in files} | set(self.before.get(name, ()))
 
-    def after(self, verb: str, files: Mapping[str, str]) -> _Manifest:
+    def after(self, verb: str, files: Mapping[str, str], asked: str) -> _Manifest:
         """With the files of one verb replaced by these, each of which no other verb has any longer."""
         others = {
             other: {name: digest for name, digest in listed.items() if name not in files}
             for other, listed in self.files.items()
             if other != verb
         }
-        return _Manifest({other: listed for other, listed in others.items() if listed} | {verb: dict(files)})
+        whole = {other: said for other, said in self.asked.items() if others.get(other) == self.files.get(other)}
+        after = _Manifest({other: listed for other, listed in others.items() if listed} | {verb: dict(files)})
+        after.asked = {other: said for other, said in whole.items() if other != verb} | ({verb: asked} if asked else {})
+        return after
 
     def outdated(self, verb: str, files: Iterable[str]) -> list[str]:
         """What the verb wrote before and does not write now; also where it was stopped in the middle."""
@@ -72,24 +77,26 @@ class _Manifest:
     def write(self, folder: Path, staging: Path) -> None:
         """In one step."""
         about = {"format": FORMAT, "version": VERSION, "files": self.files}
-        text = json.dumps(about | ({"before": self.before} if self.before else {}), indent=2) + "\n"
+        more = {name: value for name, value in (("before", self.before), ("asked", self.asked)) if value}
+        text = json.dumps(about | more, indent=2) + "\n"
         (staging / MANIFEST).write_text(text, encoding="utf-8")
         (staging / MANIFEST).replace(folder / MANIFEST)
 
 
 @contextmanager
-def output(folder: str | Path, verb: str, *, force: bool = False) -> Iterator[Path]:
+def output(folder: str | Path, verb: str, *, force: bool = False, asked: str = "") -> Iterator[Path]:
     """A folder to write files into, which then replace those that the same verb wrote into `folder` before.
 
     All of them or none: where an error leaves the block, the folder stays as it was. `OptionError` names a file that is
-    in the way: not written by cyclecast, or changed since. `force` replaces these, and deletes no other.
+    in the way: not written by cyclecast, or changed since. `force` replaces these, and deletes no other. `asked` is a
+    SHA-256 digest of the question that the files are the answer to; `answers` knows it later.
     """
     place = Path(folder)
     with _explained(place):
         place.mkdir(parents=True, exist_ok=True)
         with _staging(place) as staging:
             yield staging
-            _commit(place, staging, verb, force)
+            _commit(place, staging, verb, force, asked)
 
 
 def require_replaceable(folder: str | Path, names: Iterable[str], *, force: bool = False) -> None:
@@ -177,6 +184,16 @@ def holds(folder: Path, verb: str, files: Mapping[str, str], also: Iterable[str]
     return all(known.get(name) == digest == _digest(folder, name) for name, digest in wanted.items())
 
 
+def answers(folder: Path, verb: str, asked: str) -> bool:
+    """Whether the verb wrote the folder's files as the answer to this question, and all of them are as they were."""
+    try:
+        manifest = _read(folder)
+    except ModelError:
+        return False
+    files = manifest.files.get(verb, {})
+    return manifest.asked.get(verb) == asked and all(_digest(folder, name) == files[name] for name in files)
+
+
 def digest_of(path: Path) -> str:
     """The SHA-256 digest of a file."""
     return _digest(path.parent, path.name)
@@ -197,14 +214,14 @@ def _is_as_before(manifest: _Manifest, found: Mapping[str, str]) -> bool:
     return bool(earlier) and all(digest in (earlier.get(name) or [""]) for name, digest in found.items())
 
 
-def _commit(folder: Path, staging: Path, verb: str, force: bool) -> None:
+def _commit(folder: Path, staging: Path, verb: str, force: bool, asked: str) -> None:
     """Move all files into their places: a process that is killed leaves a manifest that knows both states."""
     made = {path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file()}
     new = {name: _digest(staging, name, None) for name in made}
     with _locked(folder):
         manifest = _read(folder, force)
         _refuse(folder, manifest, new, force)
-        after, outdated = manifest.after(verb, new), manifest.outdated(verb, new)
+        after, outdated = manifest.after(verb, new, asked), manifest.outdated(verb, new)
         after.before = {name: digests for name, digests in manifest.before.items() if name not in {*new, *outdated}}
         touched = {name: sorted(manifest.known(name)) for name in [*new, *outdated]}
         _Manifest(after.files, after.before | touched).write(folder, staging)
@@ -289,8 +306,8 @@ def _manifest(value: Any) -> _Manifest:
     """A manifest of plain values; `ValueError` where these are others."""
     if not isinstance(value, dict) or (value.get("format"), value.get("version")) != (FORMAT, VERSION):
         raise ValueError(f"it must be an object of format {FORMAT}, version {VERSION}")
-    files, before = value.get("files"), value.get("before", {})
-    if not isinstance(files, dict) or not isinstance(before, dict):
+    files, before, asked = value.get("files"), value.get("before", {}), value.get("asked", {})
+    if not isinstance(files, dict) or not isinstance(before, dict) or not isinstance(asked, dict):
         raise ValueError("files must be objects")
     for verb, listed in files.items():
         if not isinstance(listed, dict) or not all(_is_entry(name, digest) for name, digest in listed.items()):
@@ -298,7 +315,7 @@ def _manifest(value: Any) -> _Manifest:
     for name, digests in before.items():
         if not isinstance(digests, list) or not all(_is_entry(name, digest) for digest in digests):
             raise ValueError("files of before must be digests by relative path")
-    return _Manifest(files, before)
+    return _Manifest(files, before, asked)
 
 
 def _is_entry(name: str, digest: Any) -> bool:

@@ -20,6 +20,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
+
+# isort: split
 from tvm import tirx
 from tvm.ir import IRModule
 

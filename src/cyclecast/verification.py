@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cyclecast import building, capture
-from cyclecast.building import Scheduled
 from cyclecast.departures import Departures, find
 from cyclecast.device import load_doubted
 from cyclecast.errors import BehaviourError, ModelError
@@ -34,7 +33,10 @@ from cyclecast.frontend import (
 )
 from cyclecast.losses import network_loss
 from cyclecast.reading import json_value, loadable, read_as
-from cyclecast.tuning import Tuned
+from cyclecast.stored import Scheduled
+
+if TYPE_CHECKING:
+    from cyclecast.tuning import Tuned
 
 LABELS = "labels"
 """The array of an .npz file that holds the right classes."""

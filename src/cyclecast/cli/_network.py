@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cyclecast.cli._again import RECORDS, RESULT, Question
 from cyclecast.cli._common import (
     ConstantOption,
     ForceOption,
@@ -108,39 +110,89 @@ def tune(
     described, doubted = read_device(device, as_json)
     require_folder(out)
     settings = dict(zip(SETTINGS, (timing, strategy, trials, seed, seconds), strict=True))
-    samples, shapes = Samples(calibrate, activations, weights, image_mean, image_deviation), shapes_of(shape)
-    from cyclecast import building
-    from cyclecast.frontend import load_quantised
-    from cyclecast.report import status, tuned_info
-
-    model = bound_model(model, constant)
-
-    quantization = samples.quantization(model, described, shape)
-    network = load_quantised(model, quantization, shapes=shapes)
-    require_replaceable(out, [*building.names_of(network), "module.so", "result.json"], force=force)
-    tuned = _searched(network, described, out, settings, not as_json)
-    inputs = _inputs(model, shapes, quantization.calibration)
-    info = tuned_info(tuned) | {"inputs": inputs, "out": str(out), "settings": settings, "doubts": doubted}
-    with output(out, "tune", force=force) as place:
-        with status("lowering and building", shown=not as_json):
-            is_new = building.write_built(tuned, place, out)
-        info["verification"] = _verified(tuned, place, model, inputs, quantization, not as_json) if check else None
-        (place / "result.json").write_text(json_text(info), encoding="utf-8")
-    if is_new:
-        building.load(out)  # a folder that nothing can read is no result
+    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
+    options = (described.to_yaml(), doubted, settings, shape, constant, str(samples), check)
+    question = Question.of(model, calibrate, options)
+    info = question.answer(out) if question and not force else None
+    if info is None:
+        job = _Job(described, samples, shapes_of(shape), settings, out, check, force, not as_json)
+        info = job.run(bound_model(model, constant), doubted, question)
     _show(info, as_json, explain)
     for line in () if as_json else (*verification_lines(info["verification"]), f"wrote {out}/: {WRITTEN}"):
         console().print(line, soft_wrap=True)
 
 
-def _searched(network: Network, device: Device, out: Path, settings: dict[str, Any], shown: bool) -> Tuned:
-    """The best mappings; searches that are finished in the folder's database are not repeated."""
-    from cyclecast import tuning
-    from cyclecast.report import progress_bar
+@dataclass(frozen=True)
+class _Job:
+    """A run of `tune`."""
 
-    options = settings | {"seconds": _limit(settings["seconds"])}
-    with progress_bar(len(network.members), shown=shown) as show, _kept(network, out, show) as progress:
-        return tuning.tune(network, device, **options, database=out / "records.db", progress=progress)
+    device: Device
+    samples: Samples
+    shapes: dict[str, tuple[int, ...]]
+    settings: dict[str, Any]
+    out: Path
+    check: bool
+    force: bool
+    shown: bool
+
+    def run(self, model: Any, doubts: list[str], question: Question | None) -> dict[str, Any]:
+        """Search, build, compare, write; what is told of it."""
+        from cyclecast import building
+        from cyclecast.frontend import load_quantised
+        from cyclecast.report import status, tuned_info
+
+        quantization = self.samples.quantization(model, self.device, self.shapes)
+        network = load_quantised(model, quantization, shapes=self.shapes)
+        names = [*building.names_of(network), building.PROGRAM, RESULT]
+        require_replaceable(self.out, names, force=self.force)
+        tuned = self._searched(network)
+        inputs = _inputs(model, self.shapes, quantization.calibration)
+        more = {"inputs": inputs, "out": str(self.out), "settings": self.settings, "doubts": doubts}
+        info = tuned_info(tuned) | more | {"verification": None}
+        asked = question.asked(self.out) if question else ""
+        with output(self.out, "tune", force=self.force, asked=asked) as place:
+            with status("lowering and building", shown=self.shown):
+                is_new = building.write_built(tuned, place, self.out)
+            if self.check:
+                info["verification"] = self._verified(tuned, place, model, inputs, quantization)
+            (place / RESULT).write_text(json_text(info), encoding="utf-8")
+        if is_new:
+            building.load(self.out)  # a folder that nothing can read is no result
+        return info
+
+    def _searched(self, network: Network) -> Tuned:
+        """The best mappings; searches that are finished in the folder's database are not repeated."""
+        from cyclecast import tuning
+        from cyclecast.report import progress_bar
+
+        options = self.settings | {"seconds": _limit(self.settings["seconds"])}
+        with (
+            progress_bar(len(network.members), shown=self.shown) as show,
+            _kept(network, self.out, show) as progress,
+        ):
+            return tuning.tune(network, self.device, **options, database=self.out / RECORDS, progress=progress)
+
+    def _verified(
+        self, tuned: Tuned, folder: Path, model: Any, inputs: dict[str, Any], quantization: Quantization
+    ) -> dict[str, Any]:
+        """The answer of `verify` for the first sample, or for random values; or why there is no reference."""
+        from cyclecast.frontend import as_samples
+        from cyclecast.report import status
+        from cyclecast.verification import verify
+
+        shapes = {name: each["shape"] for name, each in inputs.items()}
+        known = quantization.calibration
+        first = {name: as_samples(known[name], shape)[0] for name, shape in shapes.items()} if known else None
+        work = tuned.network.macs * tuned.device.slices * tuned.device.input_steps
+        module, simulated = folder / "module.so", work <= MOST_WORK
+        try:
+            with status("comparing with the network's own runtime", shown=self.shown):
+                found = verify(module, model, inputs=first, shapes=shapes, tuned=tuned, on_device=simulated)
+        except CyclecastError as error:
+            if isinstance(error, ModelError) and error.where == str(module):  # the program, not the reference
+                raise
+            return {"error": str(error)}
+        return found | ({"inputs": "the first sample of the calibration"} if first else {})
 
 
 def _inputs(model: Any, shapes: Shapes, calibration: Values) -> dict[str, Any]:
@@ -150,29 +202,6 @@ def _inputs(model: Any, shapes: Shapes, calibration: Values) -> dict[str, Any]:
     ranges = {name: (float(values.min()), float(values.max())) for name, values in calibration.items() if values.size}
     found = input_shapes(model, shapes).items()
     return {name: {"shape": shape, "range": ranges.get(name)} for name, (shape, _) in found}
-
-
-def _verified(
-    tuned: Tuned, folder: Path, model: Any, inputs: dict[str, Any], quantization: Quantization, shown: bool
-) -> dict[str, Any]:
-    """The answer of `verify` for the first sample, or for random values; or the reason why there is no reference."""
-    from cyclecast.frontend import as_samples
-    from cyclecast.report import status
-    from cyclecast.verification import verify
-
-    shapes = {name: each["shape"] for name, each in inputs.items()}
-    known = quantization.calibration
-    first = {name: as_samples(known[name], shape)[0] for name, shape in shapes.items()} if known else None
-    work = tuned.network.macs * tuned.device.slices * tuned.device.input_steps
-    module, simulated = folder / "module.so", work <= MOST_WORK
-    try:
-        with status("comparing with the network's own runtime", shown=shown):
-            found = verify(module, model, inputs=first, shapes=shapes, tuned=tuned, on_device=simulated)
-    except CyclecastError as error:
-        if isinstance(error, ModelError) and error.where == str(module):  # the program, not the reference
-            raise
-        return {"error": str(error)}
-    return found | ({"inputs": "the first sample of the calibration"} if first else {})
 
 
 @app.command()
@@ -232,7 +261,9 @@ def sqnr(
     from cyclecast.report import sqnr_info, sqnr_table
 
     source = bound_model(model, constant)
-    info = sqnr_info(layer_errors(source, samples.quantization(source, described, shape), shapes=shapes_of(shape)))
+    info = sqnr_info(
+        layer_errors(source, samples.quantization(source, described, shapes_of(shape)), shapes=shapes_of(shape))
+    )
     if as_json:
         print_json(info | {"doubts": doubted})
     else:
@@ -242,7 +273,7 @@ def sqnr(
 def _load(model: Any, device: Device, shape: Sequence[str] | None, samples: Samples) -> Network:
     from cyclecast.frontend import load_quantised
 
-    return load_quantised(model, samples.quantization(model, device, shape), shapes=shapes_of(shape))
+    return load_quantised(model, samples.quantization(model, device, shapes_of(shape)), shapes=shapes_of(shape))
 
 
 def _limit(seconds: float) -> float | None:
@@ -268,7 +299,7 @@ def _kept(network: Network, out: Path, show: Callable[[Progress], None]) -> Iter
         best = f"; {told[0].text}" if told and not told[0].done else ""
         raise StoppedError(
             f"stopped: {done} of {len(network.members)} workloads are finished, and the next run with --out {out} "
-            f"reuses them{best}, in {out / 'records.db'}"
+            f"reuses them{best}, in {out / RECORDS}"
         ) from stop
 
 

@@ -153,14 +153,14 @@ def _settings(folder: Path) -> dict[str, Any]:
 def _placed(folder: Path, settings: dict[str, Any], as_json: bool) -> tuple[Placement, Check, list[str]]:
     """The placement of what `tune` wrote, its event simulation, and the doubts about its device, told."""
     chips = _chips(settings["chips"])
-    from cyclecast import building
+    from cyclecast import stored
     from cyclecast.placement import simulate
     from cyclecast.placing import place as place_network
     from cyclecast.report import status
 
     with status("placing", shown=not as_json):
         options = {name: value for name, value in settings.items() if name != "chips"}
-        scheduled = building.load(folder)
+        scheduled = stored.load(folder)
         placed = place_network(scheduled, chips=chips, **options)
         check = simulate(placed, spans=False)
     return placed, check, tell_doubts(scheduled.doubts, as_json)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cyclecast.cli._common import shapes_of
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.printable import short
@@ -43,7 +42,7 @@ class Samples:
     mean: str
     deviation: str
 
-    def quantization(self, model: Any, device: Device, shape: Sequence[str] | None) -> Quantization:
+    def quantization(self, model: Any, device: Device, shapes: Mapping[str, tuple[int, ...]]) -> Quantization:
         """The same for the front ends, samples read, with the bits of the device."""
         from cyclecast.frontend import (
             Quantization,
@@ -60,7 +59,7 @@ class Samples:
         require_channels(centre, spread)
         if self.path is None:
             return Quantization(*bits, schemes[0], schemes[1])
-        inputs = input_shapes(model, shapes_of(shape))
+        inputs = input_shapes(model, shapes)
         samples = read_samples(self.path, inputs, mean=centre, deviation=spread)
         return Quantization(*bits, schemes[0], schemes[1], samples)
 

@@ -79,10 +79,10 @@ def verify(
     from cyclecast.report import layers_table, status
     from cyclecast.verification import verify as compare
 
-    source = bound_model(model, constant)
+    source, shapes = bound_model(model, constant), shapes_of(shape)
     samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
-    quantization = samples.quantization(source, load_doubted(folder / "device.yaml")[0], shape) if layers else None
-    options: dict[str, Any] = {"inputs": inputs, "seed": seed, "shapes": shapes_of(shape), "on_device": on_device}
+    quantization = samples.quantization(source, load_doubted(folder / "device.yaml")[0], shapes) if layers else None
+    options: dict[str, Any] = {"inputs": inputs, "seed": seed, "shapes": shapes, "on_device": on_device}
     with status("running the network", shown=not as_json):
         result = compare(folder / "module.so", source, layers=quantization, **options)
     departed = _departed(result, least)

@@ -38,6 +38,7 @@ from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
 from cyclecast.frontend._importer import imported
 from cyclecast.frontend._indices import most_index
 from cyclecast.frontend._legal import refusal, require_legal
+from cyclecast.frontend._nodes import bytes_of
 from cyclecast.frontend._onnx import Onnx
 from cyclecast.frontend._quantize import quantize
 from cyclecast.frontend._relax import Relax
@@ -179,7 +180,7 @@ def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | No
         errors = errors_of_layers(folded_model(model, name, shapes or {}), name, quantization)
         return json.dumps([astuple(error) for error in errors]).encode()
 
-    found = json.loads(apart(measured, name, model.ByteSize(), SECONDS_A_SAMPLE * number))
+    found = json.loads(apart(measured, name, bytes_of(model), SECONDS_A_SAMPLE * number))
     return tuple(
         LayerError(layer, kind, tuple(weights), static, dynamic) for layer, kind, weights, static, dynamic in found
     )
@@ -203,7 +204,7 @@ class Exposed:
         def found() -> bytes:
             return json.dumps([astuple(each) for each in departures(self.model, values, quantization)]).encode()
 
-        size = self.model.ByteSize() + sum(value.nbytes for value in values.values())
+        size = bytes_of(self.model) + sum(value.nbytes for value in values.values())
         return [Departure(*each) for each in json.loads(apart(found, self.name, size, SECONDS_A_SAMPLE))]
 
 
@@ -223,7 +224,7 @@ def exposed(source: Any, quantization: Quantization, *, shapes: Shapes | None = 
         return bytes(whole.SerializeToString())
 
     seconds = SECONDS_A_SAMPLE * max(map(len, quantization.calibration.values()), default=0)
-    whole = onnx.load_from_string(apart(prepared, name, model.ByteSize(), seconds))
+    whole = onnx.load_from_string(apart(prepared, name, bytes_of(model), seconds))
     network = _network(deep(lambda: imported(whole, name)), source, quantization)
     return Exposed(network, whole, name, len(model.graph.output))
 
@@ -273,7 +274,7 @@ def _most_index(source: Any, shapes: Shapes) -> dict[str, int]:
     if not isinstance(front_end, OnnxGraphs):
         return {}
     model, name = front_end.graph(source, shapes), _name(source)
-    found: dict[str, int] = json.loads(apart(lambda: json.dumps(most_index(model)).encode(), name, model.ByteSize()))
+    found: dict[str, int] = json.loads(apart(lambda: json.dumps(most_index(model)).encode(), name, bytes_of(model)))
     return found
 
 

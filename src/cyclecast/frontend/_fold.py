@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import tvm
 from tvm import relax, tirx
 from tvm.ir import GenericConst, Op
 
@@ -29,6 +30,8 @@ FOLDED: dict[str, Callable[..., Any]] = {
 """Frequent operators, by NumPy's functions."""
 KEPT = ("relax.quantize", "relax.dequantize")
 """Operators whose operands are the constants that count: integers, with their scales."""
+COLUMNS = 64
+"""Of a transposed matrix, that are written at a time: so many rows of the original stay in a processor's cache."""
 MOST_VALUES = 1 << 24
 """Of a constant that TVM folds."""
 
@@ -42,10 +45,35 @@ def constants_of(function: Any) -> dict[Any, Any]:
             if values is None:
                 continue
             if binding.value.op.name in FOLDED or binding.value.op.name == "relax.astype":
-                known[binding.var] = relax.const(_apply(binding.value, values), str(binding.var.ty.dtype))
+                known[binding.var] = constant_of(_apply(binding.value, values), str(binding.var.ty.dtype))
             elif (constant := _by_tvm(binding.value, known)) is not None:
                 known[binding.var] = constant
     return known
+
+
+def constant_of(values: Any, kind: str) -> Any:
+    """A Relax constant of this type, which holds the only copy that is made."""
+    tensor = tvm.runtime.empty(values.shape, kind)
+    try:
+        target = np.from_dlpack(tensor)
+    except RuntimeError:  # of bfloat16 and the like
+        return relax.const(values, kind)
+    columns = values.shape[1] if values.ndim == 2 and not values.flags.c_contiguous else 0
+    for column in range(0, columns, COLUMNS):
+        target[:, column : column + COLUMNS] = values[:, column : column + COLUMNS]
+    if not columns:
+        target[...] = values
+    return relax.const(tensor)
+
+
+def values_of(constant: Any) -> Any:
+    """The values of a Relax constant, not to be changed: a view, or a copy of what NumPy has no type for."""
+    try:
+        values = np.from_dlpack(constant.value)
+    except RuntimeError:
+        values = constant.value.numpy()
+    values.flags.writeable = False
+    return values
 
 
 def bytes_of_constants(program: Any) -> int:
@@ -54,7 +82,7 @@ def bytes_of_constants(program: Any) -> int:
 
     def visit(part: Any) -> None:
         if isinstance(part, GenericConst):
-            sizes.append(part.value.numpy().nbytes)
+            sizes.append(values_of(part).nbytes)
 
     relax.analysis.post_order_visit(program["main"], visit)
     return sum(sizes)
@@ -70,7 +98,7 @@ def _values(call: Any, known: dict[Any, Any]) -> list[Any] | None:
     operands = [known.get(part, part) for part in given if isinstance(part.ty, relax.TensorType | relax.TupleType)]
     if not operands or not all(isinstance(operand, GenericConst) for operand in operands):
         return None
-    return [operand.value.numpy() for operand in operands]
+    return [values_of(operand) for operand in operands]
 
 
 def _apply(call: Any, values: list[Any]) -> Any:
@@ -81,7 +109,7 @@ def _apply(call: Any, values: list[Any]) -> Any:
         return function(values[0], [int(extent) for extent in call.ty.shape])
     if call.op.name == "relax.permute_dims":
         axes = None if call.attrs.axes is None else [int(axis) for axis in call.attrs.axes]
-        return np.ascontiguousarray(function(values[0], axes))
+        return function(values[0], axes)
     return function(*values)
 
 

@@ -6,20 +6,34 @@ import errno
 import resource
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
+from onnx import external_data_helper, helper
 
 from cyclecast.errors import ModelError
 from cyclecast.frontend._apart import limit
+from cyclecast.frontend._nodes import names_read
 from cyclecast.frontend._words import first_line
 
 LARGEST_FOLDED, GROWTH = 64 << 20, 4
 """Bytes of a small network whose constants are folded, and more for each byte of a large one."""
+WEIGHTS = "weights"
+"""Name of the file with large weights."""
+LARGE = 1 << 16
+"""Bytes of weights that have a file of their own."""
+DETACHED = {
+    helper.np_dtype_to_tensor_dtype(np.dtype(kind)): np.dtype(kind)
+    for kind in ("float32", "float64", "float16", "int8", "uint8", "int16", "uint16", "int32", "int64")
+}
+"""Types of weights, by their number in ONNX, that NumPy and onnxruntime share."""
 FUSIONS = [
     *("DivMulFusion", "GemmSumFusion", "GemmTransposeFusion", "NotWhereFusion"),
     *("CastElimination", "NoopElimination"),
@@ -36,31 +50,78 @@ LEVERS = {
 
 
 def fold(model: Any, source: str) -> Any:
-    """The model, checked and folded; without onnxruntime's fusions, or not at all, where these break it."""
-    content, reasons = model.SerializeToString(), list[str]()
-    most = LARGEST_FOLDED + GROWTH * len(content)
+    """The model, checked and folded; without onnxruntime's fusions, or not at all, where these break it.
+
+    It is changed in place: large weights are taken out of it.
+    """
+    weights, reasons = _detached(model), list[str]()
+    content = model.SerializeToString()
+    size = len(content) + sum(values.nbytes for values in weights.values())
+    most = LARGEST_FOLDED + GROWTH * size
     levels = onnxruntime.GraphOptimizationLevel
     tries: list[tuple[Any, list[str]]] = [(levels.ORT_ENABLE_BASIC, []), (levels.ORT_ENABLE_BASIC, FUSIONS)]
     tries.append((levels.ORT_DISABLE_ALL, []))
     with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder, _files_up_to(most):
-        target = Path(folder) / "folded.onnx"
+        target, beside = Path(folder) / "folded.onnx", Path(folder) / WEIGHTS
         for level, without in tries:
-            options = onnxruntime.SessionOptions()
-            options.graph_optimization_level, options.log_severity_level = level, 4
-            options.optimized_model_filepath = str(target)
+            options = _options(target, weights)
+            options.graph_optimization_level = level
             try:
                 onnxruntime.InferenceSession(
                     content, options, providers=["CPUExecutionProvider"], disabled_optimizers=without
                 )
-                return onnx.load_from_string(target.read_bytes())
+                weights, options = {}, None  # as large as what takes their place
+                return onnx.load(target)
             except Exception as error:  # onnxruntime's errors have no common class
                 reasons.append(first_line(error))
-            if target.exists() and target.stat().st_size >= most:
+            if any(path.exists() and path.stat().st_size >= most for path in (target, beside)):
                 reasons[0] = f"its folded constants take more than {most:,} bytes"
                 break
-            if shutil.disk_usage(folder).free < len(content):
+            if shutil.disk_usage(folder).free < size:
                 raise OSError(errno.ENOSPC, "no room for folded constants", folder)
     raise ModelError(source, "onnxruntime refuses it", reasons[0], _lever(reasons[0]))
+
+
+def _options(target: Path, weights: dict[str, Any]) -> Any:
+    """Options of a session that writes its graph, and that is never run."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.optimized_model_filepath = 4, str(target)
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", str(LARGE))
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
+    options.add_external_initializers(list(weights), values)
+    return options
+
+
+def _detached(model: Any) -> dict[str, Any]:
+    """Large weights of a model, by name, which are then said to be in a file: Protobuf copies what it holds.
+
+    Those that no node reads stay: onnxruntime has dropped them before it looks for the file.
+    """
+    found = {}
+    names = Counter(part.name for part in model.graph.initializer)
+    read = {name for node in model.graph.node for name in names_read(node)}
+    for part in model.graph.initializer:
+        kind = DETACHED.get(part.data_type)
+        if kind and names[part.name] == 1 and part.name in read and prod(part.dims) * kind.itemsize >= LARGE:
+            content = part.raw_data
+            if len(content) == prod(part.dims) * kind.itemsize:
+                found[part.name] = np.frombuffer(content, kind).reshape(tuple(part.dims))
+                external_data_helper.set_external_data(part, WEIGHTS)
+                part.ClearField("raw_data")
+    return found
+
+
+def write_apart(model: Any, path: Path) -> None:
+    """The model as a file, its large weights in another beside it; it is changed in place."""
+    onnx.save_model(model, path, save_as_external_data=True, location=weights_beside(path).name, size_threshold=LARGE)
+
+
+def weights_beside(path: Path) -> Path:
+    """The file with the large weights; ONNX refuses a name that a file of the current folder has."""
+    return path.with_name(f"{path.parent.name}.weights")
 
 
 def _lever(reason: str) -> str:

@@ -7,9 +7,12 @@ onnxruntime folds that arithmetic away (and batch normalisation into convolution
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +25,9 @@ from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, requi
 from cyclecast.frontend._branches import take_branches
 from cyclecast.frontend._calibrate import calibrate, session_of
 from cyclecast.frontend._extents import require_extents
-from cyclecast.frontend._folding import fold
+from cyclecast.frontend._folding import fold, weights_beside, write_apart
 from cyclecast.frontend._importer import imported
-from cyclecast.frontend._nodes import inferred_shapes, names_read
+from cyclecast.frontend._nodes import bytes_of, inferred_shapes, names_read
 from cyclecast.frontend._rewrite import RUNTIME, advice, rewrite
 from cyclecast.frontend._shapes import fix_shapes, open_inputs
 from cyclecast.frontend._words import first_line, shortened
@@ -58,17 +61,24 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
     import, which is done here once more.
     """
 
-    def prepared() -> bytes:
-        whole = _whole(model, source)
-        if samples:
-            calibrate(whole, source, quantization)
-        require_extents(imported(whole, source), source)
-        return bytes(whole.SerializeToString())
-
     _fix(model, source, shapes)
-    samples = quantization.calibration
-    content = apart(prepared, source, model.ByteSize(), SECONDS_A_SAMPLE * max(map(len, samples.values()), default=0))
-    return deep(lambda: imported(onnx.load_from_string(content), source))
+    samples = quantization.calibration.values()
+    with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder:
+        path, seconds = Path(folder) / "prepared.onnx", SECONDS_A_SAMPLE * max(map(len, samples), default=0)
+        apart(partial(_prepare, model, source, quantization, path), source, bytes_of(model), seconds)
+        del model  # as large as what takes its place
+        outline = onnx.load(path, load_external_data=False)
+        return deep(lambda: imported(outline, source, weights_beside(path)))
+
+
+def _prepare(model: Any, source: str, quantization: Quantization, path: Path) -> bytes:
+    """Write the model as it is to be imported."""
+    whole = _whole(model, source)
+    if quantization.calibration:
+        calibrate(whole, source, quantization)
+    write_apart(whole, path)
+    require_extents(imported(whole, source, weights_beside(path), rehearsed=True), source)
+    return b""
 
 
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
@@ -215,8 +225,7 @@ def _require_sizes(model: Any, source: str) -> None:
                 "smaller shapes",
             )
     folded_values = sum(prod(shapes.get(name, ())) for name in _foldable(model))
-    most = FOLDED + FOLDED_PER_BYTE * model.ByteSize()
-    if folded_values > most:
+    if folded_values > FOLDED and folded_values > (most := FOLDED + FOLDED_PER_BYTE * bytes_of(model)):
         raise UnsupportedError(
             source, f"its constants, once folded, have {folded_values:,} values", f"at most {most:,}", "a smaller one"
         )

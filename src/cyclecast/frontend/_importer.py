@@ -12,10 +12,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+import tvm
+import tvm_ffi
+from onnx import TensorProto, external_data_helper, helper
 from tvm import relax, topi
 from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter
 
@@ -48,12 +52,16 @@ CONSTANT = {"ConstantOfShape": (0,), "Expand": (1,), "NonMaxSuppression": (2, 3,
 """Operands that the importer takes for something else where they are computed."""
 
 
-def imported(model: Any, source: str) -> Any:
-    """The model as a Relax program. Raises `UnsupportedError`, which names the node."""
+def imported(model: Any, source: str, weights: Path | None = None, *, rehearsed: bool = False) -> Any:
+    """The model as a Relax program; `weights` is the file that holds what is not in the model.
+
+    Where it is `rehearsed`, large real weights are zeros, which take neither time nor memory.
+    Raises `UnsupportedError`, which names the node.
+    """
     version = version_of(model)
     with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
         try:
-            return _Importer(model, source).from_onnx(model.graph, version)
+            return _Importer(model, source, weights, rehearsed).from_onnx(model.graph, version)
         except UnsupportedError as error:
             reason = error
         except Exception as error:  # whatever it meets outside of nodes
@@ -66,9 +74,9 @@ def imported(model: Any, source: str) -> Any:
 class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
     """Takes one node after another, and looks at what came of each."""
 
-    def __init__(self, model: Any, source: str) -> None:
+    def __init__(self, model: Any, source: str, weights: Path | None, rehearsed: bool) -> None:
         super().__init__(None, "float32")
-        self.source = source
+        self.source, self.weights, self.rehearsed = source, weights, rehearsed
         self.types, self.constants = inferred_types(model), {part.name for part in model.graph.initializer}
         self.bb = _Builder()
         self.watched = _Watched({})
@@ -87,6 +95,15 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
                 _require_read(node, self.watched, self.opset, where)
             for name in filter(None, node.output if node.op_type not in COUNTED else ()):
                 _require_equal(self._nodes.get(name), self.types.get(name), where)
+
+    def _parse_array(self, tensor_proto: Any) -> Any:
+        if self.weights is None or not external_data_helper.uses_external_data(tensor_proto):
+            return super()._parse_array(tensor_proto)
+        kind, shape = helper.tensor_dtype_to_np_dtype(tensor_proto.data_type), tuple(tensor_proto.dims)
+        if self.rehearsed and np.issubdtype(kind, np.floating):
+            return tvm_ffi.from_dlpack(np.zeros(shape, kind))
+        place = external_data_helper.ExternalDataInfo(tensor_proto).offset or 0
+        return tvm.runtime.tensor(np.memmap(self.weights, kind, "r", place, shape))
 
     def _parse_attr(self, attr_proto: Any) -> Any:
         self.watched = _Watched(super()._parse_attr(attr_proto))

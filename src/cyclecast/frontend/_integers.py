@@ -11,12 +11,15 @@ from tvm import relax
 from tvm.ir import GenericConst
 
 from cyclecast.frontend._base import Scheme
+from cyclecast.frontend._fold import values_of
 from cyclecast.frontend._products import name_of
 
 LEAST_SCALE = float(np.finfo(np.float32).tiny)
 LARGEST = float(np.finfo(np.float32).max)
 STORED = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16}
 """Types of integers that can be operands of a kernel, and their bits."""
+BLOCK = 1 << 18
+"""Weights that are quantised at a time: what is between stays in a processor's cache."""
 SAME_VALUES = {
     "relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten",
     "relax.nn.batch_flatten",
@@ -89,12 +92,11 @@ class Constant:
         """The same values as signed integers of at most so many bits, if they fit; with a zero point, if it must be."""
         bits = min(self.bits, most)
         half = 1 << (bits - 1)
-        integers = self.integers.astype("int32")
         for offset in (self.zero, 0, half):
-            moved = integers - offset
+            moved = self.integers.astype("int32") - offset if np.any(offset) else self.integers
             if -half <= moved.min(initial=0) and moved.max(initial=0) < half:
                 zero = (self.zero - offset).astype("int32")
-                return Constant(moved.astype(integer_type(bits)), self.scale, zero, bits)
+                return Constant(moved.astype(integer_type(bits), copy=False), self.scale, zero, bits)
         return self.signed(self.bits) if bits < self.bits else self
 
 
@@ -115,7 +117,7 @@ def quantised_constants(function: Any, constants: Mapping[Any, Any]) -> dict[Any
             name = name_of(call)
             operands = [constants.get(part, part) for part in call.args] if name == "relax.dequantize" else []
             if operands and all(isinstance(part, GenericConst) for part in operands):
-                known[binding.var] = _dequantised(call, *(part.value.numpy() for part in operands))
+                known[binding.var] = _dequantised(call, *map(values_of, operands))
             elif name in SAME_VALUES and call.args[0] in known:
                 known[binding.var] = known[call.args[0]].moved(call)
             elif isinstance(call, relax.Var) and call in known:
@@ -145,8 +147,14 @@ def quantize_weights(values: Any, axes: tuple[int, ...], bits: int, scheme: Sche
     least, largest = (edge(values, axis=others, keepdims=True, initial=0.0) for edge in (np.min, np.max))
     scale, zero = scale_and_zero(least, largest, bits, scheme)
     most, half = (1 << (bits - 1)) - 1, 1 << (bits - 1)
-    integers = np.clip(np.rint(values / scale) + zero, -most if scheme == "symmetric" else -half, most)
-    return Constant(integers.astype(integer_type(bits)), scale, zero, bits)
+    integers = np.empty(values.shape, integer_type(bits))
+    step = max(1, BLOCK * len(values) // max(1, values.size))
+    for first in range(0, len(values), step):
+        rows = slice(first, first + step)
+        scales, zeros = (part if len(part) == 1 else part[rows] for part in (scale, zero))
+        rounded = np.rint(values[rows] / scales) + zeros
+        integers[rows] = np.clip(rounded, -most if scheme == "symmetric" else -half, most)
+    return Constant(integers, scale, zero, bits)
 
 
 def scale_and_zero(least: Any, largest: Any, bits: int, scheme: Scheme) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from cyclecast.frontend._base import LARGEST_FILE, Bound, Inputs, Quantization, 
 from cyclecast.frontend._bound import bind
 from cyclecast.frontend._branches import take_branches
 from cyclecast.frontend._graph import inputs_of, program_of, run
+from cyclecast.frontend._nodes import bytes_of
 from cyclecast.frontend._shapes import fix_shapes
 from cyclecast.frontend._versions import make_readable
 from cyclecast.frontend._words import first_line
@@ -83,10 +84,8 @@ def read(source: Path) -> Any:
     for what, some in (("operators", model.graph.node), ("outputs", model.graph.output)):
         if not some:
             raise ModelError(str(source), f"it holds no {what}", "a network has at least one", "exporting it again")
-    if model.ByteSize() > LARGEST_FILE:
-        raise UnsupportedError(
-            str(source), f"{model.ByteSize()} bytes", "networks are below 2 GiB", "a smaller network"
-        )
+    if (size := bytes_of(model)) > LARGEST_FILE:
+        raise UnsupportedError(str(source), f"{size} bytes", "networks are below 2 GiB", "a smaller network")
     return model
 
 

@@ -90,7 +90,7 @@ def beside_output(values: Any, call: Any) -> Any:
 def weight_sums(values: Any, call: Any) -> Any:
     """The sum of the weights of each filter, beside the output."""
     others = tuple(axis for axis in range(values.ndim) if axis not in filter_axes(call))
-    return beside_output(values.astype("int64").sum(axis=others, keepdims=True), call)
+    return beside_output(values.sum(axis=others, dtype="int64", keepdims=True), call)
 
 
 def padding(call: Any) -> list[int] | None:

@@ -30,7 +30,7 @@ from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast.frontend._base import Quantization
 from cyclecast.frontend._dataflow import Kernels, operators_of
 from cyclecast.frontend._dynamic import Dynamic
-from cyclecast.frontend._fold import constants_of
+from cyclecast.frontend._fold import constants_of, values_of
 from cyclecast.frontend._host import host_operators
 from cyclecast.frontend._integers import (
     STORED,
@@ -160,7 +160,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
     def _in_single_precision(self, call: Any) -> Any:
         """The same on operands of the one real type that is quantised."""
         operands = [
-            relax.const(part.value.numpy().astype("float32")) if isinstance(part, GenericConst)
+            relax.const(values_of(part).astype("float32")) if isinstance(part, GenericConst)
             else self._emit(relax.op.astype(part, "float32"))
             for part in call.args
         ]  # fmt: skip
@@ -184,7 +184,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         """The operand if it is constant: integers where it has some, else only values."""
         if original in self.quantised:
             return self.quantised[original]
-        return Constant.of(operand.value.numpy()) if isinstance(operand, GenericConst) else None
+        return Constant.of(values_of(operand)) if isinstance(operand, GenericConst) else None
 
     def _weights(self, known: Constant, call: Any) -> Constant:
         scheme, bits = self.quantization.weights, self.quantization.weight_bits
@@ -202,7 +202,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
 
     def _unfit(self, known: Constant, call: Any, data: Any) -> str:
         """Why the operands have no integers that a kernel could use; those of the network are never made anew."""
-        if known.is_real and not np.isfinite(known.integers).all():
+        if known.is_real and not np.isfinite([known.integers.min(initial=0), known.integers.max(initial=0)]).all():
             return NOT_FINITE
         if not known.is_real and not (known.is_integer and known.varies_only_along(filter_axes(call))):
             return "its integer weights have no one scale for each filter"
@@ -236,7 +236,8 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         padded = data is not activation.integers
         total = self._called(call, data, relax.const(weights.integers), sums, padded)
         if not is_centred:
-            total = self._without_zero(total, activation.zero, weight_sums(weights.integers - weights.zero, call), sums)
+            centred = weights.integers - weights.zero if weights.zero.any() else weights.integers
+            total = self._without_zero(total, activation.zero, weight_sums(centred, call), sums)
         if weights.zero.any():
             inputs = self._input_sums(call, data, sums, padded)
             zero = relax.const(beside_output(weights.zero, call), sums)

@@ -59,8 +59,8 @@ def _needs_newest(node: Any, types: dict[str, Any]) -> bool:
 
 
 def _make_dense(model: Any, source: str) -> None:
-    most, size = DENSE + DENSE_PER_BYTE * model.ByteSize(), 0
     holders = list(_holders(model.graph))
+    most, size = DENSE + DENSE_PER_BYTE * model.ByteSize() if holders else 0, 0
     for _, sparse in holders:
         size += prod(map(int, sparse.dims))
         if size > most or any(extent < 0 for extent in sparse.dims):

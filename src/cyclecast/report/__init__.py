@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from cyclecast.progress import progress_bar, status
-from cyclecast.report._departures import layers_table
-from cyclecast.report._device import device_info, device_text
-from cyclecast.report._html import html, report_info, write_report
-from cyclecast.report._info import tuned_info
-from cyclecast.report._mapping import mapping_text
-from cyclecast.report._placed import placement_table, totals_text
-from cyclecast.report._placement import placement_info
-from cyclecast.report._search import search_info, search_table
-from cyclecast.report._sqnr import sqnr_info, sqnr_table
-from cyclecast.report._text import refused_table, short_energy, short_time, tuned_table
-from cyclecast.report._timeline import trace_events
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cyclecast.progress import progress_bar, status
+    from cyclecast.report._departures import layers_table
+    from cyclecast.report._device import device_info, device_text
+    from cyclecast.report._html import html, report_info, write_report
+    from cyclecast.report._info import tuned_info
+    from cyclecast.report._mapping import mapping_text
+    from cyclecast.report._placed import placement_table, totals_text
+    from cyclecast.report._placement import placement_info
+    from cyclecast.report._search import search_info, search_table
+    from cyclecast.report._sqnr import sqnr_info, sqnr_table
+    from cyclecast.report._text import refused_table, short_energy, short_time, tuned_table
+    from cyclecast.report._timeline import trace_events
 
 __all__ = [
     "device_info",
@@ -39,3 +43,37 @@ __all__ = [
     "tuned_table",
     "write_report",
 ]
+
+_LAZY = {
+    "device_info": "cyclecast.report._device",
+    "device_text": "cyclecast.report._device",
+    "html": "cyclecast.report._html",
+    "layers_table": "cyclecast.report._departures",
+    "mapping_text": "cyclecast.report._mapping",
+    "placement_info": "cyclecast.report._placement",
+    "placement_table": "cyclecast.report._placed",
+    "progress_bar": "cyclecast.progress",
+    "refused_table": "cyclecast.report._text",
+    "report_info": "cyclecast.report._html",
+    "search_info": "cyclecast.report._search",
+    "search_table": "cyclecast.report._search",
+    "short_energy": "cyclecast.report._text",
+    "short_time": "cyclecast.report._text",
+    "sqnr_info": "cyclecast.report._sqnr",
+    "sqnr_table": "cyclecast.report._sqnr",
+    "status": "cyclecast.progress",
+    "totals_text": "cyclecast.report._placed",
+    "trace_events": "cyclecast.report._timeline",
+    "tuned_info": "cyclecast.report._info",
+    "tuned_table": "cyclecast.report._text",
+    "write_report": "cyclecast.report._html",
+}
+"""Modules, fetched when first used: a page needs Plotly and Jinja, a line about a device needs neither."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'cyclecast.report' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

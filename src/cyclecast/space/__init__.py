@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast.space._base import Rule
 from cyclecast.space._generate import (
     decided_schedule,

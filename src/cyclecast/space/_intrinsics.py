@@ -10,12 +10,15 @@ An array of R word lines and F filters is written once (`program`: R x F weights
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from tvm.s_tir import TensorIntrin
-from tvm.script import from_source
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx.script import builder as T
 
 from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, OUTPUT_SCOPE
 
@@ -44,59 +47,36 @@ class Tile:
     output_type: str
 
 
-_MVM = """
-@T.prim_func(s_tir=True)
-def main(o: T.handle, i: T.handle, w: T.handle) -> None:
-    O = T.match_buffer(o, ({F},), "{output}", offset_factor=1, scope="{output_scope}")
-    I = T.match_buffer(i, ({R},), "{input}", offset_factor=1, scope="{input_scope}")
-    W = T.match_buffer(w, ({R}, {F}), "{weight}", offset_factor=1, scope="{array_scope}")
-    with T.sblock("root"):
-        T.reads(O[0:{F}], I[0:{R}], W[0:{R}, 0:{F}])
-        T.writes(O[0:{F}])
-{body}"""
-
-_PROGRAM = """
-@T.prim_func(s_tir=True)
-def main(a: T.handle, w: T.handle) -> None:
-    s0 = T.int64()
-    s1 = T.int64()
-    A = T.match_buffer(a, ({R}, {F}), "{weight}", offset_factor=1, strides=[s0, s1])
-    W = T.match_buffer(w, ({R}, {F}), "{weight}", offset_factor=1, scope="{array_scope}")
-    with T.sblock("root"):
-        T.reads(A[0:{R}, 0:{F}])
-        T.writes(W[0:{R}, 0:{F}])
-{body}"""
-
-_MVM_UPDATE = 'O[{f}] = O[{f}] + T.Cast("{output}", I[{r}]) * T.Cast("{output}", W[{r}, {f}])'
-_MVM_CALL = (
-    'T.evaluate(T.call_packed("{call}", O.access_ptr("rw"), I.access_ptr("r"), W.access_ptr("r"), '
-    '{R}, {F}, "{input}", "{output}"))'
-)
-_PROGRAM_COPY = "W[{r}, {f}] = A[{r}, {f}]"
-_PROGRAM_CALL = 'T.evaluate(T.call_packed("{call}", W.access_ptr("w"), A.access_ptr("r"), s0, {R}, {F}, "{weight}"))'
+Loops = Sequence[tuple[str, int, str]]
+"""Name, extent and kind ("S" spatial, "R" reduction) of each loop, the outermost first."""
 
 
 def mvm_intrinsic(tile: Tile, implementation: Implementation) -> str:
     """Register, unless it is, the matrix-vector product on one array; return its name."""
-    name = _name("mvm", tile, implementation)
     loops = (("f", tile.filters, "S"), ("r", tile.word_lines, "R"))
-    described = _nest(loops, _MVM_UPDATE, tile)
-    if implementation == "behaviour":
-        body = " " * 8 + _fill(_MVM_CALL, tile, call=MVM_CALL)
-    else:
-        body = _nest(tuple(reversed(loops)), _MVM_UPDATE, tile)
-    _register(name, _fill(_MVM, tile, body=described), _fill(_MVM, tile, body=body))
-    return name
+
+    def described() -> Any:
+        return _mvm(tile, lambda *buffers: _updates(loops, tile, *buffers))
+
+    def implemented() -> Any:
+        if implementation == "behaviour":
+            return _mvm(tile, lambda *buffers: _mvm_call(tile, *buffers))
+        return _mvm(tile, lambda *buffers: _updates(tuple(reversed(loops)), tile, *buffers))
+
+    return _registered(_name("mvm", tile, implementation), described, implemented)
 
 
 def program_intrinsic(tile: Tile) -> str:
     """Register, unless it is, the writing of one array in the behaviour model; return its name."""
-    name = _name("program", tile, "behaviour")
     loops = (("r", tile.word_lines, "S"), ("f", tile.filters, "S"))
-    described = _nest(loops, _PROGRAM_COPY, tile)
-    body = " " * 8 + _fill(_PROGRAM_CALL, tile, call=PROGRAM_CALL)
-    _register(name, _fill(_PROGRAM, tile, body=described), _fill(_PROGRAM, tile, body=body))
-    return name
+
+    def described() -> Any:
+        return _program(tile, lambda source, array, _: _copies(loops, source, array))
+
+    def implemented() -> Any:
+        return _program(tile, lambda *operands: _program_call(tile, *operands))
+
+    return _registered(_name("program", tile, "behaviour"), described, implemented)
 
 
 def _name(operation: str, tile: Tile, implementation: Implementation) -> str:
@@ -104,37 +84,91 @@ def _name(operation: str, tile: Tile, implementation: Implementation) -> str:
     return f"cim_{operation}_{implementation}_{tile.word_lines}x{tile.filters}_{types}"
 
 
-def _nest(loops: tuple[tuple[str, int, str], ...], update: str, tile: Tile) -> str:
-    """The loops around one update. Blockizing drops block iterators of extent 1, so the description has none either."""
-    indices = {name: f"v{name}" if extent > 1 else "0" for name, extent, _ in loops}
-    long = [loop for loop in loops if loop[1] > 1]
-    names = ", ".join(name for name, _, _ in loops)
-    extents = ", ".join(str(extent) for _, extent, _ in loops)
-    lines = [f"        for {names} in T.grid({extents}):", '            with T.sblock("update"):']
-    if long:
-        variables = ", ".join(f"v{name}" for name, _, _ in long)
-        kinds = "".join(kind for _, _, kind in long)
-        bound = ", ".join(name for name, _, _ in long)
-        lines.append(f'                {variables} = T.axis.remap("{kinds}", [{bound}])')
-    lines.append(f"                {_fill(update, tile, **indices)}")
-    return "\n".join(lines) + "\n"
+def _mvm(tile: Tile, body: Callable[[Any, Any, Any], None]) -> Any:
+    """The function of a product, around statements on the buffers of output, input and weights."""
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name("main")
+        handles = [T.arg(name, T.handle()) for name in "oiw"]
+        sizes = ((tile.filters,), (tile.word_lines,), (tile.word_lines, tile.filters))
+        types = (tile.output_type, tile.input_type, tile.weight_type)
+        scopes = (OUTPUT_SCOPE, INPUT_SCOPE, ARRAY_SCOPE)
+        buffers = [
+            _named(name, T.match_buffer(handle, size, kind, offset_factor=1, scope=scope))
+            for name, handle, size, kind, scope in zip("OIW", handles, sizes, types, scopes, strict=True)
+        ]
+        with T.sblock("root"):
+            T.reads(*(_whole(buffer, size) for buffer, size in zip(buffers, sizes, strict=True)))
+            T.writes(_whole(buffers[0], sizes[0]))
+            body(*buffers)
+    return builder.get()
 
 
-def _fill(template: str, tile: Tile, **more: str) -> str:
-    return template.format(
-        R=tile.word_lines,
-        F=tile.filters,
-        input=tile.input_type,
-        weight=tile.weight_type,
-        output=tile.output_type,
-        input_scope=INPUT_SCOPE,
-        array_scope=ARRAY_SCOPE,
-        output_scope=OUTPUT_SCOPE,
-        **more,
-    )
+def _program(tile: Tile, body: Callable[[Any, Any, Any], None]) -> Any:
+    """The function of writing, around statements on the buffers of weights and array, and the stride of a row."""
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name("main")
+        handles = [T.arg(name, T.handle()) for name in "aw"]
+        strides = [_named(name, T.int64()) for name in ("s0", "s1")]
+        size, kind = (tile.word_lines, tile.filters), tile.weight_type
+        source = _named("A", T.match_buffer(handles[0], size, kind, offset_factor=1, strides=strides))
+        array = _named("W", T.match_buffer(handles[1], size, kind, offset_factor=1, scope=ARRAY_SCOPE))
+        with T.sblock("root"):
+            T.reads(_whole(source, size))
+            T.writes(_whole(array, size))
+            body(source, array, strides[0])
+    return builder.get()
 
 
-def _register(name: str, described: str, implemented: str) -> None:
+def _updates(loops: Loops, tile: Tile, output: Any, given: Any, weights: Any) -> None:
+    with _block(loops) as at:
+        product = T.Cast(tile.output_type, given[at["r"]]) * T.Cast(tile.output_type, weights[at["r"], at["f"]])
+        T.buffer_store(output, output[at["f"]] + product, [at["f"]])
+
+
+def _copies(loops: Loops, source: Any, array: Any) -> None:
+    with _block(loops) as at:
+        T.buffer_store(array, source[at["r"], at["f"]], [at["r"], at["f"]])
+
+
+def _mvm_call(tile: Tile, output: Any, given: Any, weights: Any) -> None:
+    pointers = output.access_ptr("rw"), given.access_ptr("r"), weights.access_ptr("r")
+    types = tile.input_type, tile.output_type
+    T.evaluate(T.call_packed(MVM_CALL, *pointers, tile.word_lines, tile.filters, *types))
+
+
+def _program_call(tile: Tile, source: Any, array: Any, stride: Any) -> None:
+    pointers = array.access_ptr("w"), source.access_ptr("r")
+    T.evaluate(T.call_packed(PROGRAM_CALL, *pointers, stride, tile.word_lines, tile.filters, tile.weight_type))
+
+
+@contextmanager
+def _block(loops: Loops) -> Iterator[dict[str, Any]]:
+    """The loops around one block, and its iterators by the names of the loops.
+
+    Blockizing drops block iterators of extent 1, so the description has none either.
+    """
+    with T.grid(*(extent for _, extent, _ in loops)) as variables:
+        for (name, _, _), variable in zip(loops, variables, strict=True):
+            _named(name, variable)
+        with T.sblock("update"):
+            at: dict[str, Any] = {}
+            for (name, extent, kind), variable in zip(loops, variables, strict=True):
+                at[name] = _named(f"v{name}", T.axis.remap(kind, [variable])) if extent > 1 else 0
+            yield at
+
+
+def _named(name: str, value: Any) -> Any:
+    IRBuilder.name(name, value)
+    return value
+
+
+def _whole(buffer: Any, size: tuple[int, ...]) -> Any:
+    """The region of all of a buffer."""
+    return buffer[tuple(slice(0, extent) for extent in size)]
+
+
+def _registered(name: str, described: Callable[[], Any], implemented: Callable[[], Any]) -> str:
     with REGISTRY:
         if TensorIntrin.get(name, allow_missing=True) is None:
-            TensorIntrin.register(name, from_source(described), from_source(implemented))
+            TensorIntrin.register(name, described(), implemented())
+    return name

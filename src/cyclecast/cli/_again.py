@@ -1,0 +1,79 @@
+"""A second run of tune: where files, options and versions are as before, the answer is in the folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import file_digest, sha256
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from cyclecast import folders, plugins, versions
+from cyclecast.errors import CyclecastError
+from cyclecast.reading import json_value
+
+RECORDS, RESULT = "records.db", "result.json"
+MOST_BYTES = 1 << 28
+"""Of `result.json`."""
+BESIDE = b"location"
+"""What an ONNX file says of weights in other files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that the result of `tune` depends on, but the records that it finds."""
+
+    digest: str
+
+    @classmethod
+    def of(cls, model: Path, samples: Path | None, options: Sequence[Any]) -> Question | None:
+        """Files by their content.
+
+        None where not all of them can be read, of which `tune` will say more, and where other packages announce
+        variants, whose text nothing here knows.
+        """
+        if entry_points(group=plugins.GROUP):
+            return None
+        try:
+            files = [[str(path), _digest(path)] for root in (model, samples) if root for path in _files(root)]
+        except Exception:  # of any class: they are strangers' files
+            return None
+        text = json.dumps([versions.built_by(), str(model), files, options], sort_keys=True)
+        return cls(sha256(text.encode()).hexdigest())
+
+    def asked(self, out: Path) -> str:
+        """The digest of this and of the folder's records."""
+        return sha256(f"{self.digest} {folders.digest_of(out / RECORDS)}".encode()).hexdigest()
+
+    def answer(self, out: Path) -> dict[str, Any] | None:
+        """What `tune` would say in this folder once more, None where it has to be found out."""
+        if not folders.answers(out, "tune", self.asked(out)):
+            return None
+        try:
+            found: dict[str, Any] = json_value(folders.read_file(out, RESULT, MOST_BYTES))
+        except (CyclecastError, OSError, ValueError):
+            return None
+        for workload in found["workloads"]:
+            workload["reused"] = True
+        found["total"]["reused"] = len(found["workloads"])
+        return found | {"out": str(out)}
+
+
+def _files(root: Path) -> list[Path]:
+    """A file and those that hold its weights; or the files of a folder."""
+    if root.is_dir():
+        return sorted(path for path in root.iterdir() if path.is_file())
+    if root.suffix != ".onnx" or BESIDE not in root.read_bytes():
+        return [root]
+    from onnx import external_data_helper, load
+
+    tensors = external_data_helper._get_all_tensors(load(root, load_external_data=False))
+    said = [external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors if tensor.external_data]
+    return [root, *(root.parent / name for name in sorted(set(said)))]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
