@@ -180,10 +180,7 @@ def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int,
         order = state[first:] + state[:first]
         if busy is not None:
             order.sort(key=lambda piece: piece.load)
-        parts, left = _in_blocks(order, arrays, block) if block else ([(piece, 0) for piece in order], arrays)
-        begin = next((piece.first for piece, taken in parts if taken), -1)
-        parts = _filled(parts, left, bool(block)) if left else parts
-        begin = next(piece.first for piece, taken in parts if taken) if begin < 0 else begin
+        parts, begin = _taken(order, arrays, block)
         sites[place] = Site.of((piece.first, piece.pes, taken) for piece, taken in parts if taken)
         longer = busy[place] if busy else 0
         after = [
@@ -235,6 +232,24 @@ def _cut(state: list[Piece], begin: int) -> int:
     return place
 
 
+def _taken(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, int]:
+    """Where so many arrays go: a block in each PE with room for one, then whatever is free; and the first PE."""
+    if not block:
+        parts = _filled(((piece, 0) for piece in order), arrays)
+        return parts, _first(parts)
+    parts, left = _in_blocks(order, arrays, block)
+    begin = _first(parts)
+    if left:
+        rest = iter(parts)
+        parts = [*_filled(rest, left), *rest]
+    return parts, _first(parts) if begin < 0 else begin
+
+
+def _first(parts: Parts) -> int:
+    """The first PE of which arrays are taken; -1 for none."""
+    return next((piece.first for piece, taken in parts if taken), -1)
+
+
 def _in_blocks(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, int]:
     """A block in each PE with room for one, the last perhaps smaller; and the arrays that are left over."""
     parts: Parts = []
@@ -250,10 +265,10 @@ def _in_blocks(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, 
     return parts, arrays
 
 
-def _filled(parts: Parts, arrays: int, whole: bool) -> Parts:
-    """All that is free, part after part, beside what is taken already; `whole`: with all parts after that, too."""
+def _filled(parts: Iterator[tuple[Piece, int]], arrays: int) -> Parts:
+    """All that is free, part after part, beside what is taken already."""
     found: Parts = []
-    for number, (piece, taken) in enumerate(parts, 1):
+    for piece, taken in parts:
         free = piece.free - taken
         many = min(piece.pes, arrays // free) if free else 0
         arrays -= many * free
@@ -263,7 +278,7 @@ def _filled(parts: Parts, arrays: int, whole: bool) -> Parts:
             arrays = 0
         found += [(part, share or taken) for part, share in piece.parts(counts)]
         if not arrays:
-            return found + parts[number:] if whole else found
+            break
     return found
 
 
