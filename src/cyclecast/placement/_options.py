@@ -323,6 +323,9 @@ def _undominated(held: Numbers, vectors: Numbers, products: Numbers) -> list[int
     group = np.cumsum(np.diff(vectors[order], prepend=vectors[order[:1]]) != 0)
     falling = np.concatenate([[NEVER], np.minimum.accumulate(held[order] - group * (int(held.max(initial=0)) + 1))])
     least = order[np.diff(falling) < 0]  # fewer arrays than all that take as many vectors and no more time
+    _, times = np.unique(products[least], return_inverse=True)
+    _, places = np.unique(times * (int(held.max(initial=0)) + 1) + held[least], return_index=True)
+    least = least[np.sort(places)]  # of the same time and arrays, those with the fewest vectors
     kept: list[int] = []
     front: list[tuple[int, int]] = []
     """Times and arrays of those before, of which none has less of both: times ascend, arrays descend."""
