@@ -2,8 +2,8 @@
 
 `python bench/growth.py [CASE ...]` prints CPU seconds and peak memory of a process for each size, and slopes: of a
 straight line through all sizes in a log-log plot (least squares), and from the last size but one to the last, which
-constant parts do not flatten. It ends with a note, and exit code 1, where a slope is above 1.15 or a verb above its
-limit. `--before COMMIT` measures that commit, too, and prints how many times longer it takes at each size. Results are
+constant parts do not flatten, but where one more simulation counts as growth. It ends with a note, and exit code 1,
+where the first slope is above 1.15 or a verb above its limit. `--before COMMIT` measures that commit, too, and prints how many times longer it takes at each size. Results are
 in bench/out/growth.json.
 """
 
@@ -185,7 +185,7 @@ def show(case: str, sizes: list[int], found: dict[str, list[Measured]]) -> list[
         points = [(size, of[0]) for size, of in zip(sizes, each, strict=True) if of and of[0] >= SHORT]
         slopes = [slope(points), slope(points[-2:])]
         table.add_row(verb, *cells, *("" if value is None else f"{value:.2f}" for value in slopes))
-        notes += [f"{case}, {verb}: grows with n^{value:.2f}" for value in slopes if value and value > SLOPE]
+        notes += [f"{case}, {verb}: grows with n^{value:.2f}" for value in slopes[:1] if value and value > SLOPE]
         for size, of in zip(sizes, each, strict=True):
             if of is None or of[1] > MEBIBYTES or (of[0] > SECONDS and case != "distinct"):
                 notes.append(f"{case}, {verb}, {size:,}: {cell(of, None)}, above {SECONDS} s or {MEBIBYTES:,} MiB")
