@@ -3,8 +3,8 @@
 `python bench/growth.py [CASE ...]` prints CPU seconds and peak memory of a process for each size, and slopes: of a
 straight line through all sizes in a log-log plot (least squares), and from the last size but one to the last, which
 constant parts do not flatten, but where one more simulation counts as growth. It ends with a note, and exit code 1,
-where the first slope is above 1.15 or a verb above its limit. `--before COMMIT` measures that commit, too, and prints how many times longer it takes at each size. Results are
-in bench/out/growth.json.
+where the first slope is above 1.15 or a verb above its limit. `--before COMMIT` measures that commit, too, and prints
+how many times longer it takes at each size. Results are in bench/out/growth.json.
 """
 
 from __future__ import annotations
