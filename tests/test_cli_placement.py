@@ -52,6 +52,22 @@ def test_place_says_and_writes_what_it_found(tuned: Path) -> None:
     assert info["settings"]["objective"] == "interval"
 
 
+def test_place_says_on_standard_error_what_it_looks_at(tuned: Path) -> None:
+    done = run("place", tuned)
+    assert "placing" not in done.stdout
+    lines = [line for line in done.stderr.splitlines() if line.startswith("placing: ")]
+    assert lines[0] == "placing: operators 5/5"
+    assert [line.split()[1] for line in lines] == [
+        "operators",
+        "pipelines",
+        "operators",
+        "pipelines",
+        "segments",
+        "simulations",
+    ]
+    assert "placing" not in run("place", tuned, "--json").stderr
+
+
 def test_place_as_json(tuned: Path) -> None:
     done = run("place", tuned, "--json", "--objective", "latency", "--dynamic", "arrays", "--chips", "auto")
     info = json.loads(done.stdout)

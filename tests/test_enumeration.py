@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from cyclecast.device import Device
 from cyclecast.enumeration import (
+    Tilings,
     combinations,
     count_combinations,
+    every_tiling,
     forms,
     inner,
     sketches,
@@ -114,3 +116,13 @@ def test_points_are_counted_as_they_are() -> None:
         "im2col+pack": (plain * factors, packed * held),
         "im2col+pack+order": (plain * factors, packed * held),
     }
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 12))
+def test_every_tiling_is_those_of_all_forms(reduction: int, filters: int, pixels: int, groups: int) -> None:
+    for device in (TINY, Device.load("isaac")):
+        for workload in (KERNEL, matrix_vector(reduction, filters, pixels, groups)):
+            every = forms(workload, device)
+            parts = [tilings(workload, device, every[np.array([place])]) for place in range(len(every))]
+            wanted, found = Tilings.joined(parts), every_tiling(workload, device)
+            assert [each.tolist() for each in found.columns] == [each.tolist() for each in wanted.columns]

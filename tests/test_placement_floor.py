@@ -41,6 +41,68 @@ def test_everybody_gets_arrays_that_nobody_else_has(wanted: dict[int, tuple[int,
     assert max(used) < FLOOR.pes * FLOOR.chips
 
 
+def pe_by_pe(wanted: dict[int, tuple[int, int]], busy: dict[int, int] | None) -> dict[int, tuple[tuple[int, int], ...]]:
+    """`deal`, with a look at every PE for every operator."""
+    count = FLOOR.pes * FLOOR.chips
+    free, loads, begin, found = [FLOOR.arrays_per_pe] * count, [0] * count, 0, {}
+    for place, (arrays, block) in wanted.items():
+        order = [*range(begin, count), *range(begin)]
+        if busy is not None:
+            order.sort(key=loads.__getitem__)
+        taken: dict[int, int] = {}
+        for in_blocks, pe in product((True, False), order):
+            room = free[pe] - taken.get(pe, 0)
+            share = min(arrays, block if in_blocks else room)
+            if share and room >= share:
+                taken[pe], arrays = taken.get(pe, 0) + share, arrays - share
+        for pe, share in taken.items():
+            free[pe] -= share
+            loads[pe] += -(-busy[place] * share // max(1, block)) if busy else 0
+        found[place], begin = tuple(sorted(taken.items())), next(iter(taken))
+    return found
+
+
+@given(blocks(), st.booleans(), st.data())
+def test_pes_in_a_row_are_dealt_as_one_by_one(
+    wanted: dict[int, tuple[int, int]], dense: bool, data: st.DataObject
+) -> None:
+    busy = {place: data.draw(st.integers(0, 3)) for place in wanted} if data.draw(st.booleans()) else None
+    if dense:
+        wanted = {place: (arrays, 0) for place, (arrays, _) in wanted.items()}
+    sites = deal(FLOOR, wanted, busy)
+    assert {place: site.shares for place, site in sites.items()} == pe_by_pe(wanted, busy)
+    for site in sites.values():
+        assert Site.of((share.pe, 1, share.arrays) for share in site.shares) == site
+        assert site.pes == len(site.shares)
+
+
+@given(blocks(), st.data())
+def test_ports_are_loaded_as_one_by_one(wanted: dict[int, tuple[int, int]], data: st.DataObject) -> None:
+    sites = deal(FLOOR, wanted)
+    demands = {place: Demand(data.draw(st.integers(1, 9)), data.draw(st.integers(0, 99)), 3) for place in sites}
+    each = {
+        place: {share.pe: demands[place].of(share.arrays) for share in site.shares} for place, site in sites.items()
+    }
+    wanted_loads = Counter[int]()
+    for place, times in each.items():
+        wanted_loads.update(times if demands[place].busy else {})
+    loads, uses = port_loads(sites, demands)
+    assert {pe: load.time for load in loads for pe in range(load.first, load.first + load.pes)} == wanted_loads
+    if loads:
+        assert max(loads, key=lambda load: load.time).first == max(wanted_loads, key=wanted_loads.__getitem__)
+    for place, use in uses.items():
+        busiest = max(sites[place].shares, key=lambda share: (wanted_loads[share.pe], share.arrays))
+        assert (use.pe, use.own) == (busiest.pe, each[place][busiest.pe])
+
+
+def test_a_thousand_chips_are_a_few_runs() -> None:
+    """As many steps for a thousand chips as for one."""
+    many = Floor(CHIP, 1000)
+    sites = deal(many, {place: (many.arrays_per_pe * many.pes * 45 + place, 96) for place in range(20)})
+    assert sum(len(site.runs) for site in sites.values()) < 100
+    assert max(len(site.runs) for site in deal(many, {0: (1000 * 1000, 7), 1: (99, 3)}, {0: 5, 1: 9}).values()) < 5
+
+
 def test_blocks_stay_together_where_there_is_room() -> None:
     sites = deal(FLOOR, {0: (160, 80), 1: (32, 16)})
     assert sites[0].shares == (Share(0, 80), Share(1, 80))
@@ -84,20 +146,20 @@ def test_every_router_has_as_many_pes_and_neighbours_follow() -> None:
 def test_a_device_without_a_network_has_no_distances() -> None:
     floor = Floor(Device.load("tiny"), 1)
     assert floor.links == 0
-    assert floor.hops(Site((Share(0, 1),)), Site((Share(1, 1),))) == 0
+    assert floor.hops(Site.of([(0, 1, 1)]), Site.of([(1, 1, 1)])) == 0
 
 
 def test_a_port_is_busy_for_all_who_share_it() -> None:
-    sites = {0: Site((Share(0, 48), Share(1, 48))), 1: Site((Share(1, 24),))}
+    sites = {0: Site.of([(0, 2, 48)]), 1: Site.of([(1, 1, 24)])}
     loads, uses = port_loads(sites, {0: Demand(96, 1000, 10), 1: Demand(12, 300, 4)})
-    assert loads == {0: 500, 1: 500 + 600}
+    assert loads == [(0, 1, 500), (1, 1, 500 + 600)]
     assert uses[0] == (1, 500, 112)  # 150 a step, of which one in four meets nobody
     assert uses[1] == (1, 600, 45)
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=4))
 def test_buffers_are_shared_out(kept: list[int]) -> None:
-    sites = {place: Site((Share(0, 1), Share(place + 1, 1))) for place in range(len(kept))}
+    sites = {place: Site.of([(0, 1, 1), (place + 1, 1, 1)]) for place in range(len(kept))}
     found = rooms(sites, dict(enumerate(kept)), 4000)
     assert sum(found.values()) <= 4000 * (1 + len(kept))
     if sum(kept) <= 4000:

@@ -11,6 +11,7 @@ from cyclecast.device import Device
 from cyclecast.enumeration import combinations, forms, tilings
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Factors, LevelFactors, Mapping, require_fit
+from cyclecast.placement import _options
 from cyclecast.placement._options import Options, least_arrays, options, stage_time
 from cyclecast.timing import Analytical, Phase, Timing, TimingModel
 from cyclecast.units import Time
@@ -112,6 +113,41 @@ def test_a_model_that_times_one_mapping_at_a_time() -> None:
     found = options(conv(14, 64, 64, 3), ISAAC, model, ISAAC.arrays)
     assert found is not None
     assert [10**6 * m.temporal.pixel for m in found.mappings] == list(found.times)
+
+
+@given(st.lists(st.tuples(*[st.integers(1, 6)] * 3), max_size=40))
+def test_what_is_undominated(points: list[tuple[int, int, int]]) -> None:
+    """Of tilings with the same numbers one is kept; no kept one is as good as another in everything."""
+    columns = np.array(points, np.int64).reshape(-1, 3).T
+    kept = [points[place] for place in _options._undominated(*columns)]
+
+    def as_good(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+        return all(a <= b for a, b in zip(one, other, strict=True))
+
+    assert sorted(kept) == sorted({p for p in points if not any(as_good(o, p) and o != p for o in points)})
+
+
+@given(st.integers(1, 3000), st.integers(1, 50), st.integers(1, 4000))
+def test_every_number_of_replicas_that_saves_a_step(vectors: int, held: int, most: int) -> None:
+    replicas, steps = _options._replicas(vectors, held, most)
+    numbers = np.arange(1, min(vectors, most // held) + 1)
+    wanted = np.unique(ceil_div(vectors, numbers))
+    assert steps.tolist() == wanted.tolist()
+    assert replicas.tolist() == ceil_div(vectors, wanted).tolist()
+
+
+def test_few_tilings_are_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of tens of thousands that bounds leave, those that cannot be on the front go together."""
+    looked, is_open = [], _options._Search._open
+
+    def look(search: _options._Search, tiling: int) -> object:
+        looked.append(tiling)
+        return is_open(search, tiling)
+
+    monkeypatch.setattr(_options._Search, "_open", look)
+    large = conv(14, 640, 512, 3)
+    assert options(large, ISAAC, MODEL, ISAAC.arrays)
+    assert len(looked) < 200 < 10_000 < len(_options._tilings(large, ISAAC, None))
 
 
 def test_within_takes_the_fewest_arrays() -> None:

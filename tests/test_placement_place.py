@@ -12,7 +12,7 @@ from cyclecast.decisions import default_mapping
 from cyclecast.device import Device, Dynamic
 from cyclecast.energy import energy
 from cyclecast.errors import FitError, OptionError
-from cyclecast.placement import Placement, next_changes, place, system
+from cyclecast.placement import Placement, Told, next_changes, place, system
 from cyclecast.placement._options import least_arrays, options
 from cyclecast.timing import Analytical
 from cyclecast.units import Time
@@ -285,6 +285,17 @@ class TestDynamic:
 
     def test_a_device_says_who(self) -> None:
         assert placed(attention(), ISAAC.vary("dynamic", "arrays")).dynamic is Dynamic.ARRAYS
+
+
+def test_progress_says_what_is_looked_at() -> None:
+    told = list[Told]()
+    found = placed(three_layers(), ISAAC, progress=told.append)
+    assert found == placed(three_layers(), ISAAC)
+    parts = list(dict.fromkeys(each.part for each in told))
+    assert parts == ["operators", "pipelines", "operators as tuned", "pipelines as tuned", "segments", "simulations"]
+    for part in parts:
+        last = [each for each in told if each.part == part][-1]
+        assert last.done == last.whole >= 1
 
 
 @pytest.mark.parametrize(

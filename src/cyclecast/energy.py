@@ -100,10 +100,10 @@ def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy
     require_fit(mapping, device)
     used, busy = instances_in_use(mapping), busy_time(timing)
     found = []
-    for level, component in listed(device):
+    for level, component, each in _event_energies(device):
         if component.event is not None and timing.events is not None:
             count = _count(timing.events, component.event, level)
-            amount = Energy(-(-_event_energy(device, level, component) * count // 1))
+            amount = Energy(-(-each * count // 1))
         else:
             drawn = component.power.scaled(Fraction(used[level], component.per))
             amount = drawn.energy(busy if level else timing.total)
@@ -162,9 +162,8 @@ def _least_moved(m: Mappings, level: str, held: int) -> Moved:
 def _totals(found: Events, used: Mapped[str, Whole], device: Device, whole: Whole, busy: Whole) -> Whole:
     """The shares of all components, added up [aJ]; in 64 bits where those are enough."""
     amounts = []
-    for level, component in listed(device):
+    for level, component, one in _event_energies(device):
         if component.event is not None:
-            one = _event_energy(device, level, component)
             count = _count(found, component.event, level)
             amounts.append(_in_steps(count, one.numerator, one.denominator))
         else:
@@ -180,9 +179,13 @@ def _drawn(component: Component, used: Whole) -> Whole:
     return _in_steps(used, component.power.picowatts, component.per)
 
 
-@lru_cache(maxsize=1024)
-def _event_energy(device: Device, level: str, component: Component) -> Fraction:
-    return event_energy(component, level, device)
+@lru_cache(maxsize=256)
+def _event_energies(device: Device) -> tuple[tuple[str, Component, Fraction], ...]:
+    """Every component with its level, and what it takes for one event, if it has any [aJ]."""
+    return tuple(
+        (level, component, event_energy(component, level, device) if component.event is not None else Fraction(0))
+        for level, component in listed(device)
+    )
 
 
 def _in_steps(count: Whole, numerator: int, denominator: int) -> Whole:

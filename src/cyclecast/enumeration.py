@@ -99,16 +99,33 @@ def forms(workload: Workload, device: Device) -> Tilings:
 
     Its tiles are the smallest that could be, and as few as with the largest.
     """
-    found = []
     tall, wide = device.word_lines_per_array, device.filters_per_array
-    for window in windows(workload, device):
-        form = Form(workload, window)
-        for packed in smallest_sizes(workload.groups, min(workload.groups, tall, wide)):
-            rows = ceil_div(form.values, min(form.values, tall // int(packed)))
-            columns = ceil_div(form.results, min(form.results, wide // int(packed)))
-            tiles = ceil_div(workload.groups, int(packed)), rows, columns, form.vectors
-            found.append((*(window or (1,) * len(workload.slides)), packed, 1, 1, *tiles))
-    return Tilings.of(list(np.array(found, np.int64).T))
+    each = smallest_sizes(workload.groups, min(workload.groups, tall, wide))
+    sizes = [window or (1,) * len(workload.slides) for window in windows(workload, device)]
+    window = tuple(np.repeat(np.array(sizes, np.int64), len(each), axis=0).T)
+    form, packed = Form(workload, window), np.tile(each, len(sizes))
+    ones = np.ones(len(packed), np.int64)
+    values, results, vectors = form.values * ones, form.results * ones, form.vectors * ones
+    rows = ceil_div(values, np.minimum(values, tall // packed))
+    columns = ceil_div(results, np.minimum(results, wide // packed))
+    return Tilings.of([*window, packed, ones, ones, ceil_div(workload.groups, packed), rows, columns, vectors])
+
+
+def every_tiling(workload: Workload, device: Device) -> Tilings:
+    """The tilings of every form, one form after another: those of `tilings`."""
+    every = forms(workload, device)
+    form, packed = Form(workload, every.window), every.packed
+    ones = np.ones(len(every), np.int64)
+    values, results = form.values * ones, form.results * ones
+    tall, wide = device.word_lines_per_array // packed, device.filters_per_array // packed
+    lines = [smallest_sizes(*each) for each in zip(values.tolist(), np.minimum(values, tall).tolist(), strict=True)]
+    filters = [smallest_sizes(*each) for each in zip(results.tolist(), np.minimum(results, wide).tolist(), strict=True)]
+    pairs = list(zip(lines, filters, strict=True))
+    of = np.repeat(np.arange(len(every)), [len(one) * len(other) for one, other in pairs])
+    word_lines = np.concatenate([np.repeat(one, len(other)) for one, other in pairs])
+    columns = np.concatenate([np.tile(other, len(one)) for one, other in pairs])
+    whole, cut = every[of], (ceil_div(values[of], word_lines), ceil_div(results[of], columns))
+    return Tilings.of([*whole.window, whole.packed, word_lines, columns, whole.tiles[0], *cut, whole.tiles[3]])
 
 
 def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = False) -> Tilings:
@@ -139,10 +156,13 @@ def _divide(window: tuple[int, ...], workload: Workload) -> bool:
     return all(slide.outputs % size == 0 for slide, size in zip(workload.slides, window, strict=True))
 
 
+@lru_cache(maxsize=4096)
 def smallest_sizes(extent: int, most: int) -> Numbers:
     """For every number of tiles that sizes up to the most give, the smallest size that gives it; largest first."""
     counts = np.unique(ceil_div(extent, np.arange(1, most + 1, dtype=np.int64)))
-    return np.unique(ceil_div(extent, counts))[::-1]
+    sizes = np.unique(ceil_div(extent, counts))[::-1]
+    sizes.flags.writeable = False  # as it is kept
+    return sizes
 
 
 class Inner(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Mapped
-from collections.abc import Sequence
 from typing import Protocol
 
 from cyclecast import placement
 from cyclecast.device import Device, Dynamic
 from cyclecast.mapping import Mapping
-from cyclecast.placement import Placement
+from cyclecast.placement import Placement, Told
 from cyclecast.timing import TimingModel
 from cyclecast.workload import Network
 
@@ -43,6 +43,7 @@ def place(
     timing: str | TimingModel = "analytical",
     arrays: int | None = None,
     replicas: Mapped[str, int] | Sequence[int] | None = None,
+    progress: Callable[[Told], None] | None = None,
 ) -> Placement:
     """Put a whole network into the arrays of so many chips; None: as many as hold all its weights.
 
@@ -50,9 +51,9 @@ def place(
     the next one is written, where not all weights stay. `dynamic` says who multiplies two computed operands, host or
     arrays; unless said, the device does. `timing` times the mappings of single operators. At most so many `arrays` are
     in use at the same time. `replicas` is a plan of another tool, as a number for each operator on arrays in the order
-    of the program, or by kernel or place in the network: it is placed as it is, in tiles as large as arrays. Raises
-    `FitError` where the network does not fit and arrays are not written during inference, or where the plan does not,
-    `OptionError` where an option is none.
+    of the program, or by kernel or place in the network: it is placed as it is, in tiles as large as arrays.
+    `progress` is told where it stands. Raises `FitError` where the network does not fit and arrays are not written
+    during inference, or where the plan does not, `OptionError` where an option is none.
     """
     return placement.place(
         tuned.network,
@@ -65,4 +66,5 @@ def place(
         timing=timing,
         arrays=arrays,
         replicas=replicas,
+        progress=progress,
     )

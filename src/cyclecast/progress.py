@@ -1,4 +1,4 @@
-"""Progress of a tuning: what is told, and how it is shown on standard error."""
+"""Progress of a tuning and of a placement: what is told, and how it is shown on standard error."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from cyclecast.placement import Told
 from cyclecast.printable import printable
 from cyclecast.terminal import Console
 from cyclecast.timing import Timing
@@ -75,6 +76,34 @@ def progress_bar(workloads: int, shown: bool) -> Iterator[Callable[[Progress], N
                 console.print(printable(text), soft_wrap=True)
 
         yield show
+
+
+@contextmanager
+def placing_bar(shown: bool) -> Iterator[Callable[[Told], None]]:
+    """A bar for what a placement looks at, part after part.
+
+    Without a terminal it is a line for every part that is done.
+    """
+    console = Console(stderr=True)
+    columns = TextColumn("placing: {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    bar = Bar(*columns, console=console, disable=not (shown and console.is_terminal), transient=True)
+    last: list[Told] = []
+
+    def say() -> None:
+        if last and shown and not console.is_terminal:
+            console.print(f"placing: {last[-1].part} {last[-1].done}/{last[-1].whole}", soft_wrap=True)
+
+    with bar:
+        task = bar.add_task("", total=None)
+
+        def show(told: Told) -> None:
+            if last and last[-1].part != told.part:
+                say()
+            last[:] = [told]
+            bar.update(task, description=told.part, completed=told.done, total=told.whole)
+
+        yield show
+        say()
 
 
 @contextmanager

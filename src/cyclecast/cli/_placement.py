@@ -156,13 +156,13 @@ def _placed(folder: Path, settings: dict[str, Any], as_json: bool) -> tuple[Plac
     from cyclecast import stored
     from cyclecast.placement import simulate
     from cyclecast.placing import place as place_network
-    from cyclecast.report import status
+    from cyclecast.progress import placing_bar
 
-    with status("placing", shown=not as_json):
+    with placing_bar(shown=not as_json) as progress:
         options = {name: value for name, value in settings.items() if name != "chips"}
         scheduled = stored.load(folder)
-        placed = place_network(scheduled, chips=chips, **options)
-        check = simulate(placed)
+        placed = place_network(scheduled, chips=chips, progress=progress, **options)
+        check = simulate(placed, spans=False)
     return placed, check, tell_doubts(scheduled.doubts, as_json)
 
 

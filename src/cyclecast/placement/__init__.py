@@ -13,6 +13,7 @@ from cyclecast.placement._base import (
     Segment,
     Stage,
     Stall,
+    Told,
     Wear,
     system,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "Site",
     "Stage",
     "Stall",
+    "Told",
     "Wear",
     "next_changes",
     "place",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,6 +32,19 @@ class Stage:
     start: Time
     """Of the first image, from the start of its segment."""
     end: Time
+
+
+class Told(NamedTuple):
+    """Where a placement stands, which is told from time to time."""
+
+    part: str
+    """What is looked at: `operators`, `pipelines`, `segments` or `simulations`."""
+    done: int
+    whole: int
+    """Of which so many are done."""
+
+
+Tell = Callable[[Told], None]
 
 
 class Limit(NamedTuple):

@@ -71,10 +71,10 @@ class Meter:
         for segment in segments:
             for stage in segment.stages:
                 found += self._events_of(stage, self._writes(stage, several, batch, dynamic))
+            arrays = segment.arrays
             for level, name, amount in self._powers(segment, *self._drawing(segment, several, batch)):
                 for stage in segment.stages:
-                    share = Fraction(stage.mapping.arrays, segment.arrays)
-                    found.append(Spent(stage.operator, level, name, amount * share))
+                    found.append(Spent(stage.operator, level, name, amount * Fraction(stage.mapping.arrays, arrays)))
         return (*found, *self._own(interval))
 
     def _writes(self, stage: Stage, several: bool, batch: int, dynamic: frozenset[int]) -> Fraction:

@@ -6,8 +6,11 @@ backwards, so that what follows in the network is near on the chip.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from cyclecast.device import Device
@@ -22,18 +25,52 @@ class Share(NamedTuple):
     arrays: int
 
 
+class Run(NamedTuple):
+    """PEs in a row that have as many arrays each."""
+
+    first: int
+    """Counted over all chips."""
+    pes: int
+    arrays: int
+    """In each of them."""
+
+
 class Site(NamedTuple):
     """Where the arrays of one operator are."""
 
-    shares: tuple[Share, ...]
+    runs: tuple[Run, ...]
+    """In the order of the PEs, as few as possible."""
+
+    @classmethod
+    def of(cls, runs: Iterable[tuple[int, int, int]]) -> Site:
+        """From first PE, number of PEs and arrays in each, in any order, no PE twice."""
+        found: list[Run] = []
+        for first, count, arrays in sorted(runs):
+            if found and found[-1].first + found[-1].pes == first and found[-1].arrays == arrays:
+                found[-1] = Run(found[-1].first, found[-1].pes + count, arrays)
+            else:
+                found.append(Run(first, count, arrays))
+        return cls(tuple(found))
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """The arrays in every PE."""
+        return tuple(Share(run.first + place, run.arrays) for run in self.runs for place in range(run.pes))
+
+    @property
+    def pes(self) -> int:
+        """How many have arrays of it."""
+        return sum(run.pes for run in self.runs)
 
     @property
     def arrays(self) -> int:
         """All of them."""
-        return sum(share.arrays for share in self.shares)
+        return sum(run.pes * run.arrays for run in self.runs)
 
 
-Places = dict[int, tuple[int, dict[int, int], dict[int, int]]]
+Line = dict[int, int]
+"""How many there are in each row of routers, or in each column."""
+Places = dict[int, tuple[int, Line, Line]]
 """Of every chip: arrays, those in each row of routers, and in each column."""
 
 
@@ -43,7 +80,7 @@ class Floor:
 
     chip: Device
     chips: int
-    _routers: dict[int, tuple[int, int, int]] = field(default_factory=dict, repr=False, compare=False)
+    _lines: dict[tuple[int, int], tuple[Line, Line]] = field(default_factory=dict, repr=False, compare=False)
     _known: dict[Site, Places] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -58,15 +95,11 @@ class Floor:
 
     def chips_of(self, site: Site) -> set[int]:
         """The chips that have arrays of the site."""
-        return {share.pe // self.pes for share in site.shares}
+        each = (range(run.first // self.pes, (run.first + run.pes - 1) // self.pes + 1) for run in site.runs)
+        return set(chain.from_iterable(each))
 
     def router(self, pe: int) -> tuple[int, int, int]:
         """The chip of a PE, and row and column of its router; all in one place where the device states no network."""
-        if pe not in self._routers:
-            self._routers[pe] = self._router(pe)
-        return self._routers[pe]
-
-    def _router(self, pe: int) -> tuple[int, int, int]:
         chip, place = divmod(pe, self.pes)
         network = self.chip.network
         if network is None:
@@ -82,13 +115,12 @@ class Floor:
         it is enough to know how many arrays are in each of them.
         """
         one, other = self._places(source), self._places(target)
-        total = 0
-        for chip, (arrays, *lines) in one.items():
-            for there, (more, *others) in other.items():
-                if chip == there:
-                    total += sum(_apart(first, second) for first, second in zip(lines, others, strict=True))
-                else:
-                    total += sum(more * _away(line) for line in lines) + sum(arrays * _away(line) for line in others)
+        away, back = ({chip: sum(map(_away, lines)) for chip, (_, *lines) in each.items()} for each in (one, other))
+        total = source.arrays * sum(back.values()) + target.arrays * sum(away.values())
+        for chip in one.keys() & other.keys():
+            (arrays, *lines), (more, *others) = one[chip], other[chip]
+            total += sum(_apart(first, second) for first, second in zip(lines, others, strict=True))
+            total -= arrays * back[chip] + more * away[chip]
         return total / (source.arrays * target.arrays)
 
     def _places(self, site: Site) -> Places:
@@ -98,11 +130,23 @@ class Floor:
 
     def _counted(self, site: Site) -> Places:
         found: Places = {}
-        for pe, arrays in site.shares:
-            chip, row, col = self.router(pe)
-            known, rows, cols = found.get(chip, (0, {}, {}))
-            rows[row], cols[col] = rows.get(row, 0) + arrays, cols.get(col, 0) + arrays
-            found[chip] = known + arrays, rows, cols
+        for first, count, arrays in site.runs:
+            for chip in range(first // self.pes, (first + count - 1) // self.pes + 1):
+                begin, end = max(first, chip * self.pes), min(first + count, (chip + 1) * self.pes)
+                known, *lines = found.get(chip, (0, {}, {}))
+                for line, many in zip(lines, self._many(begin % self.pes, end - begin), strict=True):
+                    for place, pes in many.items():
+                        line[place] = line.get(place, 0) + pes * arrays
+                found[chip] = known + (end - begin) * arrays, lines[0], lines[1]
+        return found
+
+    def _many(self, first: int, count: int) -> tuple[Line, Line]:
+        """PEs in each row of routers, and in each column, of so many PEs of a chip from the first on."""
+        found = self._lines.get((first, count))
+        if found is None:
+            routers = [self.router(pe) for pe in range(first, first + count)]
+            found = Counter(row for _, row, _ in routers), Counter(col for _, _, col in routers)
+            self._lines[first, count] = found
         return found
 
     @property
@@ -130,38 +174,120 @@ def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int,
     all that is free is filled up in order: ports are shared by more, and ways are shorter. With `busy` (how long
     a block of each operator keeps a port busy [fs]) the PE with the least of it comes first.
     """
-    count = floor.pes * floor.chips
-    free, loads = [floor.arrays_per_pe] * count, [0] * count
-    sites, begin = {}, 0
+    state, begin, sites = [Piece(0, floor.pes * floor.chips, floor.arrays_per_pe, 0)], 0, {}
     for place, (arrays, block) in blocks.items():
-        order = [*range(begin, count), *range(begin)]
+        first = _cut(state, begin)
+        order = state[first:] + state[:first]
         if busy is not None:
-            order.sort(key=loads.__getitem__)
-        taken = _taken(order, free, arrays, block)
-        for pe, share in taken.items():
-            free[pe] -= share
-            loads[pe] += ceil_div(busy[place] * share, max(1, block)) if busy else 0
-        sites[place] = Site(tuple(Share(pe, taken[pe]) for pe in sorted(taken)))
-        begin = next(iter(taken))
+            order.sort(key=lambda piece: piece.load)
+        parts, begin = _taken(order, arrays, block)
+        sites[place] = Site.of((piece.first, piece.pes, taken) for piece, taken in parts if taken)
+        longer = busy[place] if busy else 0
+        after = [
+            Piece(*piece[:2], piece.free - taken, piece.load + ceil_div(longer * taken, max(1, block)))
+            for piece, taken in parts
+        ]
+        seen = _seen(order, parts)
+        if busy is None and first + seen <= len(state):
+            state[first : first + seen] = after
+        else:
+            state = sorted([*after, *order[seen:]])
     return sites
 
 
-def _taken(order: Sequence[int], free: Sequence[int], arrays: int, block: int) -> dict[int, int]:
-    """Where so many arrays go: a block in each PE with room for one, then whatever is free."""
-    taken: dict[int, int] = {}
-    for pe in order if block else ():
-        share = min(block, arrays)
-        if free[pe] >= share:
-            taken[pe], arrays = share, arrays - share
-            if not arrays:
-                return taken
-    for pe in order:
-        share = min(arrays, free[pe] - taken.get(pe, 0))
-        if share:
-            taken[pe], arrays = taken.get(pe, 0) + share, arrays - share
-            if not arrays:
-                break
-    return taken
+class Piece(NamedTuple):
+    """PEs in a row that are as free and as busy."""
+
+    first: int
+    pes: int
+    free: int
+    """Arrays in each of them."""
+    load: int
+    """How long their ports are busy [fs]."""
+
+    def parts(self, counts: Sequence[tuple[int, int]]) -> list[tuple[Piece, int]]:
+        """So many of the PEs and so many arrays of each, one part after another; no arrays of what is left."""
+        found, first = [], self.first
+        for count, taken in (*counts, (self.pes - sum(count for count, _ in counts), 0)):
+            if count:
+                found.append((Piece(first, count, self.free, self.load), taken))
+                first += count
+        return found
+
+
+Parts = list[tuple[Piece, int]]
+"""PEs, and the arrays that are taken of each."""
+
+
+def _cut(state: list[Piece], begin: int) -> int:
+    """The place of the piece that begins with this PE, cut off from the one before."""
+    place = bisect_right(state, begin, key=lambda piece: piece.first) - 1
+    first, count, free, load = state[place]
+    if first < begin:
+        state[place : place + 1] = (
+            Piece(first, begin - first, free, load),
+            Piece(begin, first + count - begin, free, load),
+        )
+        return place + 1
+    return place
+
+
+def _taken(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, int]:
+    """Where so many arrays go: a block in each PE with room for one, then whatever is free; and the first PE."""
+    if not block:
+        parts = _filled(((piece, 0) for piece in order), arrays)
+        return parts, _first(parts)
+    parts, left = _in_blocks(order, arrays, block)
+    begin = _first(parts)
+    if left:
+        rest = iter(parts)
+        parts = [*_filled(rest, left), *rest]
+    return parts, _first(parts) if begin < 0 else begin
+
+
+def _first(parts: Parts) -> int:
+    """The first PE of which arrays are taken; -1 for none."""
+    return next((piece.first for piece, taken in parts if taken), -1)
+
+
+def _in_blocks(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, int]:
+    """A block in each PE with room for one, the last perhaps smaller; and the arrays that are left over."""
+    parts: Parts = []
+    for piece in order:
+        counts = [(min(piece.pes, arrays // block) if piece.free >= block else 0, block)]
+        arrays -= counts[0][0] * block
+        if 0 < arrays < block and piece.free >= arrays and counts[0][0] < piece.pes:
+            counts.append((1, arrays))
+            arrays = 0
+        parts += piece.parts(counts)
+        if not arrays:
+            break
+    return parts, arrays
+
+
+def _filled(parts: Iterator[tuple[Piece, int]], arrays: int) -> Parts:
+    """All that is free, part after part, beside what is taken already."""
+    found: Parts = []
+    for piece, taken in parts:
+        free = piece.free - taken
+        many = min(piece.pes, arrays // free) if free else 0
+        arrays -= many * free
+        counts = [(many, piece.free)]
+        if arrays and free and many < piece.pes:
+            counts.append((1, taken + arrays))
+            arrays = 0
+        found += [(part, share or taken) for part, share in piece.parts(counts)]
+        if not arrays:
+            break
+    return found
+
+
+def _seen(order: Sequence[Piece], parts: Parts) -> int:
+    """How many of the pieces the parts are of."""
+    left, seen = sum(piece.pes for piece, _ in parts), 0
+    while left > 0:
+        left, seen = left - order[seen].pes, seen + 1
+    return seen
 
 
 class Demand(NamedTuple):
@@ -193,21 +319,47 @@ class PortUse(NamedTuple):
     """The longest step of another operator there, or half of one of each, if that is longer [fs]."""
 
 
-def port_loads(sites: Mapping[int, Site], demands: Mapping[int, Demand]) -> tuple[dict[int, int], dict[int, PortUse]]:
-    """How long the port of every PE is busy for one image [fs], and what every operator asks of its busiest one."""
+class PortLoad(NamedTuple):
+    """How long the ports of some PEs in a row are busy for one image."""
+
+    first: int
+    pes: int
+    time: int
+    """[fs]"""
+
+
+def port_loads(sites: Mapping[int, Site], demands: Mapping[int, Demand]) -> tuple[list[PortLoad], dict[int, PortUse]]:
+    """The ports of all PEs that are busy, those of the first operators first, and what every operator asks of one.
+
+    It is the busiest of those that it uses.
+    """
+    cuts, cells = cells_of({place: site for place, site in sites.items() if demands[place].busy})
     users: dict[int, dict[int, int]] = {}
-    for place, site in sites.items():
-        for pe, arrays in site.shares if demands[place].busy else ():
-            users.setdefault(pe, {})[place] = demands[place].of(arrays)
-    loads = {pe: sum(each.values()) for pe, each in users.items()}
+    for place, each in cells.items():
+        for cell, arrays in each:
+            users.setdefault(cell, {})[place] = demands[place].of(arrays)
+    loads = {cell: sum(each.values()) for cell, each in users.items()}
     uses = {}
-    for place, site in sites.items():
-        if demands[place].busy:
-            share = max(site.shares, key=lambda each: (loads[each.pe], each.arrays))
-            there = users[share.pe]
-            steps = [demands[other].wait(time) for other, time in there.items() if other != place]
-            uses[place] = PortUse(share.pe, there[place], max(*steps, sum(steps) // 2) if steps else 0)
-    return loads, uses
+    for place, each in cells.items():
+        cell, _ = max(each, key=lambda found: (loads[found[0]], found[1]))
+        there, own = users[cell], users[cell][place]
+        steps = [demands[other].wait(time) for other, time in there.items() if other != place]
+        uses[place] = PortUse(cuts[cell], own, max(*steps, sum(steps) // 2) if steps else 0)
+    return [PortLoad(cuts[cell], cuts[cell + 1] - cuts[cell], time) for cell, time in loads.items()], uses
+
+
+def cells_of(sites: Mapping[int, Site]) -> tuple[list[int], dict[int, list[tuple[int, int]]]]:
+    """PEs in a row that the same operators use, as cells: where each begins, and the cells and arrays of operators.
+
+    After the last cell stands where it ends.
+    """
+    runs = {place: site.runs for place, site in sites.items()}
+    cuts = sorted({cut for each in runs.values() for run in each for cut in (run.first, run.first + run.pes)})
+    number = {cut: cell for cell, cut in enumerate(cuts)}
+    return cuts, {
+        place: [(cell, run.arrays) for run in each for cell in range(number[run.first], number[run.first + run.pes])]
+        for place, each in runs.items()
+    }
 
 
 def rooms(sites: Mapping[int, Site], kept: Mapping[int, int], size: int) -> dict[int, int]:
@@ -216,14 +368,20 @@ def rooms(sites: Mapping[int, Site], kept: Mapping[int, int], size: int) -> dict
     What it keeps is spread evenly over its PEs. Those who share a buffer have what they keep, and equal parts of what
     is left; where it is too small, parts in proportion.
     """
-    each = {place: kept[place] / len(site.shares) for place, site in sites.items()}
+    each = {place: kept[place] / site.pes for place, site in sites.items()}
+    cuts, cells = cells_of(sites)
     users: dict[int, list[float]] = {}
-    for place, site in sites.items():
-        for share in site.shares:
-            users.setdefault(share.pe, []).append(each[place])
+    for place, found in cells.items():
+        for cell, _ in found:
+            users.setdefault(cell, []).append(each[place])
+    wanted = {cell: sum(keeps) for cell, keeps in users.items()}
 
-    def room(pe: int, keeps: float) -> float:
-        wanted = sum(users[pe])
-        return keeps + (size - wanted) / len(users[pe]) if wanted <= size else keeps * size / wanted
+    def room(cell: int, keeps: float) -> float:
+        whole = wanted[cell]
+        return keeps + (size - whole) / len(users[cell]) if whole <= size else keeps * size / whole
 
-    return {place: int(sum(room(share.pe, each[place]) for share in site.shares)) for place, site in sites.items()}
+    def rooms_of(place: int) -> Iterator[float]:
+        for cell, _ in cells[place]:
+            yield from repeat(room(cell, each[place]), cuts[cell + 1] - cuts[cell])
+
+    return {place: int(sum(rooms_of(place))) for place in sites}

@@ -5,13 +5,15 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from math import isqrt
 from typing import Any
 
 import numpy as np
 
 from cyclecast.bounding import factors_of, mappings_of
 from cyclecast.device import Device
-from cyclecast.enumeration import MOST_WAYS, Inner, Numbers, Tilings, forms, inner, inner_ways, tilings
+from cyclecast.enumeration import MOST_WAYS, Inner, Numbers, Tilings, every_tiling, forms, inner, inner_ways
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping
 from cyclecast.mappings import ManyFactors, Mappings
@@ -29,6 +31,10 @@ MOST_TIMED = 400_000
 """Mappings of one workload that are timed; where more would be needed, the front is not proven."""
 AT_ONCE = 1 << 14
 """Mappings that are timed at once."""
+MOST_IN_VAIN = 16
+"""Tilings that are looked at one by one and are not open, before all that are left are looked at at once."""
+MOST_LOOKED_AT = 1 << 19
+"""Tilings with numbers of replicas whose bounds are looked at at once."""
 OUTSIDE = ("write", "fill", "ends", "drain")
 """Phases that a stage of a pipeline does not spend on every image: others run meanwhile."""
 
@@ -98,17 +104,22 @@ def _tilings(workload: Workload, device: Device, cut: Mapping | None) -> Tilings
         tiles = (cut.tiles(axis) for axis in TILE_AXES)
         columns = (*window, cut.packed, cut.word_lines, cut.filters, *tiles)
         return Tilings.of([np.array([number], np.int64) for number in columns])
-    every = forms(workload, device)
-    parts = [tilings(workload, device, every[np.array([place])]) for place in range(len(every))]
-    listed = [[*part.window, part.packed, part.word_lines, part.filters, *part.tiles] for part in parts]
-    return Tilings.of([np.concatenate(column) for column in zip(*listed, strict=True)])
+    return every_tiling(workload, device)
 
 
 def _product_times(workload: Workload, device: Device, cut: Tilings) -> Numbers:
+    return product_time(_one_by_one(workload, device, cut), device) * np.ones(len(cut), np.int64)
+
+
+def _write_times(workload: Workload, device: Device, cut: Tilings) -> Numbers:
+    return array_write_time(_one_by_one(workload, device, cut), device) * np.ones(len(cut), np.int64)
+
+
+def _one_by_one(workload: Workload, device: Device, cut: Tilings) -> Mappings:
+    """All tiles in the same array, one after another."""
     ones = np.ones(len(cut), np.int64)
     alone = [ManyFactors(ones, ones, ones, ones)] * len(device.levels)
-    mappings = mappings_of(workload, device, cut, alone, cut.tiles, 0 * ones, ones)
-    return product_time(mappings, device) * ones
+    return mappings_of(workload, device, cut, alone, cut.tiles, 0 * ones, ones)
 
 
 @dataclass(slots=True)
@@ -128,6 +139,8 @@ class _Search:
     """Steps without replicas."""
     products: Numbers = field(init=False)
     """The time of one step, at least [fs]."""
+    writes: Numbers = field(init=False)
+    """Programming one array of every tiling, where that counts [fs]."""
     front: Front = field(init=False)
     timed: int = 0
 
@@ -135,6 +148,7 @@ class _Search:
         self.held = self.cut.tiles[0] * self.cut.tiles[1] * self.cut.tiles[2]
         self.vectors = self.cut.tiles[PIXEL]
         self.products = _product_times(self.workload, self.device, self.cut)
+        self.writes = _write_times(self.workload, self.device, self.cut) if self.written else 0 * self.held
         self.front = Front(self.most)
 
     def run(self) -> bool:
@@ -145,10 +159,16 @@ class _Search:
             return False  # of which nothing is known beforehand
         whole = self.held * self.vectors * self.products
         left = np.flatnonzero(self.front.most_work(self.held, self.products) >= whole)
-        for tiling in left[np.argsort(whole[left], kind="stable")].tolist():
+        left = self._left(left[np.argsort(whole[left], kind="stable")])
+        at = in_vain = 0
+        while at < len(left):
+            tiling, at = int(left[at]), at + 1
             replicas = self._open(tiling)
+            in_vain = 0 if len(replicas) else in_vain + 1
             if len(replicas) and not self.expand(tiling, replicas):
                 return False
+            if in_vain == MOST_IN_VAIN:
+                left, at, in_vain = self._left(left[at:]), 0, 0
         return True
 
     def least(self, proven: bool) -> tuple[int, int, int]:
@@ -162,16 +182,30 @@ class _Search:
         times = products * ceil_div(vectors, np.minimum(self.most // held, vectors))
         return int(held.min()), int(times.min()), int((held * vectors * products).min())
 
+    def _left(self, tilings: Numbers) -> Numbers:
+        """Those of these tilings that may still be on the front with some number of replicas, many looked at at once.
+
+        The front only gets better: what is not open now will not be.
+        """
+        is_open = np.zeros(len(tilings), bool)
+        for vectors in np.unique(self.vectors[tilings]).tolist():
+            same = np.flatnonzero(self.vectors[tilings] == vectors)
+            replicas, steps = _replicas(vectors, 1, self.most)
+            for some in np.array_split(same, 1 + len(same) * len(replicas) // MOST_LOOKED_AT):
+                chosen = tilings[some][:, None]
+                arrays = self.held[chosen] * replicas
+                is_open[some] = ((arrays <= self.most) & self._is_open(chosen, arrays, steps)).any(axis=1)
+        return tilings[is_open]
+
     def _open(self, tiling: int) -> Numbers:
         """The numbers of replicas with which a tiling may still be on the front."""
         replicas, steps = _replicas(int(self.vectors[tiling]), int(self.held[tiling]), self.most)
         return replicas[self._is_open(tiling, self.held[tiling] * replicas, steps)]
 
-    def _is_open(self, tiling: int, arrays: Numbers, steps: Numbers) -> Numbers:
+    def _is_open(self, tiling: int | Numbers, arrays: Numbers, steps: Numbers) -> Numbers:
         times = steps * self.products[tiling]
         if self.written:
-            at_once = self.device.array.write.arrays
-            times = times + ceil_div(arrays, at_once) * _write_time(self.workload, self.device, self.cut, tiling)
+            times = times + ceil_div(arrays, self.device.array.write.arrays) * self.writes[tiling]
         return self.front.is_open(arrays, times)
 
     def expand(self, tiling: int, replicas: Numbers, few: bool = False) -> bool:
@@ -223,16 +257,19 @@ class _Search:
 
 def _replicas(vectors: int, held: int, most: int) -> tuple[Numbers, Numbers]:
     """Every number of replicas that takes fewer steps than one replica less, and the steps, most steps last."""
-    steps = np.unique(ceil_div(vectors, np.arange(1, min(vectors, most // held) + 1, dtype=np.int64)))
-    return ceil_div(vectors, steps), steps
+    replicas, steps = _every_number(vectors)
+    first = int(np.searchsorted(-replicas, -(most // held)))
+    return replicas[first:], steps[first:]
 
 
-def _write_time(workload: Workload, device: Device, cut: Tilings, tiling: int) -> int:
-    """Programming one array of a tiling [fs]."""
-    ones = np.ones(1, np.int64)
-    alone = [ManyFactors(ones, ones, ones, ones)] * len(device.levels)
-    one = cut[np.array([tiling])]
-    return int(array_write_time(mappings_of(workload, device, one, alone, one.tiles, 0 * ones, ones), device)[0])
+@lru_cache(maxsize=64)
+def _every_number(vectors: int) -> tuple[Numbers, Numbers]:
+    """Those of `_replicas` where any number fits."""
+    few = np.arange(1, min(vectors, isqrt(vectors) + 1) + 1, dtype=np.int64)
+    steps = np.unique(np.concatenate([few, ceil_div(vectors, few)]))
+    replicas = ceil_div(vectors, steps)
+    own = ceil_div(vectors, replicas) == steps
+    return replicas[own], steps[own]
 
 
 def _arrays(tiles: list[int], ways: Inner, replicas: Numbers, device: Device, most: int) -> Numbers:
@@ -283,12 +320,25 @@ def _worthwhile(cut: Tilings, products: Numbers, most: int) -> Iterator[tuple[in
 def _undominated(held: Numbers, vectors: Numbers, products: Numbers) -> list[int]:
     """The places of tilings that no other is as good as in everything; of equal ones the first."""
     order = np.lexsort((held, products, vectors))
-    same = (np.diff(vectors[order]) == 0) & (np.diff(products[order]) == 0)
-    least = order[np.concatenate([[True], ~same])]  # the fewest arrays for each number of vectors and time
+    group = np.cumsum(np.diff(vectors[order], prepend=vectors[order[:1]]) != 0)
+    falling = np.concatenate([[NEVER], np.minimum.accumulate(held[order] - group * (int(held.max(initial=0)) + 1))])
+    least = order[np.diff(falling) < 0]  # fewer arrays than all that take as many vectors and no more time
+    _, times = np.unique(products[least], return_inverse=True)
+    _, places = np.unique(times * (int(held.max(initial=0)) + 1) + held[least], return_index=True)
+    least = least[np.sort(places)]  # of the same time and arrays, those with the fewest vectors
     kept: list[int] = []
-    for place in least.tolist():
-        if not any(held[other] <= held[place] and products[other] <= products[place] for other in kept):
-            kept.append(place)
+    front: list[tuple[int, int]] = []
+    """Times and arrays of those before, of which none has less of both: times ascend, arrays descend."""
+    for place, time, arrays in zip(least.tolist(), products[least].tolist(), held[least].tolist(), strict=True):
+        at = bisect_left(front, (time + 1,))
+        if at and front[at - 1][1] <= arrays:
+            continue
+        kept.append(place)
+        beaten = at
+        while beaten < len(front) and front[beaten][1] >= arrays:
+            beaten += 1
+        first = at - (at > 0 and front[at - 1][0] == time)
+        front[first:beaten] = [(time, arrays)]
     return kept
 
 

@@ -10,7 +10,9 @@ time, and no earlier than what is left to do once its last inputs arrive.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 from cyclecast.dataflow import lines, needed
@@ -63,28 +65,33 @@ class Needs:
 def needs_of(operators: Sequence[Operator]) -> tuple[tuple[Needs, ...], ...]:
     """For every operator, what it needs of each of its sources."""
     return tuple(
-        tuple(_needs(edge, operators[edge.source], operator) for edge in operator.sources) for operator in operators
+        tuple(
+            replace(_needs(Edge(0, edge.reach), operators[edge.source].raster, operator.raster), source=edge.source)
+            for edge in operator.sources
+        )
+        for operator in operators
     )
 
 
-def _needs(edge: Edge, source: Operator, target: Operator) -> Needs:
-    pixels, row = target.pixels, target.raster[-1] if target.raster else 1
+@lru_cache(maxsize=4096)
+def _needs(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]) -> Needs:
+    pixels, row = prod(target), target[-1] if target else 1
     rows = pixels // row
     ends = {0, *(row * ceil_div(rows * part, ROWS) - 1 for part in range(1, ROWS + 1))}
     points, most = [], 0
     for pixel in sorted({*ends, _first_whole(edge, source, target)}):
-        most = max(most, needed(edge, source.raster, target.raster, pixel))
-        points.append((pixel / pixels, most / source.pixels))
-    return Needs(edge.source, tuple(points), source.pixels, lines(edge, source.raster))
+        most = max(most, needed(edge, source, target, pixel))
+        points.append((pixel / pixels, most / prod(source)))
+    return Needs(edge.source, tuple(points), prod(source), lines(edge, source))
 
 
-def _first_whole(edge: Edge, source: Operator, target: Operator) -> int:
+def _first_whole(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]) -> int:
     """The first pixel at the end of a row that needs the last one of the source, or the last pixel."""
-    row = target.raster[-1] if target.raster else 1
-    first, last = 0, target.pixels // row - 1
+    row = target[-1] if target else 1
+    first, last = 0, prod(target) // row - 1
     while first < last:
         middle = (first + last) // 2
-        if needed(edge, source.raster, target.raster, row * (middle + 1) - 1) == source.pixels:
+        if needed(edge, source, target, row * (middle + 1) - 1) == prod(source):
             last = middle
         else:
             first = middle + 1

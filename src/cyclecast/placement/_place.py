@@ -10,7 +10,7 @@ from cyclecast.device import Device, Dynamic
 from cyclecast.errors import FitError, OptionError
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
-from cyclecast.placement._base import Check, Placement
+from cyclecast.placement._base import Check, Placement, Tell, Told
 from cyclecast.placement._choose import NEAR, Seen, choose
 from cyclecast.placement._event import roomier, simulated
 from cyclecast.placement._facts import bounds, costs_of_dynamic, misfit, wear
@@ -46,6 +46,7 @@ def place(
     timing: str | TimingModel = "analytical",
     arrays: int | None = None,
     replicas: Mapped[str, int] | Sequence[int] | None = None,
+    progress: Tell | None = None,
 ) -> Placement:
     """Put a whole network into the arrays of so many chips (None: as many as all weights take).
 
@@ -54,8 +55,9 @@ def place(
     has the last word. `mappings` are those of the kernels by themselves: what does not fit at once is computed with
     them; with their tiles the network is placed, too, and the gain over that is stated. At most so many `arrays` are in
     use at the same time. With `replicas`, of every operator on arrays in the order of the program, or by kernel or
-    place in the network, that plan is placed as it is: tiles are as large as arrays. Raises `FitError` where the
-    network does not fit and arrays are not written during inference, or where the plan does not fit.
+    place in the network, that plan is placed as it is: tiles are as large as arrays. `progress` is told where it
+    stands. Raises `FitError` where the network does not fit and arrays are not written during inference, or where the
+    plan does not fit.
     """
     index_of(objective)
     _require_numbers(chips, batch, arrays)
@@ -72,7 +74,8 @@ def place(
         )
     most = chips or min(MOST_CHIPS, 2 * least)  # factors of the levels take a little more than the tiles
     for count in range(least, max(least, most) + 1):
-        search = Search(network, chip, count, mappings, policy, model, batch, arrays or count * chip.arrays)
+        budget, tell = arrays or count * chip.arrays, progress or (lambda _: None)
+        search = Search(network, chip, count, mappings, policy, model, batch, budget, tell)
         if not search.placed:
             raise _nothing(network)
         plans = [planned(search, replicas)] if replicas is not None else search.resident(objective)
@@ -146,10 +149,10 @@ def _seen(search: Search, plans: list[Plan], objective: str) -> list[Seen]:
     Steps are timed as for the plans.
     """
 
-    in_vain = 0
+    in_vain = looked = 0
 
     def look(plan: Plan) -> tuple[Plan, Check]:
-        nonlocal in_vain
+        nonlocal in_vain, looked
         builder, segment = search.builder, plan.longest
         found = [(segment, simulated(builder, segment, IMAGES, TOKENS, again=False))]
         waits = found[0][1].interval.femtoseconds > (1 + NEAR) * segment.period.femtoseconds
@@ -157,6 +160,8 @@ def _seen(search: Search, plans: list[Plan], objective: str) -> list[Seen]:
             other = roomier(builder, segment, IMAGES, TOKENS)
             in_vain += other is None
             found += [(other, simulated(builder, other, IMAGES, TOKENS, again=False))] if other else []
+        looked += 1
+        search.tell(Told("simulations", looked, looked))
         best, check = min(found, key=lambda each: (bool(each[1].blocked), each[1].interval))
         return replace(plan, segments=tuple(best if each is segment else each for each in plan.segments)), check
 

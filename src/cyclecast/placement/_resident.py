@@ -55,6 +55,8 @@ class Dealt(NamedTuple):
 
     sites: dict[int, Site]
     hops: Hops
+    traffic: dict[int, int]
+    """How long the inputs of every operator occupy all links, for one image [fs]."""
     limits: tuple[Limit, ...]
     """What the period cannot be shorter than, the longest first."""
 
@@ -74,8 +76,14 @@ class Builder:
     device: Device
     """All chips as one."""
     model: TimingModel
+    bytes_of: list[int] = field(init=False)
+    """Results of every operator for one image, as wide as an activation."""
     known: dict[tuple[int, bool], Chosen] = field(default_factory=dict)
     """By the identity of the mapping, which each holds: a mapping has many numbers to compare."""
+
+    def __post_init__(self) -> None:
+        bits = self.floor.chip.bits.activation
+        self.bytes_of = [result_bytes(operator, bits) for operator in self.operators]
 
     def chosen(self, mapping: Mapping, dynamic: bool) -> Chosen:
         """What a mapping takes; where both operands are computed, one is written for every image."""
@@ -112,7 +120,7 @@ class Builder:
     def lined(self, chosen: Mapped[int, Chosen], dealt: Dealt, places: range, write: int) -> Segment:
         """The operators where they are dealt, with their starts and ends."""
         sites, hops = dealt.sites, dealt.hops
-        works = self.works(chosen, sites, hops, places)
+        works = self.works(chosen, sites, dealt.traffic, places)
         lines = lines_of(works, self.needs, self._ways(hops))
         latency = latency_of(lines)
         kept, limits = self._with_room(works, lines, dealt, latency)
@@ -138,7 +146,7 @@ class Builder:
         found = [each for each in dealt.limits if each.what != "network"]
         if least > dealt.period:
             found.append(Limit("buffer", "all", Time(least)))
-        network = sum(self.traffic(place, dealt.hops) for place in dealt.sites)
+        network = sum(dealt.traffic.values())
         network += sum(self.detour(each) for each in kept)
         found += [Limit("network", "links", Time(network))] if network else []
         return kept, tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
@@ -149,11 +157,11 @@ class Builder:
         if network is None or not links or not kept.elsewhere:
             return 0
         way = Fraction(network.rows + network.cols, 3)
-        moved = sum(self.bytes_of(source) for source, _ in kept.parts) * way * kept.elsewhere / kept.bytes
+        moved = sum(self.bytes_of[source] for source, _ in kept.parts) * way * kept.elsewhere / kept.bytes
         return int(network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds)
 
     def works(
-        self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], hops: Hops, places: Iterable[int]
+        self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], moving: Mapped[int, int], places: Iterable[int]
     ) -> dict[int, Work]:
         """What every operator takes, at the pace of its port where that is slower; nothing on the host.
 
@@ -161,7 +169,7 @@ class Builder:
         """
         before = self.device.pipeline.before * self.device.array.read.femtoseconds
         steps = {place: each.mapping.temporal.pixel for place, each in chosen.items()}
-        traffic = {place: self.traffic(place, hops) // steps[place] for place in chosen}
+        traffic = {place: moving[place] // steps[place] for place in chosen}
         queue = 3 * sum(traffic.values()) // 4
         uses = port_loads(sites, demands_of(chosen))[1]
         found = {}
@@ -183,7 +191,8 @@ class Builder:
     ) -> Dealt:
         sites = deal(self.floor, blocks, busy)
         hops = self.hops(sites)
-        return Dealt(sites, hops, self._limits(chosen, sites, hops))
+        traffic = {place: self.traffic(place, hops) for place in sites}
+        return Dealt(sites, hops, traffic, self._limits(chosen, sites, hops, traffic))
 
     def hops(self, sites: Mapped[int, Site]) -> Hops:
         """The mean way along every edge between these operators."""
@@ -199,7 +208,8 @@ class Builder:
         network, links = self.floor.chip.network, self.floor.links * self.floor.chips
         if network is None or not links:
             return 0
-        moved = sum(self.bytes_of(source) * way for (source, target), way in hops.items() if target == place)
+        sources = dict.fromkeys(need.source for need in self.needs[place] if (need.source, place) in hops)
+        moved = sum(self.bytes_of[source] * hops[source, place] for source in sources)
         return network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds
 
     def _ways(self, hops: Hops) -> dict[tuple[int, int], int]:
@@ -207,7 +217,9 @@ class Builder:
         network = self.floor.chip.network
         return {edge: int(way * network.hop.femtoseconds) for edge, way in hops.items()} if network else {}
 
-    def _limits(self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], hops: Hops) -> tuple[Limit, ...]:
+    def _limits(
+        self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], hops: Hops, traffic: Mapped[int, int]
+    ) -> tuple[Limit, ...]:
         """What the period of these operators cannot be shorter than, the longest first."""
         found = [
             Limit("workload", self.operators[place].name, Time(each.time))
@@ -216,13 +228,12 @@ class Builder:
         ]
         loads, _ = port_loads(sites, demands_of(chosen))
         if loads:
-            busiest = max(loads, key=loads.__getitem__)
-            level = self.floor.chip.levels[0].name
-            found.append(Limit(f"{level} port", f"{level} {busiest}", Time(loads[busiest])))
+            busiest, level = max(loads, key=lambda load: load.time), self.floor.chip.levels[0].name
+            found.append(Limit(f"{level} port", f"{level} {busiest.first}", Time(busiest.time)))
         writes = sum(each.write for each in chosen.values())
         if writes:
             found.append(Limit("write", "computed operands", Time(writes)))
-        found += self._traffic(sites, hops)
+        found += self._traffic(sites, hops, traffic)
         return tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
 
     def _demand(self, mapping: Mapping) -> Demand:
@@ -233,23 +244,19 @@ class Builder:
         busy = into + out if port.shared_port else max(into, out)
         return Demand(in_pe(mapping), int(busy), mapping.temporal.pixel)
 
-    def _traffic(self, sites: Mapped[int, Site], hops: Hops) -> list[Limit]:
+    def _traffic(self, sites: Mapped[int, Site], hops: Hops, traffic: Mapped[int, int]) -> list[Limit]:
         """The network between PEs, all links equally busy, and the links between chips."""
         chip = self.floor.chip
         crossing = sum(
-            self.bytes_of(source)
+            self.bytes_of[source]
             for source, place in hops
             if self.floor.chips_of(sites[source]) != self.floor.chips_of(sites[place])
         )
-        found = [Limit("network", "links", Time(sum(self.traffic(place, hops) for place in sites)))]
+        found = [Limit("network", "links", Time(sum(traffic.values())))]
         if chip.link_bandwidth and self.floor.chips > 1:
             each = ceil_div(2 * crossing, self.floor.chips)
             found.append(Limit("chip links", "links", chip.link_bandwidth.time(each)))
         return [limit for limit in found if limit.time > Time(0)]
-
-    def bytes_of(self, place: int) -> int:
-        """Results of an operator for one image, as wide as an activation."""
-        return result_bytes(self.operators[place], self.floor.chip.bits.activation)
 
 
 def demands_of(chosen: Mapped[int, Chosen]) -> dict[int, Demand]:

@@ -10,7 +10,7 @@ from cyclecast.device import Device, Dynamic
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
 from cyclecast.placement._balance import periods
-from cyclecast.placement._base import Kept, Limit, Segment, Stage, system
+from cyclecast.placement._base import Kept, Limit, Segment, Stage, Tell, Told, system
 from cyclecast.placement._energy import Meter
 from cyclecast.placement._floor import Floor, deal
 from cyclecast.placement._front import NEVER
@@ -56,6 +56,7 @@ class Search:
     batch: int
     budget: int
     """Arrays that may be in use at the same time; at most all."""
+    tell: Tell = lambda _: None
     builder: Builder = field(init=False)
     meter: Meter = field(init=False)
     device: Device = field(init=False)
@@ -64,6 +65,8 @@ class Search:
     dynamic: frozenset[int] = field(init=False)
     """Those of them with two computed operands."""
     known: dict[tuple[Workload, bool], Options | None] = field(default_factory=dict)
+    tuned: dict[str, Options | None] = field(default_factory=dict)
+    """With the tiles of the mappings as tuned, by kernel."""
 
     def __post_init__(self) -> None:
         self.device = system(self.chip, self.chips)
@@ -95,8 +98,10 @@ class Search:
         """Those with the tiles of the mapping as tuned."""
         if operator.is_dynamic:
             return self.options_of(operator)
-        cut = self.mappings[operator.kernel]
-        return options(operator.workload, self.device, self.model, self.budget, cut)
+        if operator.kernel not in self.tuned:
+            cut = self.mappings[operator.kernel]
+            self.tuned[operator.kernel] = options(operator.workload, self.device, self.model, self.budget, cut)
+        return self.tuned[operator.kernel]
 
     def resident(self, objective: str, tuned: bool = False) -> list[Plan]:
         """All weights at once, at every period worth it; none where they do not fit.
@@ -106,7 +111,12 @@ class Search:
         For other objectives all are. `tuned`: with the tiles of the mappings as they are.
         """
         look = self._tuned_options if tuned else self.options_of
-        found = {place: ways for place in self.placed if (ways := look(self.operators[place])) is not None}
+        found, of = dict[int, Options](), " as tuned" * tuned
+        for number, place in enumerate(self.placed, 1):
+            ways = look(self.operators[place])
+            if ways is not None:
+                found[place] = ways
+            self.tell(Told(f"operators{of}", number, len(self.placed)))
         if not found or len(found) < len(self.placed):
             return []
         fitting, plans, best = periods(list(found.values()), [1] * len(found), self.budget), list[Plan](), NEVER
@@ -117,6 +127,7 @@ class Search:
             if objective != "interval" or spare > 0 or number in some:
                 plans.append(self.pipeline({place: _within(ways, period) for place, ways in found.items()}, tuned))
                 best = min(best, plans[-1].interval.femtoseconds)
+            self.tell(Told(f"pipelines{of}", number + 1, len(fitting)))
         if objective == "latency" and not tuned:
             best_first = sorted(range(len(plans)), key=lambda number: plans[number].latency)
             begin = dict.fromkeys([*best_first[:BEGINNINGS], *evenly(len(plans), BEGINNINGS)])
@@ -170,14 +181,17 @@ class Search:
         at_once = min(self.device.array.write.arrays, self.device.arrays)
         needs, count = self.builder.needs, len(parts)
         found = costs_of(parts, needs, self.budget, at_once, self.batch)
-        found.pop((0, count), None)  # which would be written for nothing: all weights could stay
+        found = found.without((0, count))  # which would be written for nothing: all weights could stay
         cuts = dict.fromkeys(tuple(cut) for cut in (partition(count, found), each_alone(parts)) if cut)
-        plans = [self._turns(cut, found, False) for cut in cuts if all(each in found for each in cut)]
+        plans = []
+        for number, cut in enumerate(cuts, 1):
+            plans += [self._turns(cut, found, False)] if all(each in found for each in cut) else []
+            self.tell(Told("segments", number, len(cuts)))
         if write.while_computing:
             halves = costs_of(parts, needs, self.budget // 2, at_once, self.batch)
-            halves.pop((0, count), None)
-            cut = overlapped_partition(count, halves)
-            plans += [self._turns(tuple(cut), halves, True)] if cut else []
+            halves = halves.without((0, count))
+            shown = overlapped_partition(count, halves)
+            plans += [self._turns(tuple(shown), halves, True)] if shown else []
         return plans
 
     def _part(self, place: int) -> Part:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from cyclecast.device import Device
 from cyclecast.errors import DeviceError
 from cyclecast.placement._base import Placement, system
 from cyclecast.placement._floor import Floor
-from cyclecast.placement._pipeline import needs_of
+from cyclecast.placement._pipeline import Needs, needs_of
 from cyclecast.placement._resident import Builder
 from cyclecast.sensitivity import improvements
 from cyclecast.timing import TimingModel, timing_model
@@ -37,15 +37,15 @@ def next_changes(placement: Placement, timing: str | TimingModel = "analytical")
     """
     if len(placement.segments) != 1:
         return ()
-    model = timing_model(timing)
-    now = _timed(placement, placement.chip, model)
+    model, needs = timing_model(timing), needs_of(placement.network.operators)
+    now = _timed(placement, placement.chip, model, needs)
     found = []
     for field, before, after in _fields(placement.chip):
         try:
             better = placement.chip.vary(field, after)
         except DeviceError:
             continue  # more than the device can have
-        then = _timed(placement, better, model)
+        then = _timed(placement, better, model, needs)
         saved = [Time(max(0, one.femtoseconds - other.femtoseconds)) for one, other in zip(now, then, strict=True)]
         if max(saved) > Time(0):
             found.append(Change(field, str(before), str(after), *then, *saved))
@@ -62,11 +62,13 @@ def _fields(chip: Device) -> Iterator[tuple[str, Any, Any]]:
         yield "link_bandwidth", chip.link_bandwidth, Bandwidth(chip.link_bandwidth.bytes_per_second * 11 // 10)
 
 
-def _timed(placement: Placement, chip: Device, model: TimingModel) -> tuple[Time, Time]:
+def _timed(
+    placement: Placement, chip: Device, model: TimingModel, needs: Sequence[Sequence[Needs]]
+) -> tuple[Time, Time]:
     """Interval and latency on another chip of the same levels."""
     operators, (segment,) = placement.network.operators, placement.segments
     floor = Floor(chip, placement.chips)
-    builder = Builder(operators, needs_of(operators), floor, system(chip, placement.chips), model)
+    builder = Builder(operators, needs, floor, system(chip, placement.chips), model)
     chosen = {s.operator: builder.chosen(s.mapping, placement.operator(s).is_dynamic) for s in segment.stages}
     found = builder.segment(chosen, range(len(operators)), 0)
     return found.period, found.latency

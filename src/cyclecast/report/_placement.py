@@ -14,7 +14,7 @@ MOST_LIMITS = 5
 
 def placement_info(placement: Placement, check: Check | None = None) -> dict[str, Any]:
     """Everything about a placement and its event simulation; documented in `docs/json.md`."""
-    found = check or simulate(placement)
+    found = check or simulate(placement, spans=False)
     interval, latency = placement.with_host
     return {
         "network": placement.network.name,
@@ -44,7 +44,7 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
         "check": _check(placement, found),
         "segments": [_segment(segment) for segment in placement.segments],
         "operators": _operators(placement),
-        "energy": _energy(placement, None),
+        "energy": _energies(placement).get(None, []),
         "floor": _floor(placement),
         "front": [_point(point) for point in placement.front],
         "dynamic_products": [_product(placement, cost) for cost in placement.dynamic_costs],
@@ -111,7 +111,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
 
 def _operators(placement: Placement) -> list[dict[str, Any]]:
     """Every operator on arrays, in the order of the program."""
-    kept = {each.operator: each for each in placement.kept}
+    kept, energies = {each.operator: each for each in placement.kept}, _energies(placement)
     found = []
     for number, segment in enumerate(placement.segments):
         for stage in segment.stages:
@@ -138,20 +138,20 @@ def _operators(placement: Placement) -> list[dict[str, Any]]:
                         for phase in stage.timing.phases
                     ],
                     "alone_fs": stage.timing.total.femtoseconds,
-                    "energy": _energy(placement, stage.operator),
+                    "energy": energies.get(stage.operator, []),
                     "pes": [list(share) for share in stage.site.shares],
                 }
             )
     return found
 
 
-def _energy(placement: Placement, operator: int | None) -> list[dict[str, Any]]:
-    """What components take for an operator, or (None) for none; rounded each for itself."""
-    return [
-        {"level": each.level, "name": each.component, "aj": round(each.amount)}
-        for each in placement.spent
-        if each.operator == operator
-    ]
+def _energies(placement: Placement) -> dict[int | None, list[dict[str, Any]]]:
+    """What components take for every operator, or (None) for none; rounded each for itself."""
+    found: dict[int | None, list[dict[str, Any]]] = {}
+    for each in placement.spent:
+        entry = {"level": each.level, "name": each.component, "aj": round(each.amount)}
+        found.setdefault(each.operator, []).append(entry)
+    return found
 
 
 def _port_bytes(stage: Stage) -> int:
