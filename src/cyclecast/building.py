@@ -26,13 +26,11 @@ from cyclecast.executable import Executable, build_program
 from cyclecast.folders import digest_of, holds, output
 from cyclecast.placement import Placement
 from cyclecast.space import Implementation, as_module, decided_schedule, lowered_function
-from cyclecast.stored import FORMAT, KERNEL, PARTS, Scheduled, described, explained, parsing, require_counts
-from cyclecast.workload import Network
+from cyclecast.stored import FORMAT, KERNEL, PARTS, PROGRAM, Scheduled, described, explained, parsing, require_counts
 
 if TYPE_CHECKING:
     from cyclecast.tuning import Tuned
 
-PROGRAM = "module.so"
 NEEDED = {"ir.TensorLoad": "source", "ir.GenericConst": "value", "relax.expr.VarBinding": "var"}
 """Fields of a program's nodes that TVM takes as given."""
 
@@ -84,11 +82,6 @@ def write_built(tuned: Tuned | Scheduled | Placement, folder: Path, before: Path
     else:
         shutil.copyfile(before / PROGRAM, folder / PROGRAM)
     return is_new
-
-
-def names_of(network: Network) -> list[str]:
-    """The files that `write` makes of a network."""
-    return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
 
 
 def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:

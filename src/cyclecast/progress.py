@@ -44,9 +44,11 @@ class Progress:
 def progress_bar(workloads: int, shown: bool) -> Iterator[Callable[[Progress], None]]:
     """A bar over all workloads: the mappings timed, their rate, and the best time of the workload at hand.
 
-    Without a terminal it is a line for every workload that is done.
+    Without a terminal it is a line at the beginning, and one for every workload that is done.
     """
     console = Console(stderr=True)
+    if shown and not console.is_terminal:
+        console.print(f"tuning {workloads:,} workload{'s' * (workloads != 1)}")
     bar = Bar(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -21,6 +21,7 @@ from cyclecast.workload import HostOperator, Member, Network
 
 MOST = 2**53
 """Operators, operations and bytes: what JSON's numbers are exact up to."""
+PROGRAM = "module.so"
 FORMAT = 2
 """Of `network.json`."""
 PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 << 28, "device.yaml": 1 << 20}
@@ -29,6 +30,11 @@ KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 """How kernels are called: their names are names of files, too."""
 CHECKED = ("tune", "place", "compile llvm")
 """Verbs whose files must be as they were written."""
+
+
+def names_of(network: Network) -> list[str]:
+    """The files that `tune` makes of a network, but the program and the result."""
+    return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
 
 
 @dataclass(frozen=True, slots=True)

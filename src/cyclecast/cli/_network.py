@@ -137,15 +137,17 @@ class _Job:
 
     def run(self, model: Any, doubts: list[str], question: Question | None) -> dict[str, Any]:
         """Search, build, compare, write; what is told of it."""
-        from cyclecast import building
+        from cyclecast import stored
         from cyclecast.frontend import load_quantised
-        from cyclecast.report import status, tuned_info
 
         quantization = self.samples.quantization(model, self.device, self.shapes)
         network = load_quantised(model, quantization, shapes=self.shapes)
-        names = [*building.names_of(network), building.PROGRAM, RESULT]
+        names = [*stored.names_of(network), stored.PROGRAM, RESULT]
         require_replaceable(self.out, names, force=self.force)
         tuned = self._searched(network)
+        from cyclecast import building
+        from cyclecast.report import status, tuned_info
+
         inputs = _inputs(model, self.shapes, quantization.calibration)
         more = {"inputs": inputs, "out": str(self.out), "settings": self.settings, "doubts": doubts}
         info = tuned_info(tuned) | more | {"verification": None}
@@ -162,7 +164,6 @@ class _Job:
 
     def _searched(self, network: Network) -> Tuned:
         """The best mappings; searches that are finished in the folder's database are not repeated."""
-        from cyclecast import tuning
         from cyclecast.report import progress_bar
 
         options = self.settings | {"seconds": _limit(self.settings["seconds"])}
@@ -170,6 +171,8 @@ class _Job:
             progress_bar(len(network.members), shown=self.shown) as show,
             _kept(network, self.out, show) as progress,
         ):
+            from cyclecast import tuning  # not before the first line is told
+
             return tuning.tune(network, self.device, **options, database=self.out / RECORDS, progress=progress)
 
     def _verified(
