@@ -1,4 +1,4 @@
-"""Float operators as loops, fused: as TVM writes them, but where its values are not those of the standards."""
+"""Operators as loops: as TVM writes them, but where its values are not those of the standards."""
 
 from __future__ import annotations
 
@@ -10,21 +10,6 @@ from tvm.ir import IRModule, Op
 
 from cyclecast.errors import UnsupportedError
 from cyclecast.frontend._words import first_line
-
-
-def fuse_host(program: Any) -> Any:
-    """Legalise and fuse the float operators; the kernels are legal already and stay as they are."""
-    for step in (
-        relax.transform.DeadCodeElimination(),
-        relax.transform.LegalizeOps(LEGAL),
-        relax.transform.AnnotateTIROpPattern(),
-        relax.transform.FoldConstant(),
-        relax.transform.FuseOps(),
-        relax.transform.FuseTIR(),
-        relax.transform.DeadCodeElimination(),
-    ):
-        program = step(program)
-    return program
 
 
 def _quantised(builder: Any, call: Any) -> Any:
@@ -80,7 +65,7 @@ def _bytes(data: Any) -> Any:
 
 def require_legal(program: Any, where: str) -> None:
     """Raises `UnsupportedError` for an operator that TVM has left as it was: it would fail in the build."""
-    for call in _calls(program):
+    for call in calls_of(program):
         if call.op.name.startswith(COMPUTED):
             raise UnsupportedError(f"{where}: {_said(call)}", "TVM cannot lower it", "operators become loops", LEVER)
 
@@ -88,7 +73,7 @@ def require_legal(program: Any, where: str) -> None:
 def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
     """Error for a lowering that failed: it names the first operator whose lowering fails by itself."""
     reason = first_line(error)
-    for call in _calls(program):
+    for call in calls_of(program):
         try:
             relax.transform.LegalizeOps(LEGAL)(_alone(call))
         except Exception as found:  # of any class: TVM raises many
@@ -96,7 +81,8 @@ def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
     return UnsupportedError(where, "an operator cannot be lowered", reason, LEVER)
 
 
-def _calls(program: Any) -> list[Any]:
+def calls_of(program: Any) -> list[Any]:
+    """The calls of operators in a program's `main`."""
     bindings = [binding for block in program["main"].body.blocks for binding in block.bindings]
     calls = [binding.value for binding in bindings if isinstance(binding.value, relax.Call)]
     return [call for call in calls if isinstance(call.op, Op)]

@@ -31,6 +31,7 @@ from cyclecast.frontend._base import Quantization
 from cyclecast.frontend._dataflow import Kernels, operators_of
 from cyclecast.frontend._dynamic import Dynamic
 from cyclecast.frontend._fold import constants_of, values_of
+from cyclecast.frontend._fused import fuse_host
 from cyclecast.frontend._host import host_operators
 from cyclecast.frontend._integers import (
     STORED,
@@ -40,7 +41,6 @@ from cyclecast.frontend._integers import (
     quantised_constants,
     quantize_weights,
 )
-from cyclecast.frontend._legal import fuse_host
 from cyclecast.frontend._products import (
     CONVOLUTIONS,
     REAL,
