@@ -105,9 +105,10 @@ def _detached(model: Any) -> dict[str, Any]:
     read = {name for node in model.graph.node for name in names_read(node)}
     for part in model.graph.initializer:
         kind = DETACHED.get(part.data_type)
-        if kind and names[part.name] == 1 and part.name in read and prod(part.dims) * kind.itemsize >= LARGE:
+        size = prod(part.dims) * kind.itemsize if kind and all(extent > 0 for extent in part.dims) else 0
+        if size >= LARGE and names[part.name] == 1 and part.name in read:
             content = part.raw_data
-            if len(content) == prod(part.dims) * kind.itemsize:
+            if len(content) == size:
                 found[part.name] = np.frombuffer(content, kind).reshape(tuple(part.dims))
                 external_data_helper.set_external_data(part, WEIGHTS)
                 part.ClearField("raw_data")

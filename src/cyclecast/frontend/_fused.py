@@ -112,5 +112,7 @@ def _places(result: Any, operands: list[Any]) -> list[int] | None:
     """Which operands a call of loops takes; None where it takes others, or is no such call."""
     if not isinstance(result, relax.Call) or result.op.name != "relax.call_tir" or len(result.args) != 2:
         return None
+    if not isinstance(result.args[1], relax.Tuple):
+        return None
     taken = [[at for at, part in enumerate(operands) if part.same_as(field)][:1] for field in result.args[1].fields]
     return [at for found in taken for at in found] if all(taken) else None
