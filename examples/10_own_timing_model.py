@@ -25,7 +25,7 @@ def main() -> None:
     device = cc.Device.load("isaac")
     network = cc.load(model_file(), device, shapes={INPUT: SHAPE})
     for timing in ("analytical", Thrifty()):
-        tuned = cc.tune(network, device, trials=32, timing=timing, strategy="evolution:population=32")
+        tuned = cc.tune(network, device, trials=16, timing=timing, strategy="evolution:population=16")
         arrays = sum(entry.mapping.arrays for entry in tuned.workloads)
         print(f"{timing}: {arrays:,} arrays in use over {len(tuned.workloads)} workloads")
 

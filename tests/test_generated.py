@@ -24,6 +24,8 @@ ISAAC = Device.load("isaac")
 RANDOM = np.random.default_rng(6)
 SANITIZERS = "CFLAGS=-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
 NETWORKS = ("text_direction", "resnet8", "transformer_block")
+WATCHED = [pytest.param(NETWORKS[0], marks=pytest.mark.long), *NETWORKS[1:]]
+"""Networks under sanitizers and valgrind, which take a minute of the first one."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,22 @@ def written(name: str, folder: Path, records: Path) -> Project:
     return Project(generated.folder, inputs, expected, ("--fast",) if name == "text_direction" else ())
 
 
-@pytest.mark.parametrize(("compiler", "options"), [("gcc", "CFLAGS=-O3"), ("clang", "CFLAGS=-O1")])
-def test_the_program_equals_the_compiled_module(project: Project, compiler: str, options: str) -> None:
-    c_projects.needs(compiler)
-    c_projects.make(project.folder, f"CC={compiler}", options)
+def test_the_program_equals_the_compiled_module(project: Project) -> None:
+    c_projects.needs("gcc")
+    c_projects.make(project.folder, "CC=gcc", "CFLAGS=-O3")
     assert c_projects.run(project.folder, project.inputs) == project.expected
     assert c_projects.run(project.folder, project.inputs, "--fast") == project.expected
 
 
+@pytest.mark.parametrize("project", WATCHED, indirect=True)
+def test_so_it_does_by_another_compiler(project: Project) -> None:
+    c_projects.needs("clang")
+    c_projects.make(project.folder, "CC=clang", "CFLAGS=-O1")
+    assert c_projects.run(project.folder, project.inputs) == project.expected
+    assert c_projects.run(project.folder, project.inputs, "--fast") == project.expected
+
+
+@pytest.mark.parametrize("project", WATCHED, indirect=True)
 def test_sanitizers_find_nothing(project: Project) -> None:
     c_projects.needs("clang")
     c_projects.make(project.folder, "CC=clang", SANITIZERS)
@@ -93,6 +103,7 @@ def test_sanitizers_of_another_compiler_find_nothing_either(block: Project) -> N
     c_projects.make(block.folder)
 
 
+@pytest.mark.parametrize("project", WATCHED, indirect=True)
 def test_valgrind_finds_no_leak(project: Project) -> None:
     c_projects.needs("valgrind")
     c_projects.make(project.folder, "CFLAGS=-O1")
