@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sqlite3
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import networks
-from cyclecast import building, frontend, versions
+from cyclecast import building, frontend, verification, versions
 from cyclecast.cli import app
+from cyclecast.cli._again import MOST_OF_FILES, Question
 from cyclecast.device import Device
+from cyclecast.errors import OptionError
 from cyclecast.folders import output
 from cyclecast.frontend import input_shapes
 from cyclecast.frontend import load_quantised as load
@@ -129,6 +135,60 @@ def test_another_question_is_answered_anew(
         monkeypatch.setattr("cyclecast.cli._again.entry_points", lambda group: [group])
     more = {"option": ["--seed", "1"], "module": ["--force"]}.get(change, [])
     assert (run(*ASKED, *more).exit_code, len(loaded)) == (0, change != "nothing")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"workloads": 5}', '{"workloads": [], "total": {}}'])
+def test_a_result_that_was_edited_is_found_out_anew(text: str, tuned: Path, model: Path, tmp_path: Path) -> None:
+    """Also where its digest was edited, too."""
+    out = tmp_path / "out"
+    shutil.copytree(tuned, out)
+    (out / "result.json").write_text(text)
+    manifest = json.loads((out / "cyclecast.json").read_text())
+    manifest["files"]["tune"]["result.json"] = sha256(text.encode()).hexdigest()
+    (out / "cyclecast.json").write_text(json.dumps(manifest))
+    assert run("tune", model, "--out", out, *QUICK).exit_code == 0
+    assert json.loads((out / "result.json").read_text())["workloads"]
+
+
+def test_a_comparison_that_failed_is_done_again(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may have been full."""
+    options = ("tune", model, "--out", tmp_path / "out", "--json", *QUICK)
+
+    def fail(*given: Any, **more: Any) -> Any:
+        raise OptionError("the disk", "it is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verification, "verify", fail)
+        assert json.loads(run(*options).stdout)["verification"] == {"error": "the disk: it is full"}
+    assert "outputs" in json.loads(run(*options).stdout)["verification"]
+
+
+def test_the_answer_does_not_repeat_what_was_searched_again(model: Path, tmp_path: Path) -> None:
+    """The records are believed now."""
+    options = ("tune", model, "--out", tmp_path / "out", *QUICK)
+    assert run(*options).exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "out" / "records.db")) as database, database:
+        database.execute("DELETE FROM record")
+    first, second, third = run(*options), run(*options), run(*options, "--force")
+    assert ("searched again" in first.stdout, second.stdout) == (True, third.stdout)
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "../" * 30 + "dev/zero", "pipe"])
+def test_weights_without_an_end_are_not_read(place: str, model: Path, tmp_path: Path) -> None:
+    """A network is a stranger's file: what it names may be a device or a pipe."""
+    network = onnx.load(model)
+    onnx.external_data_helper.set_external_data(network.graph.initializer[0], place)
+    network.graph.initializer[0].ClearField("raw_data")
+    (tmp_path / "network.onnx").write_bytes(network.SerializeToString())
+    os.mkfifo(tmp_path / "pipe")
+    assert Question.of(tmp_path / "network.onnx", None, []) is None
+
+
+def test_files_larger_than_networks_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large.onnx").open("wb") as file:
+        file.truncate(MOST_OF_FILES + 1)
+    assert Question.of(tmp_path / "large.onnx", None, []) is None
+    assert Question.of(tmp_path / "none.onnx", tmp_path, []) is None
 
 
 @pytest.mark.parametrize("change", ["versions", "mappings", "program"])

@@ -53,6 +53,12 @@ def test_exports_are_there(name: str) -> None:
     assert [export for export in EXPORTS[name] if not hasattr(loaded, export)] == []
 
 
+@pytest.mark.parametrize("name", EXPORTS)
+def test_exports_are_listed(name: str) -> None:
+    """As completion and `help` need it, also before they are first used."""
+    assert set(EXPORTS[name]) <= set(dir(import_module(name)))
+
+
 def test_an_unknown_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match=r"^module 'cyclecast' has no attribute 'tun'$"):
         import_module("cyclecast").tun  # noqa: B018

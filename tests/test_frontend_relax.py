@@ -93,3 +93,23 @@ def test_shapes_that_do_not_fit(shapes: dict[str, Any], words: str) -> None:
 def test_a_program_without_a_network() -> None:
     with pytest.raises(ModelError, match="there is no function 'main'"):
         load(IRModule({}))
+
+
+def test_operators_of_a_branch_become_the_loops_of_the_standards() -> None:
+    """TVM's own ones start from finite numbers."""
+    data, which = (
+        relax.Var("data", relax.TensorType((2, 3), "float32")),
+        relax.Var("which", relax.TensorType((), "bool")),
+    )
+    branches = []
+    for reduced in (relax.op.max(data, axis=[1]), relax.op.min(data, axis=[1])):
+        result = relax.Var("result", relax.TensorType((2,), "float32"))
+        branches.append(relax.SeqExpr([relax.BindingBlock([relax.VarBinding(result, reduced)])], result))
+    builder = relax.BlockBuilder()
+    with builder.function("main", [data, which]):
+        builder.emit_func_output(builder.emit(relax.If(which, *branches)))
+    run = build_program(load(builder.get()).program)
+    for value in (-np.inf, np.inf):
+        for taken in (True, False):
+            (found,) = run(np.full((2, 3), value, "float32"), np.array(taken))
+            assert found.tolist() == [value] * 2

@@ -51,7 +51,7 @@ class _Manifest:
     before: dict[str, list[str]] = field(default_factory=dict)
     """While files are being replaced: the digests that each of them had."""
     asked: dict[str, str] = field(default_factory=dict)
-    """By verb: a digest of what its files are the answer to, where it said so and all of them are still its own."""
+    """By verb: a digest of a question and of its files, which are the answer, where all of them are still its own."""
 
     def known(self, name: str) -> set[str]:
         """The digests with which the file is one of ours."""
@@ -66,7 +66,9 @@ class _Manifest:
         }
         whole = {other: said for other, said in self.asked.items() if others.get(other) == self.files.get(other)}
         after = _Manifest({other: listed for other, listed in others.items() if listed} | {verb: dict(files)})
-        after.asked = {other: said for other, said in whole.items() if other != verb} | ({verb: asked} if asked else {})
+        after.asked = {other: said for other, said in whole.items() if other != verb}
+        if asked:
+            after.asked[verb] = _sealed(asked, files)
         return after
 
     def outdated(self, verb: str, files: Iterable[str]) -> list[str]:
@@ -191,7 +193,14 @@ def answers(folder: Path, verb: str, asked: str) -> bool:
     except ModelError:
         return False
     files = manifest.files.get(verb, {})
-    return manifest.asked.get(verb) == asked and all(_digest(folder, name) == files[name] for name in files)
+    return manifest.asked.get(verb) == _sealed(asked, files) and all(
+        _digest(folder, name) == files[name] for name in files
+    )
+
+
+def _sealed(asked: str, files: Mapping[str, str]) -> str:
+    """A digest of a question and its answer: whoever edits a file and its entry has no answer any longer."""
+    return sha256(json.dumps([asked, files], sort_keys=True).encode()).hexdigest()
 
 
 def digest_of(path: Path) -> str:

@@ -9,8 +9,11 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("cyclecast", "apache-tvm", "apache-tvm-ffi", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "torch")
-"""Those that read networks, compile them, or compute their values; some need not be installed."""
+PACKAGES = (
+    *("cyclecast", "apache-tvm", "apache-tvm-ffi", "numpy", "pillow", "onnx", "onnxscript", "onnxruntime"),
+    *("ai-edge-litert", "tflite", "torch"),
+)
+"""Those that read networks and samples, compile, or compute values; some need not be installed."""
 SOURCES = (".py", ".c", ".h", ".yaml")
 
 

@@ -17,6 +17,8 @@ from cyclecast.reading import json_value
 RECORDS, RESULT = "records.db", "result.json"
 MOST_BYTES = 1 << 28
 """Of `result.json`."""
+MOST_OF_FILES = 1 << 32
+"""Bytes of a network and its samples that are read to see whether they are as before."""
 BESIDE = b"location"
 """What an ONNX file says of weights in other files."""
 
@@ -37,7 +39,10 @@ class Question:
         if entry_points(group=plugins.GROUP):
             return None
         try:
-            files = [[str(path), _digest(path)] for root in (model, samples) if root for path in _files(root)]
+            paths = [path for root in (model, samples) if root for path in _files(root)]
+            if _size(paths) > MOST_OF_FILES:
+                return None
+            files = [[str(path), _digest(path)] for path in paths]
         except Exception:  # of any class: they are strangers' files
             return None
         text = json.dumps([versions.built_by(), str(model), files, options], sort_keys=True)
@@ -55,8 +60,10 @@ class Question:
             found: dict[str, Any] = json_value(folders.read_file(out, RESULT, MOST_BYTES))
         except (CyclecastError, OSError, ValueError):
             return None
+        if found["verification"] and "error" in found["verification"]:
+            return None  # a full disk and the like: it may be gone
         for workload in found["workloads"]:
-            workload["reused"] = True
+            workload |= {"reused": True, "disbelieved": ""}
         found["total"]["reused"] = len(found["workloads"])
         return found | {"out": str(out)}
 
@@ -65,13 +72,20 @@ def _files(root: Path) -> list[Path]:
     """A file and those that hold its weights; or the files of a folder."""
     if root.is_dir():
         return sorted(path for path in root.iterdir() if path.is_file())
-    if root.suffix != ".onnx" or BESIDE not in root.read_bytes():
+    if root.suffix != ".onnx" or _size([root]) > MOST_OF_FILES or BESIDE not in root.read_bytes():
         return [root]
     from onnx import external_data_helper, load
 
     tensors = external_data_helper._get_all_tensors(load(root, load_external_data=False))
     said = [external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors if tensor.external_data]
     return [root, *(root.parent / name for name in sorted(set(said)))]
+
+
+def _size(paths: Sequence[Path]) -> int:
+    """The bytes of files; `ValueError` where one is a pipe, a device, or anything else that may have no end."""
+    if not all(path.is_file() for path in paths):
+        raise ValueError(paths)
+    return sum(path.stat().st_size for path in paths)
 
 
 def _digest(path: Path) -> str:

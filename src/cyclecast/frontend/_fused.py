@@ -10,7 +10,7 @@ from tvm.ir import GenericConst, Op
 from tvm_ffi import StructuralKey
 
 from cyclecast.frontend._fold import values_of
-from cyclecast.frontend._legal import LEGAL, calls_of
+from cyclecast.frontend._legal import LEGAL
 
 MOST_BYTES = 4096
 """Of a constant that may be a number, a shape, or an index, and not only an operand."""
@@ -54,7 +54,15 @@ def _without_dead_code(program: Any) -> Any:
 
 def _legalised(program: Any) -> Any:
     """Every operator as a call of a function of loops; of equal operators only the first one is lowered."""
-    names = {call.op.name for call in calls_of(program)}
+    names: set[str] = set()
+
+    def visit(part: Any) -> None:
+        if isinstance(part, relax.Call) and isinstance(part.op, Op):
+            names.add(part.op.name)
+
+    for function in program.functions.values():  # the branches of each included
+        if isinstance(function, relax.Function):
+            relax.analysis.post_order_visit(function, visit)
     known = {name: LEGAL.get(name) or Op.get(name).get_attr("FLegalize") for name in names}
     return relax.transform.LegalizeOps({name: _Remembered(legal) for name, legal in known.items() if legal})(program)
 
