@@ -333,7 +333,7 @@ class TestValues:
         (output,) = build_program(load(path).program)(zeros)
         assert cosine(output, reference(path, {"input": zeros})) > 0.999
 
-    @pytest.mark.slow
+    @pytest.mark.long
     def test_text_direction_is_read_like_onnxruntime(self) -> None:
         program = build_program(load(model_file(), shapes={INPUT: SHAPE}).program)
         for text in ("cyclecast", "a longer line of text 42"):
