@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Spent(NamedTuple):
-    """What a process took, with all processes that it waited for."""
+    """Processor time and memory of a process and of all processes that it waited for."""
 
     seconds: float
     """Of processor time, user and system."""

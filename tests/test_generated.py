@@ -75,16 +75,17 @@ def written(name: str, folder: Path, records: Path) -> Project:
 
 
 def test_the_program_equals_the_compiled_module(project: Project) -> None:
-    c_projects.needs("gcc")
-    c_projects.make(project.folder, "CC=gcc", "CFLAGS=-O3")
-    assert c_projects.run(project.folder, project.inputs) == project.expected
-    assert c_projects.run(project.folder, project.inputs, "--fast") == project.expected
+    equals(project, "gcc", "CFLAGS=-O3")
 
 
 @pytest.mark.parametrize("project", WATCHED, indirect=True)
 def test_so_it_does_by_another_compiler(project: Project) -> None:
-    c_projects.needs("clang")
-    c_projects.make(project.folder, "CC=clang", "CFLAGS=-O1")
+    equals(project, "clang", "CFLAGS=-O1")
+
+
+def equals(project: Project, compiler: str, options: str) -> None:
+    c_projects.needs(compiler)
+    c_projects.make(project.folder, f"CC={compiler}", options)
     assert c_projects.run(project.folder, project.inputs) == project.expected
     assert c_projects.run(project.folder, project.inputs, "--fast") == project.expected
 

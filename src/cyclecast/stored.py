@@ -27,7 +27,7 @@ FORMAT = 2
 PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 << 28, "device.yaml": 1 << 20}
 """Files that `load` reads, and how long they are at most [bytes]."""
 KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-"""How kernels are called: their names are names of files, too."""
+"""Pattern of the names of kernels, which are names of files, too."""
 CHECKED = ("tune", "place", "compile llvm")
 """Verbs whose files must be as they were written."""
 
@@ -50,7 +50,7 @@ class Scheduled:
 
 
 def load(folder: str | Path) -> Scheduled:
-    """What `tune` wrote into a folder, but for the program, which is None.
+    """The network, device and mappings that `tune` wrote into a folder; the program is None.
 
     Raises `ModelError` where that is not all there, or no longer what it was.
     """
@@ -87,7 +87,7 @@ def parsing(folder: Path, name: str) -> Iterator[None]:
 def described(
     folder: Path, program_of: Callable[[bytes], Any], require_equal: Callable[[Scheduled], None]
 ) -> Scheduled:
-    """What the files of a folder say, all of them as they were written; the program by its own reader and check."""
+    """The content of a folder whose files are as they were written; the program by its own reader and check."""
     read = {name: read_file(folder, name, PARTS[name]) for name in PARTS}
     require_unchanged(folder, read, CHECKED)
     about, mappings = (_parsed(folder, name, read) for name in ("network", "mappings"))

@@ -1,4 +1,4 @@
-"""What an answer depends on beside its question: versions, the machine, and this package's own sources."""
+"""Versions, the machine and this package's own sources, on all of which an answer depends beside its question."""
 
 from __future__ import annotations
 

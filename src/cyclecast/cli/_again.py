@@ -20,7 +20,7 @@ MOST_BYTES = 1 << 28
 MOST_OF_FILES = 1 << 32
 """Bytes of a network and its samples that are read to see whether they are as before."""
 BESIDE = b"location"
-"""What an ONNX file says of weights in other files."""
+"""Key with which an ONNX file names another file of weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Question:
         return sha256(f"{self.digest} {folders.digest_of(out / RECORDS)}".encode()).hexdigest()
 
     def answer(self, out: Path) -> dict[str, Any] | None:
-        """What `tune` would say in this folder once more, None where it has to be found out."""
+        """The stored result of `tune` in this folder, marked as reused; None where `tune` has to run."""
         if not folders.answers(out, "tune", self.asked(out)):
             return None
         try:

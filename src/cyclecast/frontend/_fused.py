@@ -97,7 +97,7 @@ def _is_fixed(part: Any) -> bool:
 
 
 def _key(call: Any, operands: list[Any]) -> tuple[Any, ...]:
-    """What calls have in common that become equal loops: attributes, types, and small constants with their values."""
+    """A key that is equal for calls that become equal loops: attributes, types, and values of small constants."""
     shape = tuple(len(getattr(argument, "fields", ())) for argument in call.args)
     same = tuple(next(at for at, other in enumerate(operands) if other.same_as(part)) for part in operands)
     return _structure(call.attrs), shape, same, *map(_described, operands)

@@ -152,7 +152,7 @@ def version_of(model: Any) -> int:
 
 
 def bytes_of(model: Any) -> int:
-    """How large a model is, nearly: Protobuf's own answer copies all weights, and takes ten times as long."""
+    """The size of a model [bytes], nearly: `ByteSize` of Protobuf copies all weights, and takes ten times as long."""
     parts = (len(part.raw_data) or part.ByteSize() for part in model.graph.initializer)
     return int(sum(parts)) + sum(
         int(node.ByteSize()) for holder in (model.graph, *model.functions) for node in holder.node

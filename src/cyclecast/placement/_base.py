@@ -35,10 +35,10 @@ class Stage:
 
 
 class Told(NamedTuple):
-    """Where a placement stands, which is told from time to time."""
+    """Progress of a placement, told from time to time."""
 
     part: str
-    """What is looked at: `operators`, `pipelines`, `segments` or `simulations`."""
+    """The step at work: `operators`, `pipelines`, `segments` or `simulations`."""
     done: int
     whole: int
     """Of which so many are done."""

@@ -27,7 +27,7 @@ class Clock:
         self.now = 0
         """[fs]"""
         self.soon: deque[Resume] = deque()
-        """What follows at this time."""
+        """Processes that go on at this time, in their order."""
         self._later: dict[int, list[Resume]] = {}
         self._times: list[int] = []
 
@@ -66,7 +66,7 @@ class Signal:
         self.happen: Callable[[], None] = partial(clock.soon.append, self._tell)
         """Those who wait go on soon."""
         self.seen = 0
-        """How often it has happened: nobody waits for a smaller number."""
+        """Count of its events so far: nobody waits for a smaller number."""
         self.waiting: dict[int, list[Resume]] = {}
 
     def wait(self, number: int, resume: Resume) -> None:
@@ -80,7 +80,7 @@ class Signal:
 
 
 class Turns:
-    """What one process at a time has, in the order in which they ask."""
+    """A resource of one process at a time, granted in the order of requests."""
 
     __slots__ = ("_asking", "_soon", "_taken")
 

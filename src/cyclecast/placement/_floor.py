@@ -59,7 +59,7 @@ class Site(NamedTuple):
 
     @property
     def pes(self) -> int:
-        """How many have arrays of it."""
+        """Count of PEs that have arrays of it."""
         return sum(run.pes for run in self.runs)
 
     @property
@@ -69,7 +69,7 @@ class Site(NamedTuple):
 
 
 Line = dict[int, int]
-"""How many there are in each row of routers, or in each column."""
+"""Count in each row of routers, or in each column."""
 Places = dict[int, tuple[int, Line, Line]]
 """Of every chip: arrays, those in each row of routers, and in each column."""
 
@@ -203,7 +203,7 @@ class Piece(NamedTuple):
     free: int
     """Arrays in each of them."""
     load: int
-    """How long their ports are busy [fs]."""
+    """Busy time of their ports [fs]."""
 
     def parts(self, counts: Sequence[tuple[int, int]]) -> list[tuple[Piece, int]]:
         """So many of the PEs and so many arrays of each, one part after another; no arrays of what is left."""
@@ -283,7 +283,7 @@ def _filled(parts: Iterator[tuple[Piece, int]], arrays: int) -> Parts:
 
 
 def _seen(order: Sequence[Piece], parts: Parts) -> int:
-    """How many of the pieces the parts are of."""
+    """Count of the pieces that the parts are of."""
     left, seen = sum(piece.pes for piece, _ in parts), 0
     while left > 0:
         left, seen = left - order[seen].pes, seen + 1
@@ -320,7 +320,7 @@ class PortUse(NamedTuple):
 
 
 class PortLoad(NamedTuple):
-    """How long the ports of some PEs in a row are busy for one image."""
+    """Busy time of the ports of some PEs in a row, for one image."""
 
     first: int
     pes: int

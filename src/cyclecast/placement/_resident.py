@@ -56,7 +56,7 @@ class Dealt(NamedTuple):
     sites: dict[int, Site]
     hops: Hops
     traffic: dict[int, int]
-    """How long the inputs of every operator occupy all links, for one image [fs]."""
+    """Time for which the inputs of every operator occupy all links, for one image [fs]."""
     limits: tuple[Limit, ...]
     """What the period cannot be shorter than, the longest first."""
 

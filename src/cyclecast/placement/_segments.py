@@ -234,7 +234,7 @@ class Lines:
         self.starts, self.ends = np.zeros_like(times), np.zeros_like(times)
         """Of the segment looked at last, shape (operators, periods) [fs]."""
         self.end = 0
-        """Where that segment ends."""
+        """End of that segment, as a place in the network."""
         self.last = list(range(count))
         """The last operator that waits for each, or itself."""
         sources = [[need.source for need in each] for each in needs]
@@ -282,7 +282,7 @@ class Lines:
         self.computed += 1
 
     def _shift(self, begin: int, place: int, starts: Mapping[int, Any], ends: Mapping[int, Any]) -> Any:
-        """How much later everything from `place` on was in the segment before; None where that is not known."""
+        """Delay of all operators from `place` on in the segment before; None where it is not known."""
         if not 0 < begin < place < self.end or self.last[begin - 1] >= place or self.nearest[place] < begin:
             return None
         live = [each for each in range(max(begin, self.oldest[place]), place) if self.last[each] >= place]

@@ -31,7 +31,7 @@ class Node:
     write: int
     """Of the time, for a computed operand [fs]."""
     traffic: int
-    """What its inputs occupy the network for, for one image [fs]."""
+    """Time for which its inputs occupy the network, for one image [fs]."""
     ready: Signal
     """For every token: all its inputs have arrived,"""
     fed: Signal

@@ -146,7 +146,7 @@ def _operators(placement: Placement) -> list[dict[str, Any]]:
 
 
 def _energies(placement: Placement) -> dict[int | None, list[dict[str, Any]]]:
-    """What components take for every operator, or (None) for none; rounded each for itself."""
+    """Energy of components by operator, None for what belongs to no operator; each rounded for itself."""
     found: dict[int | None, list[dict[str, Any]]] = {}
     for each in placement.spent:
         entry = {"level": each.level, "name": each.component, "aj": round(each.amount)}
