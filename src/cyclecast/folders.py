@@ -151,7 +151,8 @@ def read_file(folder: Path, name: str, most: int = MOST_OF_A_FILE) -> bytes:
 def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[str]) -> None:
     """Raise `ModelError` where a file is not what one of the verbs wrote into the folder; it names the file.
 
-    `read` are the contents of files that must be among them. Others may be missing.
+    `read` are the contents of files that must be among them. Others may be missing, save where the verb was stopped
+    while it wrote.
     """
     if not os.path.lexists(folder / MANIFEST):
         what = "nothing says whether the other files are as they were written"
@@ -167,7 +168,9 @@ def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[s
         found = {
             name: sha256(read[name]).hexdigest() if name in read else _digest(folder, name) for name in sorted(files)
         }
-        wrong = [name for name, digest in found.items() if digest not in (files[name], "")]
+        wrong = [
+            name for name, digest in found.items() if digest != files[name] and (digest or name in manifest.before)
+        ]
         if not wrong or _is_as_before(manifest, found):
             continue
         what, lever = f"its SHA-256 is not that of {MANIFEST}", f"{verb} again with --force"
@@ -225,7 +228,7 @@ def _is_as_before(manifest: _Manifest, found: Mapping[str, str]) -> bool:
 
 def _commit(folder: Path, staging: Path, verb: str, force: bool, asked: str) -> None:
     """Move all files into their places: a process that is killed leaves a manifest that knows both states."""
-    made = {path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file()}
+    made = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
     new = {name: _digest(staging, name, None) for name in made}
     with _locked(folder):
         manifest = _read(folder, force)
