@@ -210,6 +210,43 @@ def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inne
     return Inner(tuple(tuple(level) for level in factors), tuple(inside))
 
 
+def outer_factors(inside: Sequence[Numbers], tiles: Sequence[int], passes: Sequence[int]) -> list[Numbers]:
+    """The outermost level's factors for groups, row tiles and column tiles, one for each way to use the inner levels.
+
+    `inside` are the products of the inner factors along every axis, `tiles` and `passes` one number for an axis.
+    """
+    along = zip(tiles, inside, passes, strict=False)  # copies of the weights may be beside them
+    return [ceil_div(ceil_div(count, inner), turns) for count, inner, turns in along]
+
+
+@lru_cache(maxsize=4096)
+def rooms_for_copies(
+    counts: tuple[int, ...], tiles: tuple[int, ...], passes: tuple[int, ...], *, perfect: bool
+) -> Numbers:
+    """What copies of the weights may use of every level, outermost first: shape (levels, different ways to leave it).
+
+    `counts` are the instances of the levels, `tiles` those of groups, rows and columns; without a way no copy fits.
+    """
+    factors = _joined(counts[1:], tiles, perfect)
+    inner_rooms = np.array(counts[1:], np.int64)[:, None] // factors.prod(axis=1)
+    outer = reduce(np.multiply, outer_factors(list(factors.prod(axis=0)), tiles, passes))
+    rooms = np.vstack([counts[0] // outer, inner_rooms])
+    different = sorted(set(zip(*rooms[:, rooms[0] > 0].tolist(), strict=True)))
+    return np.array(different, np.int64).reshape(-1, len(counts)).T
+
+
+def most_copies(counts: tuple[int, ...], rooms: Numbers, pixels: int, *, perfect: bool) -> int:
+    """The copies of the weights that such rooms hold at most, where so many pixel tiles are to be divided among them.
+
+    `rooms` come from `rooms_for_copies`; 0 if there are none.
+    """
+    chains = _chains(counts[1:], pixels, perfect)
+    inside = chains.prod(axis=0)
+    fits = (chains[:, None] <= rooms[1:, :, None]).all(axis=0)
+    copies = np.minimum(rooms[0][:, None], ceil_div(pixels, inside)) * inside
+    return int(copies.max(initial=0, where=fits))
+
+
 @lru_cache(maxsize=256)
 def _joined(counts: tuple[int, ...], tiles: tuple[int, ...], perfect: bool) -> Numbers:
     """Factors of inner levels, outermost first, along some axes: shape (levels, axes, ways)."""

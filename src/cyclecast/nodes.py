@@ -19,7 +19,16 @@ import numpy as np
 
 from cyclecast.bounding import Floor
 from cyclecast.device import Device
-from cyclecast.enumeration import Inner, Numbers, Tilings, divides, inner
+from cyclecast.enumeration import (
+    Inner,
+    Numbers,
+    Tilings,
+    divides,
+    inner,
+    most_copies,
+    outer_factors,
+    rooms_for_copies,
+)
 from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES
 from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
@@ -208,11 +217,12 @@ class Splitter:
 
     def placed(self, nodes: Nodes) -> Nodes:
         """The nodes with as many replicas as find a place in the levels, without those of which no copy finds one."""
-        most = np.zeros(len(nodes), np.int64)
-        for places, ways, outer in self._ways(nodes):
-            room = self.device.levels[0].count // reduce(np.multiply, outer)
-            left = ceil_div(int(nodes.cut.tiles[PIXEL][places[0]]), ways.inside[PIXEL])
-            most[places] = (np.minimum(room, left) * ways.inside[PIXEL]).max()
+        most, counts = np.zeros(len(nodes), np.int64), tuple(level.count for level in self.device.levels)
+        for places, tiles, passes in self._alike(nodes, PIXEL):
+            pixels = nodes.cut.tiles[PIXEL][places]
+            rooms = rooms_for_copies(counts, tiles, passes, perfect=self.perfect)
+            for count in np.unique(pixels).tolist():
+                most[places[pixels == count]] = most_copies(counts, rooms, count, perfect=self.perfect)
         many = np.minimum(nodes.many, most)
         stage = np.full_like(nodes.stage, PLACED)
         return self._bounded(Nodes(nodes.cut, nodes.passes, nodes.stationary, nodes.few, many, stage, nodes.lower))
@@ -252,15 +262,19 @@ class Splitter:
         With each: the ways to use the inner levels, and the outermost level's factors for groups, row tiles and column
         tiles, one for each way.
         """
-        alike = np.vstack([*nodes.cut.tiles, nodes.passes])
+        for places, tiles, passes in self._alike(nodes, AXES):
+            ways = self.inner(tiles)
+            yield places, ways, outer_factors(ways.inside, tiles, passes)
+
+    def _alike(self, nodes: Nodes, axes: int) -> Iterator[tuple[Numbers, tuple[int, ...], tuple[int, ...]]]:
+        """Nodes with as many tiles along so many axes and as many passes, by their places; those tiles and passes."""
+        alike = np.vstack([*nodes.cut.tiles[:axes], nodes.passes])
         order = np.lexsort(alike)
         ends = np.flatnonzero((np.diff(alike[:, order]) != 0).any(axis=0)) + 1
         for places in np.split(order, ends) if len(order) else []:
             self._require_time()
-            tiles, passes = alike[:AXES, places[0]], alike[AXES:, places[0]]
-            ways = self.inner(tuple(map(int, tiles)))
-            left = (ceil_div(int(tiles[axis]), ways.inside[axis]) for axis in range(PIXEL))
-            yield places, ways, [ceil_div(count, turns) for count, turns in zip(left, passes.tolist(), strict=True)]
+            numbers = alike[:, places[0]].tolist()
+            yield places, tuple(numbers[:axes]), tuple(numbers[axes:])
 
 
 def columns_of(workload: Workload, device: Device, nodes: Nodes, factors: Numbers) -> Mappings:
