@@ -17,6 +17,7 @@ from tvm.target import Target
 from cyclecast._tvm._defined import with_defined_operators
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OptionError, UnsupportedError, is_of_tvm
+from cyclecast.executable._inline import with_stages_inlined
 from cyclecast.folders import output_file, require_file_unchanged
 
 OURS = r"\A\x7fELF(?s:.*)__tvm_ffi__library_bin"
@@ -83,8 +84,9 @@ ROOM = 4 << 20
 LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
 """What TVM calls to link, whichever there is."""
 
-TARGET = {"kind": "llvm", "opt-level": 2}
-"""Level 3 takes half as long again to compile and runs no faster on these kernels."""
+TARGET = {"kind": "llvm", "opt-level": 2, "cl-opt": ["-unroll-threshold-default:uint=100"]}
+"""Level 3 takes half as long again to compile and runs no faster on these kernels; so do loops that LLVM writes out at
+its own threshold, of 150 instructions."""
 
 
 CONFIG = {"tirx.disable_assert": True}
@@ -97,7 +99,7 @@ def build_program(program: Any) -> Executable:
     Raises `UnsupportedError`, which names the function, where TVM cannot.
     """
     with tvm.transform.PassContext(config=CONFIG):
-        legal = with_defined_operators(relax.transform.LegalizeOps()(program))
+        legal = with_stages_inlined(with_defined_operators(relax.transform.LegalizeOps()(program)))
         try:
             return Executable(tvm.compile(legal, target=Target(TARGET)))
         except Exception as error:
