@@ -13,11 +13,10 @@ import numpy as np
 from cyclecast.csource._function import ALIGNMENT
 from cyclecast.csource._project import Generated
 from cyclecast.errors import BehaviourError, ModelError
-from cyclecast.simulator import Call, Driver, Parameters, compile_library, load_library
+from cyclecast.simulator import Call, Driver, Parameters, compile_library, load_library, reference_objects
 
 BYTES = ctypes.POINTER(ctypes.c_ubyte)
-SOURCES = ("network.c", "device.c", "host.c", "cyclecast_device.c", "cyclecast_reference.c", "cyclecast_slots.c")
-SOURCES_OF_ARRAYS = ("cyclecast_array.c", "cyclecast_tile.c", "cyclecast_encode.c", "cyclecast_multiply.c")
+SOURCES = ("network.c", "device.c", "host.c")
 
 
 class Library:
@@ -27,10 +26,10 @@ class Library:
         self.generated = generated
         folder = generated.folder
         kernels = sorted(path for path in folder.glob("kernel_*.c"))
-        sources = [*(folder / name for name in (*SOURCES, *SOURCES_OF_ARRAYS)), *kernels]
+        sources = [*(folder / name for name in SOURCES), *kernels]
         with TemporaryDirectory(prefix="cyclecast-") as place:
             path = Path(place) / "network.so"
-            compile_library(sources, path, folder)
+            compile_library(sources, path, folder, objects=reference_objects())
             self._library = load_library(path)
         self._library.network_run_bytes.argtypes = (ctypes.c_void_p, *[ctypes.c_void_p] * 4)
         self._weights = _aligned(generated.weights)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from cyclecast.simulator._calls import Call, Operation
 from cyclecast.simulator._crossbar import Array, State
 from cyclecast.simulator._driver import Counters, Driver
-from cyclecast.simulator._native import DRIVER_FILES, REFERENCE, compile_library, driver_source, load_library
+from cyclecast.simulator._native import (
+    DRIVER_FILES,
+    REFERENCE,
+    compile_library,
+    driver_source,
+    load_library,
+    reference_objects,
+)
 from cyclecast.simulator._parameters import Parameters, parameters
 from cyclecast.simulator._records import Header
 from cyclecast.simulator._run import Chip
@@ -32,6 +39,7 @@ __all__ = [
     "driver_source",
     "load_library",
     "parameters",
+    "reference_objects",
     "replay",
     "write_vectors",
 ]

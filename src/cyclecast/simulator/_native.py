@@ -18,8 +18,10 @@ from cyclecast.errors import OptionError
 from cyclecast.simulator._parameters import FIELDS, LEVELS, Parameters
 
 COMPILERS = ("cc", "gcc", "clang")
-FLAGS = ("-std=c99", "-O3", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off", "-fwrapv")
+FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off", "-fwrapv")
 """Contracted products and sums would round otherwise than the compiled network does."""
+OF_DRIVERS, OF_OTHERS = "-O3", "-O1"
+"""Drivers compute the products; code around them runs a few times and is compiled in half the time."""
 REFERENCE = (
     "cyclecast_device.h",
     "cyclecast_device.c",
@@ -106,15 +108,30 @@ def compiler() -> str:
     return found
 
 
-def compile_library(sources: Sequence[Path], library: Path, include: Path, extra: Sequence[str] = ()) -> None:
-    """Compile C files, side by side, to a shared library; `OptionError` with the compiler's first complaint."""
-    flags = [*FLAGS, *extra, "-fPIC", f"-I{include}"]
+def compile_library(
+    sources: Sequence[Path], library: Path, include: Path, extra: Sequence[str] = (), objects: Sequence[Path] = ()
+) -> None:
+    """Compile C files, side by side, to a shared library with these objects in it.
+
+    `OptionError` has the compiler's first complaint.
+    """
     with TemporaryDirectory(prefix="cyclecast-") as folder:
-        objects = [Path(folder) / f"{number}.o" for number in range(len(sources))]
-        with ThreadPoolExecutor(os.cpu_count()) as workers:
-            commands = ([*flags, "-c", str(file), "-o", str(made)] for file, made in zip(sources, objects, strict=True))
-            list(workers.map(_compile, commands))
-        _compile([*extra, "-shared", *map(str, objects), "-o", str(library), "-lm"])
+        made = _compiled(sources, Path(folder), include, extra)
+        _compile([*extra, "-shared", *map(str, [*made, *objects]), "-o", str(library), "-lm"])
+
+
+def _compiled(sources: Sequence[Path], folder: Path, include: Path, extra: Sequence[str] = ()) -> list[Path]:
+    """The objects of C files, in a folder."""
+    flags = [*FLAGS, *extra, "-fPIC", f"-I{include}"]
+    objects = [folder / f"{number}.o" for number in range(len(sources))]
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        pairs = zip(sources, objects, strict=True)
+        list(workers.map(_compile, ([*flags, _level(file), "-c", str(file), "-o", str(made)] for file, made in pairs)))
+    return objects
+
+
+def _level(file: Path) -> str:
+    return OF_DRIVERS if file.name in DRIVER_FILES else OF_OTHERS
 
 
 def _compile(arguments: Sequence[str]) -> None:
@@ -147,11 +164,24 @@ def load_library(path: Path) -> Any:
 
 
 @lru_cache(maxsize=1)
-def reference_library() -> Any:
+def _kept() -> TemporaryDirectory[str]:
+    """A folder that goes with this process."""
+    return TemporaryDirectory(prefix="cyclecast-")
+
+
+@lru_cache(maxsize=1)
+def reference_objects() -> Sequence[Path]:
     """The reference driver, compiled for this process when it is first asked for."""
+    folder = Path(_kept().name)
+    for name in REFERENCE:
+        (folder / name).write_text(driver_source(name), encoding="utf-8")
+    return _compiled(sorted(folder.glob("*.c")), folder, folder)
+
+
+@lru_cache(maxsize=1)
+def reference_library() -> Any:
+    """The reference driver by itself, loaded."""
     with TemporaryDirectory(prefix="cyclecast-") as folder:
-        for name in REFERENCE:
-            (Path(folder) / name).write_text(driver_source(name), encoding="utf-8")
         library = Path(folder) / "reference.so"
-        compile_library(sorted(Path(folder).glob("*.c")), library, Path(folder))
+        compile_library([], library, Path(folder), objects=reference_objects())
         return load_library(library)
