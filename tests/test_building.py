@@ -116,7 +116,7 @@ def numpy_product(data: Any, weights: Any, output_shape: tuple[int, ...], slides
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "text_direction"])
+@pytest.mark.parametrize("name", ["text_direction", pytest.param("resnet18", marks=pytest.mark.long)])
 def test_every_tuned_workload_equals_numpy(name: str, tmp_path: Path) -> None:
     if name == "resnet18":
         network = load(networks.resnet18(tmp_path / "resnet18.onnx"))

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 ISAAC = Device.load("isaac")
 
 
+@pytest.mark.long
 def test_mobilenet_v2(tmp_path: Path) -> None:
     make, macs = LARGE_NETWORKS["mobilenet_v2"]
     network = load(make(tmp_path / "mobilenet_v2.onnx"))

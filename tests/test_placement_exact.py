@@ -14,7 +14,7 @@ from cyclecast.timing import Analytical
 from cyclecast.workload import Axis, Kind, Network, Operator, Workload
 from placed import network, placed
 
-FEW, MANY, BLOCK = 200, 2000, 50
+FEW, MANY, BLOCK = 100, 2100, 50
 
 
 def blocks(count: int) -> list[range]:

@@ -28,6 +28,8 @@ KERNELS = {
     "isaac, window": (ISAAC, conv(size=(28, 28), channels=48, filters=64, kernel=(5, 5), window=Window(padding=2))),
 }
 
+EACH = [next(iter(KERNELS)), *(pytest.param(name, marks=pytest.mark.long) for name in [*KERNELS][1:])]
+
 
 def made(device: Device, kernel: Kernel) -> Problem:
     of = network(kernel)
@@ -46,7 +48,7 @@ def least(strategy: Strategy, of: Problem) -> tuple[int, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", EACH)
 def test_two_hundred_trials_end_near_the_optimum(name: str) -> None:
     device, kernel = KERNELS[name]
     optimum, _ = least(Exhaustive(), made(device, kernel))

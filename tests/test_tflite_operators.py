@@ -15,7 +15,7 @@ from tflite_operators import REFUSED, RIGHT, outcomes
 
 pytestmark = [pytest.mark.tvm, pytest.mark.filterwarnings("ignore")]
 
-PARTS = 29
+PARTS = 58
 EACH = [pytest.param(part, marks=pytest.mark.long) if part else part for part in range(PARTS)]
 
 

@@ -220,7 +220,7 @@ def test_a_mutation_changes_what_its_rule_would_change(rule: Mutator) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tiny", "isaac"])
+@pytest.mark.parametrize("name", ["tiny", pytest.param("isaac", marks=pytest.mark.long)])
 def test_thousands_of_mutations_stay_on_offer_and_readable(name: str) -> None:
     device = Device.load(name)
     fresh = Fresh(conv(size=(14, 14), channels=48, filters=60, kernel=(3, 3)), device)

@@ -54,7 +54,13 @@ for name in ("space", "lowered_space"):
 """
 
 
-@pytest.mark.parametrize("threads", ["{}", '{"num_tuning_cores": 8}'], ids=["default", "eight"])
+THREADS_OF_TVM = [
+    pytest.param("{}", marks=pytest.mark.long, id="default"),
+    pytest.param('{"num_tuning_cores": 8}', id="eight"),
+]
+
+
+@pytest.mark.parametrize("threads", THREADS_OF_TVM)
 def test_tune_tir_with_threads(threads: str, tmp_path: Path) -> None:
     """In a process of its own, which has no intrinsic yet: as many threads as TVM takes, and more than are there."""
     done = subprocess.run(
