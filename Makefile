@@ -56,7 +56,7 @@ models: setup ## measure all open networks (900 MB of packages), write docs/mode
 	$(BIN)/python bench/models.py --docs
 
 golden: setup ## write the golden files anew; look at the difference before you commit it
-	$(BIN)/python -m pytest --update-golden tests/test_space_rules.py
+	$(BIN)/python -m pytest --update-golden tests/test_schedule_rules.py
 
 clean: ## remove everything that is made here, .venv included
 	rm -rf .venv build dist demo-out bench/out src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

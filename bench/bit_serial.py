@@ -67,10 +67,10 @@ def main() -> None:
 def write(networks: list[str], folder: Path) -> None:
     """Write the networks' programs, as the cyclecast that is imported here does."""
     import networks as made
-    from cyclecast.building import generate
     from cyclecast.device import Device
     from cyclecast.frontend import load
-    from cyclecast.tuning import tune
+    from cyclecast.workflow.building import generate
+    from cyclecast.workflow.tuning import tune
 
     for name in networks:
         path = folder / f"{name}.onnx"

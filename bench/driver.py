@@ -40,10 +40,10 @@ def main() -> None:
 def resnet8(pes: int) -> dict[str, Any]:
     """ResNet-8 of MLPerf Tiny, generated, built and run with the behaviour model."""
     import c_projects
-    from cyclecast.building import build, generate
     from cyclecast.device import Device
     from cyclecast.frontend import load
-    from cyclecast.tuning import tune
+    from cyclecast.workflow.building import build, generate
+    from cyclecast.workflow.tuning import tune
 
     with TemporaryDirectory() as name:
         folder = Path(name)

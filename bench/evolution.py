@@ -27,13 +27,13 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from cyclecast import Device
-from cyclecast.decisions import default_mapping
 from cyclecast.errors import FitError
 from cyclecast.frontend import load
+from cyclecast.mapspace import default_mapping
+from cyclecast.network import Member, Network, Workload
 from cyclecast.search import Evolution, Exhaustive, Problem, Random, Strategy, begin, follow
 from cyclecast.timing import Analytical
-from cyclecast.tuning import problem
-from cyclecast.workload import Member, Network, Workload
+from cyclecast.workflow.tuning import problem
 from networks import Graph, resnet18
 
 OUT = Path(__file__).parent / "out"

@@ -32,16 +32,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
 from cyclecast import Device
-from cyclecast.decisions import default_mapping
 from cyclecast.errors import CyclecastError
 from cyclecast.frontend import load
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import default_mapping
+from cyclecast.network import Workload
 from cyclecast.report import mapping_text
 from cyclecast.search import Exhaustive, Problem, Random, Shortlist, Timed, begin, follow
 from cyclecast.search._exhaustive import NEVER, ExhaustiveSearch
 from cyclecast.timing import Analytical, EventDriven, Timings
-from cyclecast.tuning import second_of
-from cyclecast.workload import Workload
+from cyclecast.workflow.tuning import second_of
 from large_networks import resnet50
 from placed import Build, conv, dense, mobilenet_v2, resnet18, vgg16
 from text_direction import INPUT, SHAPE, model_file

@@ -102,9 +102,10 @@ class Clock:
 def layers(count: int, distinct: bool) -> Measured:
     """A chain of 3 x 3 convolutions of 14 x 14 pixels, all alike or no two alike, on as many chips as hold it."""
     import cyclecast as cc
-    from cyclecast import building, frontend, placing, report, tuning  # noqa: F401 # imported before the clock runs
+    from cyclecast import frontend, report  # noqa: F401 # imported before the clock runs
     from networks import Graph
 
+    building = sys.modules[cc.compile.__module__]  # which other commits may have elsewhere
     graph, data, clock = Graph(), "input", Clock()
     channels = widths(count) if distinct else [16] * (count + 1)
     for before, after in pairwise(channels):

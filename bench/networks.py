@@ -21,14 +21,14 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from cyclecast import Device
-from cyclecast.decisions import default_mapping
 from cyclecast.frontend import load
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import default_mapping
+from cyclecast.network import Network
 from cyclecast.report import mapping_text
+from cyclecast.schedule import decided_schedule, lowered, read
 from cyclecast.search import Exhaustive, Outcome, Problem, follow
-from cyclecast.space import decided_schedule, lowered, read
 from cyclecast.timing import Analytical
-from cyclecast.workload import Network
 from large_networks import LARGE_NETWORKS
 from networks import RESNET18_MACS, resnet18
 

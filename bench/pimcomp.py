@@ -17,10 +17,10 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
+from cyclecast.mapspace import default_mapping
+from cyclecast.network import Network
 from cyclecast.placement import place
-from cyclecast.workload import Network
 from pimcomp_networks import NETWORKS
 
 

@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import cyclecast as cc
 from cyclecast.frontend import load
+from cyclecast.network import Network
 from cyclecast.placement._search import Search
 from cyclecast.report import placement_info, short_energy, short_time
 from cyclecast.timing import Analytical
 from cyclecast.units import Energy, Time
-from cyclecast.workload import Network
 from large_networks import LARGE_NETWORKS
 from networks import resnet18
 from placed import placed

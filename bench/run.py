@@ -37,7 +37,7 @@ def start_up() -> dict[str, float]:
         "import cyclecast": "import cyclecast",
         "load a device": "import cyclecast; cyclecast.Device.load('isaac')",
         "import the front end": "import cyclecast.frontend",
-        "import everything": "import cyclecast.frontend, cyclecast.tuning, cyclecast.building",
+        "import everything": "from cyclecast import compile, load, tune",
     }
     return {name: min(_wall(statement) for _ in range(3)) for name, statement in statements.items()}
 
@@ -53,12 +53,12 @@ def candidates() -> dict[str, dict[str, float]]:
     from tvm.s_tir.meta_schedule.search_strategy import ReplayTrace
 
     from cyclecast import Device
-    from cyclecast.decisions import default_mapping
     from cyclecast.frontend import load
-    from cyclecast.mappings import Mappings
+    from cyclecast.mapping import Mappings
+    from cyclecast.mapspace import default_mapping
     from cyclecast.runner import TimingRunner
+    from cyclecast.schedule import as_module, decided_schedule, lowered, read
     from cyclecast.search import Evolution
-    from cyclecast.space import as_module, decided_schedule, lowered, read
     from cyclecast.timing import Analytical
     from cyclecast.tvm import lowered_space, space
 
@@ -131,7 +131,7 @@ def _covered(workload: Any, device: Any, model: Any) -> int:
 def _random_mappings(workload: Any, device: Any, number: int) -> list[Any]:
     import random
 
-    from cyclecast.decisions import choices, grant
+    from cyclecast.mapspace import choices, grant
 
     rng, offers = random.Random(0), choices(workload, device)
     return [grant(workload, device, {name: rng.choice(offer) for name, offer in offers.items()}) for _ in range(number)]
@@ -153,9 +153,10 @@ def resnet18() -> dict[str, float]:
     """CPU seconds of each step for ResNet-18 at 224x224 on ISAAC, 64 trials for each of 12 workloads."""
     import numpy as np
 
-    from cyclecast import Device, building, tuning
+    from cyclecast import Device
     from cyclecast.executable import build_program
     from cyclecast.frontend import load
+    from cyclecast.workflow import building, tuning
 
     device = Device.load("isaac")
     steps: dict[str, float] = {}

@@ -28,7 +28,7 @@ OUT = ROOT / "bench" / "out"
 TUNE = "tune resnet18.onnx --device isaac --out tuned"
 COMMANDS = {
     "import everything": [
-        "-c", "import cyclecast.cli, cyclecast.building, cyclecast.frontend, cyclecast.report, cyclecast.verification"
+        "-c", "import cyclecast.cli, cyclecast.report; from cyclecast import compile, load, place, tune"
     ],
     "device check": "device check isaac",
     "tune, without verify": f"{TUNE} --force --no-verify",

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import cyclecast as cc
-from cyclecast import tuning
-from cyclecast.decisions import FILTERS, WORD_LINES, default_mapping, grant
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping as Placed
-from cyclecast.workload import Workload
+from cyclecast.mapspace import FILTERS, WORD_LINES, default_mapping, grant
+from cyclecast.network import Workload
+from cyclecast.workflow import tuning
 from text_direction import INPUT, SHAPE, model_file
 
 ROW = re.compile(r"\s*(\d+)\s+(\d+)\s+\d+\s*\|")

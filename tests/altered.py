@@ -13,11 +13,11 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.stmt import SBlock, SBlockRealize
 from tvm.script import from_source
 
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError, ScheduleError
 from cyclecast.mapping import Mapping
-from cyclecast.space import decided_schedule, lowered
+from cyclecast.mapspace import default_mapping
+from cyclecast.schedule import decided_schedule, lowered
 from kernels import Window, conv
 
 TINY = Device.load("tiny")

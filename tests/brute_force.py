@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.enumeration import combinations, windows
-from cyclecast.exact import ceil_div
-from cyclecast.mapping import TILE_AXES, Form
-from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
+from cyclecast.mapping import TILE_AXES, Form, ManyFactors, ManyLevelFactors, Mappings
+from cyclecast.mapspace._tilings import combinations, windows
+from cyclecast.network import Network, Workload
 from cyclecast.timing import Analytical
-from cyclecast.workload import Network, Workload
 from placed import Build, network
 
 TINY = Device.load("tiny").to_json()

@@ -16,8 +16,8 @@ from tvm.target import Target
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 from cyclecast._tvm._block import workload_of
-from cyclecast.space import as_module
-from cyclecast.workload import Member, Network, Workload
+from cyclecast.network import Member, Network, Workload
+from cyclecast.schedule import as_module
 
 Integers = NDArray[np.int64]
 Sizes = tuple[int, ...]

@@ -18,11 +18,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from cyclecast.building import build
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
 from cyclecast.frontend import load
-from cyclecast.tuning import estimate
+from cyclecast.workflow.building import build
+from cyclecast.workflow.tuning import estimate
 
 PARTS = 40
 RIGHT, REFUSED, WRONG, RAISED = "right", "refused", "wrong", "raised"

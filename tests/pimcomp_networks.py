@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from cyclecast.workload import Network
+from cyclecast.network import Network
 from placed import Build, network, resnet18
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
+from cyclecast.mapspace import default_mapping
+from cyclecast.network import Along, Axis, Edge, HostOperator, Kind, Member, Network, Operator, Slide, Workload
 from cyclecast.placement import Placement, place
 from cyclecast.placement._facts import host_product
-from cyclecast.workload import Along, Axis, Edge, HostOperator, Kind, Member, Network, Operator, Slide, Workload
 
 
 def conv(size: int, channels: int, filters: int, kernel: int, stride: int = 1, bits: int = 8) -> Workload:

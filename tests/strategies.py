@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from cyclecast.decisions import (
-    FILTERS,
-    INPUT_STATIONARY,
-    PACKED,
-    WORD_LINES,
-    Decisions,
-    decision_name,
-    grant,
-    window_name,
-)
 from cyclecast.device import Array, Bits, Component, Device, Encoding, Event, Inputs, Level, Pipeline, Write
 from cyclecast.mapping import TILE_AXES, Mapping
+from cyclecast.mapspace import FILTERS, INPUT_STATIONARY, PACKED, WORD_LINES, decision_name, grant, window_name
+from cyclecast.mapspace._decisions import Decisions
+from cyclecast.network import Axis, Kind, Slide, Workload
 from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
-from cyclecast.workload import Axis, Kind, Slide, Workload
 
 AMOUNTS = st.integers(min_value=1, max_value=10**30)
 

@@ -17,14 +17,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import networks
-from cyclecast import building, frontend, verification, versions
+from cyclecast import frontend
 from cyclecast.cli import app
 from cyclecast.cli._again import MOST_OF_FILES, Question
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
-from cyclecast.folders import output
 from cyclecast.frontend import input_shapes
 from cyclecast.frontend import load_quantised as load
+from cyclecast.storage import versions
+from cyclecast.storage.folders import output
+from cyclecast.workflow import building, verification
 
 pytestmark = pytest.mark.tvm
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 import networks
 from cyclecast.cli import app
 from cyclecast.executable import load_executable
-from cyclecast.folders import MANIFEST, output
+from cyclecast.storage.folders import MANIFEST, output
 
 pytestmark = pytest.mark.tvm
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 import cyclecast as cc
 import networks
-from cyclecast import building
 from cyclecast.cli import app
 from cyclecast.placement import Placement
+from cyclecast.workflow import building
 
 pytestmark = pytest.mark.tvm
 

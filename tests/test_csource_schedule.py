@@ -15,9 +15,9 @@ from cyclecast.csource._schedule import describe, device_function, level_names, 
 from cyclecast.csource._text import plain
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
+from cyclecast.network import Axis, Kind, Workload
 from cyclecast.simulator import REFERENCE, Driver, compile_library, driver_source, load_library, parameters
 from cyclecast.timing import Analytical
-from cyclecast.workload import Axis, Kind, Workload
 
 pytestmark = pytest.mark.tvm
 

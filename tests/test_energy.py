@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.device._breakdown import listed
-from cyclecast.energy import busy_time, energy, energy_per_mac, instance_power, instances_in_use, peak, power
+from cyclecast.energy import energy, peak, power
+from cyclecast.energy._energy import busy_time, energy_per_mac, instance_power, instances_in_use
 from cyclecast.errors import FitError, OptionError
 from cyclecast.mapping import Factors, LevelFactors, Mapping
-from cyclecast.timing import Analytical, Fixed, Phase, Poster, Timing
+from cyclecast.mapspace import grant
+from cyclecast.network import Axis, Kind, Slide, Workload
+from cyclecast.timing import Analytical, Fixed, Phase, Poster, Timing, product_time
 from cyclecast.units import Energy, Power, Time
-from cyclecast.work import product_time
-from cyclecast.workload import Axis, Kind, Slide, Workload
 from strategies import device_times, devices, sketched_mappings
 
 ISAAC16 = Device.load("isaac16")

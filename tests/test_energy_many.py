@@ -8,11 +8,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.energy import energies, energy, least_energies
-from cyclecast.mapping import Mapping
-from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
+from cyclecast.mapping import ManyFactors, ManyLevelFactors, Mapping, Mappings
+from cyclecast.mapspace import grant
 from cyclecast.timing import Analytical
 from strategies import decisions, matrix_vector, sketched_mappings
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cyclecast.building import build
 from cyclecast.device import Device
 from cyclecast.frontend import load
-from cyclecast.tuning import estimate
+from cyclecast.workflow.building import build
+from cyclecast.workflow.tuning import estimate
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")

@@ -11,9 +11,8 @@ import onnxruntime
 import pytest
 
 import networks
-from cyclecast.dataflow import needed
 from cyclecast.frontend import load
-from cyclecast.workload import Network
+from cyclecast.network import Network, needed
 from networks import Graph
 
 pytestmark = pytest.mark.tvm

@@ -11,14 +11,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import networks
-from cyclecast import building
-from cyclecast.building import build
 from cyclecast.device import Device
 from cyclecast.errors import OptionError, UnsupportedError
 from cyclecast.executable import build_program
 from cyclecast.frontend import load, reference
-from cyclecast.placing import place
-from cyclecast.tuning import estimate
+from cyclecast.workflow import building
+from cyclecast.workflow.building import build
+from cyclecast.workflow.placing import place
+from cyclecast.workflow.tuning import estimate
 
 pytestmark = pytest.mark.tvm
 

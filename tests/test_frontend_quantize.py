@@ -23,9 +23,9 @@ from cyclecast.errors import DeviceError, FitError, OptionError
 from cyclecast.executable import build_program
 from cyclecast.frontend import Scheme, load
 from cyclecast.frontend._integers import quantize_weights
-from cyclecast.tuning import estimate
-from cyclecast.verification import cosine
-from cyclecast.workload import HostOperator
+from cyclecast.network import HostOperator
+from cyclecast.workflow.tuning import estimate
+from cyclecast.workflow.verification import cosine
 from kernels import Kernel
 from text_direction import INPUT, SHAPE, line_of_text, model_file
 

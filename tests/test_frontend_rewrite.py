@@ -18,12 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.case.node import _NodeTestCases
 from onnxruntime.quantization import QuantFormat, QuantType
 
-from cyclecast.building import build
 from cyclecast.device import Device
 from cyclecast.frontend import load
 from cyclecast.frontend._graph import _is_unknown
 from cyclecast.frontend._rewrite import ADVICE, advice, rewrite
-from cyclecast.tuning import estimate
+from cyclecast.workflow.building import build
+from cyclecast.workflow.tuning import estimate
 from test_frontend_integers import SHAPES, quantised, sample
 
 pytestmark = pytest.mark.tvm

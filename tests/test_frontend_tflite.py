@@ -13,7 +13,7 @@ import pytest
 from cyclecast.errors import ModelError, OperatorsError, OptionError, UnsupportedError
 from cyclecast.executable import build_program
 from cyclecast.frontend import input_shapes, load, reference, runtime_of
-from cyclecast.verification import verify
+from cyclecast.workflow.verification import verify
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 pytest.importorskip("tflite", reason="tflite is not installed")

@@ -21,7 +21,6 @@ import fuzzing
 import networks
 import onnx_mutants
 import tflite_mutants
-from cyclecast.building import load as load_folder
 from cyclecast.device import Device, library
 from cyclecast.errors import CyclecastError
 from cyclecast.frontend import load
@@ -29,6 +28,7 @@ from cyclecast.frontend._apart import apart
 from cyclecast.frontend._torch import _from_file
 from cyclecast.report import device_info, device_text
 from cyclecast.simulator import replay
+from cyclecast.workflow.building import load as load_folder
 from fuzzing import Format, Outcome
 from mutators import BYTES, json_line, member, packed, text_lines, unpacked, yaml_key, yaml_value
 from trace_files import recorded

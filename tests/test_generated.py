@@ -12,10 +12,10 @@ import pytest
 
 import c_projects
 import networks
-from cyclecast.building import build, generate
 from cyclecast.device import Device
 from cyclecast.frontend import load
-from cyclecast.tuning import tune
+from cyclecast.workflow.building import build, generate
+from cyclecast.workflow.tuning import tune
 from text_direction import INPUT, SHAPE, line_of_text, model_file
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]

@@ -12,14 +12,14 @@ import pytest
 
 import c_projects
 import networks
-from cyclecast.building import generate
 from cyclecast.csource import Library
 from cyclecast.device import Device
 from cyclecast.frontend import load, random_values
 from cyclecast.mapping import Mapping
 from cyclecast.simulator import Call, Counters, Operation, parameters
 from cyclecast.timing import Analytical, Poster, Timing
-from cyclecast.tuning import Tuned, tune
+from cyclecast.workflow.building import generate
+from cyclecast.workflow.tuning import Tuned, tune
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 

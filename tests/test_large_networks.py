@@ -9,9 +9,9 @@ import pytest
 
 from cyclecast.device import Device
 from cyclecast.frontend import load
-from cyclecast.space import decided_schedule, lowered, lowered_function, read
+from cyclecast.schedule import decided_schedule, lowered, lowered_function, read
 from cyclecast.timing import Analytical
-from cyclecast.tuning import estimate, tune
+from cyclecast.workflow.tuning import estimate, tune
 from kernels import Kernel, conv, depthwise, network
 from large_networks import LARGE_NETWORKS
 from strategies import unlimited

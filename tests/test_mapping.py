@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant, requests
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import (
     TILE_AXES,
     Factors,
     LevelFactors,
     Mapping,
+    Mappings,
     TileAxis,
     mapping_from_json,
     require_fit,
 )
-from cyclecast.mappings import Mappings
-from cyclecast.workload import Axis, Kind, Slide, Workload
+from cyclecast.mapspace import grant, requests
+from cyclecast.network import Axis, Kind, Slide, Workload
 from strategies import decisions, devices, matrix_vector, sketched_mappings
 
 TINY = Device.load("tiny")

@@ -15,14 +15,14 @@ import c_projects
 import networks
 import odd_values
 import onnx_mutants
-from cyclecast.building import build, generate
 from cyclecast.csource import Generated
 from cyclecast.device import Device
 from cyclecast.executable import Executable
 from cyclecast.frontend import load
-from cyclecast.tuning import tune
-from cyclecast.verification import compared
-from cyclecast.workload import Network
+from cyclecast.network import Network
+from cyclecast.workflow.building import build, generate
+from cyclecast.workflow.tuning import tune
+from cyclecast.workflow.verification import compared
 
 pytestmark = pytest.mark.tvm
 

@@ -13,10 +13,10 @@ import pytest
 from onnx import numpy_helper
 from onnx.backend.test.case.node import _NodeTestCases
 
-from cyclecast.building import build
 from cyclecast.device import Device
 from cyclecast.frontend import load
-from cyclecast.tuning import estimate
+from cyclecast.workflow.building import build
+from cyclecast.workflow.tuning import estimate
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
 

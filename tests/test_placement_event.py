@@ -11,13 +11,13 @@ import pytest
 
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
+from cyclecast.network import Network
 from cyclecast.placement import Placement, Segment, simulate
 from cyclecast.placement._event import roomier, simulated
 from cyclecast.placement._pipeline import needs_of
 from cyclecast.placement._resident import Builder
 from cyclecast.timing import Analytical, EventDriven
 from cyclecast.units import Time
-from cyclecast.workload import Network
 from placed import Build, attention, mobilenet_v2, network, placed, resnet18, vgg16
 
 ISAAC, ISAAC16 = Device.load("isaac"), Device.load("isaac16")

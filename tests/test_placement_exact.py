@@ -8,10 +8,10 @@ import pytest
 from brute_force import drawn_device, drawn_network, least_interval, resident
 from cyclecast.device import Device
 from cyclecast.errors import FitError
+from cyclecast.network import Axis, Kind, Network, Operator, Workload
 from cyclecast.placement import Placement
 from cyclecast.placement._options import options
 from cyclecast.timing import Analytical
-from cyclecast.workload import Axis, Kind, Network, Operator, Workload
 from placed import network, placed
 
 FEW, MANY, BLOCK = 100, 2100, 50

@@ -8,7 +8,7 @@ from types import FrameType
 import pytest
 
 from cyclecast.device import Device
-from cyclecast.workload import Network
+from cyclecast.network import Network
 from placed import Build, blocks, network, placed
 
 ISAAC = Device.load("isaac")

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.enumeration import combinations, forms, tilings
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Factors, LevelFactors, Mapping, require_fit
+from cyclecast.mapspace import forms, tilings
+from cyclecast.mapspace._tilings import combinations
+from cyclecast.network import Workload
 from cyclecast.placement import _options
 from cyclecast.placement._options import Options, least_arrays, options, stage_time
 from cyclecast.timing import Analytical, Phase, Timing, TimingModel
 from cyclecast.units import Time
-from cyclecast.workload import Workload
 from placed import conv, dense
 
 ISAAC = Device.load("isaac")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device, Dynamic
 from cyclecast.energy import energy
 from cyclecast.errors import FitError, OptionError
+from cyclecast.mapspace import default_mapping
+from cyclecast.network import Network, Operator
 from cyclecast.placement import Placement, Told, next_changes, place, system
 from cyclecast.placement._options import least_arrays, options
 from cyclecast.timing import Analytical
 from cyclecast.units import Time
-from cyclecast.workload import Network, Operator
 from placed import Build, attention, blocks, network, placed, product, resnet18, vgg16
 
 PLANS = Path(__file__).parents[2] / "shared" / "data" / "pimcomp_plans.json"

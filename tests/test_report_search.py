@@ -12,17 +12,17 @@ pytest.importorskip("tvm")
 
 from rich.console import Console
 
-from cyclecast.decisions import grant
 from cyclecast.device import Device
-from cyclecast.enumeration import Sketch
 from cyclecast.mapping import TILE_AXES
-from cyclecast.outcome import Certificate, Choice, Outcome, outcome_from_json
+from cyclecast.mapspace import Sketch, grant
+from cyclecast.network import Member, Network
 from cyclecast.report import mapping_text, search_info, search_table, tuned_info
 from cyclecast.report._search import MOST_CHOICES
+from cyclecast.search import Outcome, outcome_from_json
+from cyclecast.search._result import Certificate, Choice
 from cyclecast.timing import Analytical
-from cyclecast.tuning import Tuned, TunedWorkload
 from cyclecast.units import Energy, Time
-from cyclecast.workload import Member, Network
+from cyclecast.workflow.tuning import Tuned, TunedWorkload
 from strategies import matrix_vector
 
 pytestmark = pytest.mark.tvm

@@ -8,17 +8,16 @@ pytest.importorskip("tvm")
 
 from rich.console import Console
 
-from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.energy import energy
 from cyclecast.mapping import TILE_AXES
-from cyclecast.outcome import Outcome
+from cyclecast.mapspace import grant
+from cyclecast.network import Axis, HostOperator, Kind, Member, Network, Slide, Workload
 from cyclecast.report import mapping_text, short_energy, short_time, tuned_info, tuned_table
-from cyclecast.sensitivity import sensitivity
-from cyclecast.timing import Analytical, Fixed, Poster, bounds
-from cyclecast.tuning import Tuned, TunedWorkload
+from cyclecast.search import Outcome
+from cyclecast.timing import Analytical, Fixed, Poster, bounds, sensitivity
 from cyclecast.units import Energy, Time
-from cyclecast.workload import Axis, HostOperator, Kind, Member, Network, Slide, Workload
+from cyclecast.workflow.tuning import Tuned, TunedWorkload
 from strategies import matrix_vector
 
 pytestmark = pytest.mark.tvm

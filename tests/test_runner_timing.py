@@ -10,12 +10,12 @@ import pytest
 from tvm.ir import IRModule
 from tvm.script import from_source
 
-from cyclecast.decisions import default_mapping, grant, requests
 from cyclecast.device import Device
 from cyclecast.errors import BehaviourError
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import default_mapping, grant, requests
 from cyclecast.runner import Failure, TimingRunner
-from cyclecast.space import as_module, decided_schedule, lowered, lowered_function, read
+from cyclecast.schedule import as_module, decided_schedule, lowered, lowered_function, read
 from cyclecast.timing import Analytical, Fixed, Timing
 from kernels import conv, dense
 

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.enumeration import windows
 from cyclecast.errors import FitError, OptionError
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, require_fit
+from cyclecast.mapspace import grant
+from cyclecast.mapspace._tilings import windows
+from cyclecast.network import Axis, Kind, Slide, Workload
 from cyclecast.search import Exhaustive, begin
 from cyclecast.search._base import Outcome, Problem
 from cyclecast.timing import Analytical, Poster, Timing, TimingModel
-from cyclecast.workload import Axis, Kind, Slide, Workload
 from strategies import arrays, matrix_vector, port_limits
 
 TINY = Device.load("tiny")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import FILTERS, PACK, PACKED, WINDOWS, WORD_LINES, choices, grant
 from cyclecast.device import Device
 from cyclecast.mapping import require_fit
+from cyclecast.mapspace import FILTERS, PACK, PACKED, WINDOWS, WORD_LINES, choices, grant
+from cyclecast.network import Workload
 from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile, change_one
-from cyclecast.workload import Workload
 from strategies import devices, matrix_vector, workloads
 
 MUTATORS: list[Mutator] = [RebindTiles(), Replicate(), ResizeTile()]

@@ -11,10 +11,10 @@ import pytest
 
 from cyclecast.device import Device
 from cyclecast.errors import FitError
-from cyclecast.laws import Sample
+from cyclecast.network import Workload
 from cyclecast.search import Exhaustive, Problem, Watch, begin, conclude, follow
+from cyclecast.search._laws import Sample
 from cyclecast.timing import Analytical
-from cyclecast.workload import Workload
 from placed import conv, dense
 
 COUNTS = [1, 2, 3, 5, 7, 12, 13, 37, 64, 100, 168, 300]

@@ -10,18 +10,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant
+from cyclecast._integers import ceil_div
 from cyclecast.device import Component, Device, Event
-from cyclecast.dominance import Front, Values
 from cyclecast.energy import energy
 from cyclecast.errors import OptionError
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import TILE_AXES, Mapping, require_fit
+from cyclecast.mapspace import Front, Values, grant
+from cyclecast.network import Axis, Kind, Workload
 from cyclecast.search._base import Outcome, Problem
 from cyclecast.search._pareto import Pareto
 from cyclecast.timing import Analytical, TimingModel
 from cyclecast.units import Area, Energy, Power
-from cyclecast.workload import Axis, Kind, Workload
 from strategies import matrix_vector
 from test_search_exhaustive import CONVOLUTION, Plain, fits, literal_space, problems
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.errors import FitError, OptionError
-from cyclecast.mapping import Mapping, require_fit
-from cyclecast.mappings import Mappings
+from cyclecast.mapping import Mapping, Mappings, require_fit
+from cyclecast.mapspace import default_mapping
 from cyclecast.search import (
     BUILT_IN,
     Evolution,
@@ -28,7 +27,7 @@ from cyclecast.search import (
     search_strategy,
 )
 from cyclecast.timing import Analytical, Timing, TimingModel, Timings
-from cyclecast.tuning import problem
+from cyclecast.workflow.tuning import problem
 from kernels import Kernel, batch_matmul, conv, dense, depthwise, network
 
 pytestmark = pytest.mark.tvm

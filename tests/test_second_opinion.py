@@ -8,11 +8,11 @@ import pytest
 
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
+from cyclecast.network import Workload
 from cyclecast.search import WITHIN, Problem, Random, Shortlist, begin, follow, search_strategy
 from cyclecast.timing import Analytical, EventDriven, Phase, Timing, second_opinion
-from cyclecast.tuning import second_of
 from cyclecast.units import Time
-from cyclecast.workload import Workload
+from cyclecast.workflow.tuning import second_of
 from placed import Build, conv, dense
 
 ISAAC = Device.load("isaac")

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant
 from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.errors import BehaviourError
 from cyclecast.mapping import TILE_AXES
+from cyclecast.mapspace import grant
 from cyclecast.simulator import Array, Chip, State
-from cyclecast.work import events
+from cyclecast.timing import events
 from strategies import decisions, devices, workloads
 
 TINY = Device.load("tiny")  # 8 rows, 2 filters, 8-bit values

@@ -14,7 +14,7 @@ from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.errors import BehaviourError
 from cyclecast.mapping import Mapping
 from cyclecast.simulator import Array, Call, Driver, Operation, parameters
-from cyclecast.work import array_write_time, product_time
+from cyclecast.timing import array_write_time, product_time
 
 TINY = Device.load("tiny")
 

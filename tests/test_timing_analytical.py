@@ -8,14 +8,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant, requests
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
-from cyclecast.timing import Analytical, Poster, Timing
+from cyclecast.mapspace import grant, requests
+from cyclecast.network import Axis, Kind, Workload
+from cyclecast.timing import Analytical, Poster, Timing, input_bytes, output_bytes, product_time
 from cyclecast.timing._analytical import SIDE_BY_SIDE
+from cyclecast.timing._costs import slot_time, steps
 from cyclecast.units import Bandwidth, Frequency, Time
-from cyclecast.work import input_bytes, output_bytes, product_time, slot_time, steps
-from cyclecast.workload import Axis, Kind, Workload
 from strategies import decisions, devices, mappings, matrix_vector, sketched_mappings, unlimited, workloads
 
 ISAAC16 = Device.load("isaac16")

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.errors import MappingError
-from cyclecast.mapping import Mapping
-from cyclecast.mappings import Mappings
+from cyclecast.mapping import Mapping, Mappings
+from cyclecast.mapspace import grant
 from cyclecast.timing import Analytical
 from strategies import decisions, matrix_vector, sketched_mappings
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import WORD_LINES, default_mapping, grant, window_name
 from cyclecast.device import Device
 from cyclecast.mapping import Factors, LevelFactors, Mapping
+from cyclecast.mapspace import WORD_LINES, default_mapping, grant, window_name
+from cyclecast.network import Axis, Kind, Slide, Workload
 from cyclecast.timing import BUILT_IN, Bounds, Fixed, Poster, Timing, bounds, bounds_of, timing_model
 from cyclecast.units import Bandwidth, Time
-from cyclecast.workload import Axis, Kind, Slide, Workload
 from strategies import decisions, devices, matrix_vector, sketched_mappings, unlimited, workloads
 
 TINY = Device.load("tiny")

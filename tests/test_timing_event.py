@@ -6,16 +6,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cyclecast.decisions import default_mapping, grant
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Factors, LevelFactors, Mapping
-from cyclecast.stages import plan, product_of, slots
-from cyclecast.timing import Analytical, EventDriven, Simulation, timing_model
+from cyclecast.mapspace import default_mapping, grant
+from cyclecast.network import Axis, Kind, Slide, Workload
+from cyclecast.timing import Analytical, EventDriven, Simulation, events, product_time, slots, timing_model
+from cyclecast.timing._costs import kinds, merge_latency
 from cyclecast.timing._event import PHASES, WAITS, census
+from cyclecast.timing._stages import plan, product_of
 from cyclecast.units import Bandwidth, Frequency, Time
-from cyclecast.work import events, kinds, merge_latency, product_time
-from cyclecast.workload import Axis, Kind, Slide, Workload
 from strategies import decisions, devices, matrix_vector, sketched_mappings, unlimited
 
 ISAAC16 = Device.load("isaac16")

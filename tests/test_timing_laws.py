@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Factors, Form, Mapping
+from cyclecast.network import Axis, Kind, Workload
 from cyclecast.timing import Analytical
-from cyclecast.workload import Axis, Kind, Workload
 from strategies import sketched_mappings
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.decisions import grant, requests
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import grant, requests
 from cyclecast.timing import Phase, Poster, number_of_batches, total_cycles
 from cyclecast.units import Time
 from strategies import mappings, matrix_vector

@@ -18,13 +18,13 @@ from tvm.target import Target
 
 from cyclecast._tvm import _adapters
 from cyclecast._tvm._block import contractions_in
-from cyclecast.decisions import WORD_LINES, choices, default_mapping, grant
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import WORD_LINES, choices, default_mapping, grant
 from cyclecast.runner import Failure, TimingRunner
+from cyclecast.schedule import as_module, decided_schedule, read, sampled_decisions
+from cyclecast.schedule.rules import Im2col, annotation_rules, sketch_rules
 from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile
-from cyclecast.space import as_module, decided_schedule, read, sampled_decisions
-from cyclecast.space.rules import Im2col, annotation_rules, sketch_rules
 from cyclecast.timing import Analytical, Fixed, Timing
 from kernels import conv, depthwise
 

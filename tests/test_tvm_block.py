@@ -11,8 +11,8 @@ from tvm import te, tirx
 
 from cyclecast._tvm._block import contractions_in, workload_of
 from cyclecast.errors import ScheduleError
-from cyclecast.space import as_module
-from cyclecast.workload import Axis, Kind
+from cyclecast.network import Axis, Kind
+from cyclecast.schedule import as_module
 from kernels import FAMILIES, Kernel, Window, batch_matmul, conv, dense, depthwise, matmul
 
 pytestmark = pytest.mark.tvm

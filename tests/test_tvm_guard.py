@@ -41,7 +41,7 @@ CONTEXT = """
 import sys, time
 import cyclecast._tvm
 from kernels import conv
-from cyclecast.space import as_module
+from cyclecast.schedule import as_module
 from tvm.s_tir import meta_schedule as ms
 from tvm.target import Target
 

@@ -17,10 +17,10 @@ from tvm.target import Target
 
 from cyclecast import tvm as cim
 from cyclecast._tvm import _adapters
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
+from cyclecast.mapspace import default_mapping
 from cyclecast.runner import Failure, TimingRunner
-from cyclecast.space import as_module, read
+from cyclecast.schedule import as_module, read
 from cyclecast.timing import Analytical, Timing
 from kernels import conv, dense
 

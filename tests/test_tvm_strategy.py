@@ -15,14 +15,14 @@ from tvm.s_tir import meta_schedule as ms
 from tvm.target import Target
 
 from cyclecast import tvm as cim
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.errors import FitError, OptionError
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import default_mapping
+from cyclecast.schedule import as_module, read
 from cyclecast.search import _exhaustive
-from cyclecast.space import as_module, read
 from cyclecast.timing import Analytical, Timing
-from cyclecast.tuning import tune
+from cyclecast.workflow.tuning import tune
 from kernels import Kernel, conv, dense, depthwise, network
 
 pytestmark = pytest.mark.tvm

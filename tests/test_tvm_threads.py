@@ -11,10 +11,10 @@ from threading import Barrier
 import pytest
 from tvm.s_tir import TensorIntrin
 
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
-from cyclecast.space import decided_schedule, lowered, read
-from cyclecast.space._intrinsics import Tile, mvm_intrinsic, program_intrinsic
+from cyclecast.mapspace import default_mapping
+from cyclecast.schedule import decided_schedule, lowered, read
+from cyclecast.schedule._intrinsics import Tile, mvm_intrinsic, program_intrinsic
 from kernels import conv
 
 pytestmark = pytest.mark.tvm
@@ -31,7 +31,7 @@ from tvm.s_tir import meta_schedule as ms
 from tvm.target import Target
 from cyclecast import tvm as cim
 from cyclecast.device import Device
-from cyclecast.space import as_module, read
+from cyclecast.schedule import as_module, read
 from cyclecast.timing import Analytical
 from kernels import conv
 

@@ -20,14 +20,14 @@ from onnx import helper
 from rich.text import Text
 from typer.testing import CliRunner
 
+from cyclecast._notebook import html_table
 from cyclecast.cli import app
-from cyclecast.database import Database
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
-from cyclecast.markup import html_table
-from cyclecast.outcome import outcome_from_json
-from cyclecast.printable import WITHOUT_GLYPH, json_text, printable, printable_lines
-from cyclecast.terminal import CleanStream, Console, Table
+from cyclecast.search import outcome_from_json
+from cyclecast.terminal import CleanStream, Console, Table, json_text, printable, printable_lines
+from cyclecast.terminal._printable import WITHOUT_GLYPH
+from cyclecast.workflow.database import Database
 from unseen import FILLERS, IN_A_NAME, UNSEEN, network, offenders
 
 ANY = st.text(st.characters() | st.sampled_from(UNSEEN))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from cyclecast.folders import MANIFEST, output
+from cyclecast.storage.folders import MANIFEST, output
 
 
 def with_new_manifest(folder: Path) -> None:

@@ -6,24 +6,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from cyclecast.building import build as compile
     from cyclecast.device import Device
     from cyclecast.errors import CyclecastError
     from cyclecast.frontend import load
-    from cyclecast.placing import place
     from cyclecast.report import write_report
-    from cyclecast.tuning import estimate, tune
+    from cyclecast.workflow.building import build as compile
+    from cyclecast.workflow.placing import place
+    from cyclecast.workflow.tuning import estimate, tune
 
 __all__ = ["CyclecastError", "Device", "compile", "estimate", "load", "place", "tune", "write_report"]
 
 _LAZY = {
     "CyclecastError": ("cyclecast.errors", "CyclecastError"),
     "Device": ("cyclecast.device", "Device"),
-    "compile": ("cyclecast.building", "build"),
-    "estimate": ("cyclecast.tuning", "estimate"),
+    "compile": ("cyclecast.workflow.building", "build"),
+    "estimate": ("cyclecast.workflow.tuning", "estimate"),
     "load": ("cyclecast.frontend", "load"),
-    "place": ("cyclecast.placing", "place"),
-    "tune": ("cyclecast.tuning", "tune"),
+    "place": ("cyclecast.workflow.placing", "place"),
+    "tune": ("cyclecast.workflow.tuning", "tune"),
     "write_report": ("cyclecast.report", "write_report"),
 }
 """Fetched when first used: TVM takes seconds to import, and the command line is to answer Ctrl-C before."""

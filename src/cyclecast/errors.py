@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cyclecast.printable import printable, short
+from cyclecast.terminal import printable, short
 
 LONGEST = 1000
 """Characters of each part of a message; names and values of strangers have any length."""

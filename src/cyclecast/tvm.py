@@ -29,15 +29,12 @@ from tvm.ir import IRModule
 from cyclecast._tvm import _adapters, _strategy
 from cyclecast._tvm._behaviour import running_on
 from cyclecast._tvm._block import contractions_in
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import default_mapping
 from cyclecast.runner import TimingRunner
-from cyclecast.search import SECONDS, Exhaustive, Kernel, Problem, Strategy, Watch, begin, follow
-from cyclecast.search import search_strategy as search_strategy_of
-from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile
-from cyclecast.space import (
+from cyclecast.schedule import (
     as_module,
     decided_contraction,
     decided_schedule,
@@ -46,7 +43,10 @@ from cyclecast.space import (
     read,
     sampled_decisions,
 )
-from cyclecast.space.rules import Im2col, Order, annotation_rules, sketch_rules
+from cyclecast.schedule.rules import Im2col, Order, annotation_rules, sketch_rules
+from cyclecast.search import SECONDS, Exhaustive, Kernel, Problem, Strategy, Watch, begin, follow
+from cyclecast.search import search_strategy as search_strategy_of
+from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile
 from cyclecast.timing import Refusal, TimingModel, asked, timing_model
 
 __all__ = [

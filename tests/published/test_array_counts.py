@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
+from cyclecast.mapspace import default_mapping
 from strategies import matrix_vector
 
 ARRAYS = Device.load("hermes64").vary("levels.core.count", 400)

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import pytest
 
-from cyclecast.area import area, instance_area
-from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.device._breakdown import listed
-from cyclecast.energy import energy, energy_per_mac, event_energy, instance_power, peak, power
+from cyclecast.energy import area, energy, event_energy, peak, power
+from cyclecast.energy._area import instance_area
+from cyclecast.energy._energy import energy_per_mac, instance_power
+from cyclecast.mapspace import grant
+from cyclecast.network import Axis, Kind, Workload
 from cyclecast.timing import Analytical
 from cyclecast.units import Energy, Power
-from cyclecast.workload import Axis, Kind, Workload
 
 ISAAC16 = Device.load("isaac16")
 OPERATIONS_PER_SECOND = float(peak(ISAAC16).operations_per_second)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
 from cyclecast.energy import energy, peak
+from cyclecast.mapspace import default_mapping
 from cyclecast.timing import Analytical
 from strategies import matrix_vector
 

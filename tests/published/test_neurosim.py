@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import pytest
 
-from cyclecast.decisions import default_mapping
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import default_mapping
 from cyclecast.timing import Analytical
 from strategies import matrix_vector, unlimited
 

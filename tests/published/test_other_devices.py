@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 import cyclecast
-from cyclecast.area import area
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
-from cyclecast.energy import energy, peak, power
+from cyclecast.energy import area, energy, peak, power
 from cyclecast.mapping import Mapping
-from cyclecast.timing import Analytical, Timing
+from cyclecast.mapspace import default_mapping
+from cyclecast.timing import Analytical, Timing, product_time
 from cyclecast.units import Time
-from cyclecast.work import product_time
 from strategies import matrix_vector
 
 PEAKS = {

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import pytest
 
-from cyclecast.decisions import grant
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
+from cyclecast.mapspace import grant
+from cyclecast.network import Axis, Kind, Workload
 from cyclecast.timing import Analytical, Poster, number_of_batches, total_cycles
+from cyclecast.timing._costs import slot_time, steps
 from cyclecast.units import Time
-from cyclecast.work import slot_time, steps
-from cyclecast.workload import Axis, Kind, Workload
 from strategies import unlimited
 
 ISAAC16 = Device.load("isaac16")

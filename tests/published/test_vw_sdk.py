@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import pytest
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.enumeration import windows
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Factors, Form, LevelFactors, Mapping
+from cyclecast.mapspace._tilings import windows
+from cyclecast.network import Axis, Kind, Slide, Workload
 from cyclecast.search import Exhaustive, Problem, follow
 from cyclecast.timing import Analytical
-from cyclecast.workload import Axis, Kind, Slide, Workload
 
 DEVICE = Device.model_validate(
     {

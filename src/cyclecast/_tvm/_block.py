@@ -18,7 +18,7 @@ from tvm.s_tir.stmt import SBlock
 from tvm.sym.pattern import detect_linear_equation
 
 from cyclecast.errors import ScheduleError
-from cyclecast.workload import Axis, Kind, Slide, Workload
+from cyclecast.network import Axis, Kind, Slide, Workload
 
 KIND_BY_OPERANDS = {
     (True, True, True): Kind.GROUP,

@@ -10,9 +10,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from cyclecast import folders, plugins, versions
+from cyclecast import plugins
 from cyclecast.errors import CyclecastError
-from cyclecast.reading import json_value
+from cyclecast.storage import folders, versions
+from cyclecast.storage.reading import json_value
 
 RECORDS, RESULT = "records.db", "result.json"
 MOST_BYTES = 1 << 28

@@ -20,7 +20,7 @@ from cyclecast.cli._common import (
     tell_doubts,
 )
 from cyclecast.errors import OptionError
-from cyclecast.folders import output
+from cyclecast.storage.folders import output
 from cyclecast.units import Size
 
 TARGETS = ("c", "llvm")
@@ -42,9 +42,9 @@ def compile_network(
     """Write the scheduled network as readable C with a behaviour model of the device, or as a program for this host."""
     if target not in TARGETS:
         raise OptionError("--target", f"'{target}'", f"there are {' and '.join(TARGETS)}", "--target c")
-    from cyclecast import building
-    from cyclecast.losses import network_loss
+    from cyclecast.mapping import network_loss
     from cyclecast.report import status
+    from cyclecast.workflow import building
 
     with status("lowering and writing", shown=not as_json):
         scheduled = building.load(folder)
@@ -89,8 +89,8 @@ def vectors(
     as_json: JsonOption = False,
 ) -> None:
     """Write golden vectors of single arrays: cells, input steps, column sums, ADC codes, partial sums, outputs."""
-    from cyclecast import building, capture
     from cyclecast.report import status
+    from cyclecast.workflow import building, capture
 
     with status("running the network", shown=not as_json):
         scheduled = building.load(folder)
@@ -128,8 +128,8 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     """Write what one run of the network tells the device's driver, call by call, with payloads."""
-    from cyclecast import building, capture
     from cyclecast.report import status
+    from cyclecast.workflow import building, capture
 
     with status("running the network", shown=not as_json):
         scheduled = building.load(folder)

@@ -11,9 +11,8 @@ import typer
 from cyclecast.cli._door import DEBUG, Door
 from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import OptionError
-from cyclecast.printable import json_text, short
-from cyclecast.reading import json_value
-from cyclecast.terminal import Console, errors, write
+from cyclecast.storage.reading import json_value
+from cyclecast.terminal import Console, errors, json_text, short, write
 
 app = typer.Typer(
     cls=Door,

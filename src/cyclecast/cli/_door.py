@@ -32,8 +32,7 @@ from typer.core import TyperGroup
 
 from cyclecast.cli._early import STOPPED
 from cyclecast.errors import CyclecastError, MistakesError, OperatorsError, OptionError, is_of_tvm
-from cyclecast.printable import json_text
-from cyclecast.terminal import CleanStream, errors, write
+from cyclecast.terminal import CleanStream, errors, json_text, write
 
 DEBUG = "--debug"
 MISTAKE, FAULT = 2, 1

@@ -42,15 +42,15 @@ from cyclecast.cli._samples import (
 from cyclecast.cli._verify import verification_lines
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError, ModelError, OptionError
-from cyclecast.folders import output, require_replaceable
-from cyclecast.printable import json_text
+from cyclecast.storage.folders import output, require_replaceable
+from cyclecast.terminal import json_text
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization, Shapes, Values
     from cyclecast.mapping import Mapping
-    from cyclecast.progress import Progress
-    from cyclecast.tuning import Tuned
-    from cyclecast.workload import Network
+    from cyclecast.network import Network
+    from cyclecast.workflow.progress import Progress
+    from cyclecast.workflow.tuning import Tuned
 
 STRATEGIES = (
     "exhaustive: all mappings, by branch and bound on arrays of numbers, without MetaSchedule. "
@@ -137,16 +137,16 @@ class _Job:
 
     def run(self, model: Any, doubts: list[str], question: Question | None) -> dict[str, Any]:
         """Search, build, compare, write; what is told of it."""
-        from cyclecast import stored
         from cyclecast.frontend import load_quantised
+        from cyclecast.workflow import stored
 
         quantization = self.samples.quantization(model, self.device, self.shapes)
         network = load_quantised(model, quantization, shapes=self.shapes)
         names = [*stored.names_of(network), stored.PROGRAM, RESULT]
         require_replaceable(self.out, names, force=self.force)
         tuned = self._searched(network)
-        from cyclecast import building
         from cyclecast.report import status, tuned_info
+        from cyclecast.workflow import building
 
         inputs = _inputs(model, self.shapes, quantization.calibration)
         more = {"inputs": inputs, "out": str(self.out), "settings": self.settings, "doubts": doubts}
@@ -171,7 +171,7 @@ class _Job:
             progress_bar(len(network.members), shown=self.shown) as show,
             _kept(network, self.out, show) as progress,
         ):
-            from cyclecast import tuning  # not before the first line is told
+            from cyclecast.workflow import tuning  # not before the first line is told
 
             return tuning.tune(network, self.device, **options, database=self.out / RECORDS, progress=progress)
 
@@ -181,7 +181,7 @@ class _Job:
         """The answer of `verify` for the first sample, or for random values; or why there is no reference."""
         from cyclecast.frontend import as_samples
         from cyclecast.report import status
-        from cyclecast.verification import verify
+        from cyclecast.workflow.verification import verify
 
         shapes = {name: each["shape"] for name, each in inputs.items()}
         known = quantization.calibration
@@ -229,8 +229,8 @@ def estimate(
     described, doubted = read_device(device, as_json)
     samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(bound_model(model, constant), described, shape, samples)
-    from cyclecast import tuning
     from cyclecast.report import tuned_info
+    from cyclecast.workflow import tuning
 
     mappings = _mappings(mapping) if mapping else None
     estimated = tuning.estimate(network, described, timing=timing, mappings=mappings)

@@ -19,9 +19,9 @@ from cyclecast.cli._common import (
     tell_doubts,
 )
 from cyclecast.errors import ModelError, OptionError
-from cyclecast.folders import output, output_file, read_file, require_file_unchanged
-from cyclecast.printable import json_text, short
-from cyclecast.reading import json_value
+from cyclecast.storage.folders import output, output_file, read_file, require_file_unchanged
+from cyclecast.storage.reading import json_value
+from cyclecast.terminal import json_text, short
 
 if TYPE_CHECKING:
     from cyclecast.placement import Check, Placement
@@ -153,10 +153,10 @@ def _settings(folder: Path) -> dict[str, Any]:
 def _placed(folder: Path, settings: dict[str, Any], as_json: bool) -> tuple[Placement, Check, list[str]]:
     """The placement of what `tune` wrote, its event simulation, and the doubts about its device, told."""
     chips = _chips(settings["chips"])
-    from cyclecast import stored
     from cyclecast.placement import simulate
-    from cyclecast.placing import place as place_network
-    from cyclecast.progress import placing_bar
+    from cyclecast.workflow import stored
+    from cyclecast.workflow.placing import place as place_network
+    from cyclecast.workflow.progress import placing_bar
 
     with placing_bar(shown=not as_json) as progress:
         options = {name: value for name, value in settings.items() if name != "chips"}

@@ -11,7 +11,7 @@ import typer
 
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
-from cyclecast.printable import short
+from cyclecast.terminal import short
 
 if TYPE_CHECKING:
     from cyclecast.frontend import Quantization

@@ -30,8 +30,7 @@ from cyclecast.cli._samples import (
     Samples,
     WeightsOption,
 )
-from cyclecast.printable import printable
-from cyclecast.terminal import errors
+from cyclecast.terminal import errors, printable
 
 DEPARTED = 3
 """Exit code of a program whose values depart from the reference."""
@@ -77,7 +76,7 @@ def verify(
     """Compare the compiled program, in a process of its own, with the original network in its own runtime."""
     from cyclecast.device import load_doubted
     from cyclecast.report import layers_table, status
-    from cyclecast.verification import verify as compare
+    from cyclecast.workflow.verification import verify as compare
 
     source, shapes = bound_model(model, constant), shapes_of(shape)
     samples = Samples(calibrate, activations, weights, image_mean, image_deviation)

@@ -20,8 +20,7 @@ from cyclecast.csource._plan import Plan, Tensor, plan
 from cyclecast.csource._schedule import describe, level_names
 from cyclecast.csource._text import BYTES, Names, c_type, plain, wrapped
 from cyclecast.device import Device
-from cyclecast.losses import loss_of
-from cyclecast.mapping import Mapping
+from cyclecast.mapping import Mapping, loss_of
 from cyclecast.simulator import DRIVER_FILES, driver_source, parameters
 
 TEMPLATES = ("Makefile", "CMakeLists.txt", "README.md", "network.h", "network.c", "parts.h", "device.c", "main.c")

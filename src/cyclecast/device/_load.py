@@ -22,7 +22,7 @@ from cyclecast.device._explain import Path_, explain, nearest_path, show
 from cyclecast.device._model import Device
 from cyclecast.device._words import SHOWN, suggest
 from cyclecast.errors import DeviceError, MistakesError
-from cyclecast.printable import printable_lines
+from cyclecast.terminal import printable_lines
 
 LARGEST_FILE = 1 << 16
 """Bytes; a device is a page of text."""

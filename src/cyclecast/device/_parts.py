@@ -66,7 +66,7 @@ class Bits(Part):
 
 
 class Event(StrEnum):
-    """What a component can spend its energy on; counted by `cyclecast.work.events`."""
+    """What a component can spend its energy on; counted by `cyclecast.timing.events`."""
 
     PRODUCT = "product"
     """A matrix-vector product of one array, with all its input steps."""

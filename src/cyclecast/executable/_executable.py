@@ -18,7 +18,7 @@ from cyclecast._tvm._defined import with_defined_operators
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.errors import ModelError, OptionError, UnsupportedError, is_of_tvm
 from cyclecast.executable._inline import with_stages_inlined
-from cyclecast.folders import output_file, require_file_unchanged
+from cyclecast.storage.folders import output_file, require_file_unchanged
 
 OURS = r"\A\x7fELF(?s:.*)__tvm_ffi__library_bin"
 """Pattern of a program of TVM's, which holds its constants and bytecode under that name."""

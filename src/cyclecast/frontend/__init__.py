@@ -45,7 +45,7 @@ from cyclecast.frontend._relax import Relax
 from cyclecast.frontend._samples import as_samples, random_values, read_arrays, read_samples, require_channels
 from cyclecast.frontend._tflite import TfLite
 from cyclecast.frontend._torch import Torch
-from cyclecast.workload import Network
+from cyclecast.network import Network
 
 __all__ = [
     "Bound",

@@ -24,7 +24,7 @@ from cyclecast.frontend._reach import (
     matmul_dimensions,
     shape_of,
 )
-from cyclecast.workload import Along, Axis, Edge, Kind, Operator, Reach, Workload
+from cyclecast.network import Along, Axis, Edge, Kind, Operator, Reach, Workload
 
 Flow = dict[int, Reach]
 """By operator; axes are dimensions of the tensor."""

@@ -17,7 +17,7 @@ from typing import Any
 from tvm import DataType, relax
 from tvm.ir import Op
 
-from cyclecast.workload import HostOperator
+from cyclecast.network import HostOperator
 
 FUNCTION = 16
 """A function such as exp: its argument reduced, a polynomial of some seven terms, and the result scaled back."""

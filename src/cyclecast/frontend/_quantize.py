@@ -59,7 +59,7 @@ from cyclecast.frontend._products import (
     vector_axes,
     weight_sums,
 )
-from cyclecast.workload import NOT_FINITE, HostOperator, Member, Operator, Workload
+from cyclecast.network import NOT_FINITE, HostOperator, Member, Operator, Workload
 
 SAME_SCALE = 1e-5
 """Relative difference of two scales that are the same but for rounding."""

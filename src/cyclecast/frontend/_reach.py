@@ -12,7 +12,7 @@ from tvm import relax
 from tvm.ir import Op
 
 from cyclecast.frontend._host import name_of
-from cyclecast.workload import Along
+from cyclecast.network import Along
 
 Dimensions = list[Along | None]
 """For every dimension of an operand, what an index along a dimension of the result needs; None: all of it."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
+from cyclecast._notebook import html_table
 from cyclecast.device import Device, Dynamic
 from cyclecast.mapping import Mapping
-from cyclecast.markup import html_table
+from cyclecast.network import Network, Operator
 from cyclecast.placement._floor import Floor, Site
 from cyclecast.timing import Timing
 from cyclecast.units import Energy, Time
-from cyclecast.workload import Network, Operator
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from cyclecast.exact import ceil_div
+from cyclecast._integers import ceil_div
+from cyclecast.network import Operator
 from cyclecast.placement._base import Kept, part_of
 from cyclecast.placement._floor import Floor, Site, rooms
 from cyclecast.placement._pipeline import Line, Needs, Work, waits_of
-from cyclecast.workload import Operator
 
 FILLED = Fraction(3, 4)
 """Of all buffers, what plans count on."""

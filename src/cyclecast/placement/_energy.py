@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Component, Device, Event
 from cyclecast.device._breakdown import listed
 from cyclecast.energy import energy, event_energy
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
 from cyclecast.placement._base import Segment, Spent, Stage
 from cyclecast.placement._floor import Floor

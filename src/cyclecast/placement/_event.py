@@ -11,9 +11,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cyclecast.dataflow import lines
+from cyclecast._integers import ceil_div
 from cyclecast.errors import OptionError
-from cyclecast.exact import ceil_div
+from cyclecast.network import Edge, lines
 from cyclecast.placement._base import Busy, Check, Kept, Placement, Segment, Stall
 from cyclecast.placement._buffers import shared
 from cyclecast.placement._clock import Clock, Process, Resume, Signal, Turns
@@ -23,7 +23,6 @@ from cyclecast.placement._resident import Builder, delay_of, demands_of
 from cyclecast.placement._tokens import Link, Node, freed_by_token, needed_by_token
 from cyclecast.timing import EventDriven, TimingModel
 from cyclecast.units import Time
-from cyclecast.workload import Edge
 
 MOST_TOKENS = 256
 """Of one operator for one image: longer runs of steps are taken together."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from cyclecast._integers import ceil_div
 from cyclecast.errors import FitError
-from cyclecast.exact import ceil_div
+from cyclecast.network import HostOperator, Operator, host_time
 from cyclecast.placement._balance import work_bound
 from cyclecast.placement._base import DynamicCost, Limit, Wear
 from cyclecast.placement._options import least_arrays
 from cyclecast.placement._plan import Plan
 from cyclecast.placement._resident import writing_time
 from cyclecast.placement._search import Search
+from cyclecast.timing import sum_bits
 from cyclecast.units import Time
-from cyclecast.work import sum_bits
-from cyclecast.workload import HostOperator, Operator, host_time
 
 YEAR = 365.25 * 24 * 3600
 """Seconds."""

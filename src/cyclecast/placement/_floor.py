@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import NamedTuple
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.exact import ceil_div
 
 
 class Share(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclecast.enumeration import Numbers
+from cyclecast.mapspace import Numbers
 
 NEVER = int(np.iinfo(np.int64).max)
 """Longer than any time [fs]."""

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from cyclecast.bounding import factors_of, mappings_of
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.enumeration import MOST_WAYS, Inner, Numbers, Tilings, every_tiling, forms, inner, inner_ways
-from cyclecast.exact import ceil_div
-from cyclecast.mapping import TILE_AXES, Mapping
-from cyclecast.mappings import ManyFactors, Mappings
+from cyclecast.mapping import TILE_AXES, ManyFactors, Mapping, Mappings
+from cyclecast.mapspace import MOST_WAYS, Inner, Numbers, Tilings, every_tiling, forms, inner, inner_ways
+from cyclecast.network import Workload
 from cyclecast.placement._front import NEVER, Front
-from cyclecast.timing import Analytical, Timing, TimingModel
-from cyclecast.work import array_write_time, product_time
-from cyclecast.workload import Workload
+from cyclecast.search import factors_of, mappings_of
+from cyclecast.timing import Analytical, Timing, TimingModel, array_write_time, product_time
 
 ROW, PIXEL = TILE_AXES.index("row"), TILE_AXES.index("pixel")
 ANY = 1 << 40

@@ -15,9 +15,8 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from cyclecast.dataflow import lines, needed
-from cyclecast.exact import ceil_div
-from cyclecast.workload import Edge, Operator
+from cyclecast._integers import ceil_div
+from cyclecast.network import Edge, Operator, lines, needed
 
 ROWS = 16
 """Rows of an operator at whose ends it is asked what it needs."""

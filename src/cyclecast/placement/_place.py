@@ -6,10 +6,11 @@ from collections.abc import Mapping as Mapped
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device, Dynamic
 from cyclecast.errors import FitError, OptionError
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
+from cyclecast.network import Network, host_time
 from cyclecast.placement._base import Check, Placement, Tell, Told
 from cyclecast.placement._choose import NEAR, Seen, choose
 from cyclecast.placement._event import roomier, simulated
@@ -21,7 +22,6 @@ from cyclecast.placement._resident import dynamic_policy
 from cyclecast.placement._search import Search
 from cyclecast.timing import TimingModel, timing_model
 from cyclecast.units import Time
-from cyclecast.workload import Network, host_time
 
 MOST_CHIPS = 1024
 MOST_IMAGES = 2**31 - 1

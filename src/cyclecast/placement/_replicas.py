@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cyclecast.decisions import default_mapping
 from cyclecast.errors import FitError, OptionError
+from cyclecast.mapspace import default_mapping
 from cyclecast.placement._options import replicated
 from cyclecast.placement._plan import Plan
 from cyclecast.placement._search import Search

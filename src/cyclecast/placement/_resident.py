@@ -8,19 +8,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device, Dynamic
 from cyclecast.errors import OptionError
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
+from cyclecast.network import Operator
 from cyclecast.placement._base import Kept, Limit, Segment, Stage
 from cyclecast.placement._buffers import kept_of, result_bytes, room_period, waiting
 from cyclecast.placement._floor import Demand, Floor, Site, deal, port_loads
 from cyclecast.placement._options import stage_time
 from cyclecast.placement._pipeline import Line, Needs, Work, latency_of, lines_of
-from cyclecast.timing import Timing, TimingModel
+from cyclecast.timing import Timing, TimingModel, array_write_time, input_bytes, output_bytes, port_time
 from cyclecast.units import Time
-from cyclecast.work import array_write_time, input_bytes, output_bytes, port_time
-from cyclecast.workload import Operator
 
 Hops = dict[tuple[int, int], float]
 """The mean way from one operator to another, in links."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping as Mapped
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device, Dynamic
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
+from cyclecast.network import Network, Operator, Workload
 from cyclecast.placement._balance import periods
 from cyclecast.placement._base import Kept, Limit, Segment, Stage, Tell, Told, system
 from cyclecast.placement._energy import Meter
@@ -29,10 +30,8 @@ from cyclecast.placement._segments import (
     partition,
 )
 from cyclecast.placement._shorten import Shortener
-from cyclecast.timing import TimingModel
+from cyclecast.timing import TimingModel, array_write_time
 from cyclecast.units import Time
-from cyclecast.work import array_write_time
-from cyclecast.workload import Network, Operator, Workload
 
 MOST_PERIODS = 48
 """Of a resident pipeline that are looked at for the front alone."""

@@ -11,8 +11,7 @@ from cyclecast.placement._base import Placement, system
 from cyclecast.placement._floor import Floor
 from cyclecast.placement._pipeline import Needs, needs_of
 from cyclecast.placement._resident import Builder
-from cyclecast.sensitivity import improvements
-from cyclecast.timing import TimingModel, timing_model
+from cyclecast.timing import TimingModel, improvements, timing_model
 from cyclecast.units import Bandwidth, Time
 
 

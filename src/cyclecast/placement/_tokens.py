@@ -9,10 +9,9 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
-from cyclecast.dataflow import needed
-from cyclecast.exact import ceil_div
+from cyclecast._integers import ceil_div
+from cyclecast.network import Edge, needed
 from cyclecast.placement._clock import Signal, Turns
-from cyclecast.workload import Edge
 
 
 @dataclass(eq=False, slots=True)

@@ -6,7 +6,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from cyclecast.progress import progress_bar, status
     from cyclecast.report._departures import layers_table
     from cyclecast.report._device import device_info, device_text
     from cyclecast.report._html import html, report_info, write_report
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from cyclecast.report._sqnr import sqnr_info, sqnr_table
     from cyclecast.report._text import refused_table, short_energy, short_time, tuned_table
     from cyclecast.report._timeline import trace_events
+    from cyclecast.workflow.progress import progress_bar, status
 
 __all__ = [
     "device_info",
@@ -52,7 +52,7 @@ _LAZY = {
     "mapping_text": "cyclecast.report._mapping",
     "placement_info": "cyclecast.report._placement",
     "placement_table": "cyclecast.report._placed",
-    "progress_bar": "cyclecast.progress",
+    "progress_bar": "cyclecast.workflow.progress",
     "refused_table": "cyclecast.report._text",
     "report_info": "cyclecast.report._html",
     "search_info": "cyclecast.report._search",
@@ -61,7 +61,7 @@ _LAZY = {
     "short_time": "cyclecast.report._text",
     "sqnr_info": "cyclecast.report._sqnr",
     "sqnr_table": "cyclecast.report._sqnr",
-    "status": "cyclecast.progress",
+    "status": "cyclecast.workflow.progress",
     "totals_text": "cyclecast.report._placed",
     "trace_events": "cyclecast.report._timeline",
     "tuned_info": "cyclecast.report._info",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cyclecast.area import area
 from cyclecast.device import Device, Doubt, doubts
-from cyclecast.energy import peak, power
+from cyclecast.energy import area, peak, power
 
 
 def device_info(device: Device, doubted: Sequence[Doubt] | None = None) -> dict[str, Any]:

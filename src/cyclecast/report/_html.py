@@ -13,14 +13,14 @@ from plotly.offline import get_plotlyjs
 
 from cyclecast.device import Device
 from cyclecast.energy import peak
-from cyclecast.folders import output_file
 from cyclecast.placement import Check, Placement, next_changes
-from cyclecast.printable import json_text, printable_lines
 from cyclecast.report._assumptions import PLACEMENT
 from cyclecast.report._figures import energy_of, energy_parts, figures, label
 from cyclecast.report._placed import limit_text, totals_text
 from cyclecast.report._placement import placement_info
 from cyclecast.report._text import short_energy, short_time
+from cyclecast.storage.folders import output_file
+from cyclecast.terminal import json_text, printable_lines
 from cyclecast.timing import TimingModel, bounds_of, timing_model
 from cyclecast.units import Energy, Time
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cyclecast.losses import loss_of
+from cyclecast.mapping import loss_of
 from cyclecast.report._mapping import mapping_text
 from cyclecast.report._search import search_info
 from cyclecast.report._why import host_info, why_info
 
 if TYPE_CHECKING:
     from cyclecast.timing import Timing
-    from cyclecast.tuning import Tuned, TunedWorkload
+    from cyclecast.workflow.tuning import Tuned, TunedWorkload
 
 
 def tuned_info(tuned: Tuned) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cyclecast.losses import loss_of
+from cyclecast.mapping import loss_of
 from cyclecast.placement import Check, DynamicCost, Limit, Placement, Point, Segment, Stage, simulate
 from cyclecast.report._mapping import mapping_text
 

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cyclecast.outcome import Outcome
 from cyclecast.report._mapping import mapping_text
 from cyclecast.report._text import short_energy, short_time
+from cyclecast.search import Outcome
 from cyclecast.terminal import Table
 from cyclecast.units import Energy, Time
 

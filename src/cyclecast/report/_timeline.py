@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from cyclecast.placement import Busy, Check, Placement
-from cyclecast.stages import slots
+from cyclecast.timing import slots
 from cyclecast.units import Time
 
 NETWORK = 1_000_000

@@ -7,10 +7,9 @@ from typing import Any
 from cyclecast.device import Device
 from cyclecast.energy import energy
 from cyclecast.mapping import Mapping
-from cyclecast.sensitivity import Gain, sensitivity
-from cyclecast.timing import Bounds, Timing, TimingModel, bounds_of
+from cyclecast.network import Network, host_time
+from cyclecast.timing import Bounds, Gain, Timing, TimingModel, bounds_of, sensitivity
 from cyclecast.units import Time
-from cyclecast.workload import Network, host_time
 
 
 def why_info(mapping: Mapping, device: Device, model: TimingModel, timing: Timing) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class TimingRunner:
     device: Device
     model: TimingModel
     read: Callable[[Any, Device], Mapping]
-    """From a module to the mapping that it is on the device: `cyclecast.space.read`."""
+    """From a module to the mapping that it is on the device: `cyclecast.schedule.read`."""
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
         """The model's timing of each candidate, or why it cannot be read or does not fit."""

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 from cyclecast import plugins
-from cyclecast.enumeration import Sketch
-from cyclecast.laws import Sample
+from cyclecast.mapspace import Sketch
 from cyclecast.search._base import (
     SECONDS,
     Certificate,
@@ -23,8 +22,11 @@ from cyclecast.search._checked import Checked, Instead
 from cyclecast.search._evolution import Evolution
 from cyclecast.search._exhaustive import Exhaustive
 from cyclecast.search._follow import WITHIN, Shortlist, Timed, conclude, follow
+from cyclecast.search._laws import Sample
 from cyclecast.search._pareto import Pareto
 from cyclecast.search._random import Random
+from cyclecast.search._relaxation import factors_of, mappings_of
+from cyclecast.search._result import outcome_from_json
 from cyclecast.timing import Analytical
 
 __all__ = [
@@ -47,7 +49,10 @@ __all__ = [
     "Watch",
     "begin",
     "conclude",
+    "factors_of",
     "follow",
+    "mappings_of",
+    "outcome_from_json",
     "search_strategy",
 ]
 

@@ -8,11 +8,10 @@ from time import monotonic
 from typing import Any, Protocol
 
 from cyclecast.device import Device
-from cyclecast.mapping import Mapping
-from cyclecast.mappings import Mappings
-from cyclecast.outcome import Certificate, Choice, Outcome
+from cyclecast.mapping import Mapping, Mappings
+from cyclecast.network import Workload
+from cyclecast.search._result import Certificate, Choice, Outcome
 from cyclecast.timing import Timing, TimingModel, Timings
-from cyclecast.workload import Workload
 
 __all__ = ["Certificate", "Choice", "Kernel", "Outcome", "Problem", "Search", "Strategy", "Watch"]
 

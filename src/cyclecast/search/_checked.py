@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cyclecast.laws import Sample
-from cyclecast.mapping import Mapping, mapping_text
-from cyclecast.mappings import Mappings
+from cyclecast.mapping import Mapping, Mappings, mapping_text
 from cyclecast.search._base import Certificate, Outcome, Problem, Search
+from cyclecast.search._laws import Sample
 from cyclecast.timing import Timing, Timings
 from cyclecast.units import Time, short_time
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from cyclecast.enumeration import sketches
 from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.mapping import Mapping, require_fit
+from cyclecast.mapspace import sketches
 from cyclecast.search._base import Outcome, Problem
 from cyclecast.timing import Refusal, Timing, Timings, asked
 

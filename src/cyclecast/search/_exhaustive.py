@@ -1,9 +1,9 @@
 """Exhaustive search: the best mapping of all, and the proof of it.
 
 Branch and bound, best bounds first, over arrays of numbers. What is split are *nodes*, sets of mappings
-(`cyclecast.nodes`): a tiling with all its passes, passes with a range of replicas, one number of replicas. The lower
+(`cyclecast.search`): a tiling with all its passes, passes with a range of replicas, one number of replicas. The lower
 bound of a node is the time of its busiest array alone: tiles of that size, one after another, in the fewest steps, with
-the fewest arrays in use; for a model that counts transfers also what its ports need (`cyclecast.bounding`). Nodes are
+the fewest arrays in use; for a model that counts transfers also what its ports need (`cyclecast.search`). Nodes are
 split until the least bound of all is no longer below the best time found. This asks of the timing model that it is
 never shorter for larger tiles, for more instances at work or for more turns, and never shorter than one array's share
 of the work alone.
@@ -21,16 +21,24 @@ from typing import ClassVar
 
 import numpy as np
 
-from cyclecast.bounding import AT_ONCE, Floor
-from cyclecast.decisions import default_mapping
 from cyclecast.device import Device
-from cyclecast.enumeration import MOST_WAYS, Numbers, Tilings, forms, inner_ways, sketches, tile_sizes, tilings
 from cyclecast.errors import OptionError
-from cyclecast.laws import Sample
-from cyclecast.mapping import Mapping
-from cyclecast.mappings import Mappings
-from cyclecast.nodes import Nodes, OverTime, Splitter, columns_of
+from cyclecast.mapping import Mapping, Mappings
+from cyclecast.mapspace import (
+    MOST_WAYS,
+    Numbers,
+    Tilings,
+    default_mapping,
+    forms,
+    inner_ways,
+    sketches,
+    tile_sizes,
+    tilings,
+)
 from cyclecast.search._base import Certificate, Outcome, Problem
+from cyclecast.search._laws import Sample
+from cyclecast.search._nodes import Nodes, OverTime, Splitter, columns_of
+from cyclecast.search._relaxation import AT_ONCE, Floor
 from cyclecast.timing import Refusal, Timing, Timings, asked
 from cyclecast.units import Time
 

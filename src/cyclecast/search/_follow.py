@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclecast.mapping import Mapping
-from cyclecast.mappings import Mappings
-from cyclecast.outcome import Outcome
+from cyclecast.mapping import Mapping, Mappings
 from cyclecast.search._base import Problem, Search
+from cyclecast.search._result import Outcome
 from cyclecast.timing import Refusal, Timing, Timings, asked, asked_many
 
 AT_ONCE = 64

@@ -1,6 +1,6 @@
 """The front: every mapping that no other beats in latency, energy and arrays in use together.
 
-The space is that of `cyclecast.enumeration`: the smallest of equal tilings and of equal factors. None that it leaves
+The space is that of `cyclecast.mapspace`: the smallest of equal tilings and of equal factors. None that it leaves
 out is shorter or takes fewer arrays, but one may take less energy: where fewer word lines (bit lines) are active at
 once than an array has, a larger tile can share the last phase with a smaller rest; and where row tiles follow in time,
 more of them in the first pass than need be are fewer sums to read back. So the front is that of the listed space.
@@ -22,14 +22,22 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from cyclecast.decisions import default_mapping
-from cyclecast.dominance import Front, Values
+from cyclecast._integers import ceil_div
 from cyclecast.energy import energies, energy, least_energies
-from cyclecast.enumeration import Numbers, Tilings, forms, inner, sketches, tilings, unported
 from cyclecast.errors import OptionError
-from cyclecast.exact import ceil_div
-from cyclecast.mapping import TILE_AXES, Mapping
-from cyclecast.mappings import ManyFactors, ManyLevelFactors, Mappings
+from cyclecast.mapping import TILE_AXES, ManyFactors, ManyLevelFactors, Mapping, Mappings
+from cyclecast.mapspace import (
+    Front,
+    Numbers,
+    Tilings,
+    Values,
+    default_mapping,
+    forms,
+    inner,
+    sketches,
+    tilings,
+    unported,
+)
 from cyclecast.search._base import Choice, Outcome, Problem
 from cyclecast.timing import Timing, Timings
 from cyclecast.units import Energy, Time

@@ -6,14 +6,13 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cyclecast.decisions import INPUT_STATIONARY, PACK, WINDOWS, can_pack, choices, grant, odds, window_choices
 from cyclecast.device import Device
-from cyclecast.enumeration import sketches
 from cyclecast.errors import FitError
 from cyclecast.mapping import Mapping, require_fit
+from cyclecast.mapspace import INPUT_STATIONARY, PACK, WINDOWS, can_pack, choices, grant, odds, sketches, window_choices
+from cyclecast.network import Workload
 from cyclecast.search._base import Outcome, Problem
 from cyclecast.timing import Timing, Timings
-from cyclecast.workload import Workload
 
 DRAWS_FOR_A_TRIAL = 20
 """A small space is exhausted when so many draws on average give nothing new."""

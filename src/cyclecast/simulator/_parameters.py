@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cyclecast._integers import reduced
 from cyclecast.device import Device, Encoding, Inputs
-from cyclecast.exact import reduced
-from cyclecast.work import each_step
+from cyclecast.timing import each_step
 
 LEVELS = 8
 """CYCLECAST_LEVELS, of `cyclecast_device.h`."""

@@ -19,15 +19,41 @@ from cyclecast.timing._analytical import Analytical
 from cyclecast.timing._asked import Refusal, asked, asked_many
 from cyclecast.timing._base import Bounds, Phase, Timing, TimingModel, Timings, timing_from_json
 from cyclecast.timing._bound import bounds
+from cyclecast.timing._costs import (
+    Events,
+    Kind,
+    Moved,
+    array_write_time,
+    column_phases,
+    each_step,
+    events,
+    input_bytes,
+    output_bytes,
+    partial_sum_bits,
+    port_time,
+    product_time,
+    row_phases,
+    sum_bits,
+    used_columns,
+    used_rows,
+)
 from cyclecast.timing._event import EventDriven, Simulation, Span
 from cyclecast.timing._fixed import Fixed
+from cyclecast.timing._passes import Pass
 from cyclecast.timing._poster import Poster, number_of_batches, total_cycles
+from cyclecast.timing._sensitivity import Gain, improvements, sensitivity
+from cyclecast.timing._stages import slots
 
 __all__ = [
     "Analytical",
     "Bounds",
     "EventDriven",
+    "Events",
     "Fixed",
+    "Gain",
+    "Kind",
+    "Moved",
+    "Pass",
     "Phase",
     "Poster",
     "Refusal",
@@ -36,16 +62,32 @@ __all__ = [
     "Timing",
     "TimingModel",
     "Timings",
+    "array_write_time",
     "asked",
     "asked_many",
     "bounds",
     "bounds_of",
+    "column_phases",
+    "each_step",
+    "events",
     "identity",
+    "improvements",
+    "input_bytes",
     "number_of_batches",
+    "output_bytes",
+    "partial_sum_bits",
+    "port_time",
+    "product_time",
+    "row_phases",
     "second_opinion",
+    "sensitivity",
+    "slots",
+    "sum_bits",
     "timing_from_json",
     "timing_model",
     "total_cycles",
+    "used_columns",
+    "used_rows",
 ]
 
 BUILT_IN: dict[str, Callable[[], type]] = {

@@ -1,7 +1,7 @@
 """L1: quantised tiles, every level of the device, capacity and passes.
 
-The assumptions A1 ... are those of `docs/assumptions.md`; the elementary times, bytes and counts are in `work.py`. One
-formula serves one mapping (`time`, exact integers of any size) and many (`times`, arrays in and out).
+The assumptions A1 ... are those of `docs/assumptions.md`; the elementary times, bytes and counts are in `_costs.py`.
+One formula serves one mapping (`time`, exact integers of any size) and many (`times`, arrays in and out).
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from cyclecast._integers import Whole, largest, product, reduced, smaller, total
 from cyclecast.device import Device, Level
-from cyclecast.exact import Whole, largest, product, reduced, smaller, total
-from cyclecast.mapping import Mapping
-from cyclecast.mappings import Mappings
-from cyclecast.passes import Pass
+from cyclecast.mapping import Mapping, Mappings
 from cyclecast.timing._base import Phase, Timing, Timings
+from cyclecast.timing._costs import AnyMapping, events, kinds, merge_latency, write_time
+from cyclecast.timing._passes import Pass
 from cyclecast.units import Time
-from cyclecast.work import AnyMapping, events, kinds, merge_latency, write_time
 
 LARGEST = 2**54
 """Far below what 64 bits with a sign can hold: chains add up several such times, and `in_steps` needs room."""

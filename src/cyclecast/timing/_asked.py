@@ -9,8 +9,7 @@ import numpy as np
 
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
-from cyclecast.mapping import Mapping
-from cyclecast.mappings import Mappings
+from cyclecast.mapping import Mapping, Mappings
 from cyclecast.timing._base import Timing, TimingModel, Timings
 
 REFUSED = np.iinfo(np.int64).max

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cyclecast._integers import Whole, ceil_div
+from cyclecast._notebook import html_table
 from cyclecast.device import Device
-from cyclecast.exact import Whole, ceil_div
 from cyclecast.mapping import Mapping
-from cyclecast.markup import html_table
-from cyclecast.reading import text, truth, whole
+from cyclecast.storage.reading import text, truth, whole
+from cyclecast.timing._costs import Events, events_from_json
 from cyclecast.units import Time
-from cyclecast.work import Events, events_from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +123,11 @@ class TimingModel(Protocol):
 
     A model may offer more:
 
-    * `times(mappings, device) -> Timings`: many mappings (`cyclecast.mappings.Mappings`) at once, as arrays;
+    * `times(mappings, device) -> Timings`: many mappings (`cyclecast.mapping.Mappings`) at once, as arrays;
     * `bounds(mapping, device) -> Bounds`: bounds of its own, where it knows less than the whole device;
     * `second_opinion = "event"`: the name of (or itself) a slower model that is never shorter; it re-times the best;
     * `counts_transfers = True`: no mapping is faster than its writes, the bytes through its busiest port and the fill
-      of the pipeline in every pass together, as `cyclecast.work` counts them. More mappings are then left out.
+      of the pipeline in every pass together, as `cyclecast.timing` counts them. More mappings are then left out.
     """
 
     def time(self, mapping: Mapping, device: Device) -> Timing:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil
 
+from cyclecast._integers import ceil_div, ceil_log2
 from cyclecast.device import Device, Level
-from cyclecast.exact import ceil_div, ceil_log2
 from cyclecast.mapping import Mapping
+from cyclecast.network import Workload
 from cyclecast.timing._base import Bounds
-from cyclecast.units import Bandwidth, Time
-from cyclecast.work import (
+from cyclecast.timing._costs import (
     Step,
     array_write_time,
     column_phases,
@@ -34,7 +34,7 @@ from cyclecast.work import (
     used_columns,
     used_rows,
 )
-from cyclecast.workload import Workload
+from cyclecast.units import Bandwidth, Time
 
 
 def bounds(mapping: Mapping, device: Device) -> Bounds:

@@ -2,7 +2,7 @@
 
 What the analytical model takes for granted is simulated here: buffers hold two tokens, ports and merges serve one
 token at a time in the order of arrival, and lanes that add up the same sums wait for each other. The stages and their
-times are in `stages.py`; the assumptions A22 to A24 in `docs/assumptions.md`.
+times are in `timing/_stages.py`; the assumptions A22 to A24 in `docs/assumptions.md`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 from simpy import Environment, Event, Resource
 
+from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
-from cyclecast.exact import ceil_div
 from cyclecast.mapping import Mapping
-from cyclecast.stages import Plan, Product, Stage, plan
 from cyclecast.timing._base import Phase, Timing
+from cyclecast.timing._costs import Events, column_phases, events, kinds, row_phases, write_time
+from cyclecast.timing._stages import Plan, Product, Stage, plan
 from cyclecast.units import Time
-from cyclecast.work import Events, column_phases, events, kinds, row_phases, write_time
 
 LEAST_WINDOW = 16
 """Tokens of a sample: each of its last two quarters must have a period."""

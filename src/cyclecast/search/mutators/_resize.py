@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from cyclecast.decisions import FILTERS, PACKED, WINDOW, WORD_LINES
+from cyclecast.mapspace import FILTERS, PACKED, WINDOW, WORD_LINES
 from cyclecast.search.mutators._base import Choices, change_one
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from cyclecast.decisions import FILTERS, PACKED, WINDOW, WORD_LINES
+from cyclecast.mapspace import FILTERS, PACKED, WINDOW, WORD_LINES
 from cyclecast.search.mutators._base import Choices, ask_for_all, deal, levels_of
 
 ANOTHER_FORM = 0.7

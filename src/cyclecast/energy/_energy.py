@@ -1,0 +1,289 @@
+"""Power, peak rate and energy: events x energy per event, and power x the time that instances are in use.
+
+The assumptions A15 ... are those of `docs/assumptions.md`. The power of a component is what it draws at full load; for
+ISAAC it is Table I of Shafiee et al., ISCA 2016, doi:10.1109/ISCA.2016.12. The energy of one event is stated by the
+device file, or is that power over the events in a second at full load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Mapped
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from cyclecast._integers import Whole, ceil_div, in_steps, larger, smaller
+from cyclecast.device import Breakdown, Component, Device, Event, Share
+from cyclecast.device._breakdown import all_instances, breakdown, inside, listed, shares
+from cyclecast.mapping import Factors, LevelFactors, Mapping, Mappings, require_fit
+from cyclecast.network import Axis, Kind, Workload
+from cyclecast.timing import (
+    Events,
+    Moved,
+    Timing,
+    Timings,
+    column_phases,
+    events,
+    partial_sum_bits,
+    product_time,
+    row_phases,
+    used_columns,
+    used_rows,
+)
+from cyclecast.units import Energy, Power, Time
+
+LARGEST = 2**62
+"""Half of what 64 bits with a sign can hold."""
+MUCH = LARGEST // 2
+"""As much energy as a bound goes up to, but for that of events [aJ]."""
+PICOWATTS_FEMTOSECONDS = 10**9
+"""In an attojoule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """What the device computes at full load: so many multiply-accumulates in every such time."""
+
+    macs: int
+    time: Time
+
+    @property
+    def operations_per_second(self) -> Fraction:
+        """Two operations for each multiply-accumulate, exact."""
+        return Fraction(2 * self.macs * 10**15, self.time.femtoseconds)
+
+
+def power(device: Device) -> Breakdown[Power]:
+    """The power of the whole device at full load; nothing where the device states no components."""
+    return breakdown(shares(device, all_instances(device), _power), Power(0))
+
+
+def instance_power(device: Device, level: str) -> Breakdown[Power]:
+    """The power of one instance of that level at full load, with all that is inside it."""
+    return breakdown(shares(device, inside(device, level), _power), Power(0))
+
+
+def peak(device: Device) -> Peak:
+    """Every array full and busy: arrays x word lines x filters in the time of one product (A16)."""
+    macs = device.arrays * device.word_lines_per_array * device.filters_per_array
+    return Peak(macs, Time(product_time(_full_array(device), device)))
+
+
+def energy_per_mac(device: Device) -> Breakdown[Energy]:
+    """The energy of one multiply-accumulate at full load: power x time / multiply-accumulates, shares rounded up."""
+    full = peak(device)
+    per_mac = Fraction(1, full.macs)
+    return breakdown(
+        tuple(
+            Share(share.level, share.component, share.amount.energy(full.time).scaled(per_mac))
+            for share in power(device).shares
+        ),
+        Energy(0),
+    )
+
+
+def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy]:
+    """The energy of a workload so mapped and timed (A17, A18).
+
+    * A component with an event: events of its level x energy of one event. Where the timing counts no events (the
+      poster's), as if it had none.
+    * Another component of a level: power x instances in use / sharers x time without writing. An instance is in use if
+      one of its arrays is.
+    * Another component of the device itself: power x total time.
+
+    A mapping that uses every array for the whole time so takes `power(device)` x time, but for what moves bytes. A
+    mapping that does not fit the device raises `FitError`.
+    """
+    require_fit(mapping, device)
+    used, busy = instances_in_use(mapping), busy_time(timing)
+    found = []
+    for level, component, each in _event_energies(device):
+        if component.event is not None and timing.events is not None:
+            count = _count(timing.events, component.event, level)
+            amount = Energy(-(-each * count // 1))
+        else:
+            drawn = component.power.scaled(Fraction(used[level], component.per))
+            amount = drawn.energy(busy if level else timing.total)
+        found.append(Share(level, component.name, amount))
+    return breakdown(tuple(found), Energy(0))
+
+
+def energies(mappings: Mappings, device: Device, timings: Timings) -> Whole:
+    """The total energy of many mappings of one workload [aJ], each as `energy` says of a timing that counts events.
+
+    A phase called `write` is hidden behind no other. That the mappings fit the device is not looked at.
+    """
+    exact = mappings if _counts_fit(mappings, device) else mappings.unlimited()
+    used: dict[str, Whole] = {"": 1}
+    instances: Whole = 1
+    for entry in exact.levels:
+        instances = instances * entry.factors.product
+        used[entry.level] = instances
+    busy = timings.total - timings.phases.get("write", 0)
+    return _totals(events(exact, device), used, device, timings.total, busy)
+
+
+def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Timings) -> Whole:
+    """What mappings of the same tiles and turns take at least [aJ], if they use so many arrays or more.
+
+    Their timings are no shorter than those given, with and without the phase `write`. Their factors at the levels are
+    left open: all arrays of an instance are taken to share its inputs, and to add up their sums inside it. Beyond what
+    64 bits hold, longer times count no more.
+    """
+    exact = relaxed if _counts_fit(relaxed, device) else relaxed.unlimited()
+    instances, moved = 1, [_least_moved(exact, "", device.arrays)]
+    used: dict[str, Whole] = {"": 1}
+    for level in device.levels:
+        instances *= level.count
+        held = device.arrays // instances
+        used[level.name] = ceil_div(arrays, held)
+        moved.append(_least_moved(exact, level.name, held))
+    counts = replace(events(exact, device), moved=tuple(moved))
+    drawn = sum(_drawn(component, used[level]) for level, component in listed(device) if component.event is None)
+    most = MUCH // larger(ceil_div(drawn, PICOWATTS_FEMTOSECONDS), 1)
+    busy = timings.total - timings.phases.get("write", 0)
+    return _totals(counts, used, device, smaller(timings.total, most), smaller(busy, most))
+
+
+def _least_moved(m: Mappings, level: str, held: int) -> Moved:
+    """At least so much moves through a level whose instances hold so many arrays."""
+    again = 1 - m.input_stationary
+    columns = again * larger(m.temporal.column, ceil_div(m.tiles("column"), held)) + m.input_stationary
+    sums = again * larger(m.temporal.row, ceil_div(m.tiles("row"), held)) + m.input_stationary
+    workload = m.workload
+    inputs = m.vectors * workload.groups * m.values * workload.input_bits
+    outputs = workload.pixels * workload.groups * workload.filters * partial_sum_bits(m)
+    return Moved(level, ceil_div(inputs * columns, 8), ceil_div(outputs * sums, 8), 0 * sums)
+
+
+def _totals(found: Events, used: Mapped[str, Whole], device: Device, whole: Whole, busy: Whole) -> Whole:
+    """The shares of all components, added up [aJ]; in 64 bits where those are enough."""
+    amounts = []
+    for level, component, one in _event_energies(device):
+        if component.event is not None:
+            count = _count(found, component.event, level)
+            amounts.append(_in_steps(count, one.numerator, one.denominator))
+        else:
+            amounts.append(_power_times(_drawn(component, used[level]), busy if level else whole))
+    if sum(_largest(amount) for amount in amounts) >= LARGEST:
+        rough = sum(np.asarray(amount, np.float64) for amount in amounts)
+        if np.max(rough) >= LARGEST:
+            amounts = [np.asarray(amount).astype(object) for amount in amounts]
+    return sum(amounts, 0 * whole)
+
+
+def _drawn(component: Component, used: Whole) -> Whole:
+    return _in_steps(used, component.power.picowatts, component.per)
+
+
+@lru_cache(maxsize=256)
+def _event_energies(device: Device) -> tuple[tuple[str, Component, Fraction], ...]:
+    """Every component with its level, and what it takes for one event, if it has any [aJ]."""
+    return tuple(
+        (level, component, event_energy(component, level, device) if component.event is not None else Fraction(0))
+        for level, component in listed(device)
+    )
+
+
+def _in_steps(count: Whole, numerator: int, denominator: int) -> Whole:
+    """`in_steps` in as many bits as it takes."""
+    ratio = Fraction(numerator, denominator)
+    most = max(ratio.numerator * ratio.denominator, _largest(count) * ratio.numerator // ratio.denominator + 1)
+    fits = most < LARGEST
+    return in_steps(count if fits else np.asarray(count).astype(object), numerator, denominator)
+
+
+def _power_times(drawn: Whole, time: Whole) -> Whole:
+    """Power x time, rounded up once [aJ]. No intermediate value is much larger than the result."""
+    unit = PICOWATTS_FEMTOSECONDS
+    products = np.asarray(drawn, np.float64) * np.asarray(time, np.float64)
+    if np.max(products, initial=0) / unit >= LARGEST:
+        drawn, time = np.asarray(drawn).astype(object), np.asarray(time).astype(object)
+    rest = time % unit
+    return drawn * (time // unit) + drawn // unit * rest + ceil_div(drawn % unit * rest, unit)
+
+
+def _largest(numbers: Whole) -> int:
+    return int(np.max(numbers)) if np.size(numbers) else 0
+
+
+def _counts_fit(m: Mappings, device: Device) -> bool:
+    """Whether no number on the way to the events can exceed 64 bits: all that make them, at their largest."""
+    vectors, values, results = _largest(m.vectors), _largest(m.values), _largest(m.results)
+    group, row, column = (_largest(m.tiles(axis)) for axis in ("group", "row", "column"))
+    packed, workload = _largest(m.packed), m.workload
+    cells = device.array.rows_per_weight * device.columns_per_weight
+    bits = workload.input_bits + workload.weight_bits + partial_sum_bits(m)
+    row_turns = row * _largest(row_phases(used_rows(m, device), device))
+    column_turns = column * _largest(column_phases(used_columns(m, device), device))
+    columns = max(packed * results * device.columns_per_weight, column * device.array.cols)
+    steps = vectors * device.input_steps * group * packed
+    counts = (
+        steps * row_turns * columns,
+        steps * values * device.array.rows_per_weight * column_turns,
+        steps * values * results * cells * packed,
+        workload.weights * results * cells * _largest(m.replicas) * _largest(m.turns),
+        vectors * workload.groups * values * bits * column,
+        workload.pixels * workload.groups * workload.filters * bits * 2 * row,
+    )
+    return 4 * max(counts) < LARGEST
+
+
+def event_energy(component: Component, level: str, device: Device) -> Fraction:
+    """The energy of one event of a component at that level that has one [aJ].
+
+    As stated, or the power of the group over the events in a second at full load, in all instances that share it.
+    """
+    if component.energy is not None:
+        return Fraction(component.energy.attojoules)
+    full = _full_array(device)
+    arrays = inside(device, level)[device.levels[-1].name] if level else device.arrays
+    assert component.event is not None
+    count = component.per * arrays * _count(events(full, device), component.event, level)
+    return Fraction(component.power.picowatts * product_time(full, device), 10**9 * count)
+
+
+def busy_time(timing: Timing) -> Time:
+    """From the first input to the last result, without the writing of weights."""
+    return sum((phase.time for phase in timing.phases if not phase.hidden and phase.name != "write"), Time(0))
+
+
+def instances_in_use(mapping: Mapping) -> dict[str, int]:
+    """How many instances of each level have an array in use; "" stands for the device itself."""
+    return {"": 1} | {
+        entry.level: prod(outer.factors.product for outer in mapping.levels[: position + 1])
+        for position, entry in enumerate(mapping.levels)
+    }
+
+
+def _full_array(device: Device) -> Mapping:
+    """One matrix-vector product that fills an array."""
+    rows, filters = device.word_lines_per_array, device.filters_per_array
+    axes = (Axis("reduction", rows, Kind.REDUCTION), Axis("filter", filters, Kind.FILTER))
+    workload = Workload("full array", axes, device.bits.activation, device.bits.weight)
+    alone = tuple(LevelFactors(level.name, Factors()) for level in device.levels)
+    return Mapping(workload, rows, filters, alone, Factors())
+
+
+def _count(found: Events, event: Event, level: str) -> Whole:
+    """How many of the events there are; bytes are those of the component's own level."""
+    moved = next(entry for entry in found.moved if entry.level == level)
+    counts: dict[Event, Whole] = {
+        Event.PRODUCT: found.products,
+        Event.CONVERSION: found.conversions,
+        Event.ROW_DRIVE: found.row_drives,
+        Event.CELL_READ: found.cell_reads,
+        Event.CELL_WRITE: found.cell_writes,
+        Event.INPUT_BYTE: moved.inputs,
+        Event.OUTPUT_BYTE: moved.outputs,
+        Event.PORT_BYTE: moved.inputs + moved.outputs,
+        Event.MERGE_BYTE: moved.merged,
+    }
+    return counts[event]
+
+
+def _power(component: Component) -> Power:
+    return component.power

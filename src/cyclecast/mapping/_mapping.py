@@ -1,0 +1,333 @@
+"""A schedule as the device sees it: a factor for each axis and level (`Mapping`).
+
+In matrix-vector form a workload has four axes. The reduction is cut into *row tiles* of `word_lines` values, the
+filters into *column tiles* of `filters`; one group's row tile and column tile together occupy one array. Then
+
+* a *spatial* factor at a level says how many of the level's instances work on that axis side by side
+  (along the pixel axis these are replicas: other copies of the same weights);
+* a *temporal* factor says how many follow one another: passes over weights, steps over pixels.
+
+Factors need not divide the extents; the last tile, pass or step may be partly empty. Three things change the matrix
+that is cut, or its turn:
+
+* a *window* of neighbouring outputs is computed from one input vector: a filter is duplicated, shifted, for each of
+  them (Rhe et al., VW-SDK, DATE 2022, arXiv:2112.11282);
+* groups that are small share an array: `packed` of them lie on its diagonal, with word lines and columns of their own;
+* an *input-stationary* order of passes writes all weights for every step along the pixels, instead of bringing all
+  inputs and taking all results for every pass.
+
+`Mapping` is one schedule; `Mappings` in `mapping/_batch.py` are many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping as Mapped
+from dataclasses import asdict, dataclass
+from functools import reduce
+from math import prod
+from operator import mul
+from typing import Any, Literal, get_args
+
+from cyclecast._integers import Whole, ceil_div
+from cyclecast.device import Device
+from cyclecast.errors import FitError, MappingError
+from cyclecast.network import Slide, Workload
+from cyclecast.storage.reading import loadable, read_as
+
+TileAxis = Literal["group", "row", "column", "pixel"]
+"""The axes of the matrix-vector form, as factors count them."""
+
+TILE_AXES: tuple[TileAxis, ...] = get_args(TileAxis)
+
+
+class AnyFactors:
+    """What follows from a factor for each axis, numbers or arrays of them."""
+
+    __slots__ = ()
+
+    def along(self, axis: TileAxis) -> Whole:
+        """The factor of one axis."""
+        return getattr(self, axis)
+
+    @property
+    def product(self) -> Whole:
+        """How many instances of the level are in use."""
+        return _product(self.along(axis) for axis in TILE_AXES)
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Factors(AnyFactors):
+    """A factor for each axis, at one level or in time."""
+
+    group: int = 1
+    row: int = 1
+    column: int = 1
+    pixel: int = 1
+
+    def __post_init__(self) -> None:
+        for axis in TILE_AXES:
+            if getattr(self, axis) < 1:
+                raise MappingError(f"factor {axis}", f"{getattr(self, axis)}", "factors are at least 1")
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class LevelFactors:
+    """The spatial factors at the named level."""
+
+    level: str
+    factors: Factors
+
+
+class Windowed:
+    """The matrix-vector form that a window gives, for one mapping or many."""
+
+    __slots__ = ()
+    workload: Workload
+    window: Any
+
+    @property
+    def outputs(self) -> Whole:
+        """Outputs of a filter that one input vector gives: those of its window."""
+        return _product(self.window)
+
+    @property
+    def values(self) -> Whole:
+        """Values of one input vector of a group: those that the outputs of its window meet."""
+        beside = self.workload.reduction // prod(slide.taps for slide in self.workload.slides)
+        return beside * _product(slide.elements(window) for slide, window in self._along_slides())
+
+    @property
+    def results(self) -> Whole:
+        """Results of one input vector for a group: its filters', for every output of a window."""
+        return self.workload.filters * self.outputs
+
+    @property
+    def vectors(self) -> Whole:
+        """Input vectors of a group: its pixels, or windows of them, the last of which may be partly empty."""
+        beside = self.workload.pixels // prod(slide.outputs for slide in self.workload.slides)
+        return beside * _product(ceil_div(slide.outputs, window) for slide, window in self._along_slides())
+
+    def _along_slides(self) -> Iterable[tuple[Slide, Whole]]:
+        """Each slide with its window; () stands for windows of one output."""
+        slides = self.workload.slides
+        return zip(slides, self.window or (1,) * len(slides), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Windowed):
+    """The matrix-vector form of a workload with a window: what there is to cut into tiles."""
+
+    workload: Workload
+    window: tuple[int, ...] = ()
+
+
+class Tiled(Windowed):
+    """What follows from tile sizes and factors, for one mapping or many: numbers, or arrays of them."""
+
+    __slots__ = ()
+    word_lines: Whole
+    filters: Whole
+    packed: Whole
+    input_stationary: Whole
+    levels: Any
+    temporal: Any
+
+    def tiles(self, axis: TileAxis) -> Whole:
+        """How many tiles the axis has: input vectors along the pixel axis, `packed` groups each along theirs."""
+        match axis:
+            case "group":
+                return ceil_div(self.workload.groups, self.packed)
+            case "row":
+                return ceil_div(self.values, self.word_lines)
+            case "column":
+                return ceil_div(self.results, self.filters)
+            case _:
+                return self.vectors
+
+    def spatial(self, axis: TileAxis) -> Whole:
+        """How many tiles of the axis are worked on side by side, over all levels."""
+        return self.inside(-1, axis)
+
+    def inside(self, level: int, axis: TileAxis) -> Whole:
+        """How many tiles of the axis one instance of a level works on side by side; of level -1, the device."""
+        return _product(entry.factors.along(axis) for entry in self.levels[level + 1 :])
+
+    @property
+    def replicas(self) -> Whole:
+        """Copies of the weights that work on different pixels."""
+        return self.spatial("pixel")
+
+    @property
+    def weight_tiles(self) -> Whole:
+        """Arrays that one copy of all weights fills."""
+        return self.tiles("group") * self.tiles("row") * self.tiles("column")
+
+    @property
+    def arrays(self) -> Whole:
+        """Arrays in use at one time, replicas included."""
+        return _product(entry.factors.product for entry in self.levels)
+
+    @property
+    def passes(self) -> Whole:
+        """How often the arrays are written until every weight has had its turn; 1 means resident weights."""
+        return self.temporal.group * self.temporal.row * self.temporal.column
+
+    @property
+    def turns(self) -> Whole:
+        """How often every pass takes its turn: once, or for every step along the pixels if inputs are stationary."""
+        return 1 + self.input_stationary * (self.temporal.pixel - 1)
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Mapping(Tiled):
+    """Where and when each part of a workload is computed.
+
+    Laws, checked on construction (`MappingError`): tiles are no larger than their axis; along every axis, spatial
+    and temporal factors together cover the tiles; and one temporal step fewer would not.
+    """
+
+    workload: Workload
+    word_lines: int
+    """Reduction values per array: the poster's #used_WL."""
+    filters: int
+    """Filters per array: the poster's #filters_for_MA."""
+    levels: tuple[LevelFactors, ...]
+    """Spatial factors, outermost level first."""
+    temporal: Factors
+    """Passes over groups, row tiles and column tiles; steps over pixels."""
+    packed: int = 1
+    """Groups that share an array, on its diagonal: each takes `word_lines` rows and `filters` columns of its own."""
+    window: tuple[int, ...] = ()
+    """Outputs that one input vector gives, along every slide of the workload; () where that is one everywhere."""
+    input_stationary: bool = False
+    """Whether all passes follow each other for every step along the pixels; only where there are several of both."""
+
+    def __post_init__(self) -> None:
+        self._require_window()
+        for what, size, extent in (
+            ("word_lines", self.word_lines, self.values),
+            ("filters", self.filters, self.results),
+            ("packed", self.packed, self.workload.groups),
+        ):
+            if not 1 <= size <= extent:
+                raise MappingError(f"mapping of {self.workload.name}: {what}", f"{size}", f"1 to {extent} are possible")
+        for axis in TILE_AXES:
+            tiles, spatial = self.tiles(axis), self.spatial(axis)
+            if self.temporal.along(axis) != ceil_div(tiles, spatial):
+                raise MappingError(
+                    f"mapping of {self.workload.name}: {axis} axis",
+                    f"{self.temporal.along(axis)} temporal steps of {spatial} side by side",
+                    f"{tiles} tiles take exactly {ceil_div(tiles, spatial)}",
+                )
+
+        if self.input_stationary and (self.passes == 1 or self.temporal.pixel == 1):
+            what = f"{self.passes} passes of {self.temporal.pixel} steps, input-stationary"
+            raise MappingError(f"mapping of {self.workload.name}", what, "an order of passes takes several of both")
+
+    def _require_window(self) -> None:
+        slides = self.workload.slides
+        each = zip(self.window, slides, strict=False)
+        fits = len(self.window) == len(slides) and all(size == 1 or size in slide.windows for size, slide in each)
+        if self.window and not (fits and self.outputs > 1):
+            possible = ", ".join(f"{slide.pixel}: {(1, *slide.windows)}" for slide in slides) or "none"
+            what = f"a window of {self.window} outputs"
+            raise MappingError(f"mapping of {self.workload.name}", what, f"possible along its slides are {possible}")
+
+    def at(self, level: str) -> Factors:
+        """The factors at the named level."""
+        for entry in self.levels:
+            if entry.level == level:
+                return entry.factors
+        names = ", ".join(entry.level for entry in self.levels)
+        raise MappingError(f"mapping of {self.workload.name}", f"no level '{level}'", f"there are {names}")
+
+    def utilisation(self, device: Device) -> float:
+        """The share of the device's arrays in use, averaged over the passes; 0 to 1."""
+        return float(self.weight_tiles * self.replicas / (device.arrays * self.passes))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON; `mapping_from_json` is the inverse."""
+        return asdict(self)
+
+
+def _product(numbers: Any) -> Whole:
+    return reduce(mul, numbers, 1)
+
+
+def mapping_from_json(value: Mapped[str, Any]) -> Mapping:
+    """Rebuild a mapping from `Mapping.to_json`; a broken law raises `MappingError`, a wrong type `ValueError`."""
+    return read_as(Mapping, value)
+
+
+def mappings_from_json(value: Any) -> dict[str, Mapping]:
+    """Mappings by kernel, as in `mappings.json`; `MappingError` where it is something else or a law is broken."""
+    where = "mappings"
+    if not isinstance(value, Mapped) or not value:
+        raise MappingError(where, f"a {type(value).__name__}", "an object of mappings by kernel is needed")
+    found = {}
+    for kernel, each in value.items():
+        try:
+            found[str(kernel)] = mapping_from_json(each)
+        except MappingError:
+            raise
+        except ValueError as error:
+            raise MappingError(f"mapping of '{kernel}'", "it is not in the form of mappings.json", str(error)) from None
+    return found
+
+
+def require_fit(mapping: Mapping, device: Device) -> None:
+    """Raise `FitError` where the mapping asks for more than the device has."""
+    where = f"{mapping.workload.name} on {device.name}"
+    packed = f" of {mapping.packed} groups" if mapping.packed > 1 else ""
+    if mapping.packed * mapping.word_lines > device.word_lines_per_array:
+        raise FitError(
+            where,
+            f"{mapping.word_lines} word lines{packed}",
+            f"an array has {device.word_lines_per_array}",
+            "a smaller row tile",
+        )
+    if mapping.packed * mapping.filters > device.filters_per_array:
+        raise FitError(
+            where,
+            f"{mapping.filters} filters per array{packed}",
+            f"{device.array.cols} columns hold {device.filters_per_array} of {device.columns_per_weight} columns each",
+            "a smaller column tile",
+        )
+    names = tuple(level.name for level in device.levels)
+    if tuple(entry.level for entry in mapping.levels) != names:
+        raise FitError(where, f"levels {[entry.level for entry in mapping.levels]}", f"the device has {list(names)}")
+    for level, entry in zip(device.levels, mapping.levels, strict=True):
+        if entry.factors.product > level.count:
+            raise FitError(
+                where, f"{entry.factors.product} at level {level.name}", f"there are {level.count}", "smaller factors"
+            )
+    if mapping.passes > 1 and not device.array.write.during_inference:
+        raise FitError(
+            where,
+            f"{mapping.weight_tiles} arrays for the weights, in {mapping.passes} passes",
+            f"the device has {device.arrays} arrays and writes none during inference",
+            "array.write.during_inference: true, more instances of a level, or fewer bits",
+        )
+
+
+MARKS = {"group": "g", "row": "r", "column": "c", "pixel": "p"}
+"""One letter for each axis, as mappings are written in one line."""
+
+
+def mapping_text(mapping: Mapping) -> str:
+    """A mapping in one line: window, tile, packed groups, the factors above 1 from the arrays outwards, the order."""
+    parts = ["x".join(map(str, mapping.window)) + " window"] if mapping.window else []
+    parts.append(f"{mapping.word_lines}x{mapping.filters}")
+    if mapping.packed > 1:
+        parts.append(f"{mapping.packed} packed")
+    for name, factors in [*((e.level, e.factors) for e in reversed(mapping.levels)), ("time", mapping.temporal)]:
+        above_one = [f"{MARKS[axis]}{factors.along(axis)}" for axis in TILE_AXES if factors.along(axis) > 1]
+        if above_one:
+            parts.append(f"{name} {' '.join(above_one)}")
+    if mapping.input_stationary:
+        parts.append("input-stationary")
+    return " | ".join(parts)

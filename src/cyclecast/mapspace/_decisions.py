@@ -1,0 +1,233 @@
+"""From decisions to mappings: what a search may choose (`choices`) and what the device makes of it (`grant`).
+
+A decision about a level is a *request*: so many row tiles, column tiles, groups or replicas side by side, at most.
+What is granted is capped by the tiles that are left and by the instances of the level that are left, level by level
+from the arrays outwards and axis by axis in the order group, row, column, pixel. So every combination of decisions
+is legal, and every mapping that leaves no granted instance without a tile is reached by asking for exactly its
+factors (`requests`). Windows, packing and stationary inputs are granted where they are asked for and possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from collections.abc import Mapping as Mapped
+from itertools import product
+
+from cyclecast._integers import ceil_div
+from cyclecast.device import Device
+from cyclecast.errors import FitError
+from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, TileAxis, require_fit
+from cyclecast.mapspace._tilings import resident_mapping
+from cyclecast.network import Slide, Workload
+
+Decisions = Mapped[str, int]
+"""A value by decision name: `word_lines`, `filters`, and `LEVEL.AXIS` for every level and axis.
+
+And those that a sketch may add: `window.AXIS` for every slide, `packed`, and `input_stationary` (0 or 1).
+"""
+
+WORD_LINES = "word_lines"
+FILTERS = "filters"
+WINDOW = "window."
+"""What the names of decisions about windows begin with."""
+PACKED = "packed"
+INPUT_STATIONARY = "input_stationary"
+WINDOWS = "windows"
+"""The sketch that opens `window.AXIS`."""
+PACK = "pack"
+"""The sketch that opens `packed`."""
+ORDER = "order"
+"""The sketch that decides for `input_stationary`."""
+WINDOW_ODDS = 1 << 20
+"""The odds of a window of 1; larger ones have that over their size."""
+MOST_SIZES = 12
+"""Tile sizes on offer per axis: the largest of the balanced cuts and of the powers of two."""
+EVERY_FACTOR_UP_TO = 12
+"""Beyond this, factors on offer are those that cut the level evenly."""
+
+
+def decision_name(level: str, axis: TileAxis) -> str:
+    """The name of the decision about this axis at this level."""
+    return f"{level}.{axis}"
+
+
+def window_name(slide: Slide) -> str:
+    """The name of the decision about the window along this slide."""
+    return WINDOW + slide.pixel
+
+
+def choices(workload: Workload, device: Device, opened: Collection[str] = ()) -> dict[str, tuple[int, ...]]:
+    """The values on offer for every decision, ascending, never empty; in the order in which `grant` uses them.
+
+    Those of im2col, and those that are `opened` besides: `WINDOWS`, `PACK`. Tile sizes then cut what any window on
+    offer meets and gives, and leave room for two groups on the diagonal of an array. Decisions with one value only are
+    part of it. Raises `FitError` when the bits differ from the device's.
+    """
+    require_bits(workload, device)
+    windows = window_choices(workload, device) if WINDOWS in opened else {}
+    packs = PACK in opened and can_pack(workload, device)
+    sizes = product(*(windows.get(window_name(slide), (1,)) for slide in workload.slides))
+    forms = [Form(workload, window) for window in sizes]
+    room = 2 if packs else 1
+    word_lines = _sizes_of_all({int(form.values) for form in forms}, device.word_lines_per_array // room)
+    filters = _sizes_of_all({int(form.results) for form in forms}, device.filters_per_array // room)
+    offers = {**windows, WORD_LINES: word_lines, FILTERS: filters}
+    if packs:
+        diagonal = min(device.word_lines_per_array // word_lines[0], device.filters_per_array // filters[0])
+        offers[PACKED] = _factors(min(workload.groups, diagonal), diagonal)[1:]
+    most: dict[TileAxis, int] = {
+        "group": workload.groups,
+        "row": max(ceil_div(int(form.values), word_lines[0]) for form in forms),
+        "column": max(ceil_div(int(form.results), filters[0]) for form in forms),
+        "pixel": workload.pixels,
+    }
+    for level in reversed(device.levels):
+        for axis in TILE_AXES:
+            offers[decision_name(level.name, axis)] = _factors(min(level.count, most[axis]), level.count)
+    return offers
+
+
+def odds(decision: str, values: Sequence[int], device: Device) -> list[int]:
+    """How likely each value on offer is to be drawn, as weights.
+
+    Each tile size is twice as likely as the next smaller one, since the fewest tiles are often the best. Factors of
+    the outermost level are the likelier the larger they are: asked for too much, it takes what is left. Factors of the
+    inner levels are equally likely, as every use of a level may be part of the best. Windows are the likelier the
+    smaller they are: many of the large ones need more arrays than there are, or leave most of each without weights.
+    """
+    if decision.startswith(WINDOW):
+        return [WINDOW_ODDS // size for size in values]
+    if decision in (WORD_LINES, FILTERS):
+        return [1 << place for place in range(len(values))]
+    if decision == INPUT_STATIONARY:
+        return [1] * len(values)
+    inner = any(decision.startswith(f"{level.name}.") for level in device.levels[1:])
+    return [1] * len(values) if inner else list(values)
+
+
+def window_choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
+    """The windows on offer along every slide; {} if there are none.
+
+    A window has as many outputs as an array has filters side by side, at most. Of the windows that cover the outputs in
+    as many steps, only the smallest; and of those the smallest few.
+    """
+    offers = {}
+    for slide in workload.slides:
+        even = {ceil_div(slide.outputs, ceil_div(slide.outputs, size)) for size in slide.windows}
+        room = min(device.filters_per_array, slide.outputs)
+        fit = (size for size in even if size in slide.windows and size <= room)
+        offers[window_name(slide)] = (1, *sorted(fit)[: MOST_SIZES - 1])
+    return offers if any(len(sizes) > 1 for sizes in offers.values()) else {}
+
+
+def can_pack(workload: Workload, device: Device) -> bool:
+    """Whether an array has room for two groups on its diagonal."""
+    return workload.groups > 1 and min(device.word_lines_per_array, device.filters_per_array) > 1
+
+
+def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
+    """The mapping that the device makes of the decisions.
+
+    A missing size or factor asks for as much as there is; a missing window, packing or order for none.
+    """
+    window = _window(workload, decisions)
+    form = Form(workload, window)
+    word_lines = _capped(decisions, WORD_LINES, min(form.values, device.word_lines_per_array))
+    filters = _capped(decisions, FILTERS, min(form.results, device.filters_per_array))
+    diagonal = min(device.word_lines_per_array // word_lines, device.filters_per_array // filters)
+    packed = _capped({PACKED: 1} | dict(decisions), PACKED, min(workload.groups, diagonal))
+    left: dict[TileAxis, int] = {
+        "group": ceil_div(workload.groups, packed),
+        "row": ceil_div(form.values, word_lines),
+        "column": ceil_div(form.results, filters),
+        "pixel": form.vectors,
+    }
+    levels: list[LevelFactors] = []
+    for level in reversed(device.levels):
+        room = level.count
+        granted: dict[TileAxis, int] = {}
+        for axis in TILE_AXES:
+            granted[axis] = _capped(decisions, decision_name(level.name, axis), min(room, left[axis]))
+            room //= granted[axis]
+            left[axis] = ceil_div(left[axis], granted[axis])
+        levels.insert(0, LevelFactors(level.name, Factors(**granted)))
+    several = left["group"] * left["row"] * left["column"] > 1 < left["pixel"]
+    stationary = several and decisions.get(INPUT_STATIONARY, 0) > 0
+    return Mapping(workload, word_lines, filters, tuple(levels), Factors(**left), packed, window, stationary)
+
+
+def requests(mapping: Mapping) -> dict[str, int]:
+    """The decisions that `grant` turns into this mapping again."""
+    asked = {WORD_LINES: mapping.word_lines, FILTERS: mapping.filters}
+    for entry in reversed(mapping.levels):
+        asked |= {decision_name(entry.level, axis): entry.factors.along(axis) for axis in TILE_AXES}
+    asked |= {window_name(slide): size for slide, size in zip(mapping.workload.slides, mapping.window, strict=False)}
+    if mapping.packed > 1:
+        asked[PACKED] = mapping.packed
+    if mapping.input_stationary:
+        asked[INPUT_STATIONARY] = 1
+    return asked
+
+
+def default_mapping(workload: Workload, device: Device) -> Mapping:
+    """The mapping without any search: full arrays, filled from the inside outwards, replicas where room is left.
+
+    Where that needs weights to be written again and the device cannot, one that holds them all, if there is any.
+    Raises `FitError` where the device cannot hold the workload.
+    """
+    require_bits(workload, device)
+    mapping = grant(workload, device, {})
+    if mapping.passes > 1 and not device.array.write.during_inference:
+        mapping = resident_mapping(workload, device) or mapping
+    require_fit(mapping, device)
+    return mapping
+
+
+def require_bits(workload: Workload, device: Device) -> None:
+    """Raise `FitError` unless the workload's bits are those that the device is described for."""
+    for what, have, want in (
+        ("activation", workload.input_bits, device.bits.activation),
+        ("weight", workload.weight_bits, device.bits.weight),
+    ):
+        if have != want:
+            raise FitError(
+                f"{workload.name} on {device.name}",
+                f"{have}-bit {what}s",
+                f"the device takes {want} bits",
+                f"bits.{what}: {have} in the device file, or cc.load(source, device)",
+            )
+
+
+def _window(workload: Workload, decisions: Decisions) -> tuple[int, ...]:
+    sizes = [
+        _capped({window_name(slide): 1} | dict(decisions), window_name(slide), slide.outputs)
+        for slide in workload.slides
+    ]
+    legal = tuple(size if size in slide.windows else 1 for size, slide in zip(sizes, workload.slides, strict=True))
+    return legal if max(legal, default=1) > 1 else ()
+
+
+def _capped(decisions: Decisions, name: str, bound: int) -> int:
+    return max(1, min(decisions.get(name, bound), bound))
+
+
+def _sizes(extent: int, bound: int) -> tuple[int, ...]:
+    """Tile sizes that cut the extent evenly into the fewest tiles, one more, two more ..., and the powers of two."""
+    fewest = ceil_div(extent, bound)
+    balanced = {min(bound, extent)} | {ceil_div(extent, fewest + more) for more in range(MOST_SIZES)}
+    powers = {1 << power for power in range(min(bound, extent).bit_length())}
+    largest = sorted(balanced | {power for power in powers if power * 4 >= min(bound, extent)})
+    return tuple(largest[-MOST_SIZES:])
+
+
+def _sizes_of_all(extents: Collection[int], bound: int) -> tuple[int, ...]:
+    """Tile sizes that cut several extents evenly: of each its largest, fewer of each where there are many extents."""
+    each = MOST_SIZES if len(extents) == 1 else max(2, 2 * MOST_SIZES // len(extents))
+    return tuple(sorted({size for extent in extents for size in _sizes(extent, bound)[-each:]}))
+
+
+def _factors(bound: int, count: int) -> tuple[int, ...]:
+    """Factors up to the bound: every small one, then those that cut the level evenly, and the bound itself."""
+    small = range(1, min(bound, EVERY_FACTOR_UP_TO) + 1)
+    even = {count // parts for parts in range(1, count // EVERY_FACTOR_UP_TO + 1)} | {bound}
+    return tuple(sorted(set(small) | {factor for factor in even if factor <= bound}))

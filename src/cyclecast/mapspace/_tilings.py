@@ -1,0 +1,356 @@
+"""The space of mappings, laid out for those who look at all of it.
+
+A *tiling* is what is cut: window, packed groups, word lines and filters of a tile. Around it stand factors: so many
+tiles side by side at every level. Of equal tilings (as many tiles along every axis) only the smallest is listed, and of
+equal factors (as many turns) only the smallest: whoever works on less at a time is never slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache, reduce
+from itertools import product, takewhile
+from math import prod
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from cyclecast._integers import ceil_div
+from cyclecast.device import Device, Level
+from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping
+from cyclecast.network import Workload
+from cyclecast.units import Bandwidth
+
+Numbers = Any
+"""A NumPy array of int64."""
+MOST_WAYS = 2_000_000
+"""To use the inner levels: what a table of them may hold."""
+
+
+def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
+    """The windows of as many outputs as an array has filters side by side; () first, which is im2col.
+
+    The values that a window meets may take several row tiles. Windows of more outputs, whose results would take several
+    column tiles for one filter, are not in the space.
+    """
+    wide = device.filters_per_array
+    along = [(1, *takewhile(wide.__ge__, slide.windows)) for slide in workload.slides]
+    return [(), *(window for window in product(*along) if 1 < prod(window) <= wide)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A part of the space, as one set of rules opens it."""
+
+    rules: str
+    """Such as `im2col`, `im2col+windows`."""
+    points: int
+    """Combinations of decisions, legal or not."""
+    legal: int
+    """Those that fit in the arrays and the levels; how many passes they take is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tilings:
+    """Tilings as arrays: element i of each is tiling i."""
+
+    window: tuple[Numbers, ...]
+    """Along every slide of the workload."""
+    packed: Numbers
+    word_lines: Numbers
+    filters: Numbers
+    tiles: tuple[Numbers, ...]
+    """How many there are along every axis, in the order of `TILE_AXES`."""
+
+    @classmethod
+    def of(cls, columns: Sequence[Numbers]) -> Self:
+        """From all the fields in their order."""
+        slides = len(columns) - 3 - len(TILE_AXES)
+        packed, word_lines, filters, *tiles = columns[slides:]
+        return cls(tuple(columns[:slides]), packed, word_lines, filters, tuple(tiles))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Tilings]) -> Tilings:
+        """All of these, of which there is at least one."""
+        return cls.of([np.concatenate(numbers) for numbers in zip(*(part.columns for part in parts), strict=True)])
+
+    @property
+    def columns(self) -> tuple[Numbers, ...]:
+        """All the fields, in the order of `of`."""
+        return (*self.window, self.packed, self.word_lines, self.filters, *self.tiles)
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, chosen: Numbers) -> Tilings:
+        """Those at these places."""
+        return Tilings(
+            tuple(sizes[chosen] for sizes in self.window),
+            self.packed[chosen],
+            self.word_lines[chosen],
+            self.filters[chosen],
+            tuple(count[chosen] for count in self.tiles),
+        )
+
+
+def forms(workload: Workload, device: Device) -> Tilings:
+    """Every window with every number of packed groups, as a tiling that no other of the same form is below.
+
+    Its tiles are the smallest that could be, and as few as with the largest.
+    """
+    tall, wide = device.word_lines_per_array, device.filters_per_array
+    each = smallest_sizes(workload.groups, min(workload.groups, tall, wide))
+    sizes = [window or (1,) * len(workload.slides) for window in windows(workload, device)]
+    window = tuple(np.repeat(np.array(sizes, np.int64), len(each), axis=0).T)
+    form, packed = Form(workload, window), np.tile(each, len(sizes))
+    ones = np.ones(len(packed), np.int64)
+    values, results, vectors = form.values * ones, form.results * ones, form.vectors * ones
+    rows = ceil_div(values, np.minimum(values, tall // packed))
+    columns = ceil_div(results, np.minimum(results, wide // packed))
+    return Tilings.of([*window, packed, ones, ones, ceil_div(workload.groups, packed), rows, columns, vectors])
+
+
+def every_tiling(workload: Workload, device: Device) -> Tilings:
+    """The tilings of every form, one form after another: those of `tilings`."""
+    every = forms(workload, device)
+    form, packed = Form(workload, every.window), every.packed
+    ones = np.ones(len(every), np.int64)
+    values, results = form.values * ones, form.results * ones
+    tall, wide = device.word_lines_per_array // packed, device.filters_per_array // packed
+    lines = [smallest_sizes(*each) for each in zip(values.tolist(), np.minimum(values, tall).tolist(), strict=True)]
+    filters = [smallest_sizes(*each) for each in zip(results.tolist(), np.minimum(results, wide).tolist(), strict=True)]
+    pairs = list(zip(lines, filters, strict=True))
+    of = np.repeat(np.arange(len(every)), [len(one) * len(other) for one, other in pairs])
+    word_lines = np.concatenate([np.repeat(one, len(other)) for one, other in pairs])
+    columns = np.concatenate([np.tile(other, len(one)) for one, other in pairs])
+    whole, cut = every[of], (ceil_div(values[of], word_lines), ceil_div(results[of], columns))
+    return Tilings.of([*whole.window, whole.packed, word_lines, columns, whole.tiles[0], *cut, whole.tiles[3]])
+
+
+def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = False) -> Tilings:
+    """Every tiling of one form, the smallest of its kind; `perfect`: those that leave no tile partly empty."""
+    packed = int(form.packed[0])
+    window = tuple(int(size[0]) for size in form.window)
+    shape, (lines, filters) = Form(workload, window), tile_sizes(workload, device, form)
+    pairs = np.array(np.meshgrid(lines, filters, indexing="ij"), np.int64).reshape(2, -1)
+    same = [np.full_like(pairs[0], number) for number in (*window, packed, form.tiles[0][0], shape.vectors)]
+    cut = ceil_div(shape.values, pairs[0]), ceil_div(shape.results, pairs[1])
+    found = Tilings.of([*same[:-2], *pairs, same[-2], *cut, same[-1]])
+    if not perfect:
+        return found
+    whole = (pairs[0] * cut[0] == shape.values) & (pairs[1] * cut[1] == shape.results)
+    whole &= bool(packed * form.tiles[0][0] == workload.groups and _divide(window, workload))
+    return found[np.flatnonzero(whole)]
+
+
+def tile_sizes(workload: Workload, device: Device, form: Tilings) -> tuple[Numbers, Numbers]:
+    """The word lines and the filters of the tilings of one form, largest first."""
+    packed, shape = int(form.packed[0]), Form(workload, tuple(int(size[0]) for size in form.window))
+    tall, wide = device.word_lines_per_array // packed, device.filters_per_array // packed
+    lines, filters = min(shape.values, tall), min(shape.results, wide)
+    return smallest_sizes(shape.values, lines), smallest_sizes(shape.results, filters)
+
+
+def _divide(window: tuple[int, ...], workload: Workload) -> bool:
+    return all(slide.outputs % size == 0 for slide, size in zip(workload.slides, window, strict=True))
+
+
+@lru_cache(maxsize=4096)
+def smallest_sizes(extent: int, most: int) -> Numbers:
+    """For every number of tiles that sizes up to the most give, the smallest size that gives it; largest first."""
+    counts = np.unique(ceil_div(extent, np.arange(1, most + 1, dtype=np.int64)))
+    sizes = np.unique(ceil_div(extent, counts))[::-1]
+    sizes.flags.writeable = False  # as it is kept
+    return sizes
+
+
+class Inner(NamedTuple):
+    """Every way to use the levels inside the outermost: arrays, element i of each is way i."""
+
+    factors: tuple[tuple[Numbers, ...], ...]
+    """For every inner level, outermost first, the factor of every axis."""
+    inside: tuple[Numbers, ...]
+    """Their products over the levels, for every axis."""
+
+
+def resident_mapping(workload: Workload, device: Device) -> Mapping | None:
+    """A mapping whose arrays hold all weights at once, of one copy and without windows; None if there is none.
+
+    Tiles are as large as they can be: with fewer of them, whatever held more holds these.
+    """
+    tall, wide = device.word_lines_per_array, device.filters_per_array
+    if inner_ways(device) > MOST_WAYS:
+        return None
+    for packed in smallest_sizes(workload.groups, min(workload.groups, tall, wide)).tolist():
+        lines, filters = min(workload.reduction, tall // packed), min(workload.filters, wide // packed)
+        extents = (workload.groups, packed), (workload.reduction, lines), (workload.filters, filters)
+        tiles = tuple(ceil_div(extent, size) for extent, size in extents)
+        ways = inner(device, (*tiles, 1))
+        outer = [ceil_div(count, inside) for count, inside in zip(tiles, ways.inside, strict=False)]
+        held = np.flatnonzero(np.multiply.reduce(outer) <= device.levels[0].count)
+        if len(held):
+            chosen = [[factor[held[0]] for factor in level] for level in ((*outer, ways.inside[-1]), *ways.factors)]
+            levels = zip(device.levels, (Factors(*map(int, of)) for of in chosen), strict=True)
+            bound = tuple(LevelFactors(level.name, factors) for level, factors in levels)
+            return Mapping(workload, lines, filters, bound, Factors(pixel=workload.pixels), packed)
+    return None
+
+
+def inner_ways(device: Device) -> int:
+    """How many ways there are to use the levels inside the outermost one, at most."""
+    return prod(count_combinations(level.count) for level in device.levels[1:])
+
+
+def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inner:
+    """The ways for so many tiles, factors without a tile left out; `perfect`: those that divide the tiles."""
+    counts = tuple(level.count for level in device.levels[1:])
+    factors = _joined(counts, tiles, perfect)
+    inside = reduce(np.multiply, factors) if len(factors) else np.ones((len(tiles), 1), np.int64)
+    return Inner(tuple(tuple(level) for level in factors), tuple(inside))
+
+
+def outer_factors(inside: Sequence[Numbers], tiles: Sequence[int], passes: Sequence[int]) -> list[Numbers]:
+    """The outermost level's factors for groups, row tiles and column tiles, one for each way to use the inner levels.
+
+    `inside` are the products of the inner factors along every axis, `tiles` and `passes` one number for an axis.
+    """
+    along = zip(tiles, inside, passes, strict=False)  # copies of the weights may be beside them
+    return [ceil_div(ceil_div(count, inner), turns) for count, inner, turns in along]
+
+
+@lru_cache(maxsize=4096)
+def rooms_for_copies(
+    counts: tuple[int, ...], tiles: tuple[int, ...], passes: tuple[int, ...], *, perfect: bool
+) -> Numbers:
+    """What copies of the weights may use of every level, outermost first: shape (levels, different ways to leave it).
+
+    `counts` are the instances of the levels, `tiles` those of groups, rows and columns; without a way no copy fits.
+    """
+    factors = _joined(counts[1:], tiles, perfect)
+    inner_rooms = np.array(counts[1:], np.int64)[:, None] // factors.prod(axis=1)
+    outer = reduce(np.multiply, outer_factors(list(factors.prod(axis=0)), tiles, passes))
+    rooms = np.vstack([counts[0] // outer, inner_rooms])
+    different = sorted(set(zip(*rooms[:, rooms[0] > 0].tolist(), strict=True)))
+    return np.array(different, np.int64).reshape(-1, len(counts)).T
+
+
+def most_copies(counts: tuple[int, ...], rooms: Numbers, pixels: int, *, perfect: bool) -> int:
+    """The copies of the weights that such rooms hold at most, where so many pixel tiles are to be divided among them.
+
+    `rooms` come from `rooms_for_copies`; 0 if there are none.
+    """
+    chains = _chains(counts[1:], pixels, perfect)
+    inside = chains.prod(axis=0)
+    fits = (chains[:, None] <= rooms[1:, :, None]).all(axis=0)
+    copies = np.minimum(rooms[0][:, None], ceil_div(pixels, inside)) * inside
+    return int(copies.max(initial=0, where=fits))
+
+
+@lru_cache(maxsize=256)
+def _joined(counts: tuple[int, ...], tiles: tuple[int, ...], perfect: bool) -> Numbers:
+    """Factors of inner levels, outermost first, along some axes: shape (levels, axes, ways)."""
+    along = _chains(counts, tiles[-1], perfect)
+    if len(tiles) == 1:
+        return along[:, None]
+    before = _joined(counts, tiles[:-1], perfect)
+    fits = np.ones((before.shape[-1], along.shape[-1]), bool)
+    for level, count in enumerate(counts):
+        room = count // reduce(np.multiply, before[level])
+        fits &= along[level].astype(np.int32) <= room.astype(np.int32)[:, None]
+    way, chain = np.divmod(np.flatnonzero(fits), along.shape[-1])
+    joined = np.empty((len(counts), len(tiles), len(way)), np.int64)
+    np.take(before, way, axis=2, out=joined[:, :-1], mode="clip")
+    np.take(along, chain, axis=1, out=joined[:, -1], mode="clip")
+    return joined
+
+
+@lru_cache(maxsize=4096)
+def _chains(counts: tuple[int, ...], tiles: int, perfect: bool) -> Numbers:
+    """Factors of inner levels, outermost first, along one axis: shape (levels, ways)."""
+    allowed = divides if perfect else is_least
+    chains, left = np.ones((0, 1), np.int64), np.array([tiles])
+    for count in reversed(counts):
+        factor = np.arange(1, count + 1)
+        place, taken = np.nonzero(allowed(factor, left[:, None]) & (factor <= left[:, None]))
+        chains = np.vstack([factor[taken][None, :], chains[:, place]])
+        left = ceil_div(left[place], factor[taken])
+    return chains
+
+
+def unported(device: Device, limit: Bandwidth | None = None) -> Device:
+    """The device without limits on what moves: where inputs are stationary, steps in a row may move nothing.
+
+    For models that may look at a bandwidth that the device states, `limit` stands in its place.
+    """
+
+    def wide(port: Device | Level, names: Sequence[str]) -> dict[str, Any]:
+        return {name: limit if getattr(port, name) else None for name in names}
+
+    levels = tuple(level.model_copy(update=wide(level, (*PORTS, "merge_bandwidth"))) for level in device.levels)
+    return device.model_copy(update=wide(device, PORTS) | {"levels": levels})
+
+
+PORTS = ("input_bandwidth", "output_bandwidth")
+
+
+def divides(factor: Numbers, tiles: Numbers) -> Numbers:
+    """Whether no instance is left without a tile at any time."""
+    return tiles % factor == 0
+
+
+def is_least(factor: Numbers, tiles: Numbers) -> Numbers:
+    """Whether a smaller factor would leave more tiles."""
+    return (factor == 1) | (ceil_div(tiles, np.maximum(factor - 1, 1)) > ceil_div(tiles, factor))
+
+
+@cache
+def combinations(count: int) -> Numbers:
+    """Every factor for each axis whose product is at most so many: one row each."""
+    found = [
+        (group, row, column, pixel)
+        for group in range(1, count + 1)
+        for row in range(1, count // group + 1)
+        for column in range(1, count // (group * row) + 1)
+        for pixel in range(1, count // (group * row * column) + 1)
+    ]
+    return np.array(found, np.int64).reshape(-1, len(TILE_AXES))
+
+
+@cache
+def count_combinations(count: int, axes: int = len(TILE_AXES)) -> int:
+    """The number of rows of `combinations`: of so many factors, at least 1 each, with a product of at most `count`.
+
+    Factors that leave as much for the others are counted together, so that a million instances take a moment.
+    """
+    if axes == 1:
+        return count
+    total, factor = 0, 1
+    while factor <= count:
+        left = count // factor
+        last = count // left
+        total += (last - factor + 1) * count_combinations(left, axes - 1)
+        factor = last + 1
+    return total
+
+
+def sketches(workload: Workload, device: Device) -> tuple[Sketch, ...]:
+    """For every set of rules: its name, its combinations of decisions, and how many of them the device can hold.
+
+    A decision is any tile size up to an array, any factor up to the instances of a level, for every axis and level.
+    """
+    orders = 2 if device.array.write.during_inference else 1
+    tall, wide = device.word_lines_per_array, device.filters_per_array
+    factors = prod(level.count ** len(TILE_AXES) for level in device.levels)
+    held = prod(count_combinations(level.count) for level in device.levels)
+    found: dict[str, tuple[int, int]] = {}
+    for window in windows(workload, device):
+        form = Form(workload, window)
+        lines, filters = min(form.values, tall), min(form.results, wide)
+        for packed in range(1, min(workload.groups, tall, wide) + 1):
+            fitting = min(form.values, tall // packed) * min(form.results, wide // packed)
+            for stationary in range(orders):
+                rules = ("im2col", *("windows",) * bool(window), *("pack",) * (packed > 1), *("order",) * stationary)
+                points, legal = found.get("+".join(rules), (0, 0))
+                found["+".join(rules)] = points + lines * filters * factors, legal + fitting * held
+    return tuple(Sketch(rules, points, legal) for rules, (points, legal) in found.items())

@@ -1,0 +1,40 @@
+"""What is scheduled: workloads, the network that they are of, and what its operators need of each other."""
+
+from __future__ import annotations
+
+from cyclecast.network._receptive_field import lines, needed, operators_from_json, operators_to_json
+from cyclecast.network._workload import (
+    NOT_FINITE,
+    Along,
+    Axis,
+    Edge,
+    HostOperator,
+    Kind,
+    Member,
+    Network,
+    Operator,
+    Reach,
+    Slide,
+    Workload,
+    host_time,
+)
+
+__all__ = [
+    "NOT_FINITE",
+    "Along",
+    "Axis",
+    "Edge",
+    "HostOperator",
+    "Kind",
+    "Member",
+    "Network",
+    "Operator",
+    "Reach",
+    "Slide",
+    "Workload",
+    "host_time",
+    "lines",
+    "needed",
+    "operators_from_json",
+    "operators_to_json",
+]

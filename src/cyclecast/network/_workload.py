@@ -1,0 +1,311 @@
+"""What is scheduled: one operator instance (`Workload`) and the network it comes from (`Network`).
+
+Every workload is seen in matrix-vector form: for each group, `pixels` input vectors of `reduction` values
+meet a weight matrix of `reduction` x `filters` values. A convolution's im2col gives exactly this form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Mapped
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import gcd, prod
+from typing import Any
+
+from cyclecast._integers import Whole, larger
+from cyclecast.device import Host
+from cyclecast.errors import MappingError
+from cyclecast.storage.reading import loadable, read_as
+from cyclecast.units import Time
+
+NOT_FINITE = "its weights are no finite numbers"
+"""Why a product stays on the host."""
+MOST_PARTS = 3
+"""Of the host, in a sentence."""
+
+
+class Kind(StrEnum):
+    """The role of an axis, by the operands it indexes."""
+
+    GROUP = "group"
+    """Indexes input, weight and output: independent products (convolution groups, batch of a batch matmul)."""
+    PIXEL = "pixel"
+    """Indexes input and output: the weights are reused along it."""
+    FILTER = "filter"
+    """Indexes weight and output: the inputs are reused along it."""
+    REDUCTION = "reduction"
+    """Indexes input and weight: summed over."""
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One loop axis of an operator."""
+
+    name: str
+    extent: int
+    kind: Kind
+
+    def __post_init__(self) -> None:
+        if self.extent < 1:
+            raise MappingError(f"axis {self.name}", f"an extent of {self.extent}", "extents are at least 1")
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Slide:
+    """A kernel that slides over an input dimension: output i and tap j meet its element `stride` i + `dilation` j.
+
+    Outputs next to each other share elements, and so can be computed from one input vector: a *window* of them, as in
+    shifted and duplicated kernels (Zhang et al., TCAD 2020; Rhe et al., VW-SDK, DATE 2022, arXiv:2112.11282).
+    """
+
+    pixel: str
+    """The axis of the outputs."""
+    kernel: str
+    """The axis of the taps."""
+    outputs: int
+    taps: int
+    stride: int = 1
+    dilation: int = 1
+
+    @property
+    def step(self) -> int:
+        """The stride, in units of the elements that are met at all."""
+        return self.stride // gcd(self.stride, self.dilation)
+
+    @property
+    def gap(self) -> int:
+        """The dilation, in the same units."""
+        return self.dilation // gcd(self.stride, self.dilation)
+
+    @property
+    def shares(self) -> bool:
+        """Whether some outputs share elements, and a window of them has no holes."""
+        return self.taps > self.step and self.outputs > self.gap and 1 in (self.step, self.gap)
+
+    @property
+    def windows(self) -> range:
+        """The windows of more than one output that share elements."""
+        return range(self.gap + 1, self.outputs + 1) if self.shares else range(0)
+
+    def elements(self, window: Whole) -> Whole:
+        """The input elements that a window of so many outputs meets."""
+        return window * self.taps - larger(window - self.gap, 0) * max(0, self.taps - self.step)
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One operator instance to schedule. Equal axes, slides and bits make equal workloads, whatever the name."""
+
+    name: str = field(compare=False)
+    axes: tuple[Axis, ...]
+    input_bits: int = 8
+    weight_bits: int = 8
+    slides: tuple[Slide, ...] = ()
+    """Pairs of a pixel axis and a reduction axis whose outputs share inputs; each axis is in one of them at most."""
+
+    def __post_init__(self) -> None:
+        named = {(axis.name, axis.kind): axis.extent for axis in self.axes}
+        for slide in self.slides:
+            ends = ((slide.pixel, Kind.PIXEL, slide.outputs), (slide.kernel, Kind.REDUCTION, slide.taps))
+            if any(named.get((name, kind)) != extent for name, kind, extent in ends) or not slide.shares:
+                raise MappingError(
+                    f"workload {self.name}", f"{slide}", "it slides along a pixel and a reduction axis, sharing inputs"
+                )
+        for bits in (self.input_bits, self.weight_bits):
+            if not 1 <= bits <= 32:
+                raise MappingError(f"workload {self.name}", f"{bits}-bit values", "1 to 32 bits are possible")
+
+    def extent(self, kind: Kind) -> int:
+        """The product of the extents of all axes of this kind (1 if there is none)."""
+        return prod(axis.extent for axis in self.axes if axis.kind is kind)
+
+    @property
+    def groups(self) -> int:
+        """Independent matrices."""
+        return self.extent(Kind.GROUP)
+
+    @property
+    def pixels(self) -> int:
+        """Input vectors per group."""
+        return self.extent(Kind.PIXEL)
+
+    @property
+    def filters(self) -> int:
+        """Output values per input vector."""
+        return self.extent(Kind.FILTER)
+
+    @property
+    def reduction(self) -> int:
+        """Values of one input vector."""
+        return self.extent(Kind.REDUCTION)
+
+    @property
+    def inputs(self) -> int:
+        """Input values, each counted once however many outputs it meets."""
+        met = prod(slide.elements(slide.outputs) for slide in self.slides)
+        beside = self.pixels // prod(slide.outputs for slide in self.slides)
+        return int(self.groups * beside * met * self.reduction // prod(slide.taps for slide in self.slides))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulate operations."""
+        return prod(axis.extent for axis in self.axes)
+
+    @property
+    def weights(self) -> int:
+        """Weight values."""
+        return self.groups * self.reduction * self.filters
+
+
+def workload_from_json(value: Mapped[str, Any]) -> Workload:
+    """Rebuild a workload from `asdict`; `ValueError` names a field of a wrong type."""
+    return read_as(Workload, value)
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A workload of a network: how often it occurs, and the kernel (function of the program) that computes it."""
+
+    workload: Workload
+    count: int
+    kernel: str
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class HostOperator:
+    """Operators of one kind that stay on the host, and what all of them together ask of it."""
+
+    name: str
+    count: int
+    operations: int
+    """Elementary operations; 0 of what only moves values, such as a transposition."""
+    bytes: int
+    """Loaded and stored; 0 of what moves nothing, such as a change of shape."""
+    macs: int = 0
+    """Multiply-accumulates among the operations; 0 of what is no product."""
+    reason: str = ""
+    """Why a product is not computed by arrays; nothing where the operator is no product."""
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Along:
+    """The last index along a raster axis of the source that index i along an axis of the target needs."""
+
+    axis: int
+    """Of the target."""
+    scale: int = 1
+    offset: int = 0
+    """It needs scale x i + offset, as far as there is such an index,"""
+    span: int = 0
+    """and so many before that: a kernel of size k and dilation d spans (k - 1) d."""
+
+    def after(self, inner: Along) -> Along:
+        """What is needed through another operator, which needs `self` of what it reads."""
+        scale, offset = self.scale * inner.scale, self.scale * inner.offset + self.offset
+        return Along(inner.axis, scale, offset, self.scale * inner.span + self.span)
+
+
+Reach = tuple[Along | None, ...]
+"""For every raster axis of the source; None where all of it is needed."""
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What one operator needs of another one before it."""
+
+    source: int
+    """The other one's place in the network."""
+    reach: Reach
+
+
+@loadable
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One occurrence of a workload in a network."""
+
+    kernel: str
+    """The function that computes it; "" of a product of two computed operands, which the program has on the host."""
+    workload: Workload
+    raster: tuple[int, ...]
+    """Extents of the axes along which its pixels follow each other, outermost first."""
+    sources: tuple[Edge, ...]
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return self.workload.name
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether both operands are computed, so that no weights stay."""
+        return not self.kernel
+
+    @property
+    def pixels(self) -> int:
+        """Of all groups together, as far as these follow each other."""
+        return prod(self.raster)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network ready to schedule: equal workloads merged, the rest left to the host.
+
+    `program` is the front end's compiled-from form (a TVM `IRModule`); only the rows that may import TVM look into it.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    host: tuple[HostOperator, ...]
+    program: Any = field(compare=False, repr=False)
+    operators: tuple[Operator, ...] = ()
+    """Every occurrence of a workload in the order of the program, and every product of two computed operands."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulate operations of all scheduled workloads, counts included."""
+        return sum(member.count * member.workload.macs for member in self.members)
+
+    @property
+    def beside_arrays(self) -> str:
+        """Products on the host, with shares and reasons, the largest first; "" where there are none."""
+        parts = sorted((operator for operator in self.host if operator.macs), key=lambda operator: -operator.macs)
+        whole = self.macs + self.host_macs
+        shares = [f"{part.name} {part.macs / whole:.0%}{f' ({part.reason})' if part.reason else ''}" for part in parts]
+        return ", ".join(shares[:MOST_PARTS]) + (", ..." if len(shares) > MOST_PARTS else "")
+
+    @property
+    def host_macs(self) -> int:
+        """Multiply-accumulate operations of the products that stay on the host."""
+        return sum(operator.macs for operator in self.host)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the network's operations that its workloads do, two for each multiply-accumulate; 0 to 1."""
+        scheduled = 2 * self.macs
+        everything = scheduled + sum(operator.operations for operator in self.host)
+        return scheduled / everything if everything else 0.0
+
+    @property
+    def warning(self) -> str:
+        """That arrays do less than half of the multiply-accumulates, or weights are no numbers; what the host does."""
+        whole, beside = self.macs + self.host_macs, self.beside_arrays
+        odd = sum(operator.count for operator in self.host if operator.reason == NOT_FINITE)
+        if not whole:
+            return "no operator runs on arrays: the network multiplies no matrices"
+        if not self.members:
+            return f"no operator runs on arrays: the host multiplies {beside}"
+        if 2 * self.macs < whole:
+            return f"{self.macs / whole:.1%} of the multiply-accumulates run on arrays: the host multiplies {beside}"
+        return f"weights of {odd} operators are NaN or infinite: the host multiplies {beside}" if odd else ""
+
+
+def host_time(operator: HostOperator, host: Host) -> Time:
+    """The roofline of the host: the longer of operations / rate and bytes / bandwidth (A13, A33)."""
+    return max(host.operations.time(operator.operations), host.bandwidth.time(operator.bytes))

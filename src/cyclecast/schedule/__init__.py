@@ -1,0 +1,32 @@
+"""The space of schedules: rules that open it, readings that turn a schedule into a mapping, and the lowering."""
+
+from __future__ import annotations
+
+import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
+from cyclecast.schedule._base import Rule
+from cyclecast.schedule._generate import (
+    decided_schedule,
+    lower_schedule,
+    lowered,
+    lowered_function,
+    sampled_decisions,
+)
+from cyclecast.schedule._intrinsics import Implementation
+from cyclecast.schedule._lower import as_module
+from cyclecast.schedule._marks import PREFIX, SKETCH
+from cyclecast.schedule._read import decided_contraction, read
+
+__all__ = [
+    "PREFIX",
+    "SKETCH",
+    "Implementation",
+    "Rule",
+    "as_module",
+    "decided_contraction",
+    "decided_schedule",
+    "lower_schedule",
+    "lowered",
+    "lowered_function",
+    "read",
+    "sampled_decisions",
+]

@@ -1,0 +1,25 @@
+"""The annotations by which a schedule says what has been decided.
+
+On the contraction's block, until it is lowered: `cim.sketch` names the sketch, `cim.NAME` holds each decision.
+"""
+
+from __future__ import annotations
+
+from cyclecast.mapping import Mapping
+from cyclecast.mapspace import ORDER, PACK, WINDOWS
+
+PREFIX = "cim."
+SKETCH = "cim.sketch"
+IM2COL = "im2col"
+"""The sketch of every contraction; others add to it, as in `im2col+windows`."""
+
+
+def mark(decision: str) -> str:
+    """The annotation that holds a decision."""
+    return PREFIX + decision
+
+
+def sketch_of(mapping: Mapping) -> str:
+    """The smallest sketch that has the mapping."""
+    more = ((WINDOWS, mapping.outputs > 1), (PACK, mapping.packed > 1), (ORDER, mapping.input_stationary))
+    return "+".join((IM2COL, *(name for name, there in more if there)))

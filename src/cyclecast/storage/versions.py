@@ -1,0 +1,32 @@
+"""Versions, the machine and this package's own sources, on all of which an answer depends beside its question."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    *("cyclecast", "apache-tvm", "apache-tvm-ffi", "numpy", "pillow", "onnx", "onnxscript", "onnxruntime"),
+    *("ai-edge-litert", "tflite", "torch"),
+)
+"""Those that read networks and samples, compile, or compute values; some need not be installed."""
+SOURCES = (".py", ".c", ".h", ".yaml")
+
+
+@cache
+def built_by() -> str:
+    """Versions, machine and a digest of this package's sources."""
+    digest = sha256()
+    for path in sorted(
+        path for path in Path(__file__).parents[1].rglob("*") if path.suffix in (".py", ".c", ".h", ".yaml")
+    ):
+        digest.update(path.read_bytes())
+    found = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return f"{', '.join(found)}, {platform.machine()}, {digest.hexdigest()}"

@@ -1,0 +1,161 @@
+"""What a better device would gain on the same mapping: each field improved by a tenth, one at a time.
+
+The mapping stays, so a field that would only help another mapping, such as a level's count, gains nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from cyclecast.device import Device
+from cyclecast.errors import DeviceError
+from cyclecast.mapping import Mapping
+from cyclecast.timing._base import TimingModel
+from cyclecast.units import Bandwidth, Frequency, Time
+
+SHORTER = ("array.read", "array.input_pulse", "array.write.pulse", "array.write.verify")
+"""Times, a tenth less."""
+MORE = (
+    "array.adcs",
+    "array.active_rows",
+    "array.active_cols",
+    "array.dac_bits",
+    "array.write.rows",
+    "array.write.cols",
+    "array.write.arrays",
+)
+"""Counts, a tenth more, but one at least."""
+LIMITS = {"array.adcs": "array.cols", "array.active_rows": "array.rows", "array.active_cols": "array.cols"}
+"""Counts that cannot exceed another."""
+FEWER = ("array.write.pulses", "pipeline.fill")
+"""Counts, a tenth less, but one at least."""
+PORTS = ("input_bandwidth", "output_bandwidth", "merge_bandwidth")
+"""Bandwidths of the device and its levels, a tenth more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What one better field would save."""
+
+    field: str
+    """As in `Device.vary`."""
+    before: str
+    after: str
+    change: str
+    """For a reader: "-10 %", or the values before and after."""
+    time: Time
+    """Of the same mapping on the better device."""
+    saved: Time
+    weight: Fraction
+    """How much of what is saved counts: a tenth over the relative change, as a count may have to double."""
+
+    @property
+    def saved_by_a_tenth(self) -> Fraction:
+        """What the gain comes to for a tenth of the field [fs], so that large and small steps compare."""
+        return self.saved.femtoseconds * self.weight
+
+
+def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[Gain, ...]:
+    """The fields that would save time on this mapping, most for each tenth first; equal ones by name (A32)."""
+    now = model.time(mapping, device).total.femtoseconds
+    found = []
+    for field, before, after, better in _better_devices(device):
+        time = model.time(mapping, better).total
+        if time.femtoseconds < now:
+            saved, weight = Time(now - time.femtoseconds), Fraction(1, 10) / _relative(before, after)
+            found.append(Gain(field, _text(before), _text(after), _change(before, after), time, saved, weight))
+    return tuple(sorted(found, key=lambda gain: (-gain.saved_by_a_tenth, gain.field)))
+
+
+@lru_cache(maxsize=4)
+def _better_devices(device: Device) -> tuple[tuple[str, Any, Any, Device], ...]:
+    """The device with each of the improvements, made once for all workloads of a network."""
+    found = []
+    for field, before, after in improvements(device):
+        with suppress(DeviceError):  # more than the device can have, or nothing that it has
+            found.append((field, before, after, device.vary(field, after)))
+    return tuple(found)
+
+
+def improvements(device: Device) -> Iterator[tuple[str, Any, Any]]:
+    """Every field that can be better, with its value and a better one; some are more than the device can have."""
+    fields = [*SHORTER, *MORE, *FEWER, "array.adc_rate", "array.adc_overlap", "array.skips_unused"]
+    fields += PORTS[:2]
+    for level in device.levels:
+        fields += [f"levels.{level.name}.{field}" for field in (*PORTS, "merge_hop", "shared_port")]
+    for field in fields:
+        before = value_of(device, field)
+        after = _better(field, before)
+        if field in LIMITS:
+            after = min(after, value_of(device, LIMITS[field]))
+        if after is not None and after != before:
+            yield field, before, after
+
+
+def value_of(device: Device, field: str) -> Any:
+    """The value of a field by its dotted name."""
+    value: Any = device
+    for name in field.split("."):
+        if isinstance(value, tuple):
+            value = next(level for level in value if level.name == name)
+        else:
+            value = getattr(value, name)
+    return value
+
+
+def _better(field: str, value: Any) -> Any:
+    """A better value, or None where there is none."""
+    match value:
+        case bool():
+            best = not field.endswith("shared_port")
+            return best if value is not best else None
+        case Time():
+            least = 1 if field == "array.read" else 0
+            shorter = max(least, value.femtoseconds * 9 // 10)
+            return Time(shorter) if shorter < value.femtoseconds else None
+        case Frequency():
+            return Frequency(_tenth_more(value.millihertz))
+        case Bandwidth():
+            return Bandwidth(_tenth_more(value.bytes_per_second))
+        case int() if field in MORE:
+            return _tenth_more(value)
+        case int():
+            least = 0 if field == "pipeline.fill" else 1
+            fewer = value * 9 // 10
+            return fewer if fewer >= least and value > least else None
+        case _:
+            return None
+
+
+def _tenth_more(amount: int) -> int:
+    return max(amount + 1, amount * 11 // 10)
+
+
+def _relative(before: Any, after: Any) -> Fraction:
+    """The size of a change, as a share of the value before; a switch counts like a doubling."""
+    match before, after:
+        case bool(), _:
+            return Fraction(1)
+        case Time(femtoseconds=one), Time(femtoseconds=other):
+            return Fraction(one - other, one)
+        case Frequency(millihertz=one), Frequency(millihertz=other):
+            return Fraction(other - one, one)
+        case Bandwidth(bytes_per_second=one), Bandwidth(bytes_per_second=other):
+            return Fraction(other - one, one)
+        case _:
+            return Fraction(abs(after - before), before)
+
+
+def _change(before: Any, after: Any) -> str:
+    if isinstance(before, Time):
+        return "-10 %"
+    return "+10 %" if isinstance(before, Frequency | Bandwidth) else f"{_text(before)} -> {_text(after)}"
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,314 @@
+"""The stages that one pass of a mapping goes through, as an event simulation sees them.
+
+All instances of a level are alike, and the first one, whose tiles are full, is the busiest. So one instance of the
+outermost level is looked at; each instance of the next level in it is a *lane*, and what is deeper works in lock-step
+with its lane (A22). One step along the pixels in one lane is a *token*. Times are in femtoseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby, product
+from typing import NamedTuple
+
+from cyclecast._integers import ceil_div, ceil_log2
+from cyclecast.device import Device, Level
+from cyclecast.mapping import TILE_AXES, Factors, Mapping, TileAxis
+from cyclecast.timing._costs import (
+    Kind,
+    column_phases,
+    conversion_time,
+    partial_sum_bits,
+    port_time,
+    row_phases,
+    steps,
+    used_columns,
+    used_rows,
+)
+from cyclecast.units import Bandwidth
+
+
+class Product(NamedTuple):
+    """A matrix-vector product of a full tile, as the arrays of a lane do it: slots of a read and its conversions.
+
+    With overlapped converters a slot's sums are held and converted while the next slot is read (Shafiee et al., ISAAC,
+    ISCA 2016, figure 4b); there is one set of held sums, so a read cannot end before the converters are free. The slots
+    after the first then follow from the end of the first by constants, which makes a product one event.
+    """
+
+    first: int
+    """The first slot: its read, or read and conversion where they follow each other."""
+    inner: int
+    """From the end of the first slot's read to the end of the last one's."""
+    converting: int
+    """The conversions of the last slot, where they overlap what follows; else 0."""
+    reads: int
+    """All reads together."""
+
+    @property
+    def period(self) -> int:
+        """From product to product when nothing but the array limits."""
+        return max(self.first, self.converting) + self.inner
+
+    def run(self, start: int, converted: int) -> tuple[int, int]:
+        """When the last read and the last conversion end, if the converters are busy until `converted`."""
+        end = max(start + self.first, converted) + self.inner
+        return end, end + self.converting
+
+
+@dataclass(eq=False, slots=True)
+class Stage:
+    """What serves tokens one after another: a port, a merge, or (`product`) the arrays of a lane."""
+
+    resource: str
+    """What it occupies; stages with the same resource take turns."""
+    tokens: int
+    """Steps in which the lane has a pixel; a replica may run out of pixels before the others."""
+    many: int = 0
+    """So many tokens are full, the first ones."""
+    full: int = 0
+    """For a full token [fs]."""
+    rest: int = 0
+    """For a later one, which holds one pixel fewer [fs]."""
+    latency: int = 0
+    """After that, without occupying anything [fs]."""
+    hidden: int = 0
+    """What of a transfer the pipeline's last cycles hide: a token comes so long before it counts as a result [fs]."""
+    product: Product | None = None
+    sources: list[Stage] = field(default_factory=list)
+    """All of these must have delivered a token before it is served."""
+    consumers: list[Stage] = field(default_factory=list)
+
+    @property
+    def busy(self) -> int:
+        """Its occupation for all tokens [fs]."""
+        return self.many * self.full + (self.tokens - self.many) * self.rest
+
+
+class Plan(NamedTuple):
+    """One pass."""
+
+    stages: tuple[Stage, ...]
+    """Upstream first."""
+    steps: int
+    """Along the pixels."""
+    before: int
+    """From the first byte of a token's inputs to its first read, at least [fs]."""
+    after: int
+    """From a token's last read to its result, its last conversion included, as far as it takes a cycle [fs]."""
+    cycle: int
+    early: int
+    """So long before its result is complete a token can leave through the first port out; 0 without a port [fs]."""
+
+
+class _Share(NamedTuple):
+    """What one instance (of the device, a level, a lane) has to do in a pass."""
+
+    values: int
+    results: int
+    groups: int
+    vectors: int
+    """Along the pixels: every replica has a block of them, one for each step."""
+
+    def inputs(self, m: Mapping) -> int:
+        """Bits of an input vector of all its groups (A5)."""
+        return self.values * self.groups * m.workload.input_bits
+
+    def outputs(self, m: Mapping, times: int) -> int:
+        """Bits of so many partial sums for each result and group (A6)."""
+        return times * self.results * self.groups * partial_sum_bits(m)
+
+    def within(self, m: Mapping, level: int, at: Factors, steps: int) -> _Share:
+        """The part of it that the instance at this place along every axis has; 0 where others do all."""
+        places = (at.row, at.column, at.group, at.pixel)
+        return _Share(
+            *(
+                max(0, min(size, whole - (place - 1) * size))
+                for size, whole, place in zip(_sizes(m, level, steps), self, places, strict=True)
+            )
+        )
+
+
+FIRST = Factors()
+"""The first place along every axis: places count from 1."""
+
+
+def plan(m: Mapping, device: Device, kind: Kind) -> Plan:
+    """One pass of this kind."""
+    build = _Builder(m, device, kind)
+    build.everything()
+    read, pipeline = device.array.read.femtoseconds, device.pipeline
+    return Plan(
+        tuple(build.stages),
+        kind.steps,
+        pipeline.before * read,
+        (pipeline.fill - pipeline.before) * read,
+        read,
+        build.early,
+    )
+
+
+def slots(m: Mapping, device: Device) -> Iterator[tuple[int, int, int]]:
+    """The slots of one product in order, equal ones together: how many, read, conversion [fs]."""
+    columns = used_columns(m, device)
+    phases = row_phases(used_rows(m, device), device) * column_phases(columns, device)
+    for step in steps(device):
+        yield step.times * phases, step.read, conversion_time(columns, device, step)
+
+
+def product_of(m: Mapping, device: Device) -> Product:
+    """The product that these slots make."""
+    found = list(slots(m, device))
+    reads = sum(times * read for times, read, _ in found)
+    if not device.array.adc_overlap:
+        whole = sum(times * (read + conversion) for times, read, conversion in found)
+        return Product(whole, 0, 0, reads)
+    inner, held = 0, None
+    for times, read, conversion in found:
+        inner += (times - 1) * max(read, conversion) + (max(read, held) if held is not None else 0)
+        held = conversion
+    return Product(found[0][1], inner, held or 0, reads)
+
+
+def first_port_out(device: Device) -> int | None:
+    """The level of the first port that results meet on their way out, -1 the device's own; None if there is none."""
+    ports: tuple[Device | Level, ...] = (device, *device.levels)
+    return next((level - 1 for level in range(len(ports))[::-1] if ports[level].output_bandwidth), None)
+
+
+class _Builder:
+    """Puts the stages of a pass together, upstream first."""
+
+    def __init__(self, m: Mapping, device: Device, kind: Kind) -> None:
+        everything = _Share(m.values, m.results, m.workload.groups, kind.vectors)
+        self.m, self.device, self.kind = m, device, kind
+        self.first_out = first_port_out(device) if kind.sums else None
+        write_back = device.pipeline.write_back * device.array.read.femtoseconds
+        self.early = 0 if self.first_out is None else write_back
+        self.stages: list[Stage] = []
+        self.whole = self._part(everything, -1, FIRST)
+        self.outermost = self._part(self.whole, 0, FIRST)
+
+    def everything(self) -> None:
+        """Device in -> outermost in -> lanes -> merged and outermost out -> merged outermost and device out."""
+        m, device, slots_ = self.m, self.device, product_of(self.m, self.device)
+        bits = self.kind.inputs * self.whole.inputs(m)
+        feed = self._add([], "device input", device.input_bandwidth, self.whole, bits)
+        results: dict[Factors, list[Stage]] = {}
+        shares: dict[Factors, _Share] = {}
+        for shared, lanes in groupby(_places(m), key=lambda at: (at.group, at.row, at.pixel)):
+            together = [(at, share) for at in lanes if min(share := self._lane(at)) > 0]
+            if not together:
+                continue
+            ready = self._port(feed, 0, "input", "", together[0][1])
+            for at, share in together:
+                number = f" {_number(m, at)}" if len(device.levels) > 1 else ""
+                key = Factors(group=shared[0], column=at.column, pixel=shared[2])
+                results.setdefault(key, []).extend(self._through(ready, share, number, slots_))
+                shares.setdefault(key, share)
+        left: list[Stage] = []
+        for number_, (key, sources) in enumerate(results.items()):
+            merged = self._merge(sources, 1, f" {number_}", shares[key])
+            left += self._port(merged, 0, "output", "", shares[key])
+        merged = self._merge(left, 0, "", self.outermost)
+        bits = self.whole.outputs(m, self.kind.sums)
+        out = self._add(merged, "device output", device.output_bandwidth, self.whole, bits)
+        self._hide(out, -1)
+
+    def _lane(self, at: Factors) -> _Share:
+        return self._part(self.outermost, 1, at) if len(self.m.levels) > 1 else self.outermost
+
+    def _part(self, share: _Share, level: int, at: Factors) -> _Share:
+        return share.within(self.m, level, at, self.kind.steps)
+
+    def _through(self, feed: list[Stage], share: _Share, number: str, slots_: Product) -> list[Stage]:
+        """One lane: its own ports in, its arrays, its own ports and merges out."""
+        inside = [share] + [self._part(share, level, FIRST) for level in range(2, len(self.m.levels))]
+        levels = list(enumerate(inside, 1)) if len(self.m.levels) > 1 else []
+        for level, part in levels:
+            feed = self._port(feed, level, "input", number, part)
+        tokens = min(self.kind.steps, share.vectors)
+        results = [self._append(Stage(f"arrays{number}", tokens, product=slots_), feed)]
+        for level, part in reversed(levels):
+            results = self._port(results, level, "output", number, part)
+            if level > 1:
+                results = self._merge(results, level, number, part)
+        return results
+
+    def _port(self, sources: list[Stage], level: int, way: str, number: str, share: _Share) -> list[Stage]:
+        port = self.device.levels[level]
+        bandwidth = port.input_bandwidth if way == "input" else port.output_bandwidth
+        bits = self.kind.inputs * share.inputs(self.m) if way == "input" else share.outputs(self.m, self.kind.sums)
+        resource = f"{port.name}{number} {'port' if port.shared_port else way}"
+        found = self._add(sources, resource, bandwidth, share, bits)
+        if way == "output":
+            self._hide(found, level)
+        return found
+
+    def _hide(self, stages: list[Stage], level: int) -> None:
+        """The first port out hides its transfers in the pipeline's last cycles."""
+        if level == self.first_out:
+            stages[0].hidden = self.early
+
+    def _merge(self, sources: list[Stage], level: int, number: str, share: _Share) -> list[Stage]:
+        """The tree that adds up what the instances of a level have (A21)."""
+        hops = ceil_log2(self.m.levels[level].factors.row) if level < len(self.m.levels) else 0
+        if not hops:
+            return sources
+        tier, bits = self.device.levels[level], share.outputs(self.m, hops)
+        found = self._add(sources, f"{tier.name}{number} merge", tier.merge_bandwidth or FREE, share, bits)
+        found[0].latency = hops * tier.merge_hop.femtoseconds
+        return found
+
+    def _add(
+        self, sources: list[Stage], resource: str, bandwidth: Bandwidth | None, share: _Share, bits: int
+    ) -> list[Stage]:
+        """A stage that moves so many bits for every vector of the share, if any, and if its bandwidth is limited."""
+        if bandwidth is None or not bits:
+            return sources
+        tokens = min(self.kind.steps, share.vectors)
+        at_once, many = divmod(share.vectors, tokens)
+        full, rest = (
+            0 if bandwidth is FREE else port_time(bandwidth, ceil_div(count * bits, 8))
+            for count in (ceil_div(share.vectors, tokens), at_once)
+        )
+        return [self._append(Stage(resource, tokens, many or tokens, full, rest), sources)]
+
+    def _append(self, stage: Stage, sources: list[Stage]) -> Stage:
+        stage.sources = sources
+        for source in sources:
+            source.consumers.append(stage)
+        self.stages.append(stage)
+        return stage
+
+
+def _sizes(m: Mapping, level: int, steps: int) -> tuple[int, int, int, int]:
+    """Values, results, groups and vectors that one instance of the level takes in a pass, at most; -1 the device."""
+    return (
+        m.inside(level, "row") * m.word_lines,
+        m.inside(level, "column") * m.filters,
+        m.inside(level, "group") * m.packed,
+        steps * m.inside(level, "pixel"),
+    )
+
+
+FREE = Bandwidth(1)
+"""Stands for a merge that waits for all its parts and takes no time itself."""
+LANE_AXES: tuple[TileAxis, ...] = ("group", "row", "pixel", "column")
+"""Lanes that differ along the last only share their inputs."""
+
+
+def _places(m: Mapping) -> Iterator[Factors]:
+    """The place of every lane in the outermost instance; there is one on a device of one level."""
+    factors = m.levels[1].factors if len(m.levels) > 1 else FIRST
+    for at in product(*(range(1, factors.along(axis) + 1) for axis in LANE_AXES)):
+        yield Factors(**dict(zip(LANE_AXES, at, strict=True)))
+
+
+def _number(m: Mapping, at: Factors) -> int:
+    """The lane's number, from 0, in the order of the mapping's axes."""
+    number, factors = 0, m.levels[1].factors
+    for axis in TILE_AXES:
+        number = number * factors.along(axis) + at.along(axis) - 1
+    return number

@@ -1,0 +1,1 @@
+"""What the verbs do, one module each: tune, place, build, capture, verify."""

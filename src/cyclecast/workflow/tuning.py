@@ -1,0 +1,382 @@
+"""Tune a network for a device: for every workload, search mappings with a timing model as the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Mapped
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from cyclecast._notebook import html_table
+from cyclecast.device import Device
+from cyclecast.errors import FitError, MappingError, OptionError, TimingError
+from cyclecast.mapping import Mapping, require_fit
+from cyclecast.mapspace import default_mapping
+from cyclecast.network import Member, Network
+from cyclecast.schedule import as_module, read
+from cyclecast.search import (
+    SECONDS,
+    WITHIN,
+    Kernel,
+    Outcome,
+    Problem,
+    Shortlist,
+    Strategy,
+    Timed,
+    Watch,
+    begin,
+    conclude,
+    follow,
+    search_strategy,
+)
+from cyclecast.timing import Refusal, Timing, TimingModel, Timings, asked, identity, second_opinion, timing_model
+from cyclecast.tvm import space
+from cyclecast.units import Time
+from cyclecast.workflow.database import Answer, Database, Question, Record
+from cyclecast.workflow.progress import Progress as Progress
+from cyclecast.workflow.progress import progress_bar
+
+MOST_OPINIONS = 8
+"""Mappings of a workload that the second opinion re-times."""
+MOST = 2**31 - 1
+"""Trials, and seeds: what MetaSchedule counts with."""
+
+
+@dataclass(frozen=True, slots=True)
+class TunedWorkload:
+    """The best mapping that was found for one workload of a network."""
+
+    member: Member
+    mapping: Mapping
+    timing: Timing
+    candidates: int
+    """How many timed mappings it was chosen from."""
+    reused: bool
+    """Whether the answer came from the database."""
+    outcome: Outcome
+    """What the search says about it."""
+    second_opinion: Timing | None = None
+    """By the model that the timing model names (the event simulation of the analytical one); None if it names none."""
+    disbelieved: str = ""
+    """Why an answer in the database was not believed and searched again; nothing where there was none such."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A network with a mapping for each of its workloads."""
+
+    network: Network
+    device: Device
+    workloads: tuple[TunedWorkload, ...]
+    model: TimingModel
+    """The clock of the search."""
+
+    @property
+    def mappings(self) -> dict[str, Mapping]:
+        """The mapping of every kernel."""
+        return {entry.member.kernel: entry.mapping for entry in self.workloads}
+
+    @property
+    def total(self) -> Time:
+        """One workload after another, counts included; operators on the host are not in it."""
+        return sum((entry.member.count * entry.timing.total for entry in self.workloads), Time(0))
+
+    @property
+    def second_opinion(self) -> Time | None:
+        """The same sum by the second opinion; None where the timing model names none."""
+        found = [(entry.member.count, entry.second_opinion) for entry in self.workloads]
+        if any(second is None for _, second in found):
+            return None
+        return sum((count * second.total for count, second in found if second), Time(0))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (entry.member.workload.name, str(entry.member.count), f"{entry.mapping.arrays:,}", str(entry.timing.total))
+            for entry in self.workloads
+        ]
+        caption = f"{self.network.name} on {self.device.name}: {self.total}, one workload after another"
+        return html_table(caption, ("workload", "count", "arrays", "time"), rows)
+
+
+def estimate(
+    network: Network,
+    device: Device,
+    *,
+    timing: str | TimingModel = "analytical",
+    mappings: Mapped[str, Mapping] | None = None,
+) -> Tuned:
+    """The default mapping of every workload, or those given by kernel, without any search.
+
+    Raises `MappingError` where a given one is for another workload, `FitError` where it does not fit the device,
+    `OptionError` where a kernel is unknown or has none, and `TimingError` where the timing model has no time.
+    """
+    model = timing_model(timing)
+    given = _checked(network, device, mappings) if mappings is not None else {}
+    workloads = []
+    for member in network.members:
+        record = _timed(given[member.kernel], device, model) if given else _default(member, device, model)
+        if isinstance(record, Refusal):
+            raise _no_time(member, record.reason)
+        outcome = Outcome("given" if given else "default")
+        second = second_opinion(model, record.mapping, device)
+        workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False, outcome, second))
+    return Tuned(network, device, tuple(workloads), model)
+
+
+def tune(
+    network: Network,
+    device: Device,
+    *,
+    trials: int = 64,
+    timing: str | TimingModel = "analytical",
+    strategy: str | Strategy = "exhaustive",
+    seed: int = 0,
+    seconds: float | None = SECONDS,
+    database: str | Path = "sqlite://",
+    progress: Callable[[Progress], None] | Literal["rich"] | None = None,
+) -> Tuned:
+    """Search a mapping for every workload of the network; the same arguments give the same result.
+
+    The search of a workload ends after `seconds` of wall time (None: when it has found its answer). Its outcome then
+    says how good the answer is at least, and that the clock has ended it: another run may end elsewhere.
+
+    `trials` is the number of mappings that a strategy which draws samples may time for a workload; the exhaustive one
+    looks at all. What was timed (of millions: what improved on the best) is recorded in the database (a path or a URL;
+    by default it lives in memory), and a search that it has the answer of is not repeated. The default mapping always
+    takes part, so no result is worse than `estimate`'s. `progress` is told where the tuning stands, every second or
+    more often; "rich" shows it on standard error. Raises `FitError` where a workload does not fit, and `TimingError`
+    where the timing model has no time for any mapping.
+    """
+    if isinstance(progress, str):
+        with progress_bar(len(network.members), shown=True) as shown:
+            options = {"trials": trials, "timing": timing, "strategy": strategy, "seed": seed, "seconds": seconds}
+            return tune(network, device, **options, database=database, progress=shown)  # type: ignore[arg-type]
+    if seconds is not None and not seconds > 0:
+        raise OptionError("tune", f"{seconds} seconds", "it must be more than 0", "seconds=20")
+    if not 1 <= trials <= MOST or not 0 <= seed <= MOST:
+        raise OptionError("tune", f"{trials} trials with seed {seed}", f"1 to {MOST} trials, and a seed up to that")
+    model, chosen = timing_model(timing), search_strategy(strategy)
+    defaults = [_default(member, device, model) for member in network.members]
+    workloads = []
+    with Database(database) as records:
+        for position, (member, default) in enumerate(zip(network.members, defaults, strict=True)):
+            told = progress or (lambda _: None)
+            job = _Job(position, member, device, model, chosen, trials, seed, seconds, records, told)
+            workloads.append(job.run(network.program[member.kernel], default))
+    return Tuned(network, device, tuple(workloads), model)
+
+
+def problem(
+    member: Member,
+    function: Any,
+    device: Device,
+    model: TimingModel,
+    *,
+    trials: int = 64,
+    seed: int = 0,
+    watch: Watch | None = None,
+    hashed: str = "",
+) -> Problem:
+    """The search problem of one workload, `function` its kernel, of the hash `hashed` where that is known.
+
+    The seed does not depend on its place in a network.
+    """
+    kernel = Kernel(as_module(function), space(device), read)
+    number = _seed(seed, hashed or kernel_hash(function))
+    return Problem(member.workload, device, model, trials, number, kernel, watch or Watch())
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The tuning of one workload."""
+
+    position: int
+    member: Member
+    device: Device
+    model: TimingModel
+    strategy: Strategy
+    trials: int
+    seed: int
+    seconds: float | None
+    database: Database
+    progress: Callable[[Progress], None]
+
+    def run(self, function: Any, default: Record | Refusal) -> TunedWorkload:
+        question = self._question(function)
+        known, why = self._known(question)
+        answer = known if known is not None else self._search(function, question, default)
+        timed = [(record.mapping, record.timing) for record in answer.records]
+        mapping, timing, second = second_of(timed, self.model, self.device)
+        reused = known is not None
+        self._tell(answer.timed, timing, reused=reused, done=True)
+        return TunedWorkload(self.member, mapping, timing, answer.timed, reused, answer.outcome, second, why)
+
+    def _known(self, question: Question) -> tuple[Answer | None, str]:
+        """The first answer of the database that is believed; or None, and why the others are not."""
+        why, place = "", 0
+        while (answer := self.database.answered(question, skip=place)) is not None:
+            why, place = self._disbelief(answer), place + 1
+            if not why:
+                return answer, ""
+        return None, why
+
+    def _disbelief(self, answer: Answer) -> str:
+        """What an answer of the database says that is not so; nothing where it is believed.
+
+        A file can be edited: mappings must be of this workload and fit, and the first ones take what is recorded.
+        """
+        if not answer.records:
+            return "its records are gone"
+        ranked = sorted(answer.records, key=_rank)
+        for record in ranked:
+            try:
+                require_fit(record.mapping, self.device)
+            except FitError as error:
+                return str(error)
+            if record.mapping.workload != self.member.workload:
+                return f"a mapping is of {record.mapping.workload.name}"
+        for record in ranked[:MOST_OPINIONS]:
+            timing = asked(self.model, record.mapping, self.device)
+            if isinstance(timing, Refusal):
+                return f"{record.timing.total} is recorded, and the timing model has no time"
+            if timing.to_json() != record.timing.to_json():
+                return f"{record.timing.total} is recorded, and the timing model says {timing.total}"
+        proof, least = answer.outcome.certificate, ranked[0].timing.total
+        if proof is not None and proof.best != least:
+            return f"its proof is of {proof.best}, and the best record is {least}"
+        if proof is not None and proof.lower > proof.best:
+            return f"its proof says that no mapping is shorter than {proof.lower}, and the best record is {least}"
+        return "" if answer.whole else "its digest is that of other records or of another proof"
+
+    def _search(self, function: Any, question: Question, default: Record | Refusal) -> Answer:
+        number = self.database.start(question)
+        records = [default] if isinstance(default, Record) else []
+        self.database.add(number, records)
+        timed, near = 1, Shortlist()
+
+        def tell(looked: int) -> None:
+            best = min(records, key=_rank).timing if records else None
+            self._tell(timed, best, reused=False, done=False, looked=looked)
+
+        watch = Watch(self.seconds, tell)
+        if isinstance(default, Refusal):
+            watch.refuse(default.reason)
+        asked_for = problem(
+            self.member, function, self.device, self.model, trials=self.trials, seed=self.seed, watch=watch,
+            hashed=question.kernel,
+        )  # fmt: skip
+        search = begin(self.strategy, asked_for)
+        for found in follow(search, asked_for):
+            batch = self._worth_recording(found, records, watch)
+            self.database.add(number, batch)
+            records += batch
+            near.add(found)
+            timed += len(found.batch)
+            tell(getattr(search, "looked", timed))
+        if not records:
+            raise _no_time(self.member, watch.reason)
+        known = {record.mapping for record in records}
+        more = [self._record(mapping, watch) for *_, mapping in near.entries if mapping not in known]
+        self.database.add(number, [record for record in more if record])
+        records += [record for record in more if record]
+        outcome = conclude(search, asked_for)
+        self.database.finish(number, timed, outcome)
+        return Answer(records, timed, outcome)
+
+    def _worth_recording(self, found: Timed, records: list[Record], watch: Watch) -> list[Record]:
+        """All of a few; of arrays of mappings the best, if it improves on the best so far."""
+        if not isinstance(found.timings, Timings):
+            return [Record(found.batch[place], timing) for place, timing in enumerate(found.timings) if timing]
+        least = found.least()
+        if least is None:
+            return []
+        record = self._record(found.batch[least], watch, int(found.timings.total[least]))
+        return [record] if record and (not records or _rank(record) < min(map(_rank, records))) else []
+
+    def _record(self, mapping: Mapping, watch: Watch, total: int | None = None) -> Record | None:
+        """The mapping, timed by itself; None where the model refuses it. `total` is its time among many [fs]."""
+        timing = asked(self.model, mapping, self.device)
+        if isinstance(timing, Refusal):
+            watch.refuse(timing.reason)
+            return None
+        if total is not None and timing.total.femtoseconds != total:
+            watch.differs = f"{Time(total)} among many and {timing.total} alone"
+        return Record(mapping, timing)
+
+    def _tell(self, timed: int, best: Timing | None, *, reused: bool, done: bool, looked: int = 0) -> None:
+        self.progress(Progress(self.position, self.member, timed, best, reused, done, looked))
+
+    def _question(self, function: Any) -> Question:
+        return Question(
+            kernel=kernel_hash(function),
+            device=self.device.digest,
+            timing=identity(self.model),
+            strategy=repr(self.strategy) + (f" for {self.seconds:g} s" if self.seconds else ""),
+            trials=self.trials,
+            seed=self.seed,
+            versions=f"cyclecast {version('cyclecast')}, tvm {version('apache-tvm')}",
+        )
+
+
+def second_of(
+    timed: Sequence[tuple[Mapping, Timing]], model: TimingModel, device: Device
+) -> tuple[Mapping, Timing, Timing | None]:
+    """The shortest mapping, its timing and the second opinion of it; of near-ties the shortest by the second opinion.
+
+    A second opinion is never shorter than the first one, so that it is not asked for mappings above the best so far.
+    """
+    ranked = sorted(timed, key=lambda each: (each[1].total, each[0].arrays))
+    (mapping, timing), limit = ranked[0], WITHIN * ranked[0][1].total.femtoseconds
+    least = second_opinion(model, mapping, device)
+    for other, first in ranked[1:MOST_OPINIONS]:
+        if least is None or first.total >= least.total or first.total.femtoseconds > limit:
+            break
+        second = second_opinion(model, other, device)
+        if second is not None and second.total < least.total:
+            mapping, timing, least = other, first, second
+    return mapping, timing, least
+
+
+def kernel_hash(function: Any) -> str:
+    """A hash of a kernel before scheduling, the same in every process."""
+    return sha256(as_module(function).script().encode()).hexdigest()
+
+
+def _checked(network: Network, device: Device, mappings: Mapped[str, Mapping]) -> Mapped[str, Mapping]:
+    """Mappings of all kernels of the network, each of its own workload, that fit the device."""
+    known = {member.kernel: member.workload for member in network.members}
+    for kernel in [*(kernel for kernel in mappings if kernel not in known), *(set(known) - set(mappings))]:
+        what = "no such kernel" if kernel not in known else "no mapping"
+        raise OptionError(f"mapping of '{kernel}'", what, f"{network.name} has {', '.join(known)}", "one for each")
+    for kernel, mapping in mappings.items():
+        if mapping.workload.axes != known[kernel].axes or mapping.workload.slides != known[kernel].slides:
+            where, what = f"mapping of '{kernel}'", f"it is for {mapping.workload.name}"
+            raise MappingError(where, what, f"the kernel is {known[kernel].name}", "a mapping of that")
+        require_fit(mapping, device)
+    return mappings
+
+
+def _default(member: Member, device: Device, model: TimingModel) -> Record | Refusal:
+    return _timed(default_mapping(member.workload, device), device, model)
+
+
+def _timed(mapping: Mapping, device: Device, model: TimingModel) -> Record | Refusal:
+    found = asked(model, mapping, device)
+    return found if isinstance(found, Refusal) else Record(mapping, found)
+
+
+def _no_time(member: Member, reason: str) -> TimingError:
+    return TimingError(f"timing of {member.workload.name}", "the timing model has no time", reason, "mending the model")
+
+
+def _rank(record: Record) -> tuple[int, int]:
+    """Shortest first; of equally short ones, the one with the fewest arrays."""
+    return record.timing.total.femtoseconds, record.mapping.arrays
+
+
+def _seed(seed: int, kernel: str) -> int:
+    """A seed for one kernel that does not depend on its place in the network; 1 to 2^31 - 1, as MetaSchedule wants."""
+    return int(sha256(f"{seed}:{kernel}".encode()).hexdigest(), 16) % (2**31 - 1) + 1
