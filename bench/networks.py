@@ -27,7 +27,7 @@ from cyclecast.mapspace import default_mapping
 from cyclecast.network import Network
 from cyclecast.report import mapping_text
 from cyclecast.schedule import decided_schedule, lowered, read
-from cyclecast.search import Exhaustive, Outcome, Problem, follow
+from cyclecast.search import Exhaustive, Problem, SearchResult, follow
 from cyclecast.timing import Analytical
 from large_networks import LARGE_NETWORKS
 from networks import RESNET18_MACS, resnet18
@@ -74,7 +74,7 @@ def measure(name: str) -> dict[str, Any]:
     }
 
 
-def search(workload: Any, device: Device, plan: Exhaustive) -> tuple[Mapping, int, Outcome]:
+def search(workload: Any, device: Device, plan: Exhaustive) -> tuple[Mapping, int, SearchResult]:
     """The best mapping, its cycles, and what the search says about it."""
     problem = Problem(workload, device, Analytical(), 1, 0)
     running = plan.start(problem)
@@ -92,7 +92,7 @@ def check(function: Any, mapping: Mapping, cycles: int, device: Device) -> None:
     assert Analytical().time(again, device).cycles == cycles
 
 
-def row(network: Network, place: int, winner: tuple[Mapping, int, Outcome], device: Device) -> dict[str, Any]:
+def row(network: Network, place: int, winner: tuple[Mapping, int, SearchResult], device: Device) -> dict[str, Any]:
     """One line of the table."""
     member, (mapping, cycles, outcome) = network.members[place], winner
     certificate = outcome.certificate

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import cyclecast as cc
 from cyclecast.frontend import load
 from cyclecast.network import Network
-from cyclecast.placement._search import Search
+from cyclecast.placement._search import PlacementSearch
 from cyclecast.report import placement_info, short_energy, short_time
 from cyclecast.timing import Analytical
 from cyclecast.units import Energy, Time
@@ -132,7 +132,7 @@ def sweep() -> None:
     for pulse in PULSES:
         chip = cc.Device.load("isaac").vary("array.write.pulse", pulse)
         stay = placed(network, chip, objective="latency")
-        search = Search(network, chip, 1, {}, chip.dynamic, Analytical(), 1, chip.arrays)
+        search = PlacementSearch(network, chip, 1, {}, chip.dynamic, Analytical(), 1, chip.arrays)
         plans = sorted(search.segmented(), key=lambda plan: len(plan.segments))
         resident = [point for point in stay.front if point.segments == 1]
         lines["all weights stay"].append(min(point.latency for point in resident).seconds * 1e6)

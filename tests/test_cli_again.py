@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 import networks
 from cyclecast import frontend
 from cyclecast.cli import app
-from cyclecast.cli._again import MOST_OF_FILES, Question
+from cyclecast.cli._again import MOST_OF_FILES, TuneQuestion
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.frontend import input_shapes
@@ -183,14 +183,14 @@ def test_weights_without_an_end_are_not_read(place: str, model: Path, tmp_path: 
     network.graph.initializer[0].ClearField("raw_data")
     (tmp_path / "network.onnx").write_bytes(network.SerializeToString())
     os.mkfifo(tmp_path / "pipe")
-    assert Question.of(tmp_path / "network.onnx", None, []) is None
+    assert TuneQuestion.of(tmp_path / "network.onnx", None, []) is None
 
 
 def test_files_larger_than_networks_are_not_read(tmp_path: Path) -> None:
     with (tmp_path / "large.onnx").open("wb") as file:
         file.truncate(MOST_OF_FILES + 1)
-    assert Question.of(tmp_path / "large.onnx", None, []) is None
-    assert Question.of(tmp_path / "none.onnx", tmp_path, []) is None
+    assert TuneQuestion.of(tmp_path / "large.onnx", None, []) is None
+    assert TuneQuestion.of(tmp_path / "none.onnx", tmp_path, []) is None
 
 
 @pytest.mark.parametrize("change", ["versions", "mappings", "program"])

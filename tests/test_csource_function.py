@@ -12,7 +12,7 @@ import pytest
 
 import odd_values
 from cyclecast._tvm._defined import with_defined_operators
-from cyclecast.csource._function import Writer
+from cyclecast.csource._function import FunctionWriter
 from cyclecast.csource._lower import flat_functions
 from cyclecast.errors import UnsupportedError
 from cyclecast.simulator import compile_library, driver_source
@@ -29,7 +29,7 @@ HEADERS = ("cyclecast_device.h", "cyclecast_host.h")
 
 def written(function: Any) -> str:
     flat = flat_functions(tvm.IRModule({"main": function.with_attr("global_symbol", "main")}))
-    return Writer("made", flat["main"]).written("Made for a test.").text
+    return FunctionWriter("made", flat["main"]).written("Made for a test.").text
 
 
 def in_c(function: Any, arrays: list[Any], folder: Path, flags: Sequence[str] = ()) -> None:

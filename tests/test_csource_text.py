@@ -15,7 +15,7 @@ from cyclecast.csource._text import (
     KEYWORDS,
     MOST_COLUMNS,
     PREFIXES,
-    Lines,
+    CodeLines,
     Names,
     c_integer,
     c_real,
@@ -54,7 +54,7 @@ def test_names_differ_in_what_c_tells_apart(wanted: list[str]) -> None:
 @example("*??/\n/")
 @example("/*/ */* **//")
 def test_nothing_leaves_a_comment(text: str) -> None:
-    lines = Lines()
+    lines = CodeLines()
     with lines.block(""):
         lines.comment(text)
     made = str(lines).removeprefix("{\n").removesuffix("\n}")
@@ -115,7 +115,7 @@ def test_types_that_c_has_not_are_refused() -> None:
 
 
 def test_blocks_are_indented_and_functions_end() -> None:
-    lines = Lines()
+    lines = CodeLines()
     with lines.function("void f(void)"), lines.block("if (a)"):
         lines.add("b();")
     assert str(lines) == "void f(void)\n{\n    if (a) {\n        b();\n    }\n}\n"
@@ -123,7 +123,7 @@ def test_blocks_are_indented_and_functions_end() -> None:
 
 @given(st.text(alphabet="ab*/ \n", max_size=300))
 def test_no_text_ends_a_comment_early(text: str) -> None:
-    lines = Lines()
+    lines = CodeLines()
     lines.comment(text)
     assert str(lines).count("*/") == 1
     assert str(lines).endswith("*/")

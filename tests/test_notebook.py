@@ -31,12 +31,12 @@ def test_a_timing_shows_its_phases() -> None:
 
 @pytest.mark.tvm
 def test_a_tuned_network_shows_its_workloads() -> None:
-    from cyclecast.search import Outcome
+    from cyclecast.search import SearchResult
     from cyclecast.workflow.tuning import Tuned, TunedWorkload
 
     device, workload = Device.load("isaac"), conv(8, 8, 8, 3)
     mapping, member = default_mapping(workload, device), Member(workload, 2, "conv")
-    entry = TunedWorkload(member, mapping, Analytical().time(mapping, device), 1, False, Outcome("default"))
+    entry = TunedWorkload(member, mapping, Analytical().time(mapping, device), 1, False, SearchResult("default"))
     table = ElementTree.fromstring(
         Tuned(Network("net", (member,), (), None), device, (entry,), Analytical())._repr_html_()
     )

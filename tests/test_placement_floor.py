@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyclecast.device import Device
-from cyclecast.placement import Floor, Share, Site
+from cyclecast.placement import Floorplan, PeShare, Site
 from cyclecast.placement._floor import Demand, deal, port_loads, rooms
 
 CHIP = Device.load("isaac").vary_all({"levels.pe.count": 12, "network.rows": 2, "network.cols": 3})
-FLOOR = Floor(CHIP, 2)
+FLOOR = Floorplan(CHIP, 2)
 ALL = 2 * CHIP.arrays
 
 
@@ -97,7 +97,7 @@ def test_ports_are_loaded_as_one_by_one(wanted: dict[int, tuple[int, int]], data
 
 def test_a_thousand_chips_are_a_few_runs() -> None:
     """As many steps for a thousand chips as for one."""
-    many = Floor(CHIP, 1000)
+    many = Floorplan(CHIP, 1000)
     sites = deal(many, {place: (many.arrays_per_pe * many.pes * 45 + place, 96) for place in range(20)})
     assert sum(len(site.runs) for site in sites.values()) < 100
     assert max(len(site.runs) for site in deal(many, {0: (1000 * 1000, 7), 1: (99, 3)}, {0: 5, 1: 9}).values()) < 5
@@ -105,20 +105,20 @@ def test_a_thousand_chips_are_a_few_runs() -> None:
 
 def test_blocks_stay_together_where_there_is_room() -> None:
     sites = deal(FLOOR, {0: (160, 80), 1: (32, 16)})
-    assert sites[0].shares == (Share(0, 80), Share(1, 80))
-    assert sites[1].shares == (Share(0, 16), Share(1, 16))
+    assert sites[0].shares == (PeShare(0, 80), PeShare(1, 80))
+    assert sites[1].shares == (PeShare(0, 16), PeShare(1, 16))
 
 
 def test_arrays_without_blocks_fill_up_in_order() -> None:
     sites = deal(FLOOR, {0: (100, 0), 1: (10, 0)})
-    assert sites[0].shares == (Share(0, 96), Share(1, 4))
-    assert sites[1].shares == (Share(1, 10),)
+    assert sites[0].shares == (PeShare(0, 96), PeShare(1, 4))
+    assert sites[1].shares == (PeShare(1, 10),)
 
 
 def test_blocks_of_one_array_have_a_port_each() -> None:
     """All in one PE they took turns at its port, and `place` was half as fast as a mapping with a PE for each."""
     (site,) = deal(FLOOR, {0: (4, 1)}).values()
-    assert site.shares == tuple(Share(pe, 1) for pe in range(4))
+    assert site.shares == tuple(PeShare(pe, 1) for pe in range(4))
 
 
 @given(blocks())
@@ -144,7 +144,7 @@ def test_every_router_has_as_many_pes_and_neighbours_follow() -> None:
 
 
 def test_a_device_without_a_network_has_no_distances() -> None:
-    floor = Floor(Device.load("tiny"), 1)
+    floor = Floorplan(Device.load("tiny"), 1)
     assert floor.links == 0
     assert floor.hops(Site.of([(0, 1, 1)]), Site.of([(1, 1, 1)])) == 0
 

@@ -139,13 +139,13 @@ def test_every_number_of_replicas_that_saves_a_step(vectors: int, held: int, mos
 
 def test_few_tilings_are_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of tens of thousands that bounds leave, those that cannot be on the front go together."""
-    looked, is_open = [], _options._Search._open
+    looked, is_open = [], _options._OptionSearch._open
 
-    def look(search: _options._Search, tiling: int) -> object:
+    def look(search: _options._OptionSearch, tiling: int) -> object:
         looked.append(tiling)
         return is_open(search, tiling)
 
-    monkeypatch.setattr(_options._Search, "_open", look)
+    monkeypatch.setattr(_options._OptionSearch, "_open", look)
     large = conv(14, 640, 512, 3)
     assert options(large, ISAAC, MODEL, ISAAC.arrays)
     assert len(looked) < 200 < 10_000 < len(_options._tilings(large, ISAAC, None))

@@ -16,9 +16,9 @@ from cyclecast.placement._pipeline import Needs
 from cyclecast.placement._segments import (
     NEVER,
     Cost,
-    Lines,
-    Part,
-    Table,
+    CostTable,
+    SegmentOperator,
+    SegmentTimes,
     costs_of,
     each_alone,
     line_of,
@@ -60,7 +60,7 @@ def cuts(count: int, costs: Costs, begin: int = 0) -> Iterator[list[tuple[int, i
 def test_no_cut_takes_less(case: tuple[int, Costs]) -> None:
     count, costs = case
     totals = [sum(costs[each].write + costs[each].compute for each in cut) for cut in cuts(count, costs)]
-    found = partition(count, Table.of(count, costs))
+    found = partition(count, CostTable.of(count, costs))
     assert (found is None) == (not totals)
     if found:
         assert sum(costs[each].write + costs[each].compute for each in found) == min(totals)
@@ -71,25 +71,25 @@ def test_no_cut_takes_less(case: tuple[int, Costs]) -> None:
 def test_no_overlapped_cut_takes_less(case: tuple[int, Costs]) -> None:
     count, costs = case
     totals = [overlapped_time(cut, costs) for cut in cuts(count, costs)]
-    found = overlapped_partition(count, Table.of(count, costs))
+    found = overlapped_partition(count, CostTable.of(count, costs))
     assert (found is None) == (not totals)
     if found:
         assert overlapped_time(found, costs) == min(totals)
         assert all(one[1] == other[0] for one, other in pairwise(found))
 
 
-def segments(table: Table) -> set[tuple[int, int]]:
+def segments(table: CostTable) -> set[tuple[int, int]]:
     """All that fit."""
     return {(begin, end) for begin, row in enumerate(table.rows) for end in row.ends.tolist()}
 
 
-def ways(*points: tuple[int, int]) -> Part:
+def ways(*points: tuple[int, int]) -> SegmentOperator:
     arrays, times = zip(*points, strict=True)
-    return Part(Options(dense(1, 1), arrays, times, ()), write=7, delay=3)
+    return SegmentOperator(Options(dense(1, 1), arrays, times, ()), write=7, delay=3)
 
 
 def test_costs_of_what_fits() -> None:
-    parts = [ways((4, 100), (8, 50)), Part(None), ways((4, 80))]
+    parts = [ways((4, 100), (8, 50)), SegmentOperator(None), ways((4, 80))]
     found = costs_of(parts, [(), (), ()], budget=10, at_once=2, batch=1)
     assert found[0, 1] == Cost(4 * 7, 50 + 3, 50)  # eight arrays, two at a time
     assert found[0, 3] == Cost(4 * 7, 100 + 3, 100)  # four and four, side by side
@@ -112,18 +112,25 @@ def test_a_batch_of_any_size_is_exact() -> None:
 
 
 def test_weights_that_take_turns_are_a_segment_by_themselves() -> None:
-    parts = [ways((4, 100)), Part(None, alone=Cost(500, 60, 60)), ways((4, 80))]
+    parts = [ways((4, 100)), SegmentOperator(None, alone=Cost(500, 60, 60)), ways((4, 80))]
     found = costs_of(parts, [(), (), ()], budget=10, at_once=2, batch=2)
     assert found[1, 2] == Cost(500, 120, 60)
     assert segments(found) == {(0, 1), (1, 2), (2, 3)}
 
 
 def test_each_alone_takes_the_host_along() -> None:
-    alone = Part(None, alone=Cost(1, 1, 1))
-    assert each_alone([ways((1, 1)), Part(None), ways((1, 1)), alone, Part(None)]) == [(0, 2), (2, 3), (3, 4), (4, 5)]
+    alone = SegmentOperator(None, alone=Cost(1, 1, 1))
+    assert each_alone([ways((1, 1)), SegmentOperator(None), ways((1, 1)), alone, SegmentOperator(None)]) == [
+        (0, 2),
+        (2, 3),
+        (3, 4),
+        (4, 5),
+    ]
 
 
-def one_by_one(parts: Sequence[Part], needs: Sequence[Sequence[Needs]], budget: int, at_once: int, batch: int) -> Costs:
+def one_by_one(
+    parts: Sequence[SegmentOperator], needs: Sequence[Sequence[Needs]], budget: int, at_once: int, batch: int
+) -> Costs:
     """`costs_of`, with every line of every segment computed, in Python's integers."""
     found: Costs = {}
     grid = period_grid([part.options for part in parts if part.options]).tolist()
@@ -142,7 +149,7 @@ def one_by_one(parts: Sequence[Part], needs: Sequence[Sequence[Needs]], budget: 
 
 
 def _at(
-    parts: Sequence[Part], needs: Sequence[Sequence[Needs]], begin: int, end: int, period: int,
+    parts: Sequence[SegmentOperator], needs: Sequence[Sequence[Needs]], begin: int, end: int, period: int,
     budget: int, at_once: int, batch: int
 ) -> Cost | None:  # fmt: skip
     starts: dict[int, Any] = {}
@@ -168,17 +175,19 @@ POINTS = ((0.0, 0.1), (0.3, 0.5), (0.9, 1.0)), ((0.0, 1.0),), ((0.0, 0.02), (0.9
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> tuple[list[Part], list[list[Needs]]]:
+def graphs(draw: st.DrawFn) -> tuple[list[SegmentOperator], list[list[Needs]]]:
     """Operators with a few ways each; some on the host, some alone; edges forward."""
-    parts, needs = list[Part](), list[list[Needs]]()
+    parts, needs = list[SegmentOperator](), list[list[Needs]]()
     for place in range(draw(st.integers(1, 9))):
         kind = draw(st.integers(0, 9))
         times = sorted(draw(st.sets(st.integers(1, 40), min_size=1, max_size=3)), reverse=True)
         steps = [draw(st.integers(1, 3)) for _ in times]
         arrays = [sum(steps[: count + 1]) for count in range(len(times))]
         options = Options(dense(1, 1), arrays, [100 * time for time in times], ())
-        part = Part(options, draw(st.integers(0, 9)), draw(st.integers(0, 50)))
-        parts.append(Part(None) if kind == 0 else Part(None, alone=Cost(5, 7, 7)) if kind == 1 else part)
+        part = SegmentOperator(options, draw(st.integers(0, 9)), draw(st.integers(0, 50)))
+        parts.append(
+            SegmentOperator(None) if kind == 0 else SegmentOperator(None, alone=Cost(5, 7, 7)) if kind == 1 else part
+        )
         sources = draw(st.sets(st.integers(max(0, place - 4), place - 1), max_size=3)) if place else set()
         needs.append([Needs(source, draw(st.sampled_from(POINTS)), 10, 3) for source in sorted(sources)])
     return parts, needs
@@ -186,17 +195,17 @@ def graphs(draw: st.DrawFn) -> tuple[list[Part], list[list[Needs]]]:
 
 @given(graphs(), st.integers(1, 30), st.integers(1, 4), st.sampled_from([1, 5, 2**31 - 1]))
 def test_segments_cost_what_they_cost_one_by_one(
-    graph: tuple[list[Part], list[list[Needs]]], budget: int, at_once: int, batch: int
+    graph: tuple[list[SegmentOperator], list[list[Needs]]], budget: int, at_once: int, batch: int
 ) -> None:
     found, wanted = costs_of(*graph, budget, at_once, batch), one_by_one(*graph, budget, at_once, batch)
     assert {segment: found[segment] for segment in segments(found)} == wanted
     assert all(segment in found for segment in wanted)
 
 
-def chain(count: int, seed: int = 0) -> tuple[list[Part], list[list[Needs]], Any]:
+def chain(count: int, seed: int = 0) -> tuple[list[SegmentOperator], list[list[Needs]], Any]:
     """Operators one after another that take about as long, and their times at two periods."""
     times = np.random.default_rng(seed).integers(900, 1000, (count, 2))
-    parts = [Part(Options(dense(1, 1), (1,), (int(time),), ()), 1, 5) for time in times[:, 0]]
+    parts = [SegmentOperator(Options(dense(1, 1), (1,), (int(time),), ()), 1, 5) for time in times[:, 0]]
     return parts, [[Needs(place - 1, POINTS[0], 10, 3)] if place else [] for place in range(count)], times
 
 
@@ -206,7 +215,7 @@ def test_lines_are_computed_in_proportion_to_operators(identical: bool) -> None:
     computed = []
     for count in (100, 200):
         parts, needs, times = chain(count)
-        lines = Lines(parts, needs, 0 * times + 900 if identical else times)
+        lines = SegmentTimes(parts, needs, 0 * times + 900 if identical else times)
         for begin in range(count):
             lines.latest(begin, count)
         computed.append(lines.computed)

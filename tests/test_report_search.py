@@ -14,12 +14,12 @@ from rich.console import Console
 
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES
-from cyclecast.mapspace import Sketch, grant
+from cyclecast.mapspace import SketchSize, grant
 from cyclecast.network import Member, Network
 from cyclecast.report import mapping_text, search_info, search_table, tuned_info
 from cyclecast.report._search import MOST_CHOICES
-from cyclecast.search import Outcome, outcome_from_json
-from cyclecast.search._result import Certificate, Choice
+from cyclecast.search import SearchResult, outcome_from_json
+from cyclecast.search._result import Certificate, ParetoPoint
 from cyclecast.timing import Analytical
 from cyclecast.units import Energy, Time
 from cyclecast.workflow.tuning import Tuned, TunedWorkload
@@ -30,20 +30,20 @@ pytestmark = pytest.mark.tvm
 TINY = Device.load("tiny")
 WORKLOAD = matrix_vector(20, 5, pixels=9)
 MAPPING = grant(WORKLOAD, TINY, {})
-SKETCHES = (Sketch("im2col", 1_000, 250), Sketch("im2col+windows", 3_000, 150))
+SKETCHES = (SketchSize("im2col", 1_000, 250), SketchSize("im2col+windows", 3_000, 150))
 PROVEN = Certificate(400, 17, Time.parse("12 us"), Time.parse("13 us"), Time.parse("12 us"))
 OPEN = replace(PROVEN, runner_up=None, lower=Time.parse("8 us"))
 UNKNOWN = replace(PROVEN, lower=Time(0))
 
 
-def choice(arrays: int) -> Choice:
+def choice(arrays: int) -> ParetoPoint:
     """The more arrays, the shorter, and the more energy: none is better than another."""
     one = dict.fromkeys([f"{level.name}.{axis}" for level in TINY.levels for axis in TILE_AXES], 1)
     mapping = grant(WORKLOAD, TINY, one | {"word_lines": 1 + arrays % 8})
-    return Choice(mapping, Time.parse(f"{1000 - arrays} ns"), Energy.parse(f"{100 + arrays} pJ"), arrays)
+    return ParetoPoint(mapping, Time.parse(f"{1000 - arrays} ns"), Energy.parse(f"{100 + arrays} pJ"), arrays)
 
 
-def info_of(*outcomes: Outcome) -> dict[str, Any]:
+def info_of(*outcomes: SearchResult) -> dict[str, Any]:
     """The information of a network with a workload for each outcome."""
     timing = Analytical().time(MAPPING, TINY)
     members = [Member(replace(WORKLOAD, name=f"layer{n}"), 1, f"kernel{n}") for n in range(len(outcomes))]
@@ -55,7 +55,7 @@ def info_of(*outcomes: Outcome) -> dict[str, Any]:
     return tuned_info(Tuned(network, TINY, tuple(entries), Analytical()))
 
 
-def text_of(*outcomes: Outcome) -> str:
+def text_of(*outcomes: SearchResult) -> str:
     console = Console(width=200)
     with console.capture() as captured:
         console.print(search_table(info_of(*outcomes)))
@@ -71,7 +71,7 @@ def row(text: str, first: str) -> list[str]:
 
 @pytest.mark.parametrize("certificate", [None, PROVEN, OPEN, UNKNOWN])
 def test_the_information_is_the_outcome(certificate: Certificate | None) -> None:
-    outcome = Outcome("exhaustive", "stopped", SKETCHES, certificate, (choice(4), choice(2)))
+    outcome = SearchResult("exhaustive", "stopped", SKETCHES, certificate, (choice(4), choice(2)))
     info = search_info(outcome)
     assert outcome_from_json(info) == outcome
     assert [said["text"] for said in info["front"]] == [mapping_text(found.mapping) for found in outcome.front]
@@ -80,7 +80,7 @@ def test_the_information_is_the_outcome(certificate: Certificate | None) -> None
 
 
 def test_a_row_says_what_the_certificate_says() -> None:
-    found = row(text_of(Outcome("exhaustive", sketches=SKETCHES, certificate=PROVEN)), "layer0")
+    found = row(text_of(SearchResult("exhaustive", sketches=SKETCHES, certificate=PROVEN)), "layer0")
     assert found == ["layer0", "4e+03", "0.1", "17", "12 us", "13 us", "12 us", "0.0%"]
 
 
@@ -88,26 +88,26 @@ def test_a_row_says_what_the_certificate_says() -> None:
     ("certificate", "following", "lower", "gap"), [(OPEN, "", "8 us", "50.0%"), (UNKNOWN, "13 us", "0 fs", "unknown")]
 )
 def test_a_gap_that_is_not_closed(certificate: Certificate, following: str, lower: str, gap: str) -> None:
-    found = row(text_of(Outcome("exhaustive", sketches=SKETCHES, certificate=certificate)), "layer0")
+    found = row(text_of(SearchResult("exhaustive", sketches=SKETCHES, certificate=certificate)), "layer0")
     assert found[4:] == ["12 us", following, lower, gap]
 
 
 def test_without_a_certificate_there_is_the_time_that_was_found() -> None:
-    outcome = Outcome("random", sketches=SKETCHES)
+    outcome = SearchResult("random", sketches=SKETCHES)
     timing = info_of(outcome)["workloads"][0]["timing"]
     found = row(text_of(outcome), "layer0")
     assert found[3:] == ["1,234", f"{timing['total_fs'] / 1e9:.4g} us", "", "", ""]
 
 
 def test_rules_are_counted_over_all_workloads() -> None:
-    text = text_of(Outcome("exhaustive", sketches=SKETCHES), Outcome("exhaustive", sketches=SKETCHES[:1]))
+    text = text_of(SearchResult("exhaustive", sketches=SKETCHES), SearchResult("exhaustive", sketches=SKETCHES[:1]))
     assert row(text, "im2col") == ["im2col", "2", "2e+03", "0.25"]
     assert row(text, "im2col+windows") == ["im2col+windows", "1", "3e+03", "0.05"]
 
 
 def test_a_note_is_shown_once() -> None:
-    noted = Outcome("evolution", "the timing model takes 7 ms a mapping", SKETCHES)
-    text = text_of(noted, noted, Outcome("random", "drawn", SKETCHES), Outcome("exhaustive"))
+    noted = SearchResult("evolution", "the timing model takes 7 ms a mapping", SKETCHES)
+    text = text_of(noted, noted, SearchResult("random", "drawn", SKETCHES), SearchResult("exhaustive"))
     assert text.count("evolution: the timing model takes 7 ms a mapping\n") == 1
     assert text.count("random: drawn\n") == 1
     assert "exhaustive:" not in text
@@ -115,7 +115,7 @@ def test_a_note_is_shown_once() -> None:
 
 def test_a_front_is_listed_with_all_that_there_is_to_choose_by() -> None:
     front = (choice(4), choice(2))
-    text = text_of(Outcome("pareto", front=front), Outcome("exhaustive"))
+    text = text_of(SearchResult("pareto", front=front), SearchResult("exhaustive"))
     assert "front of layer0: 2 of 2" in text
     assert "front of layer1" not in text
     for found in front:
@@ -125,7 +125,7 @@ def test_a_front_is_listed_with_all_that_there_is_to_choose_by() -> None:
 
 @pytest.mark.parametrize("length", [MOST_CHOICES, MOST_CHOICES + 1, 40])
 def test_a_long_front_is_cut_evenly_with_its_ends(length: int) -> None:
-    text = text_of(Outcome("pareto", front=tuple(choice(arrays) for arrays in range(length, 0, -1))))
+    text = text_of(SearchResult("pareto", front=tuple(choice(arrays) for arrays in range(length, 0, -1))))
     assert f"front of layer0: 12 of {length}" in text
     lines = text.partition("front of layer0")[2].splitlines()
     shown = [int(line.strip("│").split("│")[-1]) for line in lines if "pJ" in line]

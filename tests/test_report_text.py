@@ -14,7 +14,7 @@ from cyclecast.mapping import TILE_AXES
 from cyclecast.mapspace import grant
 from cyclecast.network import Axis, HostOperator, Kind, Member, Network, Slide, Workload
 from cyclecast.report import mapping_text, short_energy, short_time, tuned_info, tuned_table
-from cyclecast.search import Outcome
+from cyclecast.search import SearchResult
 from cyclecast.timing import Analytical, Fixed, Poster, bounds, sensitivity
 from cyclecast.units import Energy, Time
 from cyclecast.workflow.tuning import Tuned, TunedWorkload
@@ -23,7 +23,7 @@ from strategies import matrix_vector
 pytestmark = pytest.mark.tvm
 
 TINY = Device.load("tiny")
-DEFAULT = Outcome("default")
+DEFAULT = SearchResult("default")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from cyclecast.mapspace import grant
 from cyclecast.mapspace._tilings import windows
 from cyclecast.network import Axis, Kind, Slide, Workload
 from cyclecast.search import Exhaustive, begin
-from cyclecast.search._base import Outcome, Problem
+from cyclecast.search._base import Problem, SearchResult
 from cyclecast.timing import Analytical, Poster, Timing, TimingModel
 from strategies import arrays, matrix_vector, port_limits
 
@@ -47,7 +47,7 @@ class Plain:
         return Analytical().time(mapping, device)
 
 
-def search(problem: Problem, strategy: Exhaustive | None = None) -> tuple[Mapping, Timing, Outcome]:
+def search(problem: Problem, strategy: Exhaustive | None = None) -> tuple[Mapping, Timing, SearchResult]:
     """The first of the shortest mappings."""
     running = (strategy or Exhaustive()).start(problem)
     best: tuple[Mapping, Timing] | None = None

@@ -13,7 +13,7 @@ import pytest
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, Mapping, Mappings
 from cyclecast.network import Workload
-from cyclecast.search import Exhaustive, Outcome, Pareto, Problem, Strategy, Timed, Watch, begin, conclude, follow
+from cyclecast.search import Exhaustive, Pareto, Problem, SearchResult, Strategy, Timed, Watch, begin, conclude, follow
 from cyclecast.timing import Analytical, Phase, Timing, Timings
 from cyclecast.units import Time
 from placed import conv
@@ -88,7 +88,7 @@ def breakers(random: Random) -> Iterator[tuple[str, Law]]:
 
 def searched(
     strategy: Strategy, model: Any, place: tuple[Workload, Device], seed: int = 0, seconds: float = 20
-) -> tuple[int, Outcome]:
+) -> tuple[int, SearchResult]:
     """The shortest time that was met, and what is said about it."""
     workload, device = place
     problem = Problem(workload, device, model, 24, seed, watch=Watch(seconds))

@@ -15,9 +15,9 @@ from cyclecast.device import Component, Device, Event
 from cyclecast.energy import energy
 from cyclecast.errors import OptionError
 from cyclecast.mapping import TILE_AXES, Mapping, require_fit
-from cyclecast.mapspace import Front, Values, grant
+from cyclecast.mapspace import ParetoFront, Values, grant
 from cyclecast.network import Axis, Kind, Workload
-from cyclecast.search._base import Outcome, Problem
+from cyclecast.search._base import Problem, SearchResult
 from cyclecast.search._pareto import Pareto
 from cyclecast.timing import Analytical, TimingModel
 from cyclecast.units import Area, Energy, Power
@@ -30,7 +30,7 @@ TINY = Device.load("tiny")
 Point = tuple[int, int, int]
 
 
-def search(problem: Problem, strategy: Pareto | None = None) -> Outcome:
+def search(problem: Problem, strategy: Pareto | None = None) -> SearchResult:
     """The outcome, once there is nothing left to ask for."""
     running = (strategy or Pareto()).start(problem)
     seen = set[Mapping]()
@@ -46,7 +46,7 @@ def search(problem: Problem, strategy: Pareto | None = None) -> Outcome:
     return running.outcome()
 
 
-def points(outcome: Outcome) -> list[Point]:
+def points(outcome: SearchResult) -> list[Point]:
     return [(choice.time.femtoseconds, choice.energy.attojoules, choice.arrays) for choice in outcome.front]
 
 
@@ -197,7 +197,7 @@ def test_nothing_to_look_at_is_an_error(field: str) -> None:
 
 @given(st.lists(st.lists(st.tuples(*(st.integers(0, 6),) * 3), min_size=1, max_size=30), min_size=1, max_size=4))
 def test_a_front_is_what_nothing_dominates(batches: list[list[Point]]) -> None:
-    kept = Front()
+    kept = ParetoFront()
     for batch in batches:
         values = Values(*np.array(batch).T)
         kept.add(values, np.array(batch).T)

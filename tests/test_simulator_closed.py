@@ -14,8 +14,8 @@ from cyclecast.device import Device
 from cyclecast.errors import BehaviourError
 from cyclecast.simulator import (
     DRIVER_FILES,
-    Array,
     Call,
+    Crossbar,
     Driver,
     Operation,
     compile_library,
@@ -146,7 +146,7 @@ def test_a_parameter_that_is_missing_is_named() -> None:
 
 
 def test_the_model_in_python_takes_no_fractions_either() -> None:
-    array = Array(TINY)
+    array = Crossbar(TINY)
     with pytest.raises(BehaviourError, match="weights that are no integers"):
         array.write(np.array([[1.9]]))
     with pytest.raises(BehaviourError, match=r"weights of shape \(1,\)"):

@@ -13,7 +13,7 @@ from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.errors import BehaviourError
 from cyclecast.mapping import TILE_AXES
 from cyclecast.mapspace import grant
-from cyclecast.simulator import Array, Chip, State
+from cyclecast.simulator import Chip, Crossbar, State
 from cyclecast.timing import events
 from strategies import decisions, devices, workloads
 
@@ -24,8 +24,8 @@ def integers(*rows: Any) -> Any:
     return np.array(rows if len(rows) > 1 else rows[0], dtype=np.int64)
 
 
-def written(device: Device, weights: Any) -> Array:
-    array = Array(device)
+def written(device: Device, weights: Any) -> Crossbar:
+    array = Crossbar(device)
     array.write(weights)
     array.to_read()
     return array
@@ -240,14 +240,14 @@ def test_the_most_negative_value_has_no_magnitude() -> None:
         inputs.multiply(integers([-128] * 8))
     assert inputs.multiply(integers([-127] * 8)).tolist() == [8 * -127]
     with pytest.raises(BehaviourError, match="weights from -128 to 1, 8 bits of sign and magnitude hold -127 to 127"):
-        Array(TINY.vary("array.encoding", "differential_rows")).write(integers([[-128], [1]]))
+        Crossbar(TINY.vary("array.encoding", "differential_rows")).write(integers([[-128], [1]]))
     two_bits = TINY.vary_all({"bits.weight": 2, "array.encoding": "differential_columns"})
     with pytest.raises(BehaviourError, match="weights from -2 to 1, 2 bits of sign and magnitude hold -1 to 1"):
-        Array(two_bits).write(integers([[-2], [1]]))
+        Crossbar(two_bits).write(integers([[-2], [1]]))
 
 
 def test_a_pair_of_word_lines_holds_one_row_of_weights() -> None:
-    array = Array(TINY.vary("array.encoding", "differential_rows"))
+    array = Crossbar(TINY.vary("array.encoding", "differential_rows"))
     with pytest.raises(BehaviourError, match="5 x 1 weights, the array holds 4 x 2; try smaller tiles"):
         array.write(integers([[1]] * 5))
 
@@ -280,12 +280,12 @@ def test_the_arrays_are_read_as_often_as_the_events_say(data: st.DataObject) -> 
 
 
 def test_an_array_starts_ready_to_write() -> None:
-    assert Array(TINY).state is State.WRITE
-    assert Array(TINY).activations == 0
+    assert Crossbar(TINY).state is State.WRITE
+    assert Crossbar(TINY).activations == 0
 
 
 def test_states_follow_the_calls() -> None:
-    array = Array(TINY)
+    array = Crossbar(TINY)
     states = []
     for call in (partial(array.write, integers([[1]] * 8)), array.to_read, array.to_write):
         call()
@@ -304,17 +304,17 @@ def test_what_was_written_stays_until_it_is_overwritten() -> None:
     assert array.multiply(integers([1] * 4)).tolist() == [8, 12]
 
 
-def unwritten() -> Array:
-    return Array(TINY, "array 7")
+def unwritten() -> Crossbar:
+    return Crossbar(TINY, "array 7")
 
 
-def ready_to_write() -> Array:
+def ready_to_write() -> Crossbar:
     array = unwritten()
     array.write(integers([[1]] * 8))
     return array
 
 
-def ready_to_read() -> Array:
+def ready_to_read() -> Crossbar:
     array = ready_to_write()
     array.to_read()
     return array

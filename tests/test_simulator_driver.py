@@ -13,7 +13,7 @@ import strategies
 from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.errors import BehaviourError
 from cyclecast.mapping import Mapping
-from cyclecast.simulator import Array, Call, Driver, Operation, parameters
+from cyclecast.simulator import Call, Crossbar, Driver, Operation, parameters
 from cyclecast.timing import array_write_time, product_time
 
 TINY = Device.load("tiny")
@@ -57,7 +57,7 @@ def operands(device: Device, seed: int) -> tuple[Any, Any]:
 
 
 def in_python(device: Device, weights: Any, inputs: Any) -> Any:
-    array = Array(device)
+    array = Crossbar(device)
     array.write(weights)
     array.to_read()
     return array.multiply(inputs)

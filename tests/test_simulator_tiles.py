@@ -15,8 +15,8 @@ from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.errors import BehaviourError
 from cyclecast.simulator import (
     REFERENCE,
-    Array,
     Call,
+    Crossbar,
     Driver,
     Operation,
     compile_library,
@@ -68,7 +68,7 @@ def product(driver: Driver, place: tuple[int, ...], inputs: Any, filters: int) -
 
 
 def in_python(device: Device, weights: Any, inputs: Any) -> Any:
-    array = Array(device)
+    array = Crossbar(device)
     array.write(weights)
     array.to_read()
     return array.multiply(inputs)

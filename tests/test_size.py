@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-
-import pytest
+from statistics import median
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(file for folder in ("src", "tests", "examples", "bench") for file in (ROOT / folder).rglob("*.py"))
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 60
+MEDIAN_OF_FUNCTIONS = 10
 
 
-def relative(file: Path) -> str:
-    return str(file.relative_to(ROOT))
-
-
-def test_there_are_files() -> None:
-    assert len(FILES) > 50
-
-
-@pytest.mark.parametrize("file", FILES, ids=relative)
-def test_files_are_short(file: Path) -> None:
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
-
-
-@pytest.mark.parametrize("file", FILES, ids=relative)
-def test_functions_are_short(file: Path) -> None:
-    functions = [
-        node
+def lengths(file: Path) -> dict[str, int]:
+    """The lines of every function, by its name and first line."""
+    return {
+        f"{file.relative_to(ROOT)}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
-    assert {name: length for name, length in lengths.items() if length > MOST_LINES_OF_A_FUNCTION} == {}
+    }
+
+
+def test_files_are_short() -> None:
+    lines = {str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert len(lines) > 50
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_functions_are_short() -> None:
+    found = {name: length for file in FILES for name, length in lengths(file).items()}
+    assert {name: length for name, length in found.items() if length > MOST_LINES_OF_A_FUNCTION} == {}
+
+
+def test_most_functions_of_the_package_are_very_short() -> None:
+    found = [length for file in FILES if (ROOT / "src") in file.parents for length in lengths(file).values()]
+    assert median(found) <= MEDIAN_OF_FUNCTIONS

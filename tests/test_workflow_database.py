@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from cyclecast.device import Device
 from cyclecast.errors import DatabaseError
 from cyclecast.mapping import Mapping
-from cyclecast.mapspace import Sketch, grant
-from cyclecast.search import Outcome
-from cyclecast.search._result import Certificate, Choice
+from cyclecast.mapspace import SketchSize, grant
+from cyclecast.search import SearchResult
+from cyclecast.search._result import Certificate, ParetoPoint
 from cyclecast.timing import Analytical
 from cyclecast.units import Energy, Time
 from cyclecast.workflow.database import FORMAT, Answer, Database, Question, Record
@@ -30,12 +30,12 @@ from strategies import mappings, matrix_vector
 TINY = Device.load("tiny")
 QUESTION = Question("kernel", "device", "timing", "strategy", trials=64, seed=0, versions="versions")
 
-OUTCOME = Outcome(
+OUTCOME = SearchResult(
     "exhaustive",
     "a note",
-    (Sketch("im2col", 10**40, 7),),
+    (SketchSize("im2col", 10**40, 7),),
     Certificate(7, 3, Time(10), Time(11), Time(9)),
-    (Choice(grant(matrix_vector(20, 5), TINY, {}), Time(10), Energy(10**20), 3),),
+    (ParetoPoint(grant(matrix_vector(20, 5), TINY, {}), Time(10), Energy(10**20), 3),),
 )
 
 
@@ -358,7 +358,7 @@ def test_a_file_of_version_1_is_read_and_goes_on_as_the_present_one(file: Path) 
     connection.close()
     for _ in range(2):
         with Database(file) as database:
-            assert database.answered(QUESTION) == Answer([record()], 1, Outcome("strategy"), whole=False)
+            assert database.answered(QUESTION) == Answer([record()], 1, SearchResult("strategy"), whole=False)
     with Database(file) as database:
         answer(database, replace(QUESTION, seed=1), [record()])
     with sqlite3.connect(file) as connection:

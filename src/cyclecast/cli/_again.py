@@ -25,13 +25,13 @@ BESIDE = b"location"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TuneQuestion:
     """All that the result of `tune` depends on, but the records that it finds."""
 
     digest: str
 
     @classmethod
-    def of(cls, model: Path, samples: Path | None, options: Sequence[Any]) -> Question | None:
+    def of(cls, model: Path, samples: Path | None, options: Sequence[Any]) -> TuneQuestion | None:
         """Files by their content.
 
         None where not all of them can be read, of which `tune` will say more, and where other packages announce

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cyclecast.cli._again import RECORDS, RESULT, Question
+from cyclecast.cli._again import RECORDS, RESULT, TuneQuestion
 from cyclecast.cli._common import (
     ConstantOption,
     ForceOption,
@@ -36,7 +36,7 @@ from cyclecast.cli._samples import (
     CalibrateOption,
     DeviationOption,
     MeanOption,
-    Samples,
+    QuantizationOptions,
     WeightsOption,
 )
 from cyclecast.cli._verify import verification_lines
@@ -110,12 +110,12 @@ def tune(
     described, doubted = read_device(device, as_json)
     require_folder(out)
     settings = dict(zip(SETTINGS, (timing, strategy, trials, seed, seconds), strict=True))
-    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
+    samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     options = (described.to_yaml(), doubted, settings, shape, constant, str(samples), check)
-    question = Question.of(model, calibrate, options)
+    question = TuneQuestion.of(model, calibrate, options)
     info = question.answer(out) if question and not force else None
     if info is None:
-        job = _Job(described, samples, shapes_of(shape), settings, out, check, force, not as_json)
+        job = _TuneJob(described, samples, shapes_of(shape), settings, out, check, force, not as_json)
         info = job.run(bound_model(model, constant), doubted, question)
     _show(info, as_json, explain)
     for line in () if as_json else (*verification_lines(info["verification"]), f"wrote {out}/: {WRITTEN}"):
@@ -123,11 +123,11 @@ def tune(
 
 
 @dataclass(frozen=True)
-class _Job:
+class _TuneJob:
     """A run of `tune`."""
 
     device: Device
-    samples: Samples
+    samples: QuantizationOptions
     shapes: dict[str, tuple[int, ...]]
     settings: dict[str, Any]
     out: Path
@@ -135,7 +135,7 @@ class _Job:
     force: bool
     shown: bool
 
-    def run(self, model: Any, doubts: list[str], question: Question | None) -> dict[str, Any]:
+    def run(self, model: Any, doubts: list[str], question: TuneQuestion | None) -> dict[str, Any]:
         """Search, build, compare, write; what is told of it."""
         from cyclecast.frontend import load_quantised
         from cyclecast.workflow import stored
@@ -227,7 +227,7 @@ def estimate(
 ) -> None:
     """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
     described, doubted = read_device(device, as_json)
-    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
+    samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(bound_model(model, constant), described, shape, samples)
     from cyclecast.report import tuned_info
     from cyclecast.workflow import tuning
@@ -259,7 +259,7 @@ def sqnr(
 ) -> None:
     """Say what quantising its operands does to each layer: signal over quantisation noise, the worst layers first."""
     described, doubted = read_device(device, as_json)
-    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
+    samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     from cyclecast.frontend import layer_errors
     from cyclecast.report import sqnr_info, sqnr_table
 
@@ -273,7 +273,7 @@ def sqnr(
         console().print(sqnr_table(info, worst))
 
 
-def _load(model: Any, device: Device, shape: Sequence[str] | None, samples: Samples) -> Network:
+def _load(model: Any, device: Device, shape: Sequence[str] | None, samples: QuantizationOptions) -> Network:
     from cyclecast.frontend import load_quantised
 
     return load_quantised(model, samples.quantization(model, device, shapes_of(shape)), shapes=shapes_of(shape))

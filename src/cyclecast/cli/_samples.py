@@ -33,7 +33,7 @@ DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images 
 
 
 @dataclass(frozen=True)
-class Samples:
+class QuantizationOptions:
     """The options on quantisation."""
 
     path: Path | None

@@ -27,7 +27,7 @@ from cyclecast.cli._samples import (
     CalibrateOption,
     DeviationOption,
     MeanOption,
-    Samples,
+    QuantizationOptions,
     WeightsOption,
 )
 from cyclecast.terminal import errors, printable
@@ -79,7 +79,7 @@ def verify(
     from cyclecast.workflow.verification import verify as compare
 
     source, shapes = bound_model(model, constant), shapes_of(shape)
-    samples = Samples(calibrate, activations, weights, image_mean, image_deviation)
+    samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     quantization = samples.quantization(source, load_doubted(folder / "device.yaml")[0], shapes) if layers else None
     options: dict[str, Any] = {"inputs": inputs, "seed": seed, "shapes": shapes, "on_device": on_device}
     with status("running the network", shown=not as_json):

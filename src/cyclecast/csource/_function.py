@@ -12,7 +12,7 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 
 from cyclecast.csource._expression import Expressions, type_of
-from cyclecast.csource._text import BYTES, Lines, Names, c_type, wrapped
+from cyclecast.csource._text import BYTES, CodeLines, Names, c_type, wrapped
 from cyclecast.errors import UnsupportedError
 
 ALIGNMENT = 64
@@ -36,11 +36,13 @@ class Written:
     """Whether it takes the device and returns a status."""
 
 
-class Writer:
+class FunctionWriter:
     """Writes one function; a nest of loops on the device is left to `on_device`."""
 
-    def __init__(self, name: str, function: Any, on_device: Callable[[Writer, Any], None] | None = None) -> None:
-        self.lines = Lines()
+    def __init__(
+        self, name: str, function: Any, on_device: Callable[[FunctionWriter, Any], None] | None = None
+    ) -> None:
+        self.lines = CodeLines()
         self.names = Names(RESERVED)
         self.workspace = 0
         self._called: dict[Any, str] = {}
@@ -74,7 +76,7 @@ class Writer:
             unused += [] if names & (stored | self._loaded) else [f"(void){self._called[param]};"]
         self.lines.add(*unused)
         self._statement(self._function.body)
-        inner, self.lines = self.lines, Lines()
+        inner, self.lines = self.lines, CodeLines()
         scratch = ["unsigned char *restrict workspace"] if self.workspace else []
         first = ["cyclecast_device *device"] if self._on_device else []
         kind = "cyclecast_status" if self._on_device else "void"

@@ -10,7 +10,7 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 
 from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, OUTPUT_SCOPE
-from cyclecast.csource._function import Writer, Written
+from cyclecast.csource._function import FunctionWriter, Written
 from cyclecast.csource._schedule import describe, device_function
 from cyclecast.csource._text import plain
 from cyclecast.errors import ScheduleError
@@ -24,7 +24,7 @@ def kernel(name: str, label: str, function: Any, mapping: Mapping) -> Written:
     """
     texts: list[str] = []
 
-    def on_device(writer: Writer, nest: Any) -> None:
+    def on_device(writer: FunctionWriter, nest: Any) -> None:
         inputs, weights, results = operands(nest)
         kinds = tuple(str(buffer.dtype) for buffer in (inputs, weights, results))
         lines, filters = mapping.packed * mapping.word_lines, mapping.packed * mapping.filters
@@ -39,7 +39,7 @@ def kernel(name: str, label: str, function: Any, mapping: Mapping) -> Written:
         )
 
     what = "arrange the operands, multiply on the device, put the results in their places"
-    written = Writer(name, function, on_device).written(f"{plain(mapping.workload.name)}: {what}.")
+    written = FunctionWriter(name, function, on_device).written(f"{plain(mapping.workload.name)}: {what}.")
     if not texts:
         raise ScheduleError(name, "no nest of loops on the device", lever="the folder of a tuning")
     return Written(name, written.declaration, "\n".join([*texts, written.text]), written.workspace, True)

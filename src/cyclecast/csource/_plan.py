@@ -39,7 +39,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProgramStep:
     """A call of a function of the program, or (without a function) a copy of a tensor to an output."""
 
     function: str
@@ -49,7 +49,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Plan:
+class Program:
     """What the network does, in C names."""
 
     inputs: list[Tensor] = field(default_factory=list)
@@ -58,13 +58,13 @@ class Plan:
     """Tensors in the workspace: C type, name, offset [bytes]."""
     constants: list[tuple[str, str, int]] = field(default_factory=list)
     """Tensors among the weights: C type, name, offset [bytes]."""
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ProgramStep] = field(default_factory=list)
     workspace: int = 0
     """Bytes for the tensors between the steps."""
     weights: bytearray = field(default_factory=bytearray)
 
 
-def plan(program: Any) -> Plan:
+def plan(program: Any) -> Program:
     """The plan of a program's `main`, whose shapes are all fixed."""
     return _Planner(Sequential(PASSES)(program)["main"]).plan
 
@@ -74,7 +74,7 @@ RESERVED = frozenset(("device", "weights", "inputs", "outputs", "scratch", "work
 
 class _Planner:
     def __init__(self, function: Any) -> None:
-        self.plan = Plan()
+        self.plan = Program()
         self._names = Names(RESERVED)
         self._called: dict[Any, str] = {}
         self._storages: dict[Any, int] = {}
@@ -100,7 +100,7 @@ class _Planner:
             self._place(variable, self._reserve(_tensor("", variable.ty).bytes))
         elif isinstance(operator, GlobalVar):
             arguments = tuple(self._name(argument) for argument in value.args)
-            self.plan.steps.append(Step(str(operator.name_hint), arguments))
+            self.plan.steps.append(ProgramStep(str(operator.name_hint), arguments))
         elif isinstance(value, relax.Var | GenericConst):
             self._called[variable] = self._name(value)
         elif isinstance(value, relax.Tuple):
@@ -140,7 +140,7 @@ class _Planner:
             name = self._names.new("output" if len(fields) == 1 else f"output_{place}")
             output = _tensor(name, part.ty)
             self.plan.outputs.append(output)
-            self.plan.steps.append(Step("", (name, self._name(part)), output.bytes))
+            self.plan.steps.append(ProgramStep("", (name, self._name(part)), output.bytes))
 
 
 def _tensor(name: str, kind: Any) -> Tensor:

@@ -13,10 +13,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cyclecast.csource._function import ALIGNMENT, Writer, Written
+from cyclecast.csource._function import ALIGNMENT, FunctionWriter, Written
 from cyclecast.csource._kernel import kernel
 from cyclecast.csource._lower import flat_functions
-from cyclecast.csource._plan import Plan, Tensor, plan
+from cyclecast.csource._plan import Program, Tensor, plan
 from cyclecast.csource._schedule import describe, level_names
 from cyclecast.csource._text import BYTES, Names, c_type, plain, wrapped
 from cyclecast.device import Device
@@ -66,7 +66,7 @@ def write_project(name: str, program: Any, mappings: Mapped[str, Mapping], devic
     )
 
 
-def _parts(program: Any, what: Plan, mappings: Mapped[str, Mapping]) -> dict[str, Written]:
+def _parts(program: Any, what: Program, mappings: Mapped[str, Mapping]) -> dict[str, Written]:
     """Every function that the plan calls, kernels and host functions, by its name in the program."""
     flat, names = flat_functions(program), Names()
     found: dict[str, Written] = {}
@@ -74,12 +74,14 @@ def _parts(program: Any, what: Plan, mappings: Mapped[str, Mapping]) -> dict[str
         if function in mappings:
             found[function] = kernel(f"kernel_{names.new(function)}", function, flat[function], mappings[function])
         else:
-            found[function] = Writer(f"host_{names.new(function)}", flat[function]).written(f"{plain(function)}.")
+            found[function] = FunctionWriter(f"host_{names.new(function)}", flat[function]).written(
+                f"{plain(function)}."
+            )
     return found
 
 
 def _values(
-    name: str, what: Plan, parts: Mapped[str, Written], mappings: Mapped[str, Mapping], device: Device
+    name: str, what: Program, parts: Mapped[str, Written], mappings: Mapped[str, Mapping], device: Device
 ) -> dict[str, Any]:
     """What the templates say."""
     scratch = max((part.workspace for part in parts.values()), default=0)
@@ -142,7 +144,7 @@ def _reals(where: str, tensors: list[Tensor], offsets: list[int]) -> list[dict[s
     ]
 
 
-def _signature(what: Plan) -> str:
+def _signature(what: Program) -> str:
     """Of `network_run`."""
     given = [f"const {c_type(tensor.kind)} *{tensor.name}" for tensor in what.inputs]
     taken = [f"{c_type(tensor.kind)} *{tensor.name}" for tensor in what.outputs]

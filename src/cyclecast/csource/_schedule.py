@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import prod
 
-from cyclecast.csource._text import Lines, Names, c_type, plain
+from cyclecast.csource._text import CodeLines, Names, c_type, plain
 from cyclecast.mapping import TILE_AXES, Mapping, TileAxis
 
 INPUT_AXES: tuple[TileAxis, ...] = ("group", "row", "pixel")
@@ -67,7 +67,7 @@ def device_function(name: str, mapping: Mapping, kinds: tuple[str, str, str]) ->
 
 class _Schedule:
     def __init__(self, name: str, mapping: Mapping, kinds: tuple[str, str, str]) -> None:
-        self.lines = Lines()
+        self.lines = CodeLines()
         self.mapping = mapping
         self.kinds = tuple(map(c_type, kinds))
         self.tile = mapping.packed * mapping.word_lines, mapping.packed * mapping.filters

@@ -56,7 +56,7 @@ BREAKS = (((", ", 1), (" && ", 0), (" || ", 0), (" ? ", 0), (" : ", 0)), ((" = "
 """Where a long line can be broken, the second kind only without the first; whether the mark stays before the break."""
 
 
-class Lines:
+class CodeLines:
     """Lines of C, indented by the blocks that they are in."""
 
     def __init__(self) -> None:

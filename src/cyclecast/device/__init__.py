@@ -14,7 +14,7 @@ from cyclecast.device._parts import (
     Host,
     Inputs,
     Level,
-    Network,
+    Mesh,
     Pipeline,
     Write,
 )
@@ -32,7 +32,7 @@ __all__ = [
     "Host",
     "Inputs",
     "Level",
-    "Network",
+    "Mesh",
     "Pipeline",
     "Share",
     "Write",

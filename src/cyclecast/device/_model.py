@@ -23,7 +23,7 @@ from cyclecast.device._parts import (
     Host,
     Inputs,
     Level,
-    Network,
+    Mesh,
     Part,
     Pipeline,
 )
@@ -60,7 +60,7 @@ class Device(Part):
     """Bytes of input that the whole device can take per second; none means that this never limits."""
     output_bandwidth: Flow | None = None
     """Bytes of output that the whole device can hand on per second; none means that this never limits."""
-    network: Network | None = None
+    network: Mesh | None = None
     """What connects the instances of the outermost level; none means that distances cost nothing."""
     link_bandwidth: Flow | None = None
     """Bytes that one device can exchange with others of its kind per second; none means that this never limits."""

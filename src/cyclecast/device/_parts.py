@@ -298,7 +298,7 @@ class Pipeline(Part):
     """The last cycles of these, which hide a transfer of results; one, if two come after the array, unless said."""
 
 
-class Network(Part):
+class Mesh(Part):
     """The network on the chip between instances of the outermost level: a mesh of routers."""
 
     rows: Count

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from cyclecast.errors import UnsupportedError
-from cyclecast.frontend._nodes import Writer
+from cyclecast.frontend._nodes import GraphWriter
 
 TRAINED = "exporting it for use, not for training"
 BITS: dict[int, int] = {TensorProto.INT8: 8, TensorProto.INT16: 16, TensorProto.INT32: 32, TensorProto.INT64: 64}
@@ -21,11 +21,11 @@ def _where(node: Any) -> str:
     return f"node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
 
 
-def _dtype(name: str, writer: Writer) -> Any:
+def _dtype(name: str, writer: GraphWriter) -> Any:
     return helper.tensor_dtype_to_np_dtype(writer.kind(name))
 
 
-def dropout(node: Any, writer: Writer) -> list[str] | None:
+def dropout(node: Any, writer: GraphWriter) -> list[str] | None:
     """Of no effect when a network is used; the mask, which the importer makes of another type, is all true."""
     data, ratio, training = (*node.input, "", "")[:3]
     trains, share = writer.value(training) if training else np.False_, writer.value(ratio) if ratio else None
@@ -37,14 +37,14 @@ def dropout(node: Any, writer: Writer) -> list[str] | None:
     return None if shape is None else [writer.node("Identity", data), writer.constant(np.ones(shape, bool))]
 
 
-def normalization(node: Any, writer: Writer) -> list[str] | None:
+def normalization(node: Any, writer: GraphWriter) -> list[str] | None:
     """With the statistics of training only: others, of the batch itself, are not computed by the importer."""
     if writer.attributes(node).get("training_mode", 0):
         raise UnsupportedError(_where(node), "training_mode is 1", "it must be 0", TRAINED)
     return None
 
 
-def suppression(node: Any, writer: Writer) -> list[str] | None:
+def suppression(node: Any, writer: GraphWriter) -> list[str] | None:
     """With all thresholds said, for which the importer has others, and as it compares: at least, not more than."""
     if node.name.startswith(MARK):
         return None
@@ -61,7 +61,7 @@ def suppression(node: Any, writer: Writer) -> list[str] | None:
     return [result]
 
 
-def concatenation(node: Any, writer: Writer) -> list[str] | None:
+def concatenation(node: Any, writer: GraphWriter) -> list[str] | None:
     """Without operands that are empty, which TVM writes and does not read."""
     kept = [name for name in node.input if 0 not in (writer.shape(name) or ())]
     if len(kept) == len(node.input) or not kept:
@@ -69,7 +69,7 @@ def concatenation(node: Any, writer: Writer) -> list[str] | None:
     return writer.like(node, "Concat", kept)
 
 
-def shift(node: Any, writer: Writer) -> list[str] | None:
+def shift(node: Any, writer: GraphWriter) -> list[str] | None:
     """Of integers with a sign only by constants that the standard defines."""
     bits = BITS.get(writer.kind(node.input[0]))
     if bits is None:
@@ -80,7 +80,7 @@ def shift(node: Any, writer: Writer) -> list[str] | None:
     return None
 
 
-def modulo(node: Any, writer: Writer) -> list[str] | None:
+def modulo(node: Any, writer: GraphWriter) -> list[str] | None:
     """Of real numbers with the sign of the divisor, by that with the sign of the dividend: right for infinities."""
     data, divisor = node.input
     if writer.attributes(node).get("fmod", 0) or writer.kind(data) not in FLOATS:
@@ -91,7 +91,7 @@ def modulo(node: Any, writer: Writer) -> list[str] | None:
     return [writer.node("Where", writer.node("And", other, some), writer.node("Add", rest, divisor), rest)]
 
 
-def one_hot(node: Any, writer: Writer) -> list[str] | None:
+def one_hot(node: Any, writer: GraphWriter) -> list[str] | None:
     """By comparison with all classes; the importer takes integers only. Indices from the end are below zero."""
     indices, depth, values = node.input
     count, shape = writer.value(depth), writer.shape(indices)

@@ -15,7 +15,7 @@ from cyclecast.frontend._base import Scheme
 from cyclecast.frontend._integers import LARGEST, LEAST_SCALE, Activation, integer_type
 
 
-class Dynamic:
+class DynamicQuantizer:
     """Makes integers of so many bits of a program's tensors, once of each."""
 
     def __init__(self, builder: Any, bits: int, scheme: Scheme) -> None:

@@ -78,8 +78,8 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
         super().__init__(None, "float32")
         self.source, self.weights, self.rehearsed = source, weights, rehearsed
         self.types, self.constants = inferred_types(model), {part.name for part in model.graph.initializer}
-        self.bb = _Builder()
-        self.watched = _Watched({})
+        self.bb = _NodeBuilder()
+        self.watched = _WatchedImporter({})
 
     def _construct_nodes(self, graph: Any) -> None:
         for node in graph.node:
@@ -106,11 +106,11 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
         return tvm.runtime.tensor(np.memmap(self.weights, kind, "r", place, shape))
 
     def _parse_attr(self, attr_proto: Any) -> Any:
-        self.watched = _Watched(super()._parse_attr(attr_proto))
+        self.watched = _WatchedImporter(super()._parse_attr(attr_proto))
         return self.watched
 
 
-class _Builder(relax.BlockBuilder):  # type: ignore[misc] # TVM is untyped
+class _NodeBuilder(relax.BlockBuilder):  # type: ignore[misc] # TVM is untyped
     """Keeps constants around real values an operator, behind which integers are found, instead of loops."""
 
     def emit_te(self, func: Any, *args: Any, **more: Any) -> Any:
@@ -125,7 +125,7 @@ class _Builder(relax.BlockBuilder):  # type: ignore[misc] # TVM is untyped
         return super().emit_te(func, *args, **more)
 
 
-class _Watched(dict[str, Any]):
+class _WatchedImporter(dict[str, Any]):
     """Attributes of a node that remember which of them were looked at."""
 
     def __init__(self, found: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ def _require_types(node: Any, types: Mapping[str, Any], where: str) -> None:
             raise UnsupportedError(where, f"values of type {what} in '{name}'", "TVM has them otherwise", LEVER)
 
 
-def _require_read(node: Any, watched: _Watched, version: int, where: str) -> None:
+def _require_read(node: Any, watched: _WatchedImporter, version: int, where: str) -> None:
     """Every attribute that matters was looked at."""
     domain = node.domain if node.domain != "ai.onnx" else ""
     known = onnx.defs.has(node.op_type, domain)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from cyclecast.frontend._nodes import Writer
+from cyclecast.frontend._nodes import GraphWriter
 
 NARROW = {
     **dict.fromkeys((TensorProto.INT4, TensorProto.INT2), np.dtype("int8")),
@@ -22,7 +22,7 @@ NARROW = {
 MOST_BLOCKS = 512
 
 
-def dequantised(node: Any, writer: Writer) -> list[str] | None:
+def dequantised(node: Any, writer: GraphWriter) -> list[str] | None:
     """Constants of less than a byte as bytes; scales by block are left to the product that takes them, or applied."""
     data, scale, zero = (*node.input, "")[:3]
     values, attributes = writer.value(data), writer.attributes(node)
@@ -60,7 +60,7 @@ class _Blocks:
         count = len(self.values)
         return [slice(begin, min(begin + self.size, count)) for begin in range(0, count, self.size)]
 
-    def weights(self, place: int, writer: Writer) -> str:
+    def weights(self, place: int, writer: GraphWriter) -> str:
         """The real weights of a block."""
         parts = [self.values[self.rows[place]], self.scales[place]]
         parts += [] if self.zeros is None else [self.zeros[place]]
@@ -68,14 +68,14 @@ class _Blocks:
         return writer.node("DequantizeLinear", *given, axis=1)
 
 
-def matmul(node: Any, writer: Writer) -> list[str] | None:
+def matmul(node: Any, writer: GraphWriter) -> list[str] | None:
     """A product with constant weights that have scales by block of their rows, as a sum over the blocks."""
     blocks = _blocks_of(node.input[1], writer)
     shape = writer.shape(node.input[0])
     return _by_block(node.input[0], shape, blocks, writer) if blocks else None
 
 
-def gemm(node: Any, writer: Writer) -> list[str] | None:
+def gemm(node: Any, writer: GraphWriter) -> list[str] | None:
     """The same where operands may be transposed, and the product and what is added have factors."""
     attributes, (data, weights, added) = writer.attributes(node), (*node.input, "")[:3]
     blocks, shape = _blocks_of(weights, writer, bool(attributes.get("transB", 0))), writer.shape(data)
@@ -90,11 +90,11 @@ def gemm(node: Any, writer: Writer) -> list[str] | None:
     return [writer.node("Add", result, _times(added, attributes.get("beta", 1.0), writer)) if added else result]
 
 
-def _times(data: str, factor: float, writer: Writer) -> str:
+def _times(data: str, factor: float, writer: GraphWriter) -> str:
     return data if factor == 1 else writer.node("Mul", data, writer.constant(np.float32(factor)))
 
 
-def of_few_bits(node: Any, writer: Writer) -> list[str] | None:
+def of_few_bits(node: Any, writer: GraphWriter) -> list[str] | None:
     """onnxruntime's `MatMulNBits`: weights by filter (N, blocks, bytes of a block), the first in the lowest bits."""
     data, packed, scale, zero, order, bias = (*node.input, "", "", "")[:6]
     attributes = writer.attributes(node)
@@ -118,7 +118,7 @@ def of_few_bits(node: Any, writer: Writer) -> list[str] | None:
     return [writer.node("Add", result[0], bias)] if bias else result
 
 
-def _blocks_of(name: str, writer: Writer, turned: bool = False) -> _Blocks | None:
+def _blocks_of(name: str, writer: GraphWriter, turned: bool = False) -> _Blocks | None:
     """Constant weights with scales by block of their rows, also behind transpositions; None where these are others."""
     maker = writer.maker(name)
     while maker is not None and maker.op_type == "Transpose" and writer.attributes(maker).get("perm", [1, 0]) == [1, 0]:
@@ -140,7 +140,7 @@ def _blocks_of(name: str, writer: Writer, turned: bool = False) -> _Blocks | Non
     return _Blocks(values, scales, zeros, size)
 
 
-def _by_block(data: str, shape: tuple[int, ...] | None, blocks: _Blocks, writer: Writer) -> list[str] | None:
+def _by_block(data: str, shape: tuple[int, ...] | None, blocks: _Blocks, writer: GraphWriter) -> list[str] | None:
     """The sum over all blocks; None where these are too many, or the data has no such rows."""
     rows = blocks.rows
     if not shape or shape[-1] != len(blocks.values) or len(rows) > MOST_BLOCKS:

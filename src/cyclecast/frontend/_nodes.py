@@ -17,7 +17,7 @@ MOST_VALUES = 1024
 """Of a constant that may be a shape."""
 
 
-class Writer:
+class GraphWriter:
     """Replaces nodes of a model's graph by others; shapes are as inferred before."""
 
     def __init__(self, model: Any) -> None:

@@ -29,7 +29,7 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 from cyclecast._tvm._block import kernel_calls, workload_of
 from cyclecast.frontend._base import Quantization
 from cyclecast.frontend._dataflow import Kernels, operators_of
-from cyclecast.frontend._dynamic import Dynamic
+from cyclecast.frontend._dynamic import DynamicQuantizer
 from cyclecast.frontend._fold import constants_of, values_of
 from cyclecast.frontend._fused import fuse_host
 from cyclecast.frontend._host import host_operators
@@ -120,7 +120,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         self.quantization = quantization
         self.kernels = kernels
         self.recovered = Recovered(self.builder_)
-        self.dynamic = Dynamic(self.builder_, quantization.activation_bits, quantization.activations)
+        self.dynamic = DynamicQuantizer(self.builder_, quantization.activation_bits, quantization.activations)
         self.sums: dict[Any, _Sums] = {}
 
     def visit_dataflow_var_(self, variable: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclecast.frontend._nodes import Writer
+from cyclecast.frontend._nodes import GraphWriter
 
 MOST_STEPS = 256
 """Of all directions; longer sequences make programs that are too long."""
@@ -33,27 +33,27 @@ class Direction:
     activation: str
 
 
-Step = Callable[[Direction, str, list[str], Writer], list[str]]
+Step = Callable[[Direction, str, list[str], GraphWriter], list[str]]
 """From the inputs' share of the gates and the states to the new states; the first one is the output."""
 
 
-def lstm(node: Any, writer: Writer) -> list[str] | None:
+def lstm(node: Any, writer: GraphWriter) -> list[str] | None:
     """Long short-term memory (Hochreiter and Schmidhuber, 1997), with peepholes as ONNX has them."""
     return _layer(node, writer, 4, 2, _lstm_step)
 
 
-def gru(node: Any, writer: Writer) -> list[str] | None:
+def gru(node: Any, writer: GraphWriter) -> list[str] | None:
     """Gated recurrent units (Cho et al., 2014), in both forms that ONNX has."""
     after = bool(writer.attributes(node).get("linear_before_reset", 0))
     return _layer(node, writer, 3, 1, _gru_step_after if after else _gru_step_before)
 
 
-def rnn(node: Any, writer: Writer) -> list[str] | None:
+def rnn(node: Any, writer: GraphWriter) -> list[str] | None:
     """A plain recurrent layer."""
     return _layer(node, writer, 1, 1, _rnn_step)
 
 
-def _lstm_step(part: Direction, inputs: str, states: list[str], writer: Writer) -> list[str]:
+def _lstm_step(part: Direction, inputs: str, states: list[str], writer: GraphWriter) -> list[str]:
     hidden, cell = states
     recurrent = writer.node("MatMul", hidden, writer.constant(part.states.T))
     gates = writer.node("Add", inputs, recurrent)
@@ -71,7 +71,7 @@ def _lstm_step(part: Direction, inputs: str, states: list[str], writer: Writer) 
     return [writer.node("Mul", gate(out, peeps[1], state), writer.node("Tanh", state)), state]
 
 
-def _gru_step_before(part: Direction, inputs: str, states: list[str], writer: Writer) -> list[str]:
+def _gru_step_before(part: Direction, inputs: str, states: list[str], writer: GraphWriter) -> list[str]:
     """The reset gate acts on the state, before the product."""
     (hidden,), size = states, part.states.shape[1]
     first, last = writer.split("Split", 2, inputs, writer.constant(np.array([2 * size, size])), axis=-1)
@@ -82,7 +82,7 @@ def _gru_step_before(part: Direction, inputs: str, states: list[str], writer: Wr
     return [_mixed(update, writer.node("Tanh", writer.node("Add", last, kept)), hidden, writer)]
 
 
-def _gru_step_after(part: Direction, inputs: str, states: list[str], writer: Writer) -> list[str]:
+def _gru_step_after(part: Direction, inputs: str, states: list[str], writer: GraphWriter) -> list[str]:
     """The reset gate acts on the product, bias included."""
     (hidden,), size = states, part.states.shape[1]
     recurrent = writer.node("MatMul", hidden, writer.constant(part.states.T))
@@ -96,21 +96,21 @@ def _gru_step_after(part: Direction, inputs: str, states: list[str], writer: Wri
     return [_mixed(update, new, hidden, writer)]
 
 
-def _mixed(update: str, new: str, hidden: str, writer: Writer) -> str:
+def _mixed(update: str, new: str, hidden: str, writer: GraphWriter) -> str:
     """(1 - update) new + update hidden."""
     return writer.node("Add", new, writer.node("Mul", update, writer.node("Sub", hidden, new)))
 
 
-def _rnn_step(part: Direction, inputs: str, states: list[str], writer: Writer) -> list[str]:
+def _rnn_step(part: Direction, inputs: str, states: list[str], writer: GraphWriter) -> list[str]:
     recurrent = writer.node("MatMul", states[0], writer.constant(part.states.T))
     return [writer.node(part.activation, writer.node("Add", inputs, recurrent))]
 
 
-def _parts(part: Direction, count: int, writer: Writer) -> list[str]:
+def _parts(part: Direction, count: int, writer: GraphWriter) -> list[str]:
     return [writer.constant(np.full(count, part.states.shape[1]))]
 
 
-def _layer(node: Any, writer: Writer, gates: int, states: int, step: Step) -> list[str] | None:
+def _layer(node: Any, writer: GraphWriter, gates: int, states: int, step: Step) -> list[str] | None:
     """Y, Y_h and, of an LSTM, Y_c; None where the layer has no such form."""
     attributes = writer.attributes(node)
     batch_first = bool(attributes.get("layout", 0))
@@ -137,7 +137,7 @@ def _layer(node: Any, writer: Writer, gates: int, states: int, step: Step) -> li
     return [everything, *ends]
 
 
-def _is_plain(node: Any, attributes: dict[str, Any], names: list[str], writer: Writer) -> bool:
+def _is_plain(node: Any, attributes: dict[str, Any], names: list[str], writer: GraphWriter) -> bool:
     """Whether weights are constant, all sequences are of full length, and activations are those of the field."""
     lengths = writer.value(names[4]) if names[4] else None
     shape = writer.shape(names[0]) or (0, 0, 0)
@@ -153,7 +153,7 @@ def _is_plain(node: Any, attributes: dict[str, Any], names: list[str], writer: W
 
 
 def _directions(
-    node: Any, attributes: dict[str, Any], names: list[str], batch: int, states: int, writer: Writer
+    node: Any, attributes: dict[str, Any], names: list[str], batch: int, states: int, writer: GraphWriter
 ) -> list[Direction]:
     inputs, recurrent = writer.value(names[1]), writer.value(names[2])
     bias = writer.value(names[3])
@@ -174,7 +174,7 @@ def _directions(
 
 
 def _initial(
-    name: str, place: int, batch: int, size: int, attributes: dict[str, Any], kind: Any, writer: Writer
+    name: str, place: int, batch: int, size: int, attributes: dict[str, Any], kind: Any, writer: GraphWriter
 ) -> str:
     """A direction's first state, (batch, hidden)."""
     if not name:
@@ -184,7 +184,7 @@ def _initial(
 
 
 def _run(
-    part: Direction, data: str, steps: int, backward: bool, gates: int, step: Step, writer: Writer
+    part: Direction, data: str, steps: int, backward: bool, gates: int, step: Step, writer: GraphWriter
 ) -> tuple[str, list[str]]:
     """All outputs of a direction, (steps, 1, batch, hidden), and its last states, (1, batch, hidden) each."""
     bias = part.bias.sum(axis=0)

@@ -15,7 +15,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from cyclecast.errors import UnsupportedError
-from cyclecast.frontend._nodes import Writer
+from cyclecast.frontend._nodes import GraphWriter
 
 TAPS, LONGEST = 64, 4096
 """Inputs of one output; the extent of an axis."""
@@ -29,7 +29,7 @@ KEPT = (
 )
 
 
-def resized(node: Any, writer: Writer) -> list[str] | None:
+def resized(node: Any, writer: GraphWriter) -> list[str] | None:
     """The node as picked elements and their sums; None where the importer is right, or says that it cannot."""
     data, roi, scales, sizes = (*node.input, "", "", "")[:4]
     shape, attributes = writer.shape(data), writer.attributes(node)
@@ -128,7 +128,7 @@ def _matrix(
     return (found - outside)[0, 0].T, outside[0, 0, 0]
 
 
-def _summed(data: str, axis: int, rank: int, matrix: tuple[Any, Any], writer: Writer) -> str:
+def _summed(data: str, axis: int, rank: int, matrix: tuple[Any, Any], writer: GraphWriter) -> str:
     """The matrix times the tensor along an axis."""
     weights, outside = matrix
     taps = max(1, int((weights != 0).sum(axis=1).max()))

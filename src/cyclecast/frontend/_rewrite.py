@@ -17,7 +17,7 @@ from cyclecast.errors import UnsupportedError
 from cyclecast.frontend import _narrow as narrow
 from cyclecast.frontend._corrected import concatenation, dropout, modulo, normalization, one_hot, shift, suppression
 from cyclecast.frontend._functions import inline
-from cyclecast.frontend._nodes import Writer, standard_of
+from cyclecast.frontend._nodes import GraphWriter, standard_of
 from cyclecast.frontend._recurrent import gru, lstm, rnn
 from cyclecast.frontend._resize import resized
 from cyclecast.frontend._transposed import transposed
@@ -72,7 +72,7 @@ def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
         return changed
     if kinds & RAISED or ("", "Resize") in kinds:
         _raise_opset(model)
-    writer = Writer(model)
+    writer = GraphWriter(model)
     for node in list(model.graph.node):
         rule = RULES.get((node.domain, node.op_type))
         outputs = _ruled(rule, node, writer) if rule else None
@@ -85,7 +85,7 @@ def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
     return changed
 
 
-def _ruled(rule: Callable[[Any, Writer], list[str] | None], node: Any, writer: Writer) -> list[str] | None:
+def _ruled(rule: Callable[[Any, GraphWriter], list[str] | None], node: Any, writer: GraphWriter) -> list[str] | None:
     """Tensors that a rule puts in the place of a node's outputs; errors name the node."""
     try:
         return rule(node, writer)
@@ -120,7 +120,7 @@ def _foreign(model: Any) -> Collection[str]:
     return {node.domain for node in model.graph.node} - {"", "ai.onnx"}
 
 
-def _qlinear_conv(node: Any, writer: Writer) -> list[str]:
+def _qlinear_conv(node: Any, writer: GraphWriter) -> list[str]:
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, *bias = node.input
     operands = [writer.dequantised(x, x_scale, x_zero), writer.dequantised(w, w_scale, w_zero, axis=0)]
     if bias and bias[0]:
@@ -129,14 +129,14 @@ def _qlinear_conv(node: Any, writer: Writer) -> list[str]:
     return [writer.quantised(result, y_scale, y_zero)]
 
 
-def _qlinear_matmul(node: Any, writer: Writer) -> list[str]:
+def _qlinear_matmul(node: Any, writer: GraphWriter) -> list[str]:
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = node.input
     left = writer.dequantised(a, a_scale, a_zero, axis=0 if _is_vector(a, writer) else -2)
     result = writer.node("MatMul", left, writer.dequantised(b, b_scale, b_zero, axis=-1))
     return [writer.quantised(result, y_scale, y_zero)]
 
 
-def _qgemm(node: Any, writer: Writer) -> list[str]:
+def _qgemm(node: Any, writer: GraphWriter) -> list[str]:
     a, a_scale, a_zero, b, b_scale, b_zero, *rest = node.input
     bias, y_scale, y_zero = (*rest, "", "", "")[:3]
     turned = writer.attributes(node).get("transB", 0)
@@ -149,14 +149,14 @@ def _qgemm(node: Any, writer: Writer) -> list[str]:
     return [writer.quantised(result, y_scale, y_zero) if y_scale else result]
 
 
-def _qlinear_concat(node: Any, writer: Writer) -> list[str]:
+def _qlinear_concat(node: Any, writer: GraphWriter) -> list[str]:
     scale, zero, *parts = node.input
     triples = [parts[place : place + 3] for place in range(0, len(parts), 3)]
     (result,) = writer.like(node, "Concat", [writer.dequantised(*triple) for triple in triples])
     return [writer.quantised(result, scale, zero)]
 
 
-def _pointwise(node: Any, writer: Writer) -> list[str] | None:
+def _pointwise(node: Any, writer: GraphWriter) -> list[str] | None:
     """Operators whose quantised tensors come as (tensor, scale, zero point), and then the output's scale and zero."""
     name, count = REAL_OF[node.op_type]
     if writer.attributes(node).get("channels_last", 0):
@@ -166,7 +166,7 @@ def _pointwise(node: Any, writer: Writer) -> list[str] | None:
     return [writer.quantised(result, *node.input[3 * count : 3 * count + 2])]
 
 
-def _integer_product(node: Any, writer: Writer) -> list[str] | None:
+def _integer_product(node: Any, writer: GraphWriter) -> list[str] | None:
     """Sums of integers: real products of integers worth one each."""
     is_matmul = node.op_type == "MatMulInteger"
     x, w, x_zero, w_zero = (*node.input, "", "")[:4]
@@ -185,21 +185,21 @@ def _integer_product(node: Any, writer: Writer) -> list[str] | None:
     return [writer.node("Cast", result, to=TensorProto.INT32)]
 
 
-def _is_vector(name: str, writer: Writer) -> bool:
+def _is_vector(name: str, writer: GraphWriter) -> bool:
     return len(writer.shape(name) or (0, 0)) == 1
 
 
-def _is_row_wise(zero: str, writer: Writer) -> bool:
+def _is_row_wise(zero: str, writer: GraphWriter) -> bool:
     return bool(zero) and int(np.prod(writer.shape(zero) or ())) > 1
 
 
-def _ones(zero: str, writer: Writer) -> str:
+def _ones(zero: str, writer: GraphWriter) -> str:
     """Scales of one in the zero point's shape."""
     shape = (writer.shape(zero) or ()) if zero else ()
     return writer.constant(np.ones(shape if int(np.prod(shape)) > 1 else (), "float32"))
 
 
-def _row_wise(x: str, w: str, x_zero: str, w_zero: str, writer: Writer) -> str:
+def _row_wise(x: str, w: str, x_zero: str, w_zero: str, writer: GraphWriter) -> str:
     """With a zero point for each row: the product without these, less each of them times the sums of the columns."""
     plain = helper.make_node("MatMulInteger", [x, w, "", w_zero], ["product"])
     (product,) = _integer_product(plain, writer) or [writer.node("MatMulInteger", *plain.input)]
@@ -212,7 +212,7 @@ def _row_wise(x: str, w: str, x_zero: str, w_zero: str, writer: Writer) -> str:
     return writer.node("Sub", product, writer.node("Mul", rows, sums))
 
 
-def _real_product(node: Any, writer: Writer) -> list[str]:
+def _real_product(node: Any, writer: GraphWriter) -> list[str]:
     """onnxruntime's own: `DynamicQuantizeMatMul` (A, B, scale, zero, bias) and `MatMulIntegerToFloat`."""
     if node.op_type == "DynamicQuantizeMatMul":
         a, b, scale, zero, bias = (*node.input, "", "")[:5]
@@ -224,7 +224,7 @@ def _real_product(node: Any, writer: Writer) -> list[str]:
     return [writer.node("Add", result, bias) if bias else result]
 
 
-def _in_pairs(node: Any, writer: Writer) -> list[str] | None:
+def _in_pairs(node: Any, writer: GraphWriter) -> list[str] | None:
     """An operator of many operands as a balanced tree: the importer nests them, as deep as there are operands."""
     names, operator = list(node.input), "Sum" if node.op_type == "Mean" else node.op_type
     if len(names) <= FEW or (node.op_type == "Mean" and writer.opset < CAST_LIKE):
@@ -238,7 +238,7 @@ def _in_pairs(node: Any, writer: Writer) -> list[str] | None:
     return names
 
 
-RULES: dict[tuple[str, str], Callable[[Any, Writer], list[str] | None]] = {
+RULES: dict[tuple[str, str], Callable[[Any, GraphWriter], list[str] | None]] = {
     ("", "QLinearConv"): _qlinear_conv,
     ("", "QLinearMatMul"): _qlinear_matmul,
     ("", "ConvInteger"): _integer_product,

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from cyclecast.frontend._nodes import Writer
+from cyclecast.frontend._nodes import GraphWriter
 
 
-def transposed(node: Any, writer: Writer) -> list[str] | None:
+def transposed(node: Any, writer: GraphWriter) -> list[str] | None:
     """The node as a convolution, if its weights are constant and its input's shape is known."""
     data, weight, bias = (*node.input, "")[:3]
     values, shape, attributes = writer.value(weight), writer.shape(data), writer.attributes(node)
@@ -40,7 +40,7 @@ def transposed(node: Any, writer: Writer) -> list[str] | None:
     return [writer.node("Add", result, writer.node("Reshape", bias, writer.constant(np.array([-1] + [1] * axes))))]
 
 
-def _with_pads(node: Any, shape: tuple[int, ...], writer: Writer) -> list[str] | None:
+def _with_pads(node: Any, shape: tuple[int, ...], writer: GraphWriter) -> list[str] | None:
     """The same with pads in the place of its output's shape, which the importer does not look at."""
     attributes, weight = writer.attributes(node), writer.shape(node.input[1])
     if weight is None:
@@ -99,7 +99,7 @@ def residues(values: Any, groups: int, strides: Any, taps: list[int]) -> Any:
     return np.ascontiguousarray(np.flip(turned, tuple(range(2, 2 + axes))))
 
 
-def _interleaved(result: str, outer: tuple[int, int], strides: Any, steps: list[int], writer: Writer) -> str:
+def _interleaved(result: str, outer: tuple[int, int], strides: Any, steps: list[int], writer: GraphWriter) -> str:
     """Put the residues between each other."""
     if prod(strides) == 1:
         return result
@@ -111,7 +111,7 @@ def _interleaved(result: str, outer: tuple[int, int], strides: Any, steps: list[
     return writer.node("Reshape", beside, writer.constant(np.array([*outer, *extents])))
 
 
-def _cut(result: str, begins: list[int], extents: list[int], have: list[int], writer: Writer) -> str:
+def _cut(result: str, begins: list[int], extents: list[int], have: list[int], writer: GraphWriter) -> str:
     """Take what is asked for; zeros where that reaches beyond the whole result."""
     ends = [begin + extent for begin, extent in zip(begins, extents, strict=True)]
     axes = np.arange(2, 2 + len(have))

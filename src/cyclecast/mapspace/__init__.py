@@ -21,12 +21,12 @@ from cyclecast.mapspace._decisions import (
     window_choices,
     window_name,
 )
-from cyclecast.mapspace._pareto_front import Front, Values
+from cyclecast.mapspace._pareto_front import ParetoFront, Values
 from cyclecast.mapspace._tilings import (
     MOST_WAYS,
     Inner,
     Numbers,
-    Sketch,
+    SketchSize,
     Tilings,
     divides,
     every_tiling,
@@ -52,10 +52,10 @@ __all__ = [
     "WINDOW",
     "WINDOWS",
     "WORD_LINES",
-    "Front",
     "Inner",
     "Numbers",
-    "Sketch",
+    "ParetoFront",
+    "SketchSize",
     "Tilings",
     "Values",
     "can_pack",

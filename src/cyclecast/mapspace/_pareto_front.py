@@ -25,7 +25,7 @@ class Values(NamedTuple):
         return Values(*(numbers[chosen] for numbers in self))
 
 
-class Front:
+class ParetoFront:
     """What nothing looked at dominates, as arrays in the order of time, and a table to look it up."""
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sketch:
+class SketchSize:
     """A part of the space, as one set of rules opens it."""
 
     rules: str
@@ -334,7 +334,7 @@ def count_combinations(count: int, axes: int = len(TILE_AXES)) -> int:
     return total
 
 
-def sketches(workload: Workload, device: Device) -> tuple[Sketch, ...]:
+def sketches(workload: Workload, device: Device) -> tuple[SketchSize, ...]:
     """For every set of rules: its name, its combinations of decisions, and how many of them the device can hold.
 
     A decision is any tile size up to an array, any factor up to the instances of a level, for every axis and level.
@@ -353,4 +353,4 @@ def sketches(workload: Workload, device: Device) -> tuple[Sketch, ...]:
                 rules = ("im2col", *("windows",) * bool(window), *("pack",) * (packed > 1), *("order",) * stationary)
                 points, legal = found.get("+".join(rules), (0, 0))
                 found["+".join(rules)] = points + lines * filters * factors, legal + fitting * held
-    return tuple(Sketch(rules, points, legal) for rules, (points, legal) in found.items())
+    return tuple(SketchSize(rules, points, legal) for rules, (points, legal) in found.items())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from cyclecast.placement._base import (
+    Bottleneck,
     Busy,
     Check,
     DynamicCost,
     Kept,
-    Limit,
+    ParetoPlacement,
     Placement,
-    Point,
     Segment,
     Stage,
     Stall,
@@ -18,22 +18,22 @@ from cyclecast.placement._base import (
     system,
 )
 from cyclecast.placement._event import simulate
-from cyclecast.placement._floor import Floor, Share, Site
+from cyclecast.placement._floor import Floorplan, PeShare, Site
 from cyclecast.placement._place import place
 from cyclecast.placement._sensitivity import Change, next_changes
 
 __all__ = [
+    "Bottleneck",
     "Busy",
     "Change",
     "Check",
     "DynamicCost",
-    "Floor",
+    "Floorplan",
     "Kept",
-    "Limit",
+    "ParetoPlacement",
+    "PeShare",
     "Placement",
-    "Point",
     "Segment",
-    "Share",
     "Site",
     "Stage",
     "Stall",

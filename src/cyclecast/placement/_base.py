@@ -12,7 +12,7 @@ from cyclecast._notebook import html_table
 from cyclecast.device import Device, Dynamic
 from cyclecast.mapping import Mapping
 from cyclecast.network import Network, Operator
-from cyclecast.placement._floor import Floor, Site
+from cyclecast.placement._floor import Floorplan, Site
 from cyclecast.timing import Timing
 from cyclecast.units import Energy, Time
 
@@ -47,7 +47,7 @@ class Told(NamedTuple):
 Tell = Callable[[Told], None]
 
 
-class Limit(NamedTuple):
+class Bottleneck(NamedTuple):
     """What an interval cannot be shorter than, and because of what."""
 
     what: str
@@ -98,7 +98,7 @@ class Segment:
     """Between two images, when its pipeline is full."""
     latency: Time
     """Of one image, without writing."""
-    limits: tuple[Limit, ...]
+    limits: tuple[Bottleneck, ...]
     """What the period cannot be shorter than, the longest first."""
     kept: tuple[Kept, ...] = ()
     """What waits in buffers."""
@@ -123,7 +123,7 @@ class DynamicCost(NamedTuple):
     """0 where they do not hold it."""
 
 
-class Point(NamedTuple):
+class ParetoPlacement(NamedTuple):
     """A placement that none looked at is as good as in everything."""
 
     segments: int
@@ -202,7 +202,7 @@ class Placement:
     network: Network
     chip: Device
     """One of them."""
-    floor: Floor
+    floor: Floorplan
     segments: tuple[Segment, ...]
     batch: int
     """Images that go through a segment before the next is written."""
@@ -219,9 +219,9 @@ class Placement:
     """What it is made of."""
     host: Time
     """What the operators on the host take for one image, one after another (A13)."""
-    bounds: tuple[Limit, ...]
+    bounds: tuple[Bottleneck, ...]
     """What no placement of all weights has a shorter interval than, the longest first."""
-    front: tuple[Point, ...]
+    front: tuple[ParetoPlacement, ...]
     independent: Time | None
     """The least interval with the tiles of the mappings as tuned, each workload by itself, by the closed form; None
     where these do not fit."""
@@ -258,11 +258,11 @@ class Placement:
         return self.arrays / (self.chip.arrays * self.chips)
 
     @property
-    def limit(self) -> Limit:
+    def limit(self) -> Bottleneck:
         """What the interval depends on most: writing, where that takes longer, or the limit of the slowest segment."""
         write = sum((segment.write for segment in self.segments), Time(0))
         if 2 * write > self.batch * self.interval:
-            return Limit("write", "segments", write)
+            return Bottleneck("write", "segments", write)
         return max(self.segments, key=lambda segment: segment.period).limits[0]
 
     @property

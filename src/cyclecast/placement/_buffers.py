@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cyclecast._integers import ceil_div
 from cyclecast.network import Operator
 from cyclecast.placement._base import Kept, part_of
-from cyclecast.placement._floor import Floor, Site, rooms
+from cyclecast.placement._floor import Floorplan, Site, rooms
 from cyclecast.placement._pipeline import Line, Needs, Work, waits_of
 
 FILLED = Fraction(3, 4)
@@ -68,7 +68,7 @@ def kept_of(
     works: Mapping[int, Work],
     sites: Mapping[int, Site],
     period: int,
-    floor: Floor,
+    floor: Floorplan,
 ) -> tuple[Kept, ...]:
     """What every operator keeps at this period [fs], and its room."""
     parts = {
@@ -79,7 +79,7 @@ def kept_of(
 
 
 def shared(
-    parts: Mapping[int, tuple[tuple[int, int], ...]], sites: Mapping[int, Site], floor: Floor
+    parts: Mapping[int, tuple[tuple[int, int], ...]], sites: Mapping[int, Site], floor: Floorplan
 ) -> tuple[Kept, ...]:
     """The room of every operator, of which `parts` says what it keeps, by source [bytes]: all buffers are shared.
 
@@ -102,7 +102,7 @@ def shared(
     )
 
 
-def room_period(found: Mapping[int, Sequence[Waiting]], floor: Floor, latency: int) -> int:
+def room_period(found: Mapping[int, Sequence[Waiting]], floor: Floorplan, latency: int) -> int:
     """The shortest period for which all buffers together are large enough [fs]; 0 where they have no stated size.
 
     Only a part of them is counted on, as it is not known beforehand who needs more for a while. Windows always fit, and

@@ -13,7 +13,7 @@ from cyclecast.device._breakdown import listed
 from cyclecast.energy import energy, event_energy
 from cyclecast.mapping import Mapping
 from cyclecast.placement._base import Segment, Spent, Stage
-from cyclecast.placement._floor import Floor
+from cyclecast.placement._floor import Floorplan
 from cyclecast.units import Energy, Time
 
 
@@ -34,7 +34,7 @@ class Meter:
     """Adds up what the components of a device take; what a mapping takes is looked up once."""
 
     device: Device
-    floor: Floor
+    floor: Floorplan
     known: dict[int, Known] = field(default_factory=dict)
     """By the identity of the mapping, which each holds."""
     components: tuple[tuple[str, Component], ...] = field(init=False)

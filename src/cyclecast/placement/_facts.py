@@ -6,11 +6,11 @@ from cyclecast._integers import ceil_div
 from cyclecast.errors import FitError
 from cyclecast.network import HostOperator, Operator, host_time
 from cyclecast.placement._balance import work_bound
-from cyclecast.placement._base import DynamicCost, Limit, Wear
+from cyclecast.placement._base import Bottleneck, DynamicCost, Wear
 from cyclecast.placement._options import least_arrays
 from cyclecast.placement._plan import Plan
 from cyclecast.placement._resident import writing_time
-from cyclecast.placement._search import Search
+from cyclecast.placement._search import PlacementSearch
 from cyclecast.timing import sum_bits
 from cyclecast.units import Time
 
@@ -18,25 +18,27 @@ YEAR = 365.25 * 24 * 3600
 """Seconds."""
 
 
-def bounds(search: Search) -> tuple[Limit, ...]:
+def bounds(search: PlacementSearch) -> tuple[Bottleneck, ...]:
     """Lower bounds on the interval of every resident placement, the longest first.
 
     The work of all arrays, each workload with all arrays to itself, and ports. The first two are those of the
     analytical model; nothing is known of the times of others.
     """
-    shares, slowest = [], Limit("workload", "", Time(0))
+    shares, slowest = [], Bottleneck("workload", "", Time(0))
     for place in search.placed:
         operator = search.operators[place]
         ways = search.options_of(operator)
         if ways is not None:
             shares.append((ways.fewest, ways.least_work))
-            slowest = max(slowest, Limit("workload", operator.name, Time(ways.least_time)), key=lambda each: each.time)
-    work = Limit("work", "all arrays", Time(work_bound(shares, search.budget) if slowest.time else 0))
+            slowest = max(
+                slowest, Bottleneck("workload", operator.name, Time(ways.least_time)), key=lambda each: each.time
+            )
+    work = Bottleneck("work", "all arrays", Time(work_bound(shares, search.budget) if slowest.time else 0))
     found = [limit for limit in (work, slowest, *_bandwidth(search)) if limit.time > Time(0)]
     return tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
 
 
-def _bandwidth(search: Search) -> list[Limit]:
+def _bandwidth(search: PlacementSearch) -> list[Bottleneck]:
     """Every input into some instance of the outermost level, and every sum out of one, spread over all of them."""
     level = search.device.levels[0]
     workloads = [search.operators[place].workload for place in search.placed]
@@ -44,13 +46,13 @@ def _bandwidth(search: Search) -> list[Limit]:
     out = sum(w.pixels * w.groups * w.filters * sum_bits(w) for w in workloads)
     ports = (level.input_bandwidth, into, "in"), (level.output_bandwidth, out, "out")
     return [
-        Limit(f"{level.name} port", f"all, {way}", port.time(ceil_div(bits, 8 * level.count)))
+        Bottleneck(f"{level.name} port", f"all, {way}", port.time(ceil_div(bits, 8 * level.count)))
         for port, bits, way in ports
         if port
     ]
 
 
-def costs_of_dynamic(search: Search) -> tuple[DynamicCost, ...]:
+def costs_of_dynamic(search: PlacementSearch) -> tuple[DynamicCost, ...]:
     """Every product of two computed operands, on the host and in as many arrays as are fastest."""
     found = []
     for place, operator in enumerate(search.operators):
@@ -71,7 +73,7 @@ def host_product(operator: Operator) -> HostOperator:
     return HostOperator(operator.name, 1, 2 * workload.macs, 4 * values, workload.macs)
 
 
-def misfit(search: Search) -> FitError:
+def misfit(search: PlacementSearch) -> FitError:
     """Why there is no placement."""
     needed = sum(least_arrays(search.operators[place].workload, search.chip) for place in search.placed)
     return FitError(
@@ -82,7 +84,7 @@ def misfit(search: Search) -> FitError:
     )
 
 
-def wear(search: Search, plan: Plan) -> Wear | None:
+def wear(search: PlacementSearch, plan: Plan) -> Wear | None:
     """How often cells are written, and how long they last; None where that is never, or is not stated."""
     endurance = search.chip.array.write.endurance
     stages = [stage for segment in plan.segments for stage in segment.stages]

@@ -17,7 +17,7 @@ from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 
 
-class Share(NamedTuple):
+class PeShare(NamedTuple):
     """Arrays in one PE."""
 
     pe: int
@@ -53,9 +53,9 @@ class Site(NamedTuple):
         return cls(tuple(found))
 
     @property
-    def shares(self) -> tuple[Share, ...]:
+    def shares(self) -> tuple[PeShare, ...]:
         """The arrays in every PE."""
-        return tuple(Share(run.first + place, run.arrays) for run in self.runs for place in range(run.pes))
+        return tuple(PeShare(run.first + place, run.arrays) for run in self.runs for place in range(run.pes))
 
     @property
     def pes(self) -> int:
@@ -75,7 +75,7 @@ Places = dict[int, tuple[int, Line, Line]]
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
+class Floorplan:
     """PEs and routers of some chips of one device."""
 
     chip: Device
@@ -166,7 +166,9 @@ def _away(line: Mapping[int, int]) -> int:
     return sum(place * arrays for place, arrays in line.items())
 
 
-def deal(floor: Floor, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int, int] | None = None) -> dict[int, Site]:
+def deal(
+    floor: Floorplan, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int, int] | None = None
+) -> dict[int, Site]:
     """Arrays for each operator, one operator after another: so many, in blocks of so many in a PE.
 
     Each block goes to the next PE that has room for it, as its arrays share the PE's port; when no PE has, it is parted

@@ -13,7 +13,7 @@ NEVER = int(np.iinfo(np.int64).max)
 """Longer than any time [fs]."""
 
 
-class Front:
+class Staircase:
     """Points with a time [fs] for a number of arrays, of which none has both fewer arrays and less time."""
 
     def __init__(self, most: int) -> None:

@@ -16,7 +16,7 @@ from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, ManyFactors, Mapping, Mappings
 from cyclecast.mapspace import MOST_WAYS, Inner, Numbers, Tilings, every_tiling, forms, inner, inner_ways
 from cyclecast.network import Workload
-from cyclecast.placement._front import NEVER, Front
+from cyclecast.placement._front import NEVER, Staircase
 from cyclecast.search import factors_of, mappings_of
 from cyclecast.timing import Analytical, Timing, TimingModel, array_write_time, product_time
 
@@ -81,7 +81,7 @@ def options(
     """
     if inner_ways(device) > MOST_WAYS:
         return None
-    search = _Search(workload, device, model, _tilings(workload, device, cut), most, written)
+    search = _OptionSearch(workload, device, model, _tilings(workload, device, cut), most, written)
     proven = search.run()
     front = search.front
     if not len(front):
@@ -91,7 +91,7 @@ def options(
 
 def replicated(workload: Workload, device: Device, model: TimingModel, cut: Mapping, replicas: int) -> Mapping | None:
     """The mapping with the tiles of `cut` and at least so many replicas in the fewest arrays, the shortest of these."""
-    search = _Search(workload, device, model, _tilings(workload, device, cut), device.arrays, False)
+    search = _OptionSearch(workload, device, model, _tilings(workload, device, cut), device.arrays, False)
     search.expand(0, np.array([replicas], np.int64), few=True)
     return search.front.payloads[0] if len(search.front) else None
 
@@ -121,7 +121,7 @@ def _one_by_one(workload: Workload, device: Device, cut: Tilings) -> Mappings:
 
 
 @dataclass(slots=True)
-class _Search:
+class _OptionSearch:
     """The search for the front of one workload."""
 
     workload: Workload
@@ -139,7 +139,7 @@ class _Search:
     """The time of one step, at least [fs]."""
     writes: Numbers = field(init=False)
     """Programming one array of every tiling, where that counts [fs]."""
-    front: Front = field(init=False)
+    front: Staircase = field(init=False)
     timed: int = 0
 
     def __post_init__(self) -> None:
@@ -147,7 +147,7 @@ class _Search:
         self.vectors = self.cut.tiles[PIXEL]
         self.products = _product_times(self.workload, self.device, self.cut)
         self.writes = _write_times(self.workload, self.device, self.cut) if self.written else 0 * self.held
-        self.front = Front(self.most)
+        self.front = Staircase(self.most)
 
     def run(self) -> bool:
         """Find the front; whether it is exact."""

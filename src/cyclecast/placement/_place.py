@@ -19,7 +19,7 @@ from cyclecast.placement._options import least_arrays
 from cyclecast.placement._plan import Plan, front, index_of
 from cyclecast.placement._replicas import planned
 from cyclecast.placement._resident import dynamic_policy
-from cyclecast.placement._search import Search
+from cyclecast.placement._search import PlacementSearch
 from cyclecast.timing import TimingModel, timing_model
 from cyclecast.units import Time
 
@@ -75,7 +75,7 @@ def place(
     most = chips or min(MOST_CHIPS, 2 * least)  # factors of the levels take a little more than the tiles
     for count in range(least, max(least, most) + 1):
         budget, tell = arrays or count * chip.arrays, progress or (lambda _: None)
-        search = Search(network, chip, count, mappings, policy, model, batch, budget, tell)
+        search = PlacementSearch(network, chip, count, mappings, policy, model, batch, budget, tell)
         if not search.placed:
             raise _nothing(network)
         plans = [planned(search, replicas)] if replicas is not None else search.resident(objective)
@@ -112,7 +112,7 @@ def _enough(network: Network, chip: Device, policy: Dynamic) -> int:
     return max(1, int(ceil_div(whole, chip.arrays)))
 
 
-def _placement(search: Search, plans: list[Plan], objective: str) -> Placement:
+def _placement(search: PlacementSearch, plans: list[Plan], objective: str) -> Placement:
     """The best plan with all that is said about it."""
     seen = _seen(search, plans, objective)
     best = seen[0].plan
@@ -143,7 +143,7 @@ def _placement(search: Search, plans: list[Plan], objective: str) -> Placement:
     )
 
 
-def _seen(search: Search, plans: list[Plan], objective: str) -> list[Seen]:
+def _seen(search: PlacementSearch, plans: list[Plan], objective: str) -> list[Seen]:
     """The plans that were simulated, the best first; with one plan there is no choice.
 
     Steps are timed as for the plans.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cyclecast.errors import OptionError
-from cyclecast.placement._base import Check, Point, Segment
+from cyclecast.placement._base import Check, ParetoPlacement, Segment
 from cyclecast.units import Energy, Time
 
 Objective = Literal["interval", "latency", "energy", "arrays"]
@@ -62,13 +62,13 @@ def index_of(objective: str) -> int:
     return known.index(objective)
 
 
-def front(plans: Iterable[Plan]) -> tuple[Point, ...]:
+def front(plans: Iterable[Plan]) -> tuple[ParetoPlacement, ...]:
     """The Pareto front in interval, latency, energy and arrays, shortest interval first; equal plans once."""
     kept: list[Plan] = []
     for plan in sorted(plans, key=lambda each: each.values):
         if not any(all(a <= b for a, b in zip(other.values, plan.values, strict=True)) for other in kept):
             kept.append(plan)
-    return tuple(Point(len(p.segments), p.interval, p.latency, p.energy, p.arrays) for p in kept)
+    return tuple(ParetoPlacement(len(p.segments), p.interval, p.latency, p.energy, p.arrays) for p in kept)
 
 
 def evenly(count: int, most: int) -> list[int]:

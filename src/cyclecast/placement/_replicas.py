@@ -8,12 +8,12 @@ from cyclecast.errors import FitError, OptionError
 from cyclecast.mapspace import default_mapping
 from cyclecast.placement._options import replicated
 from cyclecast.placement._plan import Plan
-from cyclecast.placement._search import Search
+from cyclecast.placement._search import PlacementSearch
 
 WHERE = "plan"
 
 
-def planned(search: Search, replicas: Mapping[str, int] | Sequence[int]) -> Plan:
+def planned(search: PlacementSearch, replicas: Mapping[str, int] | Sequence[int]) -> Plan:
     """All operators at once, each with so many replicas of tiles that are as large as arrays, in the fewest arrays.
 
     Where the factors of the levels do not give a number of replicas, it is the next larger one that they give. Raises
@@ -40,7 +40,7 @@ def planned(search: Search, replicas: Mapping[str, int] | Sequence[int]) -> Plan
     return search.pipeline(mappings)
 
 
-def _by_place(search: Search, replicas: Mapping[str, int] | Sequence[int]) -> dict[int, int]:
+def _by_place(search: PlacementSearch, replicas: Mapping[str, int] | Sequence[int]) -> dict[int, int]:
     """The replicas of every operator on arrays, by its place in the network."""
     if not isinstance(replicas, Mapping):
         if len(replicas) != len(search.placed):
@@ -63,7 +63,7 @@ def _by_place(search: Search, replicas: Mapping[str, int] | Sequence[int]) -> di
     return found
 
 
-def _name(search: Search, place: int) -> str:
+def _name(search: PlacementSearch, place: int) -> str:
     operator = search.operators[place]
     return f"operator {place} ({operator.kernel or 'product'}, {operator.name})"
 

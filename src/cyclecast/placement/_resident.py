@@ -13,9 +13,9 @@ from cyclecast.device import Device, Dynamic
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.network import Operator
-from cyclecast.placement._base import Kept, Limit, Segment, Stage
+from cyclecast.placement._base import Bottleneck, Kept, Segment, Stage
 from cyclecast.placement._buffers import kept_of, result_bytes, room_period, waiting
-from cyclecast.placement._floor import Demand, Floor, Site, deal, port_loads
+from cyclecast.placement._floor import Demand, Floorplan, Site, deal, port_loads
 from cyclecast.placement._options import stage_time
 from cyclecast.placement._pipeline import Line, Needs, Work, latency_of, lines_of
 from cyclecast.timing import Timing, TimingModel, array_write_time, input_bytes, output_bytes, port_time
@@ -26,7 +26,7 @@ Hops = dict[tuple[int, int], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class StageCost:
     """A mapping for an operator, with what it takes."""
 
     mapping: Mapping
@@ -56,7 +56,7 @@ class Dealt(NamedTuple):
     hops: Hops
     traffic: dict[int, int]
     """Time for which the inputs of every operator occupy all links, for one image [fs]."""
-    limits: tuple[Limit, ...]
+    limits: tuple[Bottleneck, ...]
     """What the period cannot be shorter than, the longest first."""
 
     @property
@@ -71,30 +71,30 @@ class Builder:
 
     operators: Sequence[Operator]
     needs: Sequence[Sequence[Needs]]
-    floor: Floor
+    floor: Floorplan
     device: Device
     """All chips as one."""
     model: TimingModel
     bytes_of: list[int] = field(init=False)
     """Results of every operator for one image, as wide as an activation."""
-    known: dict[tuple[int, bool], Chosen] = field(default_factory=dict)
+    known: dict[tuple[int, bool], StageCost] = field(default_factory=dict)
     """By the identity of the mapping, which each holds: a mapping has many numbers to compare."""
 
     def __post_init__(self) -> None:
         bits = self.floor.chip.bits.activation
         self.bytes_of = [result_bytes(operator, bits) for operator in self.operators]
 
-    def chosen(self, mapping: Mapping, dynamic: bool) -> Chosen:
+    def chosen(self, mapping: Mapping, dynamic: bool) -> StageCost:
         """What a mapping takes; where both operands are computed, one is written for every image."""
         found = self.known.get((id(mapping), dynamic))
         if found is None:
             timing = self.model.time(mapping, self.device)
             write = writing_time(mapping, self.device) if dynamic else 0
-            found = Chosen(mapping, timing, stage_time(timing) + write, write, self._demand(mapping))
+            found = StageCost(mapping, timing, stage_time(timing) + write, write, self._demand(mapping))
             self.known[id(mapping), dynamic] = found
         return found
 
-    def segment(self, chosen: Mapped[int, Chosen], places: range, write: int) -> Segment:
+    def segment(self, chosen: Mapped[int, StageCost], places: range, write: int) -> Segment:
         """The operators at these places; what is not chosen is on the host, and takes no time here.
 
         Of several ways to deal arrays, the first with the shortest period.
@@ -107,7 +107,7 @@ class Builder:
                     break  # which no way is below
         return min(found, key=lambda each: each.period)
 
-    def deals(self, chosen: Mapped[int, Chosen]) -> Iterator[Dealt]:
+    def deals(self, chosen: Mapped[int, StageCost]) -> Iterator[Dealt]:
         """Arrays in the blocks of the mappings; one after another; in blocks, where ports are least busy."""
         arrays = {place: each.mapping.arrays for place, each in chosen.items()}
         whole = {place: (count, in_pe(chosen[place].mapping)) for place, count in arrays.items()}
@@ -116,7 +116,7 @@ class Builder:
         yield self._dealt(chosen, dense)
         yield self._dealt(chosen, whole, {place: each.demand.busy for place, each in chosen.items()})
 
-    def lined(self, chosen: Mapped[int, Chosen], dealt: Dealt, places: range, write: int) -> Segment:
+    def lined(self, chosen: Mapped[int, StageCost], dealt: Dealt, places: range, write: int) -> Segment:
         """The operators where they are dealt, with their starts and ends."""
         sites, hops = dealt.sites, dealt.hops
         works = self.works(chosen, sites, dealt.traffic, places)
@@ -133,7 +133,7 @@ class Builder:
 
     def _with_room(
         self, works: Mapped[int, Work], lines: Mapped[int, Line], dealt: Dealt, latency: int
-    ) -> tuple[tuple[Kept, ...], tuple[Limit, ...]]:
+    ) -> tuple[tuple[Kept, ...], tuple[Bottleneck, ...]]:
         """What is kept in buffers, and the limits, those of buffers among them.
 
         What waits in the buffers of other PEs goes through the network once more, over the mean distance.
@@ -144,10 +144,10 @@ class Builder:
         kept = kept_of(waits, works, dealt.sites, max(dealt.period, least), self.floor)
         found = [each for each in dealt.limits if each.what != "network"]
         if least > dealt.period:
-            found.append(Limit("buffer", "all", Time(least)))
+            found.append(Bottleneck("buffer", "all", Time(least)))
         network = sum(dealt.traffic.values())
         network += sum(self.detour(each) for each in kept)
-        found += [Limit("network", "links", Time(network))] if network else []
+        found += [Bottleneck("network", "links", Time(network))] if network else []
         return kept, tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
 
     def detour(self, kept: Kept) -> int:
@@ -160,7 +160,7 @@ class Builder:
         return int(network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds)
 
     def works(
-        self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], moving: Mapped[int, int], places: Iterable[int]
+        self, chosen: Mapped[int, StageCost], sites: Mapped[int, Site], moving: Mapped[int, int], places: Iterable[int]
     ) -> dict[int, Work]:
         """What every operator takes, at the pace of its port where that is slower; nothing on the host.
 
@@ -184,7 +184,7 @@ class Builder:
 
     def _dealt(
         self,
-        chosen: Mapped[int, Chosen],
+        chosen: Mapped[int, StageCost],
         blocks: Mapped[int, tuple[int, int]],
         busy: Mapped[int, int] | None = None,
     ) -> Dealt:
@@ -217,21 +217,21 @@ class Builder:
         return {edge: int(way * network.hop.femtoseconds) for edge, way in hops.items()} if network else {}
 
     def _limits(
-        self, chosen: Mapped[int, Chosen], sites: Mapped[int, Site], hops: Hops, traffic: Mapped[int, int]
-    ) -> tuple[Limit, ...]:
+        self, chosen: Mapped[int, StageCost], sites: Mapped[int, Site], hops: Hops, traffic: Mapped[int, int]
+    ) -> tuple[Bottleneck, ...]:
         """What the period of these operators cannot be shorter than, the longest first."""
         found = [
-            Limit("workload", self.operators[place].name, Time(each.time))
+            Bottleneck("workload", self.operators[place].name, Time(each.time))
             for place, each in chosen.items()
             if each.time
         ]
         loads, _ = port_loads(sites, demands_of(chosen))
         if loads:
             busiest, level = max(loads, key=lambda load: load.time), self.floor.chip.levels[0].name
-            found.append(Limit(f"{level} port", f"{level} {busiest.first}", Time(busiest.time)))
+            found.append(Bottleneck(f"{level} port", f"{level} {busiest.first}", Time(busiest.time)))
         writes = sum(each.write for each in chosen.values())
         if writes:
-            found.append(Limit("write", "computed operands", Time(writes)))
+            found.append(Bottleneck("write", "computed operands", Time(writes)))
         found += self._traffic(sites, hops, traffic)
         return tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
 
@@ -243,7 +243,7 @@ class Builder:
         busy = into + out if port.shared_port else max(into, out)
         return Demand(in_pe(mapping), int(busy), mapping.temporal.pixel)
 
-    def _traffic(self, sites: Mapped[int, Site], hops: Hops, traffic: Mapped[int, int]) -> list[Limit]:
+    def _traffic(self, sites: Mapped[int, Site], hops: Hops, traffic: Mapped[int, int]) -> list[Bottleneck]:
         """The network between PEs, all links equally busy, and the links between chips."""
         chip = self.floor.chip
         crossing = sum(
@@ -251,14 +251,14 @@ class Builder:
             for source, place in hops
             if self.floor.chips_of(sites[source]) != self.floor.chips_of(sites[place])
         )
-        found = [Limit("network", "links", Time(sum(traffic.values())))]
+        found = [Bottleneck("network", "links", Time(sum(traffic.values())))]
         if chip.link_bandwidth and self.floor.chips > 1:
             each = ceil_div(2 * crossing, self.floor.chips)
-            found.append(Limit("chip links", "links", chip.link_bandwidth.time(each)))
+            found.append(Bottleneck("chip links", "links", chip.link_bandwidth.time(each)))
         return [limit for limit in found if limit.time > Time(0)]
 
 
-def demands_of(chosen: Mapped[int, Chosen]) -> dict[int, Demand]:
+def demands_of(chosen: Mapped[int, StageCost]) -> dict[int, Demand]:
     """What every operator asks of ports."""
     return {place: each.demand for place, each in chosen.items()}
 

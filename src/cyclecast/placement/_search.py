@@ -11,18 +11,18 @@ from cyclecast.device import Device, Dynamic
 from cyclecast.mapping import Mapping
 from cyclecast.network import Network, Operator, Workload
 from cyclecast.placement._balance import periods
-from cyclecast.placement._base import Kept, Limit, Segment, Stage, Tell, Told, system
+from cyclecast.placement._base import Bottleneck, Kept, Segment, Stage, Tell, Told, system
 from cyclecast.placement._energy import Meter
-from cyclecast.placement._floor import Floor, deal
+from cyclecast.placement._floor import Floorplan, deal
 from cyclecast.placement._front import NEVER
 from cyclecast.placement._options import Options, options
 from cyclecast.placement._pipeline import needs_of
 from cyclecast.placement._plan import Plan, evenly
-from cyclecast.placement._resident import Builder, Chosen, in_pe
+from cyclecast.placement._resident import Builder, StageCost, in_pe
 from cyclecast.placement._segments import (
     Cost,
-    Part,
-    Table,
+    CostTable,
+    SegmentOperator,
     costs_of,
     each_alone,
     overlapped_partition,
@@ -42,7 +42,7 @@ BEGINNINGS = 3
 
 
 @dataclass(slots=True)
-class Search:
+class PlacementSearch:
     """All that is looked at for one network on so many chips."""
 
     network: Network
@@ -70,7 +70,7 @@ class Search:
     def __post_init__(self) -> None:
         self.device = system(self.chip, self.chips)
         self.budget = min(self.budget, self.device.arrays)
-        floor = Floor(self.chip, self.chips)
+        floor = Floorplan(self.chip, self.chips)
         self.builder = Builder(self.operators, needs_of(self.operators), floor, self.device, self.model)
         self.meter = Meter(self.device, floor)
         self.placed = [place for place, operator in enumerate(self.operators) if self._on_arrays(operator)]
@@ -193,25 +193,25 @@ class Search:
             plans += [self._turns(tuple(shown), halves, True)] if shown else []
         return plans
 
-    def _part(self, place: int) -> Part:
+    def _part(self, place: int) -> SegmentOperator:
         operator = self.operators[place]
         if not self._on_arrays(operator):
-            return Part(None)
+            return SegmentOperator(None)
         ways = self.options_of(operator)
         if ways is not None:
             first = self.builder.chosen(ways.mappings[0], False)
-            return Part(ways, int(array_write_time(first.mapping, self.device)), first.delay)
+            return SegmentOperator(ways, int(array_write_time(first.mapping, self.device)), first.delay)
         each = self._alone(operator)
-        return Part(None, alone=Cost(each.write, each.time + each.delay, each.time))
+        return SegmentOperator(None, alone=Cost(each.write, each.time + each.delay, each.time))
 
-    def _alone(self, operator: Operator) -> Chosen:
+    def _alone(self, operator: Operator) -> StageCost:
         """An operator whose weights take turns, with its own mapping: what it writes is said apart."""
         mapping = self.mappings[operator.kernel]
         each = self.builder.chosen(mapping, False)
         write = sum(phase.time.femtoseconds for phase in each.timing.phases if phase.name == "write")
         return replace(each, write=write)
 
-    def _turns(self, cut: tuple[tuple[int, int], ...], table: Table, overlapped: bool) -> Plan:
+    def _turns(self, cut: tuple[tuple[int, int], ...], table: CostTable, overlapped: bool) -> Plan:
         segments = tuple(self._segment(begin, end, table[begin, end]) for begin, end in cut)
         costs = {
             each: Cost(
@@ -242,7 +242,7 @@ class Search:
         time, whole = Time(each.time), Time(each.time + each.delay)
         site = deal(self.builder.floor, {place: (each.mapping.arrays, in_pe(each.mapping))})[place]
         stage = Stage(place, each.mapping, each.timing, time, site, Time(0), whole)
-        limit = Limit("workload", self.operators[place].name, whole)
+        limit = Bottleneck("workload", self.operators[place].name, whole)
         return Segment((stage,), Time(each.write), whole, whole, (limit,), (Kept(place, 0, None),))
 
 

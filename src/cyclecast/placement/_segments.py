@@ -44,13 +44,13 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CostTable:
     """The costs of segments, by the first operator; those that do not fit are not there."""
 
     rows: Sequence[Row]
 
     @classmethod
-    def of(cls, operators: int, costs: Mapping[tuple[int, int], Cost]) -> Table:
+    def of(cls, operators: int, costs: Mapping[tuple[int, int], Cost]) -> CostTable:
         """From the costs of single segments, by the first operator and the one after the last."""
         rows = []
         for begin in range(operators):
@@ -67,14 +67,14 @@ class Table:
         place = int(np.searchsorted(row.ends, segment[1]))
         return Cost(int(row.writes[place]), int(row.computes[place]), int(row.periods[place]))
 
-    def without(self, segment: tuple[int, int]) -> Table:
+    def without(self, segment: tuple[int, int]) -> CostTable:
         """All the others."""
         rows, (begin, end) = list(self.rows), segment
         rows[begin] = Row(*(values[rows[begin].ends != end] for values in rows[begin]))
-        return Table(rows)
+        return CostTable(rows)
 
 
-def partition(operators: int, costs: Table) -> list[tuple[int, int]] | None:
+def partition(operators: int, costs: CostTable) -> list[tuple[int, int]] | None:
     """The cut with the least sum of writing and computing; None where some operator fits in no segment."""
     least = np.full(operators + 1, NEVER, _kind(costs))
     least[0], cut = 0, np.zeros(operators + 1, np.int64)
@@ -86,7 +86,7 @@ def partition(operators: int, costs: Table) -> list[tuple[int, int]] | None:
     return _walked(cut.tolist(), operators) if least[-1] < NEVER else None
 
 
-def _kind(costs: Table) -> Any:
+def _kind(costs: CostTable) -> Any:
     """Python's integers where some costs are, else 64 bits."""
     return object if any(row.computes.dtype == object for row in costs.rows) else np.int64
 
@@ -99,7 +99,7 @@ def _walked(cut: Sequence[int], end: int) -> list[tuple[int, int]]:
     return found[::-1]
 
 
-def overlapped_partition(operators: int, costs: Table) -> list[tuple[int, int]] | None:
+def overlapped_partition(operators: int, costs: CostTable) -> list[tuple[int, int]] | None:
     """The cut with the least time where a segment is written while the one before it computes.
 
     For every operator, the segments that end before it are put in order of what they compute: those that compute longer
@@ -165,7 +165,7 @@ def overlapped_time(segments: Sequence[tuple[int, int]], costs: Mapping[tuple[in
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SegmentOperator:
     """An operator as segments see it."""
 
     options: Options | None
@@ -178,7 +178,9 @@ class Part:
     """Of one image, if its weights take turns in the arrays: it is a segment by itself."""
 
 
-def costs_of(parts: Sequence[Part], needs: Sequence[Sequence[Needs]], budget: int, at_once: int, batch: int) -> Table:
+def costs_of(
+    parts: Sequence[SegmentOperator], needs: Sequence[Sequence[Needs]], budget: int, at_once: int, batch: int
+) -> CostTable:
     """The cost of every segment that fits: of all periods on a grid, that with the least sum for so many images.
 
     `at_once` arrays are written at the same time.
@@ -191,7 +193,7 @@ def costs_of(parts: Sequence[Part], needs: Sequence[Sequence[Needs]], budget: in
     held, times = (np.stack(each) for each in zip(*(known[id(part.options)] for part in parts), strict=True))
     arrays = np.concatenate([np.zeros_like(held[:1]), np.cumsum(held, axis=0)])
     writes = np.array([part.write for part in parts], np.int64)
-    ends, lines, rows = _ends(parts, arrays, budget), Lines(parts, needs, times), list[Row]()
+    ends, lines, rows = _ends(parts, arrays, budget), SegmentTimes(parts, needs, times), list[Row]()
     for begin, end in enumerate(ends):
         alone = parts[begin].alone
         if alone:
@@ -206,10 +208,10 @@ def costs_of(parts: Sequence[Part], needs: Sequence[Sequence[Needs]], budget: in
         every = np.arange(end - begin)
         computes = latest[every, best] + rest[every, best]
         rows.append(Row(begin + 1 + every, write[every, best], computes, grid[best]))
-    return Table(rows)
+    return CostTable(rows)
 
 
-def _ends(parts: Sequence[Part], arrays: Any, budget: int) -> list[int]:
+def _ends(parts: Sequence[SegmentOperator], arrays: Any, budget: int) -> list[int]:
     """For every operator, where the longest segment that begins with it ends; `arrays` of all before every operator."""
     ends, end, limit = [], 0, [*(place for place, part in enumerate(parts) if part.alone), len(parts)]
     for begin in range(len(parts)):
@@ -221,14 +223,14 @@ def _ends(parts: Sequence[Part], arrays: Any, budget: int) -> list[int]:
     return ends
 
 
-class Lines:
+class SegmentTimes:
     """When every operator of a segment starts and ends, from segments that begin with one operator to the next.
 
     A segment that begins one operator later is the same at another time, as soon as all operators that others still
     wait for are the same at another time: from there on, nothing is computed anew.
     """
 
-    def __init__(self, parts: Sequence[Part], needs: Sequence[Sequence[Needs]], times: Any) -> None:
+    def __init__(self, parts: Sequence[SegmentOperator], needs: Sequence[Sequence[Needs]], times: Any) -> None:
         self.parts, self.needs, self.times = parts, needs, times
         count = len(parts)
         self.starts, self.ends = np.zeros_like(times), np.zeros_like(times)
@@ -314,7 +316,7 @@ def period_grid(options: Sequence[Options], points: int = GRID) -> Any:
     return times[np.unique(np.minimum(np.searchsorted(times, wanted * (1 - 1e-12)), len(times) - 1))]
 
 
-def _held(part: Part, grid: Any) -> tuple[Any, Any]:
+def _held(part: SegmentOperator, grid: Any) -> tuple[Any, Any]:
     """Arrays and time of an operator at every period; more than any budget where it cannot keep up."""
     if part.options is None:
         return np.zeros_like(grid), np.zeros_like(grid)
@@ -340,7 +342,7 @@ def line_of(
     return start + delay, np.maximum(start + times, late) + delay
 
 
-def each_alone(parts: Sequence[Part]) -> list[tuple[int, int]]:
+def each_alone(parts: Sequence[SegmentOperator]) -> list[tuple[int, int]]:
     """A segment for every operator on arrays."""
     found: list[tuple[int, int]] = []
     for place, part in enumerate(parts):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from cyclecast.device import Device
 from cyclecast.errors import DeviceError
 from cyclecast.placement._base import Placement, system
-from cyclecast.placement._floor import Floor
+from cyclecast.placement._floor import Floorplan
 from cyclecast.placement._pipeline import Needs, needs_of
 from cyclecast.placement._resident import Builder
 from cyclecast.timing import TimingModel, improvements, timing_model
@@ -66,7 +66,7 @@ def _timed(
 ) -> tuple[Time, Time]:
     """Interval and latency on another chip of the same levels."""
     operators, (segment,) = placement.network.operators, placement.segments
-    floor = Floor(chip, placement.chips)
+    floor = Floorplan(chip, placement.chips)
     builder = Builder(operators, needs, floor, system(chip, placement.chips), model)
     chosen = {s.operator: builder.chosen(s.mapping, placement.operator(s).is_dynamic) for s in segment.stages}
     found = builder.segment(chosen, range(len(operators)), 0)

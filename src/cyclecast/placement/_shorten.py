@@ -10,7 +10,7 @@ import numpy as np
 
 from cyclecast.placement._options import Options
 from cyclecast.placement._pipeline import Needs
-from cyclecast.placement._segments import Part, line_of
+from cyclecast.placement._segments import SegmentOperator, line_of
 
 JUMPS = (1, 2, 4, 8, 16)
 """So many options further an operator may go in a step."""
@@ -24,7 +24,7 @@ SLIGHT = 64
 """The ends of all operators count with this part of the latency: of two equally long branches each may be shortened."""
 
 
-class Step(NamedTuple):
+class Shortening(NamedTuple):
     """Some operators take shorter options."""
 
     to: Mapping[int, int]
@@ -41,12 +41,12 @@ class Shortener:
     delays: Mapping[int, int]
     """From a step's inputs to its results beside the step [fs]."""
     budget: int
-    parts: dict[int, Part] = field(init=False)
+    parts: dict[int, SegmentOperator] = field(init=False)
     coarse: list[list[Needs]] = field(init=False)
     """The needs at a few points."""
 
     def __post_init__(self) -> None:
-        self.parts = {place: Part(ways, 0, self.delays[place]) for place, ways in self.options.items()}
+        self.parts = {place: SegmentOperator(ways, 0, self.delays[place]) for place, ways in self.options.items()}
         self.coarse = [[_coarse(need) for need in each] for each in self.needs]
 
     def choices(self, periods: Sequence[int]) -> Iterator[dict[int, int]]:
@@ -90,7 +90,7 @@ class Shortener:
                 return choice
             choice = choice | dict(steps[best].to)
 
-    def _steps(self, choice: Mapping[int, int]) -> Iterator[Step]:
+    def _steps(self, choice: Mapping[int, int]) -> Iterator[Shortening]:
         """One operator some options further, or all that take longest together; in no more arrays than are free."""
         held = {place: ways.arrays[choice[place]] for place, ways in self.options.items()}
         free = self.budget - sum(held.values())
@@ -102,7 +102,7 @@ class Shortener:
             if all(at < len(self.options[place]) for place, at in to.items()):
                 more = sum(self.options[place].arrays[at] - held[place] for place, at in to.items())
                 if more <= free:
-                    yield Step(to, more)
+                    yield Shortening(to, more)
 
     def _values(self, choice: Mapping[int, int], steps: Sequence[Mapping[int, int]]) -> Any:
         """The latency of the choice, then of it after each step: with a small part of all ends [fs]."""
@@ -114,7 +114,7 @@ class Shortener:
                 times[place][number] = self.options[place].times[at]
         starts: dict[int, Any] = {}
         ends: dict[int, Any] = {}
-        none, zero = Part(None), np.zeros(len(steps) + 1, np.int64)
+        none, zero = SegmentOperator(None), np.zeros(len(steps) + 1, np.int64)
         for place in range(len(self.needs)):
             part, taken = self.parts.get(place, none), times.get(place, zero)
             starts[place], ends[place] = line_of(part.delay, taken, self.coarse[place], starts, ends)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cyclecast.mapping import loss_of
-from cyclecast.placement import Check, DynamicCost, Limit, Placement, Point, Segment, Stage, simulate
+from cyclecast.placement import Bottleneck, Check, DynamicCost, ParetoPlacement, Placement, Segment, Stage, simulate
 from cyclecast.report._mapping import mapping_text
 
 MOST_LIMITS = 5
@@ -74,7 +74,7 @@ def _check(placement: Placement, found: Check) -> dict[str, Any]:
     }
 
 
-def _point(point: Point) -> dict[str, Any]:
+def _point(point: ParetoPlacement) -> dict[str, Any]:
     return {
         "segments": point.segments,
         "interval_fs": point.interval.femtoseconds,
@@ -94,7 +94,7 @@ def _product(placement: Placement, cost: DynamicCost) -> dict[str, Any]:
     }
 
 
-def _limit(limit: Limit) -> dict[str, Any]:
+def _limit(limit: Bottleneck) -> dict[str, Any]:
     return {"what": limit.what, "where": limit.where, "fs": limit.time.femtoseconds}
 
 

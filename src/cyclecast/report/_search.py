@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cyclecast.report._mapping import mapping_text
 from cyclecast.report._text import short_energy, short_time
-from cyclecast.search import Outcome
+from cyclecast.search import SearchResult
 from cyclecast.terminal import Table
 from cyclecast.units import Energy, Time
 
@@ -20,7 +20,7 @@ LEGEND = (
 )
 
 
-def search_info(outcome: Outcome) -> dict[str, Any]:
+def search_info(outcome: SearchResult) -> dict[str, Any]:
     """Everything about a search; documented in `docs/json.md`."""
     plain = outcome.to_json()
     certificate = plain["certificate"]

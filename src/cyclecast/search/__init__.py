@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import cast
 
 from cyclecast import plugins
-from cyclecast.mapspace import Sketch
+from cyclecast.mapspace import SketchSize
 from cyclecast.search._base import (
     SECONDS,
     Certificate,
-    Choice,
     Kernel,
-    Outcome,
+    ParetoPoint,
     Problem,
     Search,
+    SearchResult,
     Strategy,
     Watch,
 )
@@ -33,17 +33,17 @@ __all__ = [
     "SECONDS",
     "WITHIN",
     "Certificate",
-    "Choice",
     "Evolution",
     "Exhaustive",
     "Kernel",
-    "Outcome",
     "Pareto",
+    "ParetoPoint",
     "Problem",
     "Random",
     "Search",
+    "SearchResult",
     "Shortlist",
-    "Sketch",
+    "SketchSize",
     "Strategy",
     "Timed",
     "Watch",

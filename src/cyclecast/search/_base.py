@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping, Mappings
 from cyclecast.network import Workload
-from cyclecast.search._result import Certificate, Choice, Outcome
+from cyclecast.search._result import Certificate, ParetoPoint, SearchResult
 from cyclecast.timing import Timing, TimingModel, Timings
 
-__all__ = ["Certificate", "Choice", "Kernel", "Outcome", "Problem", "Search", "Strategy", "Watch"]
+__all__ = ["Certificate", "Kernel", "ParetoPoint", "Problem", "Search", "SearchResult", "Strategy", "Watch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Search(Protocol):
         """
         ...
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SearchResult:
         """What is known so far."""
         ...
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cyclecast.mapping import Mapping, Mappings, mapping_text
-from cyclecast.search._base import Certificate, Outcome, Problem, Search
+from cyclecast.search._base import Certificate, Problem, Search, SearchResult
 from cyclecast.search._laws import Sample
 from cyclecast.timing import Timing, Timings
 from cyclecast.units import Time, short_time
@@ -37,7 +37,7 @@ class Instead:
             self.times |= {timing.total.femtoseconds for timing in timings if timing}
             self.timed += len(timings)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SearchResult:
         """That of the other one, with the reason; with a lower bound, how good the best is at least."""
         found = self.search.outcome()
         note = f"{self.reason}; {found.note}" if found.front else self.reason
@@ -112,6 +112,6 @@ class Checked:
         if time is not None and (self.best is None or time < self.best[0]):
             self.best = time, self.batch[place]
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SearchResult:
         """That of the search that ended it."""
         return self.search.outcome()

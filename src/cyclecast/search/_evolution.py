@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.mapspace import sketches
-from cyclecast.search._base import Outcome, Problem
+from cyclecast.search._base import Problem, SearchResult
 from cyclecast.timing import Refusal, Timing, Timings, asked
 
 MOST = 1_000_000
@@ -99,10 +99,10 @@ class EvolutionSearch:
         self.timings |= dict(zip(self.asked, timings, strict=True))
         self.loop.tell()
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SearchResult:
         """The space that was searched in."""
         found = sketches(self.problem.workload, self.problem.device)
-        return Outcome("evolution", sketches=found)
+        return SearchResult("evolution", sketches=found)
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Unfit]:
         """The timings of schedules, as a runner gives them."""

@@ -35,10 +35,10 @@ from cyclecast.mapspace import (
     tile_sizes,
     tilings,
 )
-from cyclecast.search._base import Certificate, Outcome, Problem
+from cyclecast.search._base import Certificate, Problem, SearchResult
 from cyclecast.search._laws import Sample
 from cyclecast.search._nodes import Nodes, OverTime, Splitter, columns_of
-from cyclecast.search._relaxation import AT_ONCE, Floor
+from cyclecast.search._relaxation import AT_ONCE, Relaxation
 from cyclecast.timing import Refusal, Timing, Timings, asked
 from cyclecast.units import Time
 
@@ -137,7 +137,7 @@ class ExhaustiveSearch:
         """The two shortest different times so far [fs]."""
         self.lower = 0
         """Of all that is not yet looked at [fs]."""
-        self.floor = Floor(problem.workload, problem.device, problem.model, self._ask)
+        self.floor = Relaxation(problem.workload, problem.device, problem.model, self._ask)
         self.splitter = Splitter(problem.device, self.floor, self._over, im2col=plan.im2col, perfect=plan.perfect)
         self.batches = self._batches()
 
@@ -196,13 +196,13 @@ class ExhaustiveSearch:
         self.looked += count
         self.times = sorted({*self.times, *totals})[:2]
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SearchResult:
         """The certificate: complete once there is nothing left to ask for."""
         found = sketches(self.problem.workload, self.problem.device)
         found = tuple(of for of in found if of.rules == "im2col" or not self.plan.im2col) * (not self.plan.perfect)
         legal = sum(sketch.legal for sketch in found)
         if not self.times:
-            return Outcome("exhaustive", "no mapping was timed", found)
+            return SearchResult("exhaustive", "no mapping was timed", found)
         asked = f" and {self.calls:,} bounds" if self.calls else ""
         note = "" if self.complete else f"stopped after {self.timed:,} mappings{asked}"
         proven = Certificate(
@@ -212,7 +212,7 @@ class ExhaustiveSearch:
             runner_up=Time(self.times[1]) if len(self.times) > 1 else None,
             lower=Time(self.best if self.complete else min(self.best, self.lower)),
         )
-        return Outcome("exhaustive", note, found, proven)
+        return SearchResult("exhaustive", note, found, proven)
 
     def _batches(self) -> Iterator[Mappings | Sequence[Mapping]]:
         with suppress(OverTime):

@@ -10,7 +10,7 @@ import numpy as np
 
 from cyclecast.mapping import Mapping, Mappings
 from cyclecast.search._base import Problem, Search
-from cyclecast.search._result import Outcome
+from cyclecast.search._result import SearchResult
 from cyclecast.timing import Refusal, Timing, Timings, asked, asked_many
 
 AT_ONCE = 64
@@ -92,7 +92,7 @@ def follow(search: Search, problem: Problem, at_once: int = AT_ONCE) -> Iterator
             return
 
 
-def conclude(search: Search, problem: Problem) -> Outcome:
+def conclude(search: Search, problem: Problem) -> SearchResult:
     """What the search says about its answer, and what is wrong with it; a model that gave two times proves nothing."""
     outcome, watch = search.outcome(), problem.watch
     notes = [outcome.note] if outcome.note else []

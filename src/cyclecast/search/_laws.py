@@ -21,7 +21,7 @@ from cyclecast.mapping import TILE_AXES, ManyFactors, ManyLevelFactors, Mapping,
 from cyclecast.mapspace import Numbers, Tilings, forms, tilings
 from cyclecast.network import Workload
 from cyclecast.search._nodes import Nodes
-from cyclecast.search._relaxation import Floor, extents
+from cyclecast.search._relaxation import Relaxation, extents
 from cyclecast.timing import Refusal, TimingModel, Timings, asked, asked_many
 from cyclecast.units import Time, short_time
 
@@ -166,7 +166,7 @@ class Sample:
 
     def _below_a_bound(self, nodes: Nodes, mappings: Mappings, times: Numbers) -> Breach | None:
         """Bounds that would leave out mappings that are shorter."""
-        floor = Floor(self.workload, self.device, self.model, self._bound)
+        floor = Relaxation(self.workload, self.device, self.model, self._bound)
         cut, steps, arrays = nodes.cut, nodes.steps(nodes.few), nodes.held * nodes.few
         ones = np.ones_like(steps)
         alone = floor.times(cut, nodes.passes, nodes.stationary, steps, arrays)
@@ -202,7 +202,7 @@ class Sample:
         bound = stated(mappings[0], self.device).lower.femtoseconds if stated and len(mappings) else 0
         return np.full(len(mappings), bound, object)
 
-    def _two_passes(self, floor: Floor, nodes: Nodes) -> Numbers:
+    def _two_passes(self, floor: Relaxation, nodes: Nodes) -> Numbers:
         ones, least = np.ones_like(nodes.few), np.full(len(nodes), NEVER, object)
         for axis in range(len(nodes.passes)):
             passes = tuple(ones + (other == axis) for other in range(len(nodes.passes)))

@@ -31,7 +31,7 @@ from cyclecast.mapspace import (
     rooms_for_copies,
 )
 from cyclecast.network import Workload
-from cyclecast.search._relaxation import Floor
+from cyclecast.search._relaxation import Relaxation
 
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
 AXES = len(TILE_AXES)
@@ -120,7 +120,7 @@ class Splitter:
     def __init__(
         self,
         device: Device,
-        floor: Floor,
+        floor: Relaxation,
         over: Callable[[], bool] = lambda: False,
         *,
         im2col: bool = False,

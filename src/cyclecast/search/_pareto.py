@@ -27,8 +27,8 @@ from cyclecast.energy import energies, energy, least_energies
 from cyclecast.errors import OptionError
 from cyclecast.mapping import TILE_AXES, ManyFactors, ManyLevelFactors, Mapping, Mappings
 from cyclecast.mapspace import (
-    Front,
     Numbers,
+    ParetoFront,
     Tilings,
     Values,
     default_mapping,
@@ -38,7 +38,7 @@ from cyclecast.mapspace import (
     tilings,
     unported,
 )
-from cyclecast.search._base import Choice, Outcome, Problem
+from cyclecast.search._base import ParetoPoint, Problem, SearchResult
 from cyclecast.timing import Timing, Timings
 from cyclecast.units import Energy, Time
 
@@ -110,7 +110,7 @@ class ParetoSearch:
         self.problem, self.plan = problem, plan
         self.many = getattr(problem.model, "times", None)
         self.unported = unported(problem.device)
-        self.front = Front()
+        self.front = ParetoFront()
         self.looked = self.timed = 0
         self.complete = False
         self.asked: Mappings | None = None
@@ -152,18 +152,18 @@ class ParetoSearch:
         self.looked += len(many)
         self.front.add(values, rows)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SearchResult:
         """The front of what was looked at, or of everything once there is nothing left to ask for."""
         found = f"the front of {self.timed:,} mappings that were timed, not of all" if not self.complete else ""
         space = sketches(self.problem.workload, self.problem.device)
-        return Outcome("pareto", found or "the front of all mappings", space, front=tuple(self._choices()))
+        return SearchResult("pareto", found or "the front of all mappings", space, front=tuple(self._choices()))
 
-    def _choices(self) -> Iterator[Choice]:
+    def _choices(self) -> Iterator[ParetoPoint]:
         if not len(self.front.values.time):
             return
         mappings = _mappings(self.problem, self.front.rows)
         for place, (time, taken, arrays) in enumerate(zip(*self.front.values, strict=True)):
-            yield Choice(mappings[place], Time(int(time)), Energy(int(taken)), int(arrays))
+            yield ParetoPoint(mappings[place], Time(int(time)), Energy(int(taken)), int(arrays))
 
     def _batches(self) -> Iterator[Mappings]:
         """Chunks: told values in between leave out some of what follows."""

@@ -11,7 +11,7 @@ from cyclecast.errors import FitError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.mapspace import INPUT_STATIONARY, PACK, WINDOWS, can_pack, choices, grant, odds, sketches, window_choices
 from cyclecast.network import Workload
-from cyclecast.search._base import Outcome, Problem
+from cyclecast.search._base import Problem, SearchResult
 from cyclecast.timing import Timing, Timings
 
 DRAWS_FOR_A_TRIAL = 20
@@ -59,9 +59,9 @@ class RandomSearch:
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """Nothing follows from it."""
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> SearchResult:
         """The space that was drawn from."""
-        return Outcome("random", sketches=sketches(self.problem.workload, self.problem.device))
+        return SearchResult("random", sketches=sketches(self.problem.workload, self.problem.device))
 
     def _drawn(self) -> dict[str, int]:
         device = self.problem.device

@@ -1,8 +1,9 @@
 """Lower bounds of the time of many mappings at once, asked of the timing model itself.
 
 Two kinds of bounds. The first holds for every timing model that keeps the laws of `TimingModel`: the time of one array
-alone, with as many passes and steps (`Floor.times`). The second holds for a model that says so (`counts_transfers`):
-the arrays are written, then every port takes its bytes, as `cyclecast.timing` counts both, and the pipeline fills.
+alone, with as many passes and steps (`Relaxation.times`). The second holds for a model that says so
+(`counts_transfers`): the arrays are written, then every port takes its bytes, as `cyclecast.timing` counts both, and
+the pipeline fills.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from cyclecast.device import Device, Level
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, ManyFactors, ManyLevelFactors, Mapping, Mappings
 from cyclecast.mapspace import Numbers, Tilings, unported
 from cyclecast.network import Axis, Kind, Workload
-from cyclecast.timing import Kind as PassKind
-from cyclecast.timing import Pass, TimingModel, Timings, array_write_time, asked_many, port_time, sum_bits
+from cyclecast.timing import Pass, PassKind, TimingModel, Timings, array_write_time, asked_many, port_time, sum_bits
 from cyclecast.units import Bandwidth
 
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
@@ -59,7 +59,7 @@ def mappings_of(
     )
 
 
-class Floor:
+class Relaxation:
     """Lower bounds of the mappings of one workload on one device.
 
     Times are in femtoseconds: arrays of int64, or of Python integers where 64 bits are too few.

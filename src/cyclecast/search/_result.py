@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cyclecast.mapping import Mapping, mapping_from_json
-from cyclecast.mapspace import Sketch
+from cyclecast.mapspace import SketchSize
 from cyclecast.storage.reading import text, whole
 from cyclecast.units import Energy, Time
 
@@ -39,7 +39,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ParetoPoint:
     """A mapping that none looked at is as good as in time, energy and arrays together, and better in one of them."""
 
     mapping: Mapping
@@ -49,16 +49,16 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SearchResult:
     """What a search can say about its answer."""
 
     strategy: str
     """The strategy that was followed, which may be another than the one asked for."""
     note: str = ""
     """Why it was another, that the clock has ended it, what is wrong with the timing model; empty otherwise."""
-    sketches: tuple[Sketch, ...] = ()
+    sketches: tuple[SketchSize, ...] = ()
     certificate: Certificate | None = None
-    front: tuple[Choice, ...] = ()
+    front: tuple[ParetoPoint, ...] = ()
     """Of a search for several goals: what there is to choose from, shortest first, equal values once."""
 
     def to_json(self) -> dict[str, Any]:
@@ -81,8 +81,8 @@ def _plain(value: Any) -> Any:
     return value.femtoseconds if isinstance(value, Time) else value
 
 
-def outcome_from_json(value: dict[str, Any]) -> Outcome:
-    """Rebuild an outcome from `Outcome.to_json`; `ValueError` where a part has another type."""
+def outcome_from_json(value: dict[str, Any]) -> SearchResult:
+    """Rebuild an outcome from `SearchResult.to_json`; `ValueError` where a part has another type."""
     found = value["certificate"]
     certificate = found and Certificate(
         whole(found["covered"]),
@@ -92,7 +92,7 @@ def outcome_from_json(value: dict[str, Any]) -> Outcome:
         Time(whole(found["lower"])),
     )
     front = tuple(
-        Choice(
+        ParetoPoint(
             mapping_from_json(choice["mapping"]),
             Time(whole(choice["fs"])),
             Energy(whole(choice["aj"])),
@@ -101,6 +101,7 @@ def outcome_from_json(value: dict[str, Any]) -> Outcome:
         for choice in value["front"]
     )
     sketches = tuple(
-        Sketch(text(sketch["rules"]), whole(sketch["points"]), whole(sketch["legal"])) for sketch in value["sketches"]
+        SketchSize(text(sketch["rules"]), whole(sketch["points"]), whole(sketch["legal"]))
+        for sketch in value["sketches"]
     )
-    return Outcome(text(value["strategy"]), text(value["note"]), sketches, certificate, front)
+    return SearchResult(text(value["strategy"]), text(value["note"]), sketches, certificate, front)

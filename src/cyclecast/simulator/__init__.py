@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cyclecast.simulator._calls import Call, Operation
-from cyclecast.simulator._crossbar import Array, State
+from cyclecast.simulator._crossbar import Crossbar, State
 from cyclecast.simulator._driver import Counters, Driver
 from cyclecast.simulator._native import (
     DRIVER_FILES,
@@ -22,11 +22,11 @@ from cyclecast.simulator._vectors import Catcher, write_vectors
 __all__ = [
     "DRIVER_FILES",
     "REFERENCE",
-    "Array",
     "Call",
     "Catcher",
     "Chip",
     "Counters",
+    "Crossbar",
     "Driver",
     "Header",
     "Operation",

@@ -53,7 +53,7 @@ class Reading(NamedTuple):
     """The same as the converters tell them."""
 
 
-class Array:
+class Crossbar:
     """One array of a device. Starts in the state WRITE, unwritten."""
 
     def __init__(self, device: Device, name: str = "array") -> None:
@@ -100,7 +100,7 @@ class Array:
     def multiply(self, inputs: Integers) -> Integers:
         """The product of one input vector (one value per row of weights) with the weights; only in the state READ.
 
-        Exact while the converters can tell all sums apart (`Array.lossless_adc_bits`), and where there are none;
+        Exact while the converters can tell all sums apart (`Crossbar.lossless_adc_bits`), and where there are none;
         beyond that, sums saturate.
         """
         total = self.correction

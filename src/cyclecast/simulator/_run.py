@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclecast.device import Device
 from cyclecast.errors import BehaviourError
-from cyclecast.simulator._crossbar import Array, Integers
+from cyclecast.simulator._crossbar import Crossbar, Integers
 
 
 class Chip:
@@ -12,11 +12,11 @@ class Chip:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self.arrays: dict[int, Array] = {}
+        self.arrays: dict[int, Crossbar] = {}
 
     def program(self, address: int, weights: Integers) -> None:
         """Write the weights of the array at this address, and make it ready to read."""
-        array = self.arrays.setdefault(address, Array(self.device, f"array {len(self.arrays)}"))
+        array = self.arrays.setdefault(address, Crossbar(self.device, f"array {len(self.arrays)}"))
         array.to_write()
         array.write(weights)
         array.to_read()

@@ -1,6 +1,6 @@
 """Golden vectors: what goes into single arrays of a workload, what happens inside, and what comes out.
 
-Caught from the calls of a run, computed by the behaviour model `Array`, written for NumPy and Verilog's `$readmemh`.
+Caught from the calls of a run, computed by the behaviour model `Crossbar`, written for NumPy and Verilog's `$readmemh`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cyclecast.device import Device
 from cyclecast.simulator._calls import Call, Operation
-from cyclecast.simulator._crossbar import Array
+from cyclecast.simulator._crossbar import Crossbar
 from cyclecast.simulator._parameters import parameters
 
 FORMAT, VERSION = "cyclecast-vectors", 1
@@ -88,7 +88,7 @@ class Catcher:
 
 def array_vectors(device: Device, caught: Caught) -> dict[str, Integers]:
     """Everything about one array, by name; the shapes are those of the manifest."""
-    array = Array(device, f"array {caught.place}")
+    array = Crossbar(device, f"array {caught.place}")
     array.write(caught.weights)
     array.to_read()
     cells, flipped = array.cells, array.flipped

@@ -18,11 +18,10 @@ from cyclecast.mapping import Mapping
 from cyclecast.network import Workload
 from cyclecast.timing._base import Bounds
 from cyclecast.timing._costs import (
-    Step,
+    InputStep,
     array_write_time,
     column_phases,
     conversion_time,
-    high,
     input_bits_per_vector,
     merge_latency,
     most_cells,
@@ -31,6 +30,7 @@ from cyclecast.timing._costs import (
     row_phases,
     steps,
     sums_per_vector,
+    usable_rows,
     used_columns,
     used_rows,
 )
@@ -93,7 +93,7 @@ def _reads(workload: Workload, device: Device) -> tuple[int, int]:
     vectors, pixels = (1, workload.pixels) if workload.slides else (workload.pixels, 1)
     if array.skips_unused:
         most = most_cells(workload, device, array.active_rows, array.active_cols)
-        rows = min(array.active_rows, high(device), workload.reduction * array.rows_per_weight)
+        rows = min(array.active_rows, usable_rows(device), workload.reduction * array.rows_per_weight)
         reads = vectors * ceil_div(pixels * cells, most)
         return reads, max(reads, vectors * ceil_div(ceil_div(pixels * cells, rows), array.adcs))
     products = vectors * ceil_div(pixels * cells, most_cells(workload, device, array.rows, array.cols))
@@ -102,7 +102,7 @@ def _reads(workload: Workload, device: Device) -> tuple[int, int]:
     return reads, reads * ceil_div(array.active_cols, array.adcs)
 
 
-def _steps_of(step: Step, reads: int, turns: int, device: Device) -> int:
+def _steps_of(step: InputStep, reads: int, turns: int, device: Device) -> int:
     """So many reads and turns, spread over all arrays [fs]: whole ones of the busiest array, or their average."""
     array = device.array
     turn = Fraction(0 if array.digital else step.conversion_steps * 10**18, array.adc_rate.millihertz)

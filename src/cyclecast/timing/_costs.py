@@ -70,7 +70,7 @@ def events_from_json(value: dict[str, Any]) -> Events:
     return Events(**{name: whole(value[name]) for name in Events.__slots__ if name != "moved"}, moved=moved)
 
 
-class Step(NamedTuple):
+class InputStep(NamedTuple):
     """Equal input steps of one activation."""
 
     times: int
@@ -80,13 +80,13 @@ class Step(NamedTuple):
     """What one conversion takes, in periods of the ADC."""
 
 
-def steps(device: Device) -> tuple[Step, ...]:
+def steps(device: Device) -> tuple[InputStep, ...]:
     """The input steps of one activation, equal ones together (A20)."""
     each = each_step(device)
     return tuple(step._replace(times=each.count(step)) for step in dict.fromkeys(each))
 
 
-def each_step(device: Device) -> tuple[Step, ...]:
+def each_step(device: Device) -> tuple[InputStep, ...]:
     """The input steps of one activation, one after another (A20).
 
     A step of p bits reads for `read`, and `input_pulse` for each of 2^p - 1 pulses. A bit-serial ADC takes a period for
@@ -97,7 +97,7 @@ def each_step(device: Device) -> tuple[Step, ...]:
     for bits in device.step_bits:
         read = array.read.femtoseconds + ((1 << bits) - 1) * array.input_pulse.femtoseconds
         resolved = max(0, array.adc_bits - applied) if array.adc_residue else array.adc_bits
-        found.append(Step(1, read, resolved if array.adc_bit_serial else 1))
+        found.append(InputStep(1, read, resolved if array.adc_bit_serial else 1))
         applied += bits
     return tuple(found)
 
@@ -112,7 +112,7 @@ def used_columns(m: AnyMapping, device: Device) -> Whole:
     return m.packed * m.filters * device.columns_per_weight
 
 
-def high(device: Device) -> int:
+def usable_rows(device: Device) -> int:
     """Word lines of an array that can hold weights."""
     return device.word_lines_per_array * device.array.rows_per_weight
 
@@ -122,7 +122,7 @@ def most_cells(workload: Workload, device: Device, rows: int, columns: int) -> i
 
     A bit line holds one output of a filter, a word line feeds no more results than its value takes part in.
     """
-    tall, wide = min(rows, high(device)), min(columns, device.filters_per_array * device.columns_per_weight)
+    tall, wide = min(rows, usable_rows(device)), min(columns, device.filters_per_array * device.columns_per_weight)
     fed = workload.filters * prod(ceil_div(slide.taps, slide.step) for slide in workload.slides)
     return int(
         min(
@@ -148,7 +148,7 @@ def column_phases(columns: Whole, device: Device) -> Whole:
     return ceil_div(columns if array.skips_unused else array.cols, array.active_cols)
 
 
-def conversion_time(columns: Whole, device: Device, step: Step) -> Whole:
+def conversion_time(columns: Whole, device: Device, step: InputStep) -> Whole:
     """What the ADCs of an array need for the columns of one full phase, which they share; none if digital [fs]."""
     array = device.array
     if array.digital:
@@ -157,7 +157,7 @@ def conversion_time(columns: Whole, device: Device, step: Step) -> Whole:
     return in_steps(ceil_div(phase, array.adcs) * step.conversion_steps, 10**18, array.adc_rate.millihertz)
 
 
-def slot_time(columns: Whole, device: Device, step: Step) -> Whole:
+def slot_time(columns: Whole, device: Device, step: InputStep) -> Whole:
     """One read of a phase and its conversions [fs].
 
     Overlapped (Shafiee et al., ISAAC, ISCA 2016, figure 4b), a slot is the longer of read and conversion; otherwise
@@ -254,7 +254,7 @@ def _unless_stationary(m: AnyMapping, times: Whole) -> Whole:
     return times - m.input_stationary * (times - 1)
 
 
-class Kind(NamedTuple):
+class PassKind(NamedTuple):
     """Passes that are alike."""
 
     inputs: int
@@ -269,7 +269,7 @@ class Kind(NamedTuple):
     """How many there are; 0 for mappings that have none, where others have some."""
 
 
-def kinds(m: AnyMapping) -> Iterator[Kind]:
+def kinds(m: AnyMapping) -> Iterator[PassKind]:
     """The passes of a mapping, equal ones together, that of the first pass first; only kinds that there are.
 
     Weights that stay take all their steps in one pass; every row pass but the first reads partial sums back. Inputs
@@ -278,11 +278,11 @@ def kinds(m: AnyMapping) -> Iterator[Kind]:
     """
     group, row, column, pixel = (m.temporal.along(axis) for axis in TILE_AXES)
     if np.all(m.passes == 1):
-        return iter((Kind(1, 1, pixel, m.vectors, 1),))
+        return iter((PassKind(1, 1, pixel, m.vectors, 1),))
     stays, moves = 1 - m.input_stationary, m.input_stationary
     found = [
-        Kind(1, 1, pixel, m.vectors, stays * group * column),
-        Kind(1, 2, pixel, m.vectors, stays * group * column * (row - 1)),
+        PassKind(1, 1, pixel, m.vectors, stays * group * column),
+        PassKind(1, 2, pixel, m.vectors, stays * group * column * (row - 1)),
     ]
     if np.any(moves):
         at_once = m.vectors // pixel
@@ -290,10 +290,10 @@ def kinds(m: AnyMapping) -> Iterator[Kind]:
         for vectors, steps_ in ((at_once + 1, many), (at_once, pixel - many)):
             each = moves * group * steps_
             found += [
-                Kind(1, 0, 1, vectors, each * (row - 1)),
-                Kind(1, 1, 1, vectors, each),
-                Kind(0, 0, 1, vectors, each * (row - 1) * (column - 1)),
-                Kind(0, 1, 1, vectors, each * (column - 1)),
+                PassKind(1, 0, 1, vectors, each * (row - 1)),
+                PassKind(1, 1, 1, vectors, each),
+                PassKind(0, 0, 1, vectors, each * (row - 1) * (column - 1)),
+                PassKind(0, 1, 1, vectors, each * (column - 1)),
             ]
     return (kind for kind in found if np.any(kind.times))
 

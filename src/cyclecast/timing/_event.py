@@ -23,7 +23,7 @@ from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.timing._base import Phase, Timing
 from cyclecast.timing._costs import Events, column_phases, events, kinds, row_phases, write_time
-from cyclecast.timing._stages import Plan, Product, Stage, plan
+from cyclecast.timing._stages import PassStage, PassStages, Product, plan
 from cyclecast.units import Time
 
 LEAST_WINDOW = 16
@@ -113,7 +113,7 @@ class EventDriven:
 class _Node:
     """A stage in one simulation: when it delivers each token, and when it takes it out of the buffer before it."""
 
-    def __init__(self, env: Environment, stage: Stage, tokens: int, room: int) -> None:
+    def __init__(self, env: Environment, stage: PassStage, tokens: int, room: int) -> None:
         self.stage, self.tokens, self.room = stage, tokens, room
         self.done = [env.event() for _ in range(tokens)]
         """With when the token arrives downstream, and when its first transfer began."""
@@ -127,7 +127,7 @@ class _Node:
 class _Pass:
     """The simulation of one pass."""
 
-    def __init__(self, what: Plan, window: int, buffers: int) -> None:
+    def __init__(self, what: PassStages, window: int, buffers: int) -> None:
         self.plan, self.window = what, min(window, what.steps)
         self.product = next(stage.product for stage in what.stages if stage.product)
         self.period = self.product.period
@@ -137,7 +137,7 @@ class _Pass:
         self.ports = {name: Resource(self.env) for name, count in users.items() if count > 1}
         self.spans: list[tuple[str, str, int, int]] = []
 
-    def _node(self, stage: Stage, buffers: int) -> _Node:
+    def _node(self, stage: PassStage, buffers: int) -> _Node:
         """With room for the tokens that wait, and for those that are on their way through its pipeline."""
         on_their_way = stage.latency
         if stage.product:

@@ -20,7 +20,7 @@ from cyclecast._integers import Whole, ceil_div, ceil_log2, is_zero, larger, lar
 from cyclecast.device import Device, Level
 from cyclecast.timing._costs import (
     AnyMapping,
-    Kind,
+    PassKind,
     conversion_time,
     partial_sum_bits,
     port_time,
@@ -46,7 +46,7 @@ class Use(NamedTuple):
 NOTHING = Use()
 
 
-class Share(NamedTuple):
+class StepShare(NamedTuple):
     """The part of one step that an instance has: values and results of a group, groups, vectors of each."""
 
     values: Whole
@@ -66,7 +66,7 @@ class Inside(NamedTuple):
 class Pass:
     """One kind of pass of a mapping: the uses of its resources, and its time."""
 
-    def __init__(self, m: AnyMapping, device: Device, kind: Kind) -> None:
+    def __init__(self, m: AnyMapping, device: Device, kind: PassKind) -> None:
         self.m, self.device, self.kind = m, device, kind
         self.ports: tuple[Device | Level, ...] = (device, *device.levels)
         self.lane = min(1, len(device.levels) - 1)
@@ -77,7 +77,7 @@ class Pass:
         self.early = 0 if self.first_out is None else pipeline.write_back * read
         """The part of a transfer through the first port out that the pipeline's last cycles hide [fs]."""
         self.product = product_time(m, device)
-        self.shares: dict[int, Share] = {}
+        self.shares: dict[int, StepShare] = {}
         self.vectors: dict[int, Whole] = {}
         self.at_once: Whole = None
         self.into_lane: Whole = None
@@ -155,11 +155,11 @@ class Pass:
         uses = (*self.inputs.values(), *self.outputs.values(), *self.merges.values())
         return any(use is not NOTHING for use in uses)
 
-    def _share(self, level: int) -> Share:
+    def _share(self, level: int) -> StepShare:
         """The share of the first instance of a level in one step, in which all replicas have pixels (A22)."""
         if level not in self.shares:
             m, groups = self.m, self.m.workload.groups
-            self.shares[level] = Share(
+            self.shares[level] = StepShare(
                 smaller(m.inside(level, "row") * m.word_lines, m.values),
                 smaller(m.inside(level, "column") * m.filters, m.results),
                 1 if groups == 1 else smaller(m.inside(level, "group") * m.packed, groups),
@@ -179,11 +179,11 @@ class Pass:
             self.vectors[level] = smaller(self.kind.steps * self.m.inside(level, "pixel"), self.kind.vectors)
         return self.vectors[level]
 
-    def _input_bits(self, share: Share) -> Whole:
+    def _input_bits(self, share: StepShare) -> Whole:
         """Of one input vector of all groups (A5)."""
         return share.values * (share.groups * self.m.workload.input_bits)
 
-    def _sum_bits(self, share: Share) -> Whole:
+    def _sum_bits(self, share: StepShare) -> Whole:
         """Of all sums of one vector, each once (A6)."""
         return share.results * (share.groups * partial_sum_bits(self.m))
 
@@ -235,19 +235,19 @@ class Pass:
             *(self.merges[level].more for level in levels),
         )
 
-    def _through_port(self, share: Share) -> Whole:
+    def _through_port(self, share: StepShare) -> Whole:
         """The inputs of such a share through the port of the outermost level."""
         width = self.device.levels[0].input_bandwidth
         return _through(width, share.vectors * self._input_bits(share)) if width and self.kind.inputs else 0
 
-    def _out_of(self, share: Share) -> Whole:
+    def _out_of(self, share: StepShare) -> Whole:
         """The results of such a share through the port of the outermost level."""
         width = self.device.levels[0].output_bandwidth
         return (
             _through(width, share.vectors * self.kind.sums * self._sum_bits(share)) if width and self.kind.sums else 0
         )
 
-    def _results_of(self, lane: Share) -> Use:
+    def _results_of(self, lane: StepShare) -> Use:
         """The results of a full lane through the port of the outermost level."""
         width = self.device.levels[0].output_bandwidth
         if not width or not self.kind.sums:
@@ -302,7 +302,7 @@ class Pass:
         whole, lane = self._share(0), self._share(1)
         groups = 1 if self.m.workload.groups == 1 else larger(lane.groups * (lane.groups == whole.groups), 1)
         vectors = larger(lane.vectors * (lane.vectors == whole.vectors), smaller(whole.vectors, 1))
-        return self._out_of(Share(whole.values, whole.results, groups, vectors))
+        return self._out_of(StepShare(whole.values, whole.results, groups, vectors))
 
     def conversion(self) -> Whole:
         """From the last read of the last product to its result, or so far as it can leave (`early`) [fs]."""

@@ -16,7 +16,7 @@ from cyclecast._integers import ceil_div, ceil_log2
 from cyclecast.device import Device, Level
 from cyclecast.mapping import TILE_AXES, Factors, Mapping, TileAxis
 from cyclecast.timing._costs import (
-    Kind,
+    PassKind,
     column_phases,
     conversion_time,
     partial_sum_bits,
@@ -58,7 +58,7 @@ class Product(NamedTuple):
 
 
 @dataclass(eq=False, slots=True)
-class Stage:
+class PassStage:
     """What serves tokens one after another: a port, a merge, or (`product`) the arrays of a lane."""
 
     resource: str
@@ -76,9 +76,9 @@ class Stage:
     hidden: int = 0
     """What of a transfer the pipeline's last cycles hide: a token comes so long before it counts as a result [fs]."""
     product: Product | None = None
-    sources: list[Stage] = field(default_factory=list)
+    sources: list[PassStage] = field(default_factory=list)
     """All of these must have delivered a token before it is served."""
-    consumers: list[Stage] = field(default_factory=list)
+    consumers: list[PassStage] = field(default_factory=list)
 
     @property
     def busy(self) -> int:
@@ -86,10 +86,10 @@ class Stage:
         return self.many * self.full + (self.tokens - self.many) * self.rest
 
 
-class Plan(NamedTuple):
+class PassStages(NamedTuple):
     """One pass."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[PassStage, ...]
     """Upstream first."""
     steps: int
     """Along the pixels."""
@@ -134,12 +134,12 @@ FIRST = Factors()
 """The first place along every axis: places count from 1."""
 
 
-def plan(m: Mapping, device: Device, kind: Kind) -> Plan:
+def plan(m: Mapping, device: Device, kind: PassKind) -> PassStages:
     """One pass of this kind."""
-    build = _Builder(m, device, kind)
+    build = _StageBuilder(m, device, kind)
     build.everything()
     read, pipeline = device.array.read.femtoseconds, device.pipeline
-    return Plan(
+    return PassStages(
         tuple(build.stages),
         kind.steps,
         pipeline.before * read,
@@ -177,16 +177,16 @@ def first_port_out(device: Device) -> int | None:
     return next((level - 1 for level in range(len(ports))[::-1] if ports[level].output_bandwidth), None)
 
 
-class _Builder:
+class _StageBuilder:
     """Puts the stages of a pass together, upstream first."""
 
-    def __init__(self, m: Mapping, device: Device, kind: Kind) -> None:
+    def __init__(self, m: Mapping, device: Device, kind: PassKind) -> None:
         everything = _Share(m.values, m.results, m.workload.groups, kind.vectors)
         self.m, self.device, self.kind = m, device, kind
         self.first_out = first_port_out(device) if kind.sums else None
         write_back = device.pipeline.write_back * device.array.read.femtoseconds
         self.early = 0 if self.first_out is None else write_back
-        self.stages: list[Stage] = []
+        self.stages: list[PassStage] = []
         self.whole = self._part(everything, -1, FIRST)
         self.outermost = self._part(self.whole, 0, FIRST)
 
@@ -195,7 +195,7 @@ class _Builder:
         m, device, slots_ = self.m, self.device, product_of(self.m, self.device)
         bits = self.kind.inputs * self.whole.inputs(m)
         feed = self._add([], "device input", device.input_bandwidth, self.whole, bits)
-        results: dict[Factors, list[Stage]] = {}
+        results: dict[Factors, list[PassStage]] = {}
         shares: dict[Factors, _Share] = {}
         for shared, lanes in groupby(_places(m), key=lambda at: (at.group, at.row, at.pixel)):
             together = [(at, share) for at in lanes if min(share := self._lane(at)) > 0]
@@ -207,7 +207,7 @@ class _Builder:
                 key = Factors(group=shared[0], column=at.column, pixel=shared[2])
                 results.setdefault(key, []).extend(self._through(ready, share, number, slots_))
                 shares.setdefault(key, share)
-        left: list[Stage] = []
+        left: list[PassStage] = []
         for number_, (key, sources) in enumerate(results.items()):
             merged = self._merge(sources, 1, f" {number_}", shares[key])
             left += self._port(merged, 0, "output", "", shares[key])
@@ -222,21 +222,21 @@ class _Builder:
     def _part(self, share: _Share, level: int, at: Factors) -> _Share:
         return share.within(self.m, level, at, self.kind.steps)
 
-    def _through(self, feed: list[Stage], share: _Share, number: str, slots_: Product) -> list[Stage]:
+    def _through(self, feed: list[PassStage], share: _Share, number: str, slots_: Product) -> list[PassStage]:
         """One lane: its own ports in, its arrays, its own ports and merges out."""
         inside = [share] + [self._part(share, level, FIRST) for level in range(2, len(self.m.levels))]
         levels = list(enumerate(inside, 1)) if len(self.m.levels) > 1 else []
         for level, part in levels:
             feed = self._port(feed, level, "input", number, part)
         tokens = min(self.kind.steps, share.vectors)
-        results = [self._append(Stage(f"arrays{number}", tokens, product=slots_), feed)]
+        results = [self._append(PassStage(f"arrays{number}", tokens, product=slots_), feed)]
         for level, part in reversed(levels):
             results = self._port(results, level, "output", number, part)
             if level > 1:
                 results = self._merge(results, level, number, part)
         return results
 
-    def _port(self, sources: list[Stage], level: int, way: str, number: str, share: _Share) -> list[Stage]:
+    def _port(self, sources: list[PassStage], level: int, way: str, number: str, share: _Share) -> list[PassStage]:
         port = self.device.levels[level]
         bandwidth = port.input_bandwidth if way == "input" else port.output_bandwidth
         bits = self.kind.inputs * share.inputs(self.m) if way == "input" else share.outputs(self.m, self.kind.sums)
@@ -246,12 +246,12 @@ class _Builder:
             self._hide(found, level)
         return found
 
-    def _hide(self, stages: list[Stage], level: int) -> None:
+    def _hide(self, stages: list[PassStage], level: int) -> None:
         """The first port out hides its transfers in the pipeline's last cycles."""
         if level == self.first_out:
             stages[0].hidden = self.early
 
-    def _merge(self, sources: list[Stage], level: int, number: str, share: _Share) -> list[Stage]:
+    def _merge(self, sources: list[PassStage], level: int, number: str, share: _Share) -> list[PassStage]:
         """The tree that adds up what the instances of a level have (A21)."""
         hops = ceil_log2(self.m.levels[level].factors.row) if level < len(self.m.levels) else 0
         if not hops:
@@ -262,8 +262,8 @@ class _Builder:
         return found
 
     def _add(
-        self, sources: list[Stage], resource: str, bandwidth: Bandwidth | None, share: _Share, bits: int
-    ) -> list[Stage]:
+        self, sources: list[PassStage], resource: str, bandwidth: Bandwidth | None, share: _Share, bits: int
+    ) -> list[PassStage]:
         """A stage that moves so many bits for every vector of the share, if any, and if its bandwidth is limited."""
         if bandwidth is None or not bits:
             return sources
@@ -273,9 +273,9 @@ class _Builder:
             0 if bandwidth is FREE else port_time(bandwidth, ceil_div(count * bits, 8))
             for count in (ceil_div(share.vectors, tokens), at_once)
         )
-        return [self._append(Stage(resource, tokens, many or tokens, full, rest), sources)]
+        return [self._append(PassStage(resource, tokens, many or tokens, full, rest), sources)]
 
-    def _append(self, stage: Stage, sources: list[Stage]) -> Stage:
+    def _append(self, stage: PassStage, sources: list[PassStage]) -> PassStage:
         stage.sources = sources
         for source in sources:
             source.consumers.append(stage)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from cyclecast.errors import CyclecastError, DatabaseError
 from cyclecast.mapping import Mapping, mapping_from_json
-from cyclecast.search import Outcome, outcome_from_json
+from cyclecast.search import SearchResult, outcome_from_json
 from cyclecast.storage.reading import json_value, whole
 from cyclecast.timing import Timing, timing_from_json
 
@@ -66,7 +66,7 @@ class Answer(NamedTuple):
     records: list[Record]
     """What was timed; of millions, the default mapping and what improved on the best."""
     timed: int
-    outcome: Outcome
+    outcome: SearchResult
     whole: bool = True
     """Whether it is as the search wrote it, by a digest, which is no signature and which version 1 has not."""
 
@@ -147,7 +147,7 @@ class Database:
                 for record in records
             )
 
-    def finish(self, search: int, timed: int, outcome: Outcome) -> None:
+    def finish(self, search: int, timed: int, outcome: SearchResult) -> None:
         """Mark a search as complete: from now on its answer may be reused."""
         with self._guard("writing"), Session(self._engine) as session, session.begin():
             row, value = session.get_one(_Search, search), outcome.to_json()
@@ -176,7 +176,7 @@ class Database:
             with _readable(f"{self.location}: search {found.id}"):
                 timed = len(records) if found.timed is None else whole(found.timed)
                 if found.outcome is None:  # as in version 1
-                    return Answer(records, timed, Outcome(found.strategy), whole=False)
+                    return Answer(records, timed, SearchResult(found.strategy), whole=False)
                 value = json_value(found.outcome)
                 digest = value.pop("digest", "")
                 return Answer(records, timed, outcome_from_json(value), digest == _digest(found, value, rows))

@@ -21,8 +21,8 @@ from cyclecast.search import (
     SECONDS,
     WITHIN,
     Kernel,
-    Outcome,
     Problem,
+    SearchResult,
     Shortlist,
     Strategy,
     Timed,
@@ -56,7 +56,7 @@ class TunedWorkload:
     """How many timed mappings it was chosen from."""
     reused: bool
     """Whether the answer came from the database."""
-    outcome: Outcome
+    outcome: SearchResult
     """What the search says about it."""
     second_opinion: Timing | None = None
     """By the model that the timing model names (the event simulation of the analytical one); None if it names none."""
@@ -120,7 +120,7 @@ def estimate(
         record = _timed(given[member.kernel], device, model) if given else _default(member, device, model)
         if isinstance(record, Refusal):
             raise _no_time(member, record.reason)
-        outcome = Outcome("given" if given else "default")
+        outcome = SearchResult("given" if given else "default")
         second = second_opinion(model, record.mapping, device)
         workloads.append(TunedWorkload(member, record.mapping, record.timing, 1, False, outcome, second))
     return Tuned(network, device, tuple(workloads), model)
