@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.device import Device, library, load
-from cyclecast.device._load import _parse
+from cyclecast.device import Device, library
+from cyclecast.device._file import parsed
 from cyclecast.device._parts import Part
 from cyclecast.device._words import ELSEWHERE, advise
 from cyclecast.errors import DeviceError, MistakesError
@@ -34,21 +34,21 @@ def test_library_names() -> None:
 
 @pytest.mark.parametrize("name", library())
 def test_library_devices_load_and_cite(name: str) -> None:
-    assert re.fullmatch(r".* et al\., .* \d{4}(, doi:\S+)?( .*)?", load(name).cites)
+    assert re.fullmatch(r".* et al\., .* \d{4}(, doi:\S+)?( .*)?", Device.load(name).cites)
 
 
 def test_a_path_loads_as_a_text_or_a_path(tmp_path: Path) -> None:
     path = write(tmp_path, TINY)
-    assert load("tiny") == load(path) == load(str(path))
+    assert Device.load("tiny") == Device.load(path) == Device.load(str(path))
 
 
 def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
-    assert load("tiny") == load(write(tmp_path, b"\xef\xbb\xbf" + TINY.encode()))
+    assert Device.load("tiny") == Device.load(write(tmp_path, b"\xef\xbb\xbf" + TINY.encode()))
 
 
 @given(devices())
 def test_yaml_round_trip(device: Device) -> None:
-    assert device == _parse("random.yaml", device.to_yaml().encode())
+    assert device == parsed(Device, "random.yaml", device.to_yaml().encode())[0]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_yaml_round_trip(device: Device) -> None:
 def test_errors_name_the_line(old: str, new: str, expected: str, tmp_path: Path) -> None:
     path = write(tmp_path, TINY.replace(old, new, 1))
     with pytest.raises(DeviceError, match=f"^{path}:{expected}$"):
-        load(path)
+        Device.load(path)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_errors_name_the_line(old: str, new: str, expected: str, tmp_path: Path)
 def test_hostile_files_give_one_short_line(content: str | bytes, expected: str, tmp_path: Path) -> None:
     path = write(tmp_path, content)
     with pytest.raises(DeviceError, match=re.compile(f"^{path}{expected}", re.MULTILINE)) as caught:
-        load(path)
+        Device.load(path)
     for line in str(caught.value).splitlines():
         assert re.match(f"^{path}:", line)
         assert len(line) < 500 + len(str(path))
@@ -118,7 +118,7 @@ def test_hostile_files_give_one_short_line(content: str | bytes, expected: str, 
 @given(st.binary(max_size=200) | st.text("{}[]:,-?&*!|>'\"%@`#ab1 \n\t", max_size=60).map(str.encode))
 def test_no_file_raises_anything_else(content: bytes) -> None:
     with pytest.raises(DeviceError):
-        _parse("hostile.yaml", content)
+        parsed(Device, "hostile.yaml", content)[0]
 
 
 @given(st.data())
@@ -127,7 +127,7 @@ def test_no_damaged_device_raises_anything_else(data: st.DataObject) -> None:
     end = data.draw(st.integers(min_value=start, max_value=min(start + 20, len(TINY))))
     damage = data.draw(st.text("{}[]:,-?&*!|>'\"%@`#ab1 \n\t", max_size=8))
     try:
-        device = _parse("damaged.yaml", f"{TINY[:start]}{damage}{TINY[end:]}".encode())
+        device = parsed(Device, "damaged.yaml", f"{TINY[:start]}{damage}{TINY[end:]}".encode())[0]
     except DeviceError:
         return
     assert device == Device.from_json(device.to_json())  # the damage was harmless
@@ -137,7 +137,7 @@ def test_an_unknown_name_lists_the_library() -> None:
     listed = "hermes64, isaac, isaac16, isaac_ou, jia2020, neurram, puma, tiny, yan2022"
     expected = f"^device 'isac': no such device in the library, there are {listed}; try 'isaac', or './isac'"
     with pytest.raises(DeviceError, match=expected):
-        load("isac")
+        Device.load("isac")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_an_unknown_name_lists_the_library() -> None:
 )
 def test_what_is_no_file(path: str, expected: str) -> None:
     with pytest.raises(DeviceError, match=expected):
-        load(path)
+        Device.load(path)
 
 
 def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, who may read everything
     with pytest.raises(DeviceError, match="cannot be read, Permission denied"):
-        load(path)
+        Device.load(path)
 
 
 SLIPS = [
@@ -188,7 +188,7 @@ def test_all_mistakes_of_a_file_in_its_order(tmp_path: Path) -> None:
         text = text.replace(old, new, 1)
     path = write(tmp_path, text)
     with pytest.raises(MistakesError) as caught:
-        load(path)
+        Device.load(path)
     lines = str(caught.value).splitlines()
     assert len(lines) == len(caught.value.mistakes) == len(SLIPS)
     for line, (_, _, expected) in zip(lines, SLIPS, strict=True):
@@ -200,7 +200,7 @@ def test_all_mistakes_of_a_file_in_its_order(tmp_path: Path) -> None:
 def test_each_mistake_alone_is_one(old: str, new: str, expected: str, tmp_path: Path) -> None:
     path = write(tmp_path, TINY.replace(old, new, 1))
     with pytest.raises(DeviceError, match=f"^{path}:[0-9]+:{expected.partition(':')[2]}") as caught:
-        load(path)
+        Device.load(path)
     assert not isinstance(caught.value, MistakesError)
 
 
@@ -225,7 +225,7 @@ def test_each_mistake_alone_is_one(old: str, new: str, expected: str, tmp_path: 
 def test_words_of_the_field_are_answered(key: str, expected: str, tmp_path: Path) -> None:
     path = write(tmp_path, TINY.replace("cell_bits: 2", f"cell_bits: 2\n  {key}: 1"))
     with pytest.raises(DeviceError, match=f"^{path}:21: array.{key}: {expected}$"):
-        load(path)
+        Device.load(path)
 
 
 def test_no_advice_is_about_a_field() -> None:
@@ -241,7 +241,7 @@ def test_no_advice_is_about_a_field() -> None:
 def test_a_misspelt_field_is_not_missing_as_well() -> None:
     text = TINY.replace("adc_bits: 4", "adc_bit: 4").replace("cols: 8", "columns: 8", 1).replace("levels:", "level:", 1)
     with pytest.raises(MistakesError) as caught:
-        _parse("mine.yaml", text.encode())
+        parsed(Device, "mine.yaml", text.encode())[0]
     assert [error.where.partition(": ")[2] for error in caught.value.mistakes] == [
         "level",
         "array.columns",
@@ -252,13 +252,13 @@ def test_a_misspelt_field_is_not_missing_as_well() -> None:
 def test_a_name_of_an_event_is_completed() -> None:
     component = "components: [{name: adc, power: 1 mW, area: 1 mm2, event: conversions}]\n"
     with pytest.raises(DeviceError, match=r"^mine.yaml:1: components.0.event: 'conversions', .*; try 'conversion'$"):
-        _parse("mine.yaml", (component + TINY).encode())
+        parsed(Device, "mine.yaml", (component + TINY).encode())[0]
 
 
 def test_very_many_mistakes_are_counted() -> None:
     text = "".join(f"key{number}: 1\n" for number in range(1000)) + TINY
     with pytest.raises(MistakesError) as caught:
-        _parse("mine.yaml", text.encode())
+        parsed(Device, "mine.yaml", text.encode())[0]
     assert len(caught.value.mistakes) == 1000
     assert str(caught.value).splitlines()[40:] == ["and 960 mistakes more"]
 
@@ -280,5 +280,5 @@ def test_very_many_mistakes_are_counted() -> None:
 def test_the_longest_files_take_little_time(text: str) -> None:
     start = time.process_time()
     with contextlib.suppress(DeviceError):
-        _parse("long.yaml", text.encode())
+        parsed(Device, "long.yaml", text.encode())[0]
     assert time.process_time() - start < 5  # a tenth of it on most machines; 1 MiB once took 25 s

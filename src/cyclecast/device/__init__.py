@@ -1,8 +1,8 @@
 """Devices: what a file says, and what follows from it."""
 
 from cyclecast.device._breakdown import Breakdown, Share
-from cyclecast.device._doubts import Doubt, doubts
-from cyclecast.device._load import library, load, load_doubted
+from cyclecast.device._doubts import Doubt, doubts, load_doubted
+from cyclecast.device._file import library
 from cyclecast.device._model import Device
 from cyclecast.device._parts import (
     Array,
@@ -38,6 +38,5 @@ __all__ = [
     "Write",
     "doubts",
     "library",
-    "load",
     "load_doubted",
 ]

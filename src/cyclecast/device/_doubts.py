@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
 
+from cyclecast.device._explain import Path_, nearest_path
+from cyclecast.device._file import found, parsed
+from cyclecast.device._model import Device
+from cyclecast.device._parts import Component
 from cyclecast.units import Bandwidth, Energy, Frequency, Power, Size, Time
-
-if TYPE_CHECKING:
-    from cyclecast.device._model import Device
-    from cyclecast.device._parts import Component
 
 FASTEST_READ = Time.parse("10 ps")
 LONGEST = Time.parse("1 s")
@@ -33,6 +35,28 @@ class Doubt:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.field}: {self.why}" if self.where else f"{self.field}: {self.why}"
+
+
+def load_doubted(name_or_path: str | Path) -> tuple[Device, tuple[Doubt, ...]]:
+    """`Device.load`, and all doubts about the device with file and line, in the order of the file."""
+    file, content = found(name_or_path)
+    device, plain, lines = parsed(Device, file, content)
+    placed = [(lines[nearest_path(_path(doubt.field, plain), lines)], doubt) for doubt in doubts(device)]
+    placed.sort(key=itemgetter(0))
+    return device, tuple(replace(doubt, where=f"{file}:{line}") for line, doubt in placed)
+
+
+def _path(field: str, plain: Any) -> Path_:
+    """The way to a field of the plain values: levels and components are named in the field, and counted on the way."""
+    path: Path_ = ()
+    node = plain
+    for part in field.split("."):
+        if isinstance(node, list):
+            place = next(place for place, item in enumerate(node) if item["name"] == part)
+            node, path = node[place], (*path, place)
+        else:
+            node, path = node.get(part, {}), (*path, part)
+    return path
 
 
 def doubts(device: Device) -> Iterator[Doubt]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from cyclecast.device import _rules
+from cyclecast.device import _file, _rules
 from cyclecast.device._explain import explain
 from cyclecast.device._parts import (
     Array,
@@ -119,16 +119,12 @@ class Device(Part):
     @classmethod
     def load(cls, name_or_path: str | Path) -> Device:
         """The library's device of that name, or the one in that file; a `DeviceError` names file, line and field."""
-        from cyclecast.device._load import load
-
-        return load(name_or_path)
+        return _file.parsed(cls, *_file.found(name_or_path))[0]
 
     @classmethod
     def library(cls) -> tuple[str, ...]:
         """The names that `load` knows."""
-        from cyclecast.device._load import library
-
-        return library()
+        return _file.library()
 
     @classmethod
     def schema_text(cls) -> str:
@@ -146,9 +142,7 @@ class Device(Part):
 
     def to_yaml(self) -> str:
         """The text of a file that loads as this device."""
-        from cyclecast.device._load import dump
-
-        return dump(self)
+        return _file.text_of(self.to_json())
 
     def vary(self, field: str, value: object) -> Device:
         """This device with another value of one field: `vary("array.adc_bits", 7)`, `vary("levels.pe.count", 1)`."""

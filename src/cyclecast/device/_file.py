@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.resources import files
 from io import StringIO
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -17,12 +15,13 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, NodeEvent, ScalarEvent
 
-from cyclecast.device._doubts import Doubt, doubts
 from cyclecast.device._explain import Path_, explain, nearest_path, show
-from cyclecast.device._model import Device
+from cyclecast.device._parts import Part
 from cyclecast.device._words import SHOWN, suggest
 from cyclecast.errors import DeviceError, MistakesError
 from cyclecast.terminal import printable_lines
+
+Model = TypeVar("Model", bound=Part)
 
 LARGEST_FILE = 1 << 16
 """Bytes; a device is a page of text."""
@@ -40,35 +39,11 @@ def library() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
-def load(name_or_path: str | Path) -> Device:
-    """A bare word is a name of the library; anything with a dot or a slash, and every `Path`, is a file."""
-    return _parse(*_found(name_or_path))
+def found(name_or_path: str | Path) -> tuple[str, bytes]:
+    """The name of the file in messages, and its content.
 
-
-def load_doubted(name_or_path: str | Path) -> tuple[Device, tuple[Doubt, ...]]:
-    """The same, and all doubts about the device with file and line, in the order of the file."""
-    file, content = _found(name_or_path)
-    device, plain, lines = _located(file, content)
-    placed = [(lines[nearest_path(_path(doubt.field, plain), lines)], doubt) for doubt in doubts(device)]
-    placed.sort(key=itemgetter(0))
-    return device, tuple(replace(doubt, where=f"{file}:{line}") for line, doubt in placed)
-
-
-def _path(field: str, plain: Any) -> Path_:
-    """The way to a field of the plain values: levels and components are named in the field, and counted on the way."""
-    path: Path_ = ()
-    node = plain
-    for part in field.split("."):
-        if isinstance(node, list):
-            place = next(place for place, item in enumerate(node) if item["name"] == part)
-            node, path = node[place], (*path, place)
-        else:
-            node, path = node.get(part, {}), (*path, part)
-    return path
-
-
-def _found(name_or_path: str | Path) -> tuple[str, bytes]:
-    """The name of the file in messages, and its content."""
+    A bare word is a name of the library; anything with a dot or a slash, and every `Path`, is a file.
+    """
     if isinstance(name_or_path, Path) or not re.fullmatch(r"[A-Za-z0-9_-]*", name_or_path):
         path = Path(name_or_path)
         return _shown(path), _read(path)
@@ -83,16 +58,16 @@ def _found(name_or_path: str | Path) -> tuple[str, bytes]:
     return f"{name_or_path}.yaml", resource.read_bytes()
 
 
-def dump(device: Device) -> str:
-    """The text of a file that loads as this device."""
+def text_of(values: dict[str, Any]) -> str:
+    """The text of a file that holds these values of a device."""
     text = StringIO()
     writer = YAML()
     writer.width = 1 << 16  # never fold a line: folding can change the spaces of a text
-    writer.dump(device.to_json(), text)
+    writer.dump(values, text)
     if printable_lines(text.getvalue()) != text.getvalue():
         text = StringIO()
         writer.allow_unicode = False  # escapes what nobody sees, and every other sign beyond ASCII
-        writer.dump(device.to_json(), text)
+        writer.dump(values, text)
     return text.getvalue()
 
 
@@ -117,12 +92,8 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _parse(file: str, content: bytes) -> Device:
-    return _located(file, content)[0]
-
-
-def _located(file: str, content: bytes) -> tuple[Device, Any, dict[Path_, int]]:
-    """The device, its plain values, and the line of every path in them."""
+def parsed(kind: type[Model], file: str, content: bytes) -> tuple[Model, Any, dict[Path_, int]]:
+    """A device of that class, its plain values, and the line of every path in them."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -135,13 +106,13 @@ def _located(file: str, content: bytes) -> tuple[Device, Any, dict[Path_, int]]:
     lines: dict[Path_, int] = {}
     plain = _plain(root, (), lines)
     try:
-        return Device.model_validate(plain), plain, lines
+        return kind.model_validate(plain), plain, lines
     except ValidationError as error:
-        found = explain(error, Device, plain)
-        numbers = [lines[nearest_path(each.path, lines)] for each in found]
+        mistakes = explain(error, kind, plain)
+        numbers = [lines[nearest_path(each.path, lines)] for each in mistakes]
         raise MistakesError.of(
             DeviceError(f"{file}:{line}: {each.field}", each.demand, each.bound, each.lever)
-            for each, line in zip(found, numbers, strict=True)
+            for each, line in zip(mistakes, numbers, strict=True)
         ) from None
 
 
