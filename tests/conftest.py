@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,19 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == file.read_text(encoding="utf-8"), f"if this is meant: pytest --update-golden {request.path.name}"
 
     return check
+
+
+TVM_LOG = "tvm.s_tir.meta_schedule"
+
+
+@pytest.fixture
+def logging_left_as_it_was() -> Iterator[None]:
+    """`tune_tir` sets logging up for the whole process, and trips over handlers that it did not name itself."""
+    before = set(logging.root.manager.loggerDict)
+    yield
+    changed = [TVM_LOG, *(name for name in set(logging.root.manager.loggerDict) - before if name.startswith(TVM_LOG))]
+    for log in map(logging.getLogger, changed):
+        for handler in log.handlers[:]:
+            log.removeHandler(handler)
+            handler.close()
+        log.propagate = True

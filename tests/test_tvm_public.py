@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,28 +23,14 @@ from cyclecast.schedule import as_module, read
 from cyclecast.timing import Analytical, Timing
 from kernels import conv, dense
 
-pytestmark = pytest.mark.tvm
+pytestmark = [pytest.mark.tvm, pytest.mark.usefixtures("logging_left_as_it_was")]
 
 TINY = Device.load("tiny")
 KERNEL = conv(size=(5, 5), channels=3, filters=7, kernel=(3, 3))
 HOST = Target({"kind": "llvm", "num-cores": 1})
 SPACES = {"decisions": cim.space, "lowered": cim.lowered_space}
-TVM_LOG = "tvm.s_tir.meta_schedule"
 FAILED = 1e10
 """What MetaSchedule records for a candidate without a time; seconds."""
-
-
-@pytest.fixture(autouse=True)
-def _logging_left_as_it_was() -> Iterator[None]:
-    """`tune_tir` sets logging up for the whole process, and trips over handlers that it did not name itself."""
-    before = set(logging.root.manager.loggerDict)
-    yield
-    changed = [TVM_LOG, *(name for name in set(logging.root.manager.loggerDict) - before if name.startswith(TVM_LOG))]
-    for log in map(logging.getLogger, changed):
-        for handler in log.handlers[:]:
-            log.removeHandler(handler)
-            handler.close()
-        log.propagate = True
 
 
 def strategy(name: str) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from cyclecast.timing import Analytical, Timing
 from cyclecast.workflow.tuning import tune
 from kernels import Kernel, conv, dense, depthwise, network
 
-pytestmark = pytest.mark.tvm
+pytestmark = [pytest.mark.tvm, pytest.mark.usefixtures("logging_left_as_it_was")]
 
 TINY = Device.load("tiny")
 HOST = Target({"kind": "llvm", "num-cores": 1})
@@ -34,21 +32,7 @@ KERNELS = {
     "windows": conv(size=(9, 9), channels=1, filters=1, kernel=(2, 2)),
     "packed": depthwise(size=(6, 6), channels=4, multiplier=1, kernel=2),
 }
-TVM_LOG = "tvm.s_tir.meta_schedule"
 EVOLUTION = "evolution:population=16,generations=1"
-
-
-@pytest.fixture(autouse=True)
-def _logging_left_as_it_was() -> Iterator[None]:
-    """`tune_tir` sets logging up for the whole process, and trips over handlers that it did not name itself."""
-    before = set(logging.root.manager.loggerDict)
-    yield
-    changed = [TVM_LOG, *(name for name in set(logging.root.manager.loggerDict) - before if name.startswith(TVM_LOG))]
-    for log in map(logging.getLogger, changed):
-        for handler in log.handlers[:]:
-            log.removeHandler(handler)
-            handler.close()
-        log.propagate = True
 
 
 def records(folder: Path, kernel: Kernel, space: Any, strategy: Any, device: Device = TINY) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Finding a variant by name: the built-in ones, and those that other packages announce.
+"""Finding a variant by name: the built-in ones, those that other packages announce, and those in a file.
 
 A package announces its variants with one entry point of the group "cyclecast"; the entry point is a dictionary from
 a kind to the classes of that kind by name:
@@ -7,15 +7,22 @@ a kind to the classes of that kind by name:
     mine = "my_package:variants"        # variants = {"timing": {"mine": MyTiming}}
 
 Every variant is a dataclass, and its fields are its options: "poster:fill=false" builds `PosterTiming(fill=False)`.
+A class in a file needs no package: "./mine.py:MyTiming", with options "./mine.py:MyTiming:fill=false".
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from fractions import Fraction
 from functools import partial
+from hashlib import sha256
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 from cyclecast.errors import OptionError
@@ -23,18 +30,65 @@ from cyclecast.errors import OptionError
 GROUP = "cyclecast"
 """The entry-point group."""
 
-NOUNS = {"frontend": "front end", "search": "search strategy", "timing": "timing model"}
+NOUNS = {"frontend": "front end", "mutator": "mutation rule", "search": "search strategy", "timing": "timing model"}
 """What a message calls a kind, where its name alone does not say it."""
+IN_A_FILE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)(?::(?P<options>.*))?", re.DOTALL)
+"""A class in a file, with options."""
 
 
-def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]]) -> object:
-    """The variant that "name" or "name:option=value,option=value" means; a built-in is a function giving its class."""
-    name, _, options = spec.partition(":")
-    found = _gather(kind, builtin)
-    if name not in found:
-        raise OptionError(f"{kind} '{name}'", f"no such {NOUNS.get(kind, kind)}", f"there are {_listed(found)}")
-    variant = found[name]()
-    return variant(**_options(name, variant, options))
+def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]], **given: Any) -> Any:
+    """The variant that a text names; a built-in is a function giving its class.
+
+    "name", "file.py:Name", and each with ":option=value,option=value". Fields that are `given` need no option.
+    `OptionError` where there is none, it cannot be loaded, or an option is wrong.
+    """
+    inside = IN_A_FILE.fullmatch(spec)
+    if inside:
+        name, options = inside["name"], inside["options"] or ""
+        variant = _of_file(Path(inside["file"]), name)
+    else:
+        name, _, options = spec.partition(":")
+        found = _gather(kind, builtin)
+        if name not in found:
+            raise OptionError(f"{kind} '{name}'", f"no such {NOUNS.get(kind, kind)}", f"there are {_listed(found)}")
+        variant = found[name]()
+    taken = {field.name for field in fields(variant)} if is_dataclass(variant) else set()
+    known = {field: value for field, value in given.items() if field in taken}
+    return variant(**known, **_options(name, variant, options, known))
+
+
+def is_in_a_file(spec: object) -> bool:
+    """Whether a text names a class in a file, which may be another one tomorrow."""
+    return isinstance(spec, str) and IN_A_FILE.fullmatch(spec) is not None
+
+
+def _of_file(file: Path, name: str) -> type:
+    found = getattr(_module(file), name, None)
+    if not isinstance(found, type):
+        classes = [key for key, value in vars(_module(file)).items() if isinstance(value, type)]
+        raise OptionError(f"{file}:{name}", "no such class", f"there are {_listed(dict.fromkeys(classes))}")
+    return found
+
+
+def _module(file: Path) -> ModuleType:
+    """The module in a file, loaded once for each content; its name says nothing of where the file is."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise OptionError(str(file), "cannot be read", str(error.strerror), "the path of a Python file") from error
+    name = f"{file.stem}_{sha256(content).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    made = spec_from_file_location(name, file)
+    assert made is not None
+    assert made.loader is not None
+    module = sys.modules[name] = module_from_spec(made)
+    try:
+        made.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # whatever a file of the user's does while it is loaded
+        del sys.modules[name]
+        raise OptionError(str(file), "cannot be loaded", repr(error), "python " + str(file)) from error
+    return module
 
 
 def _gather(kind: str, builtin: Mapping[str, Callable[[], type]]) -> dict[str, Callable[[], type]]:
@@ -55,10 +109,10 @@ def _itself(variant: type) -> type:
     return variant
 
 
-def _options(name: str, variant: type, text: str) -> dict[str, Any]:
+def _options(name: str, variant: type, text: str, others: Mapping[str, Any]) -> dict[str, Any]:
     if not is_dataclass(variant):
         raise OptionError(name, f"{variant.__name__} is no dataclass", "the fields of a dataclass are the options")
-    known = {field.name: field for field in fields(variant) if field.init}
+    known = {field.name: field for field in fields(variant) if field.init and field.name not in others}
     types = get_type_hints(variant)
     given: dict[str, Any] = {}
     for item in text.split(",") if text else []:
@@ -97,4 +151,4 @@ def _required(field: Field[Any]) -> bool:
 
 
 def _listed(names: Mapping[str, object]) -> str:
-    return ", ".join(sorted(names))
+    return ", ".join(sorted(names)) or "none"

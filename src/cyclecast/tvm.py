@@ -15,7 +15,8 @@ With `strategy=cim.search_strategy(device)` the exhaustive search finds the best
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Mapped
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -30,11 +31,14 @@ from cyclecast._tvm import _adapters, _strategy
 from cyclecast._tvm._behaviour import running_on
 from cyclecast._tvm._block import contractions_in
 from cyclecast.device import Device
-from cyclecast.errors import ScheduleError
+from cyclecast.errors import OptionError, ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.mapspace import default_mapping
-from cyclecast.runner import TimingRunner
+from cyclecast.runner import Runner, TimingRunner
 from cyclecast.schedule import (
+    MUTATORS,
+    Rule,
+    Space,
     as_module,
     decided_contraction,
     decided_schedule,
@@ -43,10 +47,10 @@ from cyclecast.schedule import (
     read,
     sampled_decisions,
 )
-from cyclecast.schedule.rules import Im2col, Order, annotation_rules, sketch_rules
+from cyclecast.schedule.rules import Im2col, Order, annotation_rules
 from cyclecast.search import SECONDS, Exhaustive, Kernel, Problem, Strategy, Watch, begin, follow
 from cyclecast.search import search_strategy as search_strategy_of
-from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile
+from cyclecast.search.mutators import Mutator
 from cyclecast.timing import Refusal, TimingModel, asked, timing_model
 
 __all__ = [
@@ -61,24 +65,22 @@ __all__ = [
     "space",
 ]
 
-MUTATORS: dict[Mutator, float] = {
-    ResizeTile(): 0.07,
-    RebindTiles(): 0.13,
-    Replicate(): 0.07,
-    RebindLevel(): 0.4,
-    Retile(): 0.33,
-}
-"""The mutation rules and how often each is tried."""
-
 
 def builder() -> Any:
     """A MetaSchedule builder that hands each candidate to `runner` in this process."""
     return _adapters.builder()
 
 
-def runner(device: Device, timing: str | TimingModel = "analytical") -> Any:
-    """A MetaSchedule runner that reads each candidate as a mapping and answers with the timing model's time."""
-    return _adapters.runner(TimingRunner(device, timing_model(timing), read))
+def runner(device: Device | Runner, timing: str | TimingModel = "analytical") -> Any:
+    """A MetaSchedule runner that reads each candidate as a mapping and answers with the timing model's time.
+
+    In the place of a device, any object with `run(candidates) -> list of Timing or Failure` is taken as the runner.
+    """
+    if isinstance(device, Device):
+        return _adapters.runner(TimingRunner(device, timing_model(timing), read))
+    if not callable(getattr(device, "run", None)):
+        raise OptionError("runner", f"{device!r}", "a runner has run(candidates)", "a Device, or such an object")
+    return _adapters.runner(device)
 
 
 def cost_model(device: Device, timing: str | TimingModel = "analytical") -> Any:
@@ -86,9 +88,9 @@ def cost_model(device: Device, timing: str | TimingModel = "analytical") -> Any:
     return _adapters.cost_model(TimingRunner(device, timing_model(timing), read).look)
 
 
-def space(device: Device) -> Any:
-    """A MetaSchedule space of decisions: our sketch and annotation rules, and our mutation rules."""
-    return _adapters.space([*sketch_rules(device), *annotation_rules(device)], MUTATORS, sampled_decisions)
+def space(device: Device, *, rules: Sequence[Rule] = (), mutators: Sequence[Mutator] | Mapped[Any, float] = ()) -> Any:
+    """A MetaSchedule space of decisions: our sketch, annotation and mutation rules, and those of others (`Space`)."""
+    return Space(device, rules, mutators).for_metaschedule()
 
 
 def lowered_space(device: Device) -> Any:

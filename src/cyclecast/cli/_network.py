@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cyclecast import plugins
 from cyclecast.cli._again import RECORDS, RESULT, TuneQuestion
 from cyclecast.cli._common import (
     ConstantOption,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from cyclecast.frontend import Quantization, Shapes, Values
     from cyclecast.mapping import Mapping
     from cyclecast.network import Network
+    from cyclecast.schedule import Space
     from cyclecast.workflow.progress import Progress
     from cyclecast.workflow.tuning import Tuned
 
@@ -66,9 +68,10 @@ WRITTEN = (
 SETTINGS = ("timing", "strategy", "trials", "seed", "seconds")
 MOST_WORK = 1 << 35
 """Products of single cells for which `tune` simulates a device that loses something; that takes about ten seconds."""
+OTHERS = "A name that a plug-in announces, or ./mine.py:Name; several: the option again."
 DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
 TimingOption = Annotated[
-    str, typer.Option("--timing", help="The timing model: poster, analytical, event, or a plug-in's.")
+    str, typer.Option("--timing", help="The timing model: poster, analytical, event, a plug-in's, or ./mine.py:Name.")
 ]
 
 
@@ -100,6 +103,10 @@ def tune(
         bool,
         typer.Option("--verify/--no-verify", help="Compare the program with the network's own runtime at the end."),
     ] = True,
+    rule: Annotated[list[str] | None, typer.Option("--rule", help=f"A rule beside ours. {OTHERS}")] = None,
+    mutator: Annotated[
+        list[str] | None, typer.Option("--mutator", help=f"A mutation rule beside ours. {OTHERS}")
+    ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,9 +117,11 @@ def tune(
     described, doubted = read_device(device, as_json)
     require_folder(out)
     settings = dict(zip(SETTINGS, (timing, strategy, trials, seed, seconds), strict=True))
+    settings |= {name: found for name, found in (("rules", rule), ("mutators", mutator)) if found}
     samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     options = (described.to_yaml(), doubted, settings, shape, constant, str(samples), check)
-    question = TuneQuestion.of(model, calibrate, options)
+    in_files = any(map(plugins.is_in_a_file, (timing, strategy, *(rule or ()), *(mutator or ()))))
+    question = None if in_files else TuneQuestion.of(model, calibrate, options)
     info = question.answer(out) if question and not force else None
     if info is None:
         job = _TuneJob(described, samples, shapes_of(shape), settings, out, check, force, not as_json)
@@ -166,14 +175,25 @@ class _TuneJob:
         """The best mappings; searches that are finished in the folder's database are not repeated."""
         from cyclecast.report import progress_bar
 
-        options = self.settings | {"seconds": _limit(self.settings["seconds"])}
+        options = {name: self.settings[name] for name in SETTINGS} | {"seconds": _limit(self.settings["seconds"])}
         with (
             progress_bar(len(network.members), shown=self.shown) as show,
             _kept(network, self.out, show) as progress,
         ):
             from cyclecast.workflow import tuning  # not before the first line is told
 
-            return tuning.tune(network, self.device, **options, database=self.out / RECORDS, progress=progress)
+            options |= {"space": self._space(), "database": self.out / RECORDS, "progress": progress}
+            return tuning.tune(network, self.device, **options)
+
+    def _space(self) -> Space | None:
+        """With the rules of others; None where there are none."""
+        from cyclecast.schedule import Space
+
+        found = [
+            [plugins.build(kind, spec, {}, device=self.device) for spec in self.settings.get(f"{kind}s", ())]
+            for kind in ("rule", "mutator")
+        ]
+        return Space(self.device, *found) if any(found) else None
 
     def _verified(
         self, tuned: Tuned, folder: Path, model: Any, inputs: dict[str, Any], quantization: Quantization

@@ -35,7 +35,9 @@ def extended(schedule: Any, block: Any, sketch: str) -> Any:
 
 
 def sample(schedule: Any, block: Any, device: Device, decision: str, values: Sequence[int]) -> None:
-    """Annotate the block with a decision that is sampled, or with its only value."""
+    """Annotate the block with a decision that is sampled, or with its only value, in the place of an earlier one."""
+    if mark(decision) in schedule.get(block).annotations:
+        schedule.unannotate(block, mark(decision))
     value: Any = values[0]
     if len(values) > 1:
         weights = odds(decision, values, device)

@@ -18,8 +18,8 @@ from cyclecast.search._base import (
     Strategy,
     Watch,
 )
-from cyclecast.search._checked import Checked, Instead
-from cyclecast.search._evolution import Evolution
+from cyclecast.search._checked import Beyond, Checked, Instead
+from cyclecast.search._evolution import Evolution, EvolutionSearch
 from cyclecast.search._exhaustive import Exhaustive
 from cyclecast.search._follow import WITHIN, Shortlist, Timed, conclude, follow
 from cyclecast.search._laws import Sample
@@ -72,10 +72,20 @@ def search_strategy(spec: str | Strategy) -> Strategy:
 def begin(strategy: Strategy, problem: Problem) -> Search:
     """Start the strategy, or one that times a few samples where the strategy declines the problem.
 
+    Where the space has rules of others, an evolution in that space follows a strategy that does not work on schedules.
+
     A strategy that leaves out mappings by bounds believes the laws of the timing model (`leaves_out`). They are sampled
     before it starts; what an exhaustive search left out is sampled again when it has ended. Laws of the analytical
     model are not sampled: tests hold it to them by brute force.
     """
+    search = _begun(strategy, problem)
+    evolves = isinstance(search, EvolutionSearch) or isinstance(getattr(search, "search", None), EvolutionSearch)
+    if problem.kernel is None or not problem.kernel.rules or evolves:
+        return search
+    return Beyond(search, _sampling(problem), problem.kernel.rules)
+
+
+def _begun(strategy: Strategy, problem: Problem) -> Search:
     declines = getattr(strategy, "declines", None)
     reason = declines(problem) if declines else ""
     if not getattr(strategy, "leaves_out", False):

@@ -26,6 +26,8 @@ class Kernel:
     """The space that the rules open (a MetaSchedule `SpaceGenerator`), for one search."""
     read: Callable[[Any, Device], Mapping]
     """From a module of the space to its mapping."""
+    rules: tuple[str, ...] = ()
+    """Names of rules of others, whose mappings nothing can list."""
 
 
 SECONDS = 20.0

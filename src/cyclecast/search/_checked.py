@@ -1,4 +1,4 @@
-"""Searches around a search: one that stands in for another, and one that checks what another left out."""
+"""Searches around a search: one stands in for another, one checks what another left out, one goes on after another."""
 
 from __future__ import annotations
 
@@ -100,18 +100,63 @@ class Checked:
             self.told = False
             return
         self.search.tell(timings)
-        if isinstance(timings, Timings):
-            place = int(np.argmin(timings.total))
-            known = timings.refused is None or not timings.refused[place]
-            self._keep(int(timings.total[place]) if known else None, place)
-            return
-        for place, timing in enumerate(timings):
-            self._keep(timing.total.femtoseconds if timing else None, place)
-
-    def _keep(self, time: int | None, place: int) -> None:
+        place, time = _least(timings)
         if time is not None and (self.best is None or time < self.best[0]):
             self.best = time, self.batch[place]
 
     def outcome(self) -> SearchResult:
         """That of the search that ended it."""
         return self.search.outcome()
+
+
+class Beyond:
+    """A search of the mappings that can be listed, and after it one in the space that rules of others open."""
+
+    def __init__(self, search: Search, beyond: Search, rules: Sequence[str]) -> None:
+        self.search, self.beyond, self.rules = search, beyond, rules
+        self.ended = False
+        self.timed = 0
+        """Mappings of the second search."""
+        self.best: int | None = None
+        """The shortest time of the second search [fs]."""
+
+    @property
+    def looked(self) -> int:
+        """Mappings, and sets of mappings, that were looked at so far."""
+        return int(getattr(self.search, "looked", 0)) + self.timed
+
+    def ask(self, most: int) -> Sequence[Mapping] | Mappings:
+        """What the first search asks for; when it has ended, what the second one does."""
+        if not self.ended and len(batch := self.search.ask(most)):
+            return batch
+        self.ended = True
+        return self.beyond.ask(most)
+
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
+        """To the one that asked."""
+        (self.beyond if self.ended else self.search).tell(timings)
+        if self.ended:
+            _, time = _least(timings)
+            self.timed += len(timings.total) if isinstance(timings, Timings) else len(timings)
+            self.best = time if self.best is None else min(self.best, self.best if time is None else time)
+
+    def outcome(self) -> SearchResult:
+        """That of the first search; its proof only where the second one found nothing shorter."""
+        found = self.search.outcome()
+        beaten = found.certificate and self.best is not None and self.best < found.certificate.best.femtoseconds
+        names = ", ".join(self.rules)
+        notes = [found.note] * bool(found.note) + [
+            f"mappings of {names} cannot be listed: an evolution has timed {self.timed:,} candidates beside all others"
+        ]
+        return replace(found, note="; ".join(notes), certificate=None if beaten else found.certificate)
+
+
+def _least(timings: Sequence[Timing | None] | Timings) -> tuple[int, int | None]:
+    """The place of the shortest time and that time [fs]; None where there is none."""
+    if isinstance(timings, Timings):
+        place = int(np.argmin(timings.total))
+        known = timings.refused is None or not timings.refused[place]
+        return place, int(timings.total[place]) if known else None
+    times = [(timing.total.femtoseconds, place) for place, timing in enumerate(timings) if timing]
+    time, place = min(times, default=(None, 0))
+    return place, time

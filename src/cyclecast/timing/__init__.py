@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import cache
 from hashlib import sha256
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 from cyclecast import plugins
@@ -119,13 +119,13 @@ def bounds_of(model: TimingModel, mapping: Mapping, device: Device) -> Bounds:
     return cast(Bounds, own(mapping, device))
 
 
-def identity(model: TimingModel) -> str:
-    """What makes two timing models answer alike, for records: class, fields, and the text of all that the class uses.
+def identity(model: object) -> str:
+    """What makes two timing models, or two rules, answer alike: class, fields, and the text of all that the class uses.
 
-    That is its module, and those of its package whose names stand in it, and so on. A model that is no dataclass, or
+    That is its module, and those of its package whose names stand in it, and so on. An object that is no dataclass, or
     whose text cannot be read, is equal to no other: its records are never reused.
     """
-    kind = type(model)
+    kind: Any = type(model)
     text = (_text(kind) if is_dataclass(model) else None) or uuid4().hex
     options = repr(model) if is_dataclass(model) else kind.__qualname__
     return f"{kind.__module__}.{options}#{sha256(text.encode()).hexdigest()[:12]}"

@@ -16,7 +16,7 @@ from cyclecast.errors import FitError, MappingError, OptionError, TimingError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.mapspace import default_mapping
 from cyclecast.network import Member, Network
-from cyclecast.schedule import as_module, read
+from cyclecast.schedule import Space, as_module, read
 from cyclecast.search import (
     SECONDS,
     WITHIN,
@@ -33,7 +33,6 @@ from cyclecast.search import (
     search_strategy,
 )
 from cyclecast.timing import Refusal, Timing, TimingModel, Timings, asked, identity, second_opinion, timing_model
-from cyclecast.tvm import space
 from cyclecast.units import Time
 from cyclecast.workflow.database import Answer, Database, Question, Record
 from cyclecast.workflow.progress import Progress as Progress
@@ -137,6 +136,7 @@ def tune(
     seconds: float | None = SECONDS,
     database: str | Path = "sqlite://",
     progress: Callable[[Progress], None] | Literal["rich"] | None = None,
+    space: Space | None = None,
 ) -> Tuned:
     """Search a mapping for every workload of the network; the same arguments give the same result.
 
@@ -147,13 +147,16 @@ def tune(
     looks at all. What was timed (of millions: what improved on the best) is recorded in the database (a path or a URL;
     by default it lives in memory), and a search that it has the answer of is not repeated. The default mapping always
     takes part, so no result is worse than `estimate`'s. `progress` is told where the tuning stands, every second or
-    more often; "rich" shows it on standard error. Raises `FitError` where a workload does not fit, and `TimingError`
-    where the timing model has no time for any mapping.
+    more often; "rich" shows it on standard error. `space` adds rules of others to ours. Raises `FitError` where a
+    workload does not fit, `TimingError` where the timing model has no time for any mapping, and `OptionError`.
     """
+    if space and space.device != device:
+        raise OptionError("space", f"it is of {space.device.name}", f"tune is for {device.name}", "Space(device, ...)")
     if isinstance(progress, str):
         with progress_bar(len(network.members), shown=True) as shown:
             options = {"trials": trials, "timing": timing, "strategy": strategy, "seed": seed, "seconds": seconds}
-            return tune(network, device, **options, database=database, progress=shown)  # type: ignore[arg-type]
+            more: dict[str, Any] = {"database": database, "progress": shown, "space": space}
+            return tune(network, device, **options, **more)  # type: ignore[arg-type]
     if seconds is not None and not seconds > 0:
         raise OptionError("tune", f"{seconds} seconds", "it must be more than 0", "seconds=20")
     if not 1 <= trials <= MOST or not 0 <= seed <= MOST:
@@ -164,7 +167,7 @@ def tune(
     with Database(database) as records:
         for position, (member, default) in enumerate(zip(network.members, defaults, strict=True)):
             told = progress or (lambda _: None)
-            job = _Job(position, member, device, model, chosen, trials, seed, seconds, records, told)
+            job = _Job(position, member, device, model, chosen, trials, seed, seconds, records, told, space)
             workloads.append(job.run(network.program[member.kernel], default))
     return Tuned(network, device, tuple(workloads), model)
 
@@ -179,12 +182,14 @@ def problem(
     seed: int = 0,
     watch: Watch | None = None,
     hashed: str = "",
+    space: Space | None = None,
 ) -> Problem:
     """The search problem of one workload, `function` its kernel, of the hash `hashed` where that is known.
 
     The seed does not depend on its place in a network.
     """
-    kernel = Kernel(as_module(function), space(device), read)
+    opened = space or Space(device)
+    kernel = Kernel(as_module(function), opened.for_metaschedule(), read, opened.names)
     number = _seed(seed, hashed or kernel_hash(function))
     return Problem(member.workload, device, model, trials, number, kernel, watch or Watch())
 
@@ -203,6 +208,7 @@ class _Job:
     seconds: float | None
     database: Database
     progress: Callable[[Progress], None]
+    space: Space | None = None
 
     def run(self, function: Any, default: Record | Refusal) -> TunedWorkload:
         question = self._question(function)
@@ -266,7 +272,7 @@ class _Job:
             watch.refuse(default.reason)
         asked_for = problem(
             self.member, function, self.device, self.model, trials=self.trials, seed=self.seed, watch=watch,
-            hashed=question.kernel,
+            hashed=question.kernel, space=self.space,
         )  # fmt: skip
         search = begin(self.strategy, asked_for)
         for found in follow(search, asked_for):
@@ -314,7 +320,9 @@ class _Job:
             kernel=kernel_hash(function),
             device=self.device.digest,
             timing=identity(self.model),
-            strategy=repr(self.strategy) + (f" for {self.seconds:g} s" if self.seconds else ""),
+            strategy=repr(self.strategy)
+            + (f" for {self.seconds:g} s" if self.seconds else "")
+            + (f" with {self.space.identity}" if self.space and self.space.identity else ""),
             trials=self.trials,
             seed=self.seed,
             versions=f"cyclecast {version('cyclecast')}, tvm {version('apache-tvm')}",

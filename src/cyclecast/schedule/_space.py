@@ -1,0 +1,66 @@
+"""The space of schedules that a search may look at: our rules, and those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from cyclecast._tvm import _adapters
+from cyclecast.device import Device
+from cyclecast.errors import OptionError
+from cyclecast.schedule._base import Rule
+from cyclecast.schedule._generate import sampled_decisions
+from cyclecast.schedule.rules import annotation_rules, sketch_rules
+from cyclecast.search.mutators import Mutator, RebindLevel, RebindTiles, Replicate, ResizeTile, Retile
+from cyclecast.timing import identity
+
+MUTATORS: Mapping[Mutator, float] = {
+    ResizeTile(): 0.07,
+    RebindTiles(): 0.13,
+    Replicate(): 0.07,
+    RebindLevel(): 0.4,
+    Retile(): 0.33,
+}
+"""Our mutation rules and how often each is tried."""
+SHARE = 0.2
+"""How often a mutation rule of others is tried, where nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a search may choose from on a device.
+
+    `rules` come after ours, and each sees what the ones before it have decided: it returns the schedule as it is, and
+    others beside it. A decision that it annotates takes the place of an earlier one of that name. `mutators` come
+    beside ours, each with how often it is tried relative to the others (ours: 1 together), or 0.2 if nothing is said.
+    """
+
+    device: Device
+    rules: Sequence[Rule] = ()
+    mutators: Sequence[Mutator] | Mapping[Any, float] = ()
+
+    def __post_init__(self) -> None:
+        for kind, found in (("rule", self.rules), ("mutator", self.mutators)):
+            for each in found:
+                if not callable(getattr(each, "apply", None)):
+                    raise OptionError(kind, f"{each!r}", f"a {kind} has a method apply", "an object of such a class")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class names of the rules of others."""
+        return tuple(type(rule).__name__ for rule in self.rules)
+
+    @property
+    def identity(self) -> str:
+        """What tells the rules of others from all others, for records; "" where there are none."""
+        weights = self.mutators.values() if isinstance(self.mutators, Mapping) else [SHARE] * len(self.mutators)
+        mutators = (f"{identity(rule)} {weight}" for rule, weight in zip(self.mutators, weights, strict=True))
+        return ", ".join(chain(map(identity, self.rules), mutators))
+
+    def for_metaschedule(self) -> Any:
+        """MetaSchedule's design space, for one search."""
+        rules = [*sketch_rules(self.device), *annotation_rules(self.device), *self.rules]
+        own = self.mutators if isinstance(self.mutators, Mapping) else dict.fromkeys(self.mutators, SHARE)
+        return _adapters.space(rules, {**MUTATORS, **own}, sampled_decisions)
