@@ -57,6 +57,11 @@ def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]], **giv
     return variant(**known, **_options(name, variant, options, known))
 
 
+def announced(kind: str) -> list[Any]:
+    """One object of every class of this kind that installed packages announce, built without options."""
+    return [variant()() for _, variant in sorted(_gather(kind, {}).items())]
+
+
 def is_in_a_file(spec: object) -> bool:
     """Whether a text names a class in a file, which may be another one tomorrow."""
     return isinstance(spec, str) and IN_A_FILE.fullmatch(spec) is not None

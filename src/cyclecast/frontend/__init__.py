@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
+from cyclecast import plugins
 from cyclecast._tvm._native import without_native_chatter
 from cyclecast.device import Device
 from cyclecast.errors import ModelError, OptionError, UnsupportedError, is_of_tvm
@@ -95,6 +96,7 @@ def load(
     weights: Scheme = "symmetric",
     calibration: Values | None = None,
     constants: Values | None = None,
+    front_ends: Sequence[FrontEnd] = (),
 ) -> Network:
     """Load a network, quantise what the device can compute to the bits that it takes, and find its workloads.
 
@@ -104,7 +106,8 @@ def load(
     along a leading axis) scales of activations are computed when the program runs. `activations` are affine if nothing
     is said, and symmetric for devices whose sums saturate or whose inputs are signs and magnitudes. What is quantised
     already keeps its integers. `constants` are values for inputs of an ONNX network that are none any more, by name: an
-    `If` on them is gone. Raises `ModelError`, and `OptionError` for what the device does not take.
+    `If` on them is gone. Of several front ends the first that accepts the source reads it: `front_ends`, ours, those
+    that installed packages announce. Raises `ModelError`, and `OptionError` for what the device does not take.
     """
     taken = bits_of(device) if device else (8, 8)
     bits = [
@@ -113,7 +116,7 @@ def load(
     ]
     scheme = activations_of(device, activations) if device else activations or "affine"
     quantization = Quantization(bits[0], bits[1], scheme, weights, calibration or {})
-    return load_quantised(bound(source, constants or {}), quantization, shapes=shapes)
+    return load_quantised(bound(source, constants or {}), quantization, shapes=shapes, front_ends=front_ends)
 
 
 def bound(source: Any, constants: Values) -> Any:
@@ -137,10 +140,13 @@ def _agreed(what: str, said: int | None, value: int, device: Device | None) -> i
     return value if said is None else said
 
 
-def load_quantised(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Network:
+def load_quantised(
+    source: Any, quantization: Quantization, *, shapes: Shapes | None = None, front_ends: Sequence[FrontEnd] = ()
+) -> Network:
     """`load`, with all that concerns quantisation in one value."""
     source = Path(source) if isinstance(source, str) else source
-    return _network(front_end_of(source).load(source, shapes or {}, quantization), source, quantization)
+    front_end = front_end_of(source, front_ends)
+    return _network(front_end.load(source, shapes or {}, quantization), source, quantization)
 
 
 def _network(program: Any, source: Any, quantization: Quantization) -> Network:
@@ -283,9 +289,13 @@ def runtime_of(source: Any) -> str:
     return front_end_of(source).runtime
 
 
-def front_end_of(source: Any) -> FrontEnd:
+def front_end_of(source: Any, others: Sequence[FrontEnd] = ()) -> FrontEnd:
     """The front end that reads this kind of source; `ModelError` where none does."""
-    for front_end in FRONT_ENDS:
+    for front_end in (*others, *FRONT_ENDS):
+        if front_end.accepts(source):
+            return front_end
+    announced: list[FrontEnd] = plugins.announced("frontend")
+    for front_end in announced:
         if front_end.accepts(source):
             return front_end
     what = f"its suffix '{source.suffix}'" if isinstance(source, Path) else f"a {type(source).__name__}"
