@@ -42,7 +42,7 @@ def resnet8(pes: int) -> dict[str, Any]:
     import c_projects
     from cyclecast.device import Device
     from cyclecast.frontend import load
-    from cyclecast.workflow.building import build, generate
+    from cyclecast.workflow.building import compile, generate
     from cyclecast.workflow.tuning import tune
 
     with TemporaryDirectory() as name:
@@ -55,7 +55,7 @@ def resnet8(pes: int) -> dict[str, Any]:
         written = time.perf_counter()
         c_projects.make(project)
         built = time.perf_counter()
-        expected = c_projects.joined(build(tuned)(image))
+        expected = c_projects.joined(compile(tuned)(image))
         equal = all(c_projects.run(project, [image], *fast) == expected for fast in ((), ("--fast",)))
         seconds = {fast: min(cpu_time(project, fast) for _ in range(RUNS)) for fast in ((), ("--fast",))}
     return {

@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
 from cyclecast.frontend import load
-from cyclecast.workflow.building import build
+from cyclecast.workflow.building import compile
 from cyclecast.workflow.tuning import estimate
 
 PARTS = 40
@@ -85,7 +85,7 @@ def _outcome(case: Any, constants: bool, model: Any, values: list[Any], path: Pa
     try:
         onnx.save(model, path)
         network = load(path, activation_bits=16, weight_bits=16)
-        made = build(estimate(network, Device.load("isaac16")))(*values)
+        made = compile(estimate(network, Device.load("isaac16")))(*values)
     except CyclecastError as error:
         return Outcome(*about, REFUSED, str(error).replace(f"{path}: ", ""))
     except Exception as error:  # which is what this looks for

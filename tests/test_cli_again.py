@@ -197,7 +197,7 @@ def test_files_larger_than_networks_are_not_read(tmp_path: Path) -> None:
 def test_a_program_of_other_files_or_versions_is_built_again(
     change: str, tuned: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, build = tmp_path / "out", building.build
+    out, build = tmp_path / "out", building.compile
     shutil.copytree(tuned, out)
     built: list[Any] = []
 

@@ -14,7 +14,7 @@ import pytest
 
 from cyclecast.device import Device
 from cyclecast.frontend import load
-from cyclecast.workflow.building import build
+from cyclecast.workflow.building import compile
 from cyclecast.workflow.tuning import estimate
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -79,7 +79,7 @@ def test_the_values_are_those_of_the_module(name: str, opset: int | None, tmp_pa
     module, data = make().eval(), torch.randn(*shape)
     path = exported(module, data, opset, tmp_path)
     network = load(path, activation_bits=16, weight_bits=16)
-    found, *_ = build(estimate(network, Device.load("isaac16")))(data.numpy())
+    found, *_ = compile(estimate(network, Device.load("isaac16")))(data.numpy())
     with torch.inference_mode():
         result = module(data)
     expected = (result[0] if isinstance(result, tuple) else result).numpy()

@@ -16,7 +16,7 @@ from cyclecast.errors import OptionError, UnsupportedError
 from cyclecast.executable import build_program
 from cyclecast.frontend import load, reference
 from cyclecast.workflow import building
-from cyclecast.workflow.building import build
+from cyclecast.workflow.building import compile
 from cyclecast.workflow.placing import place
 from cyclecast.workflow.tuning import estimate
 
@@ -43,7 +43,7 @@ def saved(
 
 def outputs(path: Path, data: Any) -> tuple[Any, list[Any]]:
     network = load(path, activation_bits=16, weight_bits=16)
-    return network, build(estimate(network, Device.load("isaac16")))(data)
+    return network, compile(estimate(network, Device.load("isaac16")))(data)
 
 
 def equals_its_reference(path: Path, shape: list[int]) -> Any:
@@ -118,7 +118,7 @@ def test_infinities_in_a_program_are_read_again(tmp_path: Path) -> None:
     tuned = estimate(load(path), Device.load("tiny"))
     building.save(tuned, tmp_path / "out")
     data = np.ones((1, 4), "float32")
-    for one, other in zip(build(tuned)(data), build(building.load(tmp_path / "out"))(data), strict=True):
+    for one, other in zip(compile(tuned)(data), compile(building.load(tmp_path / "out"))(data), strict=True):
         assert np.array_equal(one, other)
     building.generate(building.load(tmp_path / "out"), tmp_path / "c")
 

@@ -22,7 +22,7 @@ from cyclecast.device import Device
 from cyclecast.frontend import load
 from cyclecast.frontend._graph import _is_unknown
 from cyclecast.frontend._rewrite import ADVICE, advice, rewrite
-from cyclecast.workflow.building import build
+from cyclecast.workflow.building import compile
 from cyclecast.workflow.tuning import estimate
 from test_frontend_integers import SHAPES, quantised, sample
 
@@ -212,7 +212,7 @@ def test_integers_with_many_zero_points_are_exact(rows: bool, columns: bool, con
     assert np.abs(expected).max() > 1 << 24
     network = load(path)
     assert bool(network.members) == constant
-    (computed,) = build(estimate(network, Device.load("isaac")))(*inputs.values())
+    (computed,) = compile(estimate(network, Device.load("isaac")))(*inputs.values())
     assert np.array_equal(computed, expected)
 
 
@@ -222,7 +222,7 @@ def test_a_vector_of_integers_times_a_matrix_is_exact(tmp_path: Path) -> None:
     model = model_of(node, inputs=inputs, constants={"b": np.full((900, 2), 127, "int8"), "az": np.uint8(2)})
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
     onnx.save(model, path := tmp_path / "model.onnx")
-    (computed,) = build(estimate(load(path), Device.load("isaac")))(*inputs.values())
+    (computed,) = compile(estimate(load(path), Device.load("isaac")))(*inputs.values())
     assert computed.tolist() == [900 * 253 * 127] * 2
 
 
@@ -233,7 +233,7 @@ def test_filters_with_zero_points_of_their_own_are_exact(tmp_path: Path) -> None
     model = model_of(node, inputs=inputs, constants=constants)
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
     onnx.save(model, path := tmp_path / "model.onnx")
-    (computed,) = build(estimate(network := load(path), Device.load("isaac")))(*inputs.values())
+    (computed,) = compile(estimate(network := load(path), Device.load("isaac")))(*inputs.values())
     assert network.members
     assert computed.ravel().tolist() == [3 * 250 * 99, 3 * 250 * 102]
 

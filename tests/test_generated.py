@@ -14,7 +14,7 @@ import c_projects
 import networks
 from cyclecast.device import Device
 from cyclecast.frontend import load
-from cyclecast.workflow.building import build, generate
+from cyclecast.workflow.building import compile, generate
 from cyclecast.workflow.tuning import tune
 from text_direction import INPUT, SHAPE, line_of_text, model_file
 
@@ -70,7 +70,7 @@ def written(name: str, folder: Path, records: Path) -> Project:
     path, shapes, inputs = source(name, folder)
     tuned = tune(load(path, shapes=shapes), ISAAC, database=records)
     generated = generate(tuned, folder / "c")
-    expected = c_projects.joined(build(tuned)(*inputs))
+    expected = c_projects.joined(compile(tuned)(*inputs))
     return Project(generated.folder, inputs, expected, ("--fast",) if name == "text_direction" else ())
 
 

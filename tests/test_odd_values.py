@@ -20,7 +20,7 @@ from cyclecast.device import Device
 from cyclecast.executable import Executable
 from cyclecast.frontend import load
 from cyclecast.network import Network
-from cyclecast.workflow.building import build, generate
+from cyclecast.workflow.building import compile, generate
 from cyclecast.workflow.tuning import tune
 from cyclecast.workflow.verification import compared
 
@@ -84,7 +84,7 @@ def built(network: Network, device: Device, folder: Path) -> tuple[Executable, G
     tuned = tune(network, device, trials=2)
     generated = generate(tuned, folder / "c")
     c_projects.make(generated.folder, "CC=gcc", SANITIZERS)
-    return build(tuned), generated
+    return compile(tuned), generated
 
 
 def run(generated: Generated, values: Any) -> tuple[list[Any], str]:

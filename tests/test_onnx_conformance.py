@@ -15,7 +15,7 @@ from onnx.backend.test.case.node import _NodeTestCases
 
 from cyclecast.device import Device
 from cyclecast.frontend import load
-from cyclecast.workflow.building import build
+from cyclecast.workflow.building import compile
 from cyclecast.workflow.tuning import estimate
 
 pytestmark = [pytest.mark.tvm, pytest.mark.slow]
@@ -66,7 +66,7 @@ def computed(case: Any, constants: bool, folder: Path) -> tuple[Any, Any]:
     path, values = model_of(case, constants, folder / "case.onnx")
     network = load(path, activation_bits=16, weight_bits=16)
     device = Device.load("isaac16")
-    return build(estimate(network, device))(*values), network
+    return compile(estimate(network, device))(*values), network
 
 
 def skipped(name: str) -> None:

@@ -18,7 +18,7 @@ from cyclecast.mapping import mapping_from_json
 from cyclecast.network import Slide
 from cyclecast.schedule import as_module, read
 from cyclecast.storage.folders import output
-from cyclecast.workflow.building import build, generate, lowered_program, replay, save
+from cyclecast.workflow.building import compile, generate, lowered_program, replay, save
 from cyclecast.workflow.building import load as load_folder
 from cyclecast.workflow.tuning import Tuned, tune
 from text_direction import INPUT, SHAPE, model_file
@@ -39,7 +39,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
 
 
 def test_scheduling_changes_no_value(tuned: Tuned) -> None:
-    assert np.array_equal(build(tuned)(IMAGE)[0], build_program(tuned.network.program)(IMAGE)[0])
+    assert np.array_equal(compile(tuned)(IMAGE)[0], build_program(tuned.network.program)(IMAGE)[0])
 
 
 def test_every_lowered_kernel_reads_back_as_its_mapping(tuned: Tuned) -> None:
@@ -87,7 +87,7 @@ def test_resnet18_tuned_equals_resnet18_unscheduled(tmp_path: Path) -> None:
     network = load(networks.resnet18(tmp_path / "resnet18.onnx"))
     tuned = tune(network, Device.load("isaac"), trials=16, strategy="random")
     image = np.random.default_rng(3).normal(size=(1, 3, 224, 224)).astype("float32")
-    assert np.array_equal(build(tuned)(image)[0], build_program(network.program)(image)[0])
+    assert np.array_equal(compile(tuned)(image)[0], build_program(network.program)(image)[0])
 
 
 def numpy_product(data: Any, weights: Any, output_shape: tuple[int, ...], slides: tuple[Slide, ...]) -> Any:
@@ -150,7 +150,7 @@ class TestLoad:
         assert [(m.kernel, m.count) for m in scheduled.network.members] == [
             (m.kernel, m.count) for m in tuned.network.members
         ]
-        assert np.array_equal(build(scheduled)(IMAGE)[0], build(tuned)(IMAGE)[0])
+        assert np.array_equal(compile(scheduled)(IMAGE)[0], compile(tuned)(IMAGE)[0])
 
     def test_saves_again_what_it_loaded(self, tuned: Tuned, tmp_path: Path) -> None:
         (tmp_path / "again").mkdir()

@@ -18,7 +18,7 @@ from cyclecast.executable import build_program
 from cyclecast.frontend import load
 from cyclecast.simulator import Chip, replay
 from cyclecast.tvm import running_on
-from cyclecast.workflow.building import build, lowered_program
+from cyclecast.workflow.building import compile, lowered_program
 from cyclecast.workflow.capture import golden_vectors, write_trace
 from cyclecast.workflow.tuning import Tuned, tune
 
@@ -46,7 +46,7 @@ def test_a_trace_of_a_network_replays(tuned: Tuned, tmp_path: Path, suffix: str)
     done = replay(traced.path)
     assert (done.calls, done.counters) == (traced.calls, traced.counters)
     inputs = np.random.default_rng(4).normal(size=(1, 3, 16, 16)).astype("float32")
-    assert np.array_equal(traced.outputs[0], build(tuned)(inputs)[0])
+    assert np.array_equal(traced.outputs[0], compile(tuned)(inputs)[0])
 
 
 def test_a_trace_of_one_workload_replays_by_itself(tuned: Tuned, tmp_path: Path) -> None:
@@ -174,4 +174,4 @@ def test_converters_that_lose_sums_lose_the_same_in_c(name: str, tmp_path: Path)
     with running_on(Chip(device)):
         (in_python,) = build_program(lowered_program(tuned, "behaviour"))(values)
     assert np.array_equal(in_c, in_python)
-    assert not np.array_equal(in_c, build(tuned)(values)[0])
+    assert not np.array_equal(in_c, compile(tuned)(values)[0])

@@ -9,23 +9,56 @@ if TYPE_CHECKING:
     from cyclecast.device import Device
     from cyclecast.errors import CyclecastError
     from cyclecast.frontend import load
+    from cyclecast.mapping import Mapping
+    from cyclecast.network import Network, Workload
+    from cyclecast.placement import Placement
     from cyclecast.report import write_report
-    from cyclecast.workflow.building import build as compile
+    from cyclecast.schedule import Space
+    from cyclecast.timing import Timing
+    from cyclecast.workflow.building import compile
+    from cyclecast.workflow.database import Database
     from cyclecast.workflow.placing import place
-    from cyclecast.workflow.tuning import estimate, tune
+    from cyclecast.workflow.tuning import Tuned, estimate, tune
 
-__all__ = ["CyclecastError", "Device", "compile", "estimate", "load", "place", "tune", "write_report"]
+    __version__: str
 
-_LAZY = {
-    "CyclecastError": ("cyclecast.errors", "CyclecastError"),
-    "Device": ("cyclecast.device", "Device"),
-    "compile": ("cyclecast.workflow.building", "build"),
-    "estimate": ("cyclecast.workflow.tuning", "estimate"),
-    "load": ("cyclecast.frontend", "load"),
-    "place": ("cyclecast.workflow.placing", "place"),
-    "tune": ("cyclecast.workflow.tuning", "tune"),
-    "write_report": ("cyclecast.report", "write_report"),
+__all__ = [
+    "CyclecastError",
+    "Database",
+    "Device",
+    "Mapping",
+    "Network",
+    "Placement",
+    "Space",
+    "Timing",
+    "Tuned",
+    "Workload",
+    "__version__",
+    "compile",
+    "estimate",
+    "load",
+    "place",
+    "tune",
+    "write_report",
+]
+
+_ROOMS = {
+    "cyclecast.device": ("Device",),
+    "cyclecast.errors": ("CyclecastError",),
+    "cyclecast.frontend": ("load",),
+    "cyclecast.mapping": ("Mapping",),
+    "cyclecast.network": ("Network", "Workload"),
+    "cyclecast.placement": ("Placement",),
+    "cyclecast.report": ("write_report",),
+    "cyclecast.schedule": ("Space",),
+    "cyclecast.storage.versions": ("__version__",),
+    "cyclecast.timing": ("Timing",),
+    "cyclecast.workflow.building": ("compile",),
+    "cyclecast.workflow.database": ("Database",),
+    "cyclecast.workflow.placing": ("place",),
+    "cyclecast.workflow.tuning": ("Tuned", "estimate", "tune"),
 }
+_LAZY = {name: room for room, names in _ROOMS.items() for name in names}
 """Fetched when first used: TVM takes seconds to import, and the command line is to answer Ctrl-C before."""
 
 
@@ -34,8 +67,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'cyclecast' has no attribute '{name}'")
     from importlib import import_module
 
-    module, attribute = _LAZY[name]
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -113,6 +113,10 @@ class OperatorsError(UnsupportedError):
         advice = dict.fromkeys(_gerund(row.advice) for row in self.refused)
         super().__init__(where, f"operators {listed}", "TVM's importer does not know them", ", and ".join(advice))
 
+    def __reduce__(self) -> tuple[type[OperatorsError], tuple[str, tuple[Refused, ...]]]:
+        """As it was made, for other processes."""
+        return OperatorsError, (self.where, self.refused)
+
 
 def _gerund(order: str) -> str:
     """'exporting it' for 'export it'."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from cyclecast.errors import OptionError
 
@@ -45,13 +46,17 @@ def import_tvm_without_torch() -> None:
 
 
 def replace_hardware_intrinsics() -> None:
-    """Put an empty module in the place of TVM's hardware intrinsics, unless somebody has loaded them."""
+    """Put an empty package in the place of TVM's hardware intrinsics, unless somebody has loaded them.
+
+    Each of them is imported as usual: `from tvm.s_tir.tensor_intrin import cuda`.
+    """
     if TENSOR_INTRINSICS in sys.modules:
         return
     import tvm.s_tir
 
+    found = find_spec(TENSOR_INTRINSICS)
     empty = types.ModuleType(TENSOR_INTRINSICS)
-    empty.__path__ = []
+    empty.__path__ = list(found.submodule_search_locations or ()) if found else []
     sys.modules[TENSOR_INTRINSICS] = empty
     tvm.s_tir.tensor_intrin = empty
 

@@ -51,7 +51,7 @@ def compile_network(
         require_folder(out)
         if target == "llvm":
             with output(out, "compile llvm", force=force) as place:
-                building.build(scheduled).save(place / "module.so")
+                building.compile(scheduled).save(place / "module.so")
             info: dict[str, Any] = {"out": str(out), "files": ["module.so"]}
         else:
             made = building.generate(scheduled, out, force=force)

@@ -12,6 +12,7 @@ from cyclecast.cli._door import DEBUG, Door
 from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import OptionError
 from cyclecast.storage.reading import json_value
+from cyclecast.storage.versions import __version__
 from cyclecast.terminal import Console, errors, json_text, short, write
 
 app = typer.Typer(
@@ -40,9 +41,18 @@ ConstantOption = Annotated[
 ]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        console().print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option(DEBUG, help="Print a traceback where a command fails; of any verb.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """An auto-scheduler for chips that do not exist yet."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
+from cyclecast._notebook import html_table
 from cyclecast.device import _file, _rules
 from cyclecast.device._explain import explain
 from cyclecast.device._parts import (
@@ -143,6 +144,16 @@ class Device(Part):
     def to_yaml(self) -> str:
         """The text of a file that loads as this device."""
         return _file.text_of(self.to_json())
+
+    def __repr__(self) -> str:
+        levels = " x ".join(f"{level.count} {level.name}" for level in self.levels)
+        return f"<device {self.name}: {levels} of {self.array.rows} x {self.array.cols} cells>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = [(level.name, f"{level.count:,}") for level in self.levels]
+        return html_table(repr(self)[1:-1], ("level", "instances in one of the level above"), rows)
 
     def vary(self, field: str, value: object) -> Device:
         """This device with another value of one field: `vary("array.adc_bits", 7)`, `vary("levels.pe.count", 1)`."""

@@ -30,6 +30,7 @@ from operator import mul
 from typing import Any, Literal, get_args
 
 from cyclecast._integers import Whole, ceil_div
+from cyclecast._notebook import html_table
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError
 from cyclecast.network import Slide, Workload
@@ -227,6 +228,14 @@ class Mapping(Tiled):
         if self.input_stationary and (self.passes == 1 or self.temporal.pixel == 1):
             what = f"{self.passes} passes of {self.temporal.pixel} steps, input-stationary"
             raise MappingError(f"mapping of {self.workload.name}", what, "an order of passes takes several of both")
+
+    def __repr__(self) -> str:
+        return f"<mapping of {self.workload.name}: {mapping_text(self)}>"
+
+    def _repr_html_(self) -> str:
+        every = [*((entry.level, entry.factors) for entry in self.levels), ("time", self.temporal)]
+        rows = [(name, *(str(factors.along(axis)) for axis in TILE_AXES)) for name, factors in every]
+        return html_table(repr(self)[1:-1], ("level", *TILE_AXES), rows)
 
     def _require_window(self) -> None:
         slides = self.workload.slides

@@ -13,6 +13,7 @@ from math import gcd, prod
 from typing import Any
 
 from cyclecast._integers import Whole, larger
+from cyclecast._notebook import html_table
 from cyclecast.device import Host
 from cyclecast.errors import MappingError
 from cyclecast.storage.reading import loadable, read_as
@@ -266,6 +267,14 @@ class Network:
     program: Any = field(compare=False, repr=False)
     operators: tuple[Operator, ...] = ()
     """Every occurrence of a workload in the order of the program, and every product of two computed operands."""
+
+    def __repr__(self) -> str:
+        on_host = sum(operator.count for operator in self.host)
+        return f"<network {self.name}: {len(self.members)} workloads, {self.macs:,} MACs, {on_host} host operators>"
+
+    def _repr_html_(self) -> str:
+        rows = [(of.workload.name, str(of.count), f"{of.count * of.workload.macs:,}") for of in self.members]
+        return html_table(repr(self)[1:-1], ("workload", "count", "MACs"), rows)
 
     @property
     def macs(self) -> int:

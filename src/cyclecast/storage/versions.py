@@ -15,15 +15,14 @@ PACKAGES = (
 )
 """Those that read networks and samples, compile, or compute values; some need not be installed."""
 SOURCES = (".py", ".c", ".h", ".yaml")
+__version__ = version("cyclecast")
 
 
 @cache
 def built_by() -> str:
     """Versions, machine and a digest of this package's sources."""
     digest = sha256()
-    for path in sorted(
-        path for path in Path(__file__).parents[1].rglob("*") if path.suffix in (".py", ".c", ".h", ".yaml")
-    ):
+    for path in sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in SOURCES):
         digest.update(path.read_bytes())
     found = [f"Python {platform.python_version()}"]
     for name in PACKAGES:

@@ -45,7 +45,7 @@ NEEDED = {"ir.TensorLoad": "source", "ir.GenericConst": "value", "relax.expr.Var
 """Fields of a program's nodes that TVM takes as given."""
 
 
-def build(tuned: Tuned | Scheduled | Placement) -> Executable:
+def compile(tuned: Tuned | Scheduled | Placement) -> Executable:
     """Lower every workload as its mapping says, and build the whole network for this machine."""
     return build_program(lowered_program(tuned))
 
@@ -88,7 +88,7 @@ def write_built(tuned: Tuned | Scheduled | Placement, folder: Path, before: Path
     files = {name: digest_of(folder / name) for name in PARTS}
     is_new = not holds(before, "tune", files, [PROGRAM])
     if is_new:
-        build(tuned).save(folder / PROGRAM)
+        compile(tuned).save(folder / PROGRAM)
     else:
         shutil.copyfile(before / PROGRAM, folder / PROGRAM)
     return is_new

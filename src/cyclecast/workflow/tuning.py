@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from cyclecast._notebook import html_table
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError, OptionError, TimingError
 from cyclecast.mapping import Mapping, require_fit
@@ -37,67 +36,13 @@ from cyclecast.units import Time
 from cyclecast.workflow.database import Answer, Database, Question, Record
 from cyclecast.workflow.progress import Progress as Progress
 from cyclecast.workflow.progress import progress_bar
+from cyclecast.workflow.tuned import Tuned as Tuned
+from cyclecast.workflow.tuned import TunedWorkload as TunedWorkload
 
 MOST_OPINIONS = 8
 """Mappings of a workload that the second opinion re-times."""
 MOST = 2**31 - 1
 """Trials, and seeds: what MetaSchedule counts with."""
-
-
-@dataclass(frozen=True, slots=True)
-class TunedWorkload:
-    """The best mapping that was found for one workload of a network."""
-
-    member: Member
-    mapping: Mapping
-    timing: Timing
-    candidates: int
-    """How many timed mappings it was chosen from."""
-    reused: bool
-    """Whether the answer came from the database."""
-    outcome: SearchResult
-    """What the search says about it."""
-    second_opinion: Timing | None = None
-    """By the model that the timing model names (the event simulation of the analytical one); None if it names none."""
-    disbelieved: str = ""
-    """Why an answer in the database was not believed and searched again; nothing where there was none such."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tuned:
-    """A network with a mapping for each of its workloads."""
-
-    network: Network
-    device: Device
-    workloads: tuple[TunedWorkload, ...]
-    model: TimingModel
-    """The clock of the search."""
-
-    @property
-    def mappings(self) -> dict[str, Mapping]:
-        """The mapping of every kernel."""
-        return {entry.member.kernel: entry.mapping for entry in self.workloads}
-
-    @property
-    def total(self) -> Time:
-        """One workload after another, counts included; operators on the host are not in it."""
-        return sum((entry.member.count * entry.timing.total for entry in self.workloads), Time(0))
-
-    @property
-    def second_opinion(self) -> Time | None:
-        """The same sum by the second opinion; None where the timing model names none."""
-        found = [(entry.member.count, entry.second_opinion) for entry in self.workloads]
-        if any(second is None for _, second in found):
-            return None
-        return sum((count * second.total for count, second in found if second), Time(0))
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (entry.member.workload.name, str(entry.member.count), f"{entry.mapping.arrays:,}", str(entry.timing.total))
-            for entry in self.workloads
-        ]
-        caption = f"{self.network.name} on {self.device.name}: {self.total}, one workload after another"
-        return html_table(caption, ("workload", "count", "arrays", "time"), rows)
 
 
 def estimate(

@@ -1,0 +1,107 @@
+"""What `tune` and `estimate` answer: a network with a mapping for each of its workloads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cyclecast._notebook import html_table
+from cyclecast.device import Device
+from cyclecast.energy import energy
+from cyclecast.mapping import Mapping, mapping_text
+from cyclecast.network import Member, Network
+from cyclecast.search import SearchResult
+from cyclecast.timing import Timing, TimingModel
+from cyclecast.units import Energy, Time, short_time
+
+
+@dataclass(frozen=True, slots=True)
+class TunedWorkload:
+    """The best mapping that was found for one workload of a network."""
+
+    member: Member
+    mapping: Mapping
+    timing: Timing
+    candidates: int
+    """How many timed mappings it was chosen from."""
+    reused: bool
+    """Whether the answer came from the database."""
+    outcome: SearchResult
+    """What the search says about it."""
+    second_opinion: Timing | None = None
+    """By the model that the timing model names (the event simulation of the analytical one); None if it names none."""
+    disbelieved: str = ""
+    """Why an answer in the database was not believed and searched again; nothing where there was none such."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A network with a mapping for each of its workloads."""
+
+    network: Network
+    device: Device
+    workloads: tuple[TunedWorkload, ...]
+    model: TimingModel
+    """The clock of the search."""
+
+    @property
+    def mappings(self) -> dict[str, Mapping]:
+        """The mapping of every kernel."""
+        return {entry.member.kernel: entry.mapping for entry in self.workloads}
+
+    @property
+    def total(self) -> Time:
+        """One workload after another, counts included; operators on the host are not in it."""
+        return sum((entry.member.count * entry.timing.total for entry in self.workloads), Time(0))
+
+    @property
+    def second_opinion(self) -> Time | None:
+        """The same sum by the second opinion; None where the timing model names none."""
+        found = [(entry.member.count, entry.second_opinion) for entry in self.workloads]
+        if any(second is None for _, second in found):
+            return None
+        return sum((count * second.total for count, second in found if second), Time(0))
+
+    @property
+    def energy(self) -> Energy | None:
+        """Of one image, counts included and the host left out; None where device or timing model do not say (A17)."""
+        found = [
+            (entry.member.count, energy(entry.mapping, self.device, entry.timing))
+            for entry in self.workloads
+            if entry.timing.events is not None
+        ]
+        if not found or len(found) < len(self.workloads) or not all(spent.shares for _, spent in found):
+            return None
+        return sum((count * spent.total for count, spent in found), Energy(0))
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """A row for each workload, of numbers and texts: `pandas.DataFrame(tuned.to_records())`."""
+        return [
+            {
+                "workload": entry.member.workload.name,
+                "count": entry.member.count,
+                "macs": entry.member.workload.macs,
+                "mapping": mapping_text(entry.mapping),
+                "arrays": int(entry.mapping.arrays),
+                "seconds": entry.timing.total.seconds,
+                "candidates": entry.candidates,
+                "gap": entry.outcome.certificate.gap if entry.outcome.certificate else None,
+            }
+            for entry in self.workloads
+        ]
+
+    def __repr__(self) -> str:
+        return f"<{self.network.name} on {self.device.name}: {len(self.workloads)} workloads, {short_time(self.total)}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                entry.member.workload.name,
+                str(entry.member.count),
+                f"{entry.mapping.arrays:,}",
+                short_time(entry.timing.total),
+            )
+            for entry in self.workloads
+        ]
+        caption = f"{self.network.name} on {self.device.name}: {short_time(self.total)}, one workload after another"
+        return html_table(caption, ("workload", "count", "arrays", "time"), rows)
