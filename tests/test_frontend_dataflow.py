@@ -12,7 +12,7 @@ import pytest
 
 import networks
 from cyclecast.frontend import load
-from cyclecast.network import Network, needed
+from cyclecast.network import Network, receptive_field
 from networks import Graph
 
 pytestmark = pytest.mark.tvm
@@ -86,7 +86,7 @@ def test_what_is_needed_is_what_matters(between: Between, tmp_path: Path) -> Non
         changed.reshape(-1)[pixel] += 10
         (after,) = session.run(None, {"input": changed})
         latest[np.flatnonzero((after != before).reshape(-1))] = pixel + 1
-    said = [needed(edge, first.raster, second.raster, pixel) for pixel in range(second.pixels)]
+    said = [receptive_field(edge, first.raster, second.raster, pixel) for pixel in range(second.pixels)]
     assert all(said >= latest)
     if between not in (normalised, added, joined, padded):  # these also need what happens not to matter
         assert list(said) == list(latest)

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.network import Along, Edge, Network, lines, needed, operators_from_json, operators_to_json
+from cyclecast.network import Along, Edge, Network, live_pixels, operators_from_json, operators_to_json, receptive_field
 from placed import attention, resnet18
 
 
 def test_a_window_needs_rows_and_columns() -> None:
     edge = Edge(0, (Along(0, 1, 1, 2), Along(1, 1, 1, 2)))  # 3 x 3, padded by 1
-    assert needed(edge, (8, 8), (8, 8), 0) == 10  # a row and two pixels
-    assert needed(edge, (8, 8), (8, 8), 63) == 64
-    assert lines(edge, (8, 8)) == 2 * 8 + 3  # (k - 1) rows + k
+    assert receptive_field(edge, (8, 8), (8, 8), 0) == 10  # a row and two pixels
+    assert receptive_field(edge, (8, 8), (8, 8), 63) == 64
+    assert live_pixels(edge, (8, 8)) == 2 * 8 + 3  # (k - 1) rows + k
 
 
 def test_all_of_a_source_is_needed() -> None:
-    assert needed(Edge(0, (None, None)), (4, 5), (1,), 0) == 20
-    assert lines(Edge(0, (None, None)), (4, 5)) == 20
+    assert receptive_field(Edge(0, (None, None)), (4, 5), (1,), 0) == 20
+    assert live_pixels(Edge(0, (None, None)), (4, 5)) == 20
 
 
 Case = tuple[int, int, int, int, tuple[int, int], tuple[int, int]]
@@ -53,7 +53,7 @@ def test_what_is_needed_is_the_last_pixel_that_taps_meet(
             for down, right in product(range(kernel), repeat=2)
         ]
         inside = [min(max(r, 0), source[0] - 1) * source[1] + min(max(c, 0), source[1] - 1) for r, c in met]
-        assert needed(edge, source, target, pixel) == max(inside) + 1
+        assert receptive_field(edge, source, target, pixel) == max(inside) + 1
 
 
 def alongs(axis: int) -> st.SearchStrategy[Along]:

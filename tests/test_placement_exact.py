@@ -10,7 +10,7 @@ from cyclecast.device import Device
 from cyclecast.errors import FitError
 from cyclecast.network import Axis, Kind, Network, Operator, Workload
 from cyclecast.placement import Placement
-from cyclecast.placement._options import options
+from cyclecast.placement._pareto_mappings import pareto_mappings
 from cyclecast.timing import Analytical
 from placed import network, placed
 
@@ -37,7 +37,7 @@ def check_front(seed: int) -> None:
         for arrays in sorted(best):
             if not front or best[arrays] < front[-1][1]:
                 front.append((arrays, best[arrays]))
-        found = options(operator.workload, device, Analytical(), device.arrays)
+        found = pareto_mappings(operator.workload, device, Analytical(), device.arrays)
         assert list(zip(found.arrays, found.times, strict=True) if found else ()) == front, seed
         if found:
             assert found.least_time == front[-1][1]

@@ -31,7 +31,7 @@ def test_a_window_waits_for_its_rows() -> None:
     needs = needs_of(chain(1, 3).operators)
     found = lines_of({0: Work(256, 256, 0), 1: Work(256, 256, 0)}, needs, {})
     assert found[1].start == 16 + 2  # with padding: a row, and two pixels
-    assert needs[1][0].lines == 2 * 16 + 3
+    assert needs[1][0].live_pixels == 2 * 16 + 3
 
 
 def test_who_needs_everything_starts_at_the_end() -> None:

@@ -14,7 +14,7 @@ from cyclecast.errors import FitError, OptionError
 from cyclecast.mapspace import default_mapping
 from cyclecast.network import Network, Operator
 from cyclecast.placement import Placement, Told, next_changes, place, system
-from cyclecast.placement._options import least_arrays, options
+from cyclecast.placement._pareto_mappings import least_arrays, pareto_mappings
 from cyclecast.timing import Analytical
 from cyclecast.units import Time
 from placed import Build, attention, blocks, network, placed, product, resnet18, vgg16
@@ -46,7 +46,7 @@ class TestIsaac:
         first = build.conv([], 224, 3, 64, 3, bits=16)
         whole = system(ISAAC16, 20)
         workload = build.operators[first].workload
-        ways = options(workload, whole, Analytical(), whole.arrays, default_mapping(workload, ISAAC16))
+        ways = pareto_mappings(workload, whole, Analytical(), whole.arrays, default_mapping(workload, ISAAC16))
         assert ways is not None
         one_step = ways.mappings[-1]
         assert (one_step.temporal.pixel, one_step.replicas, one_step.arrays) == (1, 50176, 4 * 50176)

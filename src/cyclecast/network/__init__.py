@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cyclecast.network._receptive_field import lines, needed, operators_from_json, operators_to_json
+from cyclecast.network._receptive_field import live_pixels, operators_from_json, operators_to_json, receptive_field
 from cyclecast.network._workload import (
     NOT_FINITE,
     Along,
@@ -33,8 +33,8 @@ __all__ = [
     "Slide",
     "Workload",
     "host_time",
-    "lines",
-    "needed",
+    "live_pixels",
     "operators_from_json",
     "operators_to_json",
+    "receptive_field",
 ]

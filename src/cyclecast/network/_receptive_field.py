@@ -14,7 +14,7 @@ from cyclecast.network._workload import Edge, Operator
 from cyclecast.storage.reading import read_as
 
 
-def needed(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: int) -> int:
+def receptive_field(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: int) -> int:
     """How many pixels of the source, in raster order, must be there before this pixel of the target is computed.
 
     `source` and `target` are the rasters of the two; pixels count from 0.
@@ -31,7 +31,7 @@ def needed(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: 
     return last + 1
 
 
-def lines(edge: Edge, source: tuple[int, ...]) -> int:
+def live_pixels(edge: Edge, source: tuple[int, ...]) -> int:
     """How many pixels of the source one pixel of the target keeps alive: for a window of k x k, k - 1 rows and k."""
     last, whole = 0, 1
     for extent, along in zip(source, edge.reach, strict=True):

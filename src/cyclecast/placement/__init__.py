@@ -18,7 +18,7 @@ from cyclecast.placement._base import (
     system,
 )
 from cyclecast.placement._event import simulate
-from cyclecast.placement._floor import Floorplan, PeShare, Site
+from cyclecast.placement._floorplan import Floorplan, PeShare, Site
 from cyclecast.placement._place import place
 from cyclecast.placement._sensitivity import Change, next_changes
 

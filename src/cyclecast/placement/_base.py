@@ -12,7 +12,7 @@ from cyclecast._notebook import html_table
 from cyclecast.device import Device, Dynamic
 from cyclecast.mapping import Mapping
 from cyclecast.network import Network, Operator
-from cyclecast.placement._floor import Floorplan, Site
+from cyclecast.placement._floorplan import Floorplan, Site
 from cyclecast.timing import Timing
 from cyclecast.units import Energy, Time
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cyclecast._integers import ceil_div
 from cyclecast.network import Operator
 from cyclecast.placement._base import Kept, part_of
-from cyclecast.placement._floor import Floorplan, Site, rooms
+from cyclecast.placement._floorplan import Floorplan, Site, rooms
 from cyclecast.placement._pipeline import Line, Needs, Work, waits_of
 
 FILLED = Fraction(3, 4)
@@ -53,7 +53,7 @@ def waiting(
             if (need.source, place) in waits:
                 size = min(taken, result_bytes(operators[need.source], bits))
                 wait = waits[need.source, place]
-                found[place].append(Waiting(need.source, need.lines, wait, need.pixels, int(size)))
+                found[place].append(Waiting(need.source, need.live_pixels, wait, need.pixels, int(size)))
     return found
 
 

@@ -13,7 +13,7 @@ from cyclecast.device._breakdown import listed
 from cyclecast.energy import energy, event_energy
 from cyclecast.mapping import Mapping
 from cyclecast.placement._base import Segment, Spent, Stage
-from cyclecast.placement._floor import Floorplan
+from cyclecast.placement._floorplan import Floorplan
 from cyclecast.units import Energy, Time
 
 

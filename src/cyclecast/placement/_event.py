@@ -13,11 +13,11 @@ from dataclasses import replace
 
 from cyclecast._integers import ceil_div
 from cyclecast.errors import OptionError
-from cyclecast.network import Edge, lines
+from cyclecast.network import Edge, live_pixels
 from cyclecast.placement._base import Busy, Check, Kept, Placement, Segment, Stall
 from cyclecast.placement._buffers import shared
 from cyclecast.placement._clock import Clock, Process, Resume, Signal, Turns
-from cyclecast.placement._floor import port_loads
+from cyclecast.placement._floorplan import port_loads
 from cyclecast.placement._pipeline import needs_of
 from cyclecast.placement._resident import Builder, delay_of, demands_of
 from cyclecast.placement._tokens import Link, Node, freed_by_token, needed_by_token
@@ -182,7 +182,7 @@ class _Pipeline:
         source, kept = self.operators[edge.source], self.kept.get(place)
         if place not in self.stages or kept is None or kept.room is None or edge.source not in self.stages:
             return [-self.images * len(needs)] * tokens
-        alive = lines(edge, source.raster)
+        alive = live_pixels(edge, source.raster)
         steps = ceil_div(pixels, tokens) + max(b - a for a, b in zip([0, *needs], needs, strict=False))
         capacity = max(kept.room_of(edge.source) * pixels // self._size(edge.source, place), alive + steps)
         freed = freed_by_token(needs, alive, pixels)
@@ -226,7 +226,7 @@ class _Pipeline:
     def _most_held(self, edge: Edge, place: int) -> int:
         """Pixels of the source at the same time: each from the beginning of its step until no token needs it."""
         one, other, source = self.nodes[edge.source], self.nodes[place], self.operators[edge.source]
-        freed = freed_by_token(self._needs(edge, place), lines(edge, source.raster), source.pixels)
+        freed = freed_by_token(self._needs(edge, place), live_pixels(edge, source.raster), source.pixels)
         most = 0
         for number, begin in enumerate(one.begun):
             image, token = divmod(number, one.tokens)

@@ -16,7 +16,7 @@ from math import prod
 from typing import NamedTuple
 
 from cyclecast._integers import ceil_div
-from cyclecast.network import Edge, Operator, lines, needed
+from cyclecast.network import Edge, Operator, live_pixels, receptive_field
 
 ROWS = 16
 """Rows of an operator at whose ends it is asked what it needs."""
@@ -57,7 +57,7 @@ class Needs:
     """Shares: before this share of the target's pixels is exceeded, this share of the source's must be there."""
     pixels: int
     """Of the source."""
-    lines: int
+    live_pixels: int
     """Pixels of the source that are kept alive at least."""
 
 
@@ -79,9 +79,9 @@ def _needs(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]) -> Need
     ends = {0, *(row * ceil_div(rows * part, ROWS) - 1 for part in range(1, ROWS + 1))}
     points, most = [], 0
     for pixel in sorted({*ends, _first_whole(edge, source, target)}):
-        most = max(most, needed(edge, source, target, pixel))
+        most = max(most, receptive_field(edge, source, target, pixel))
         points.append((pixel / pixels, most / prod(source)))
-    return Needs(edge.source, tuple(points), prod(source), lines(edge, source))
+    return Needs(edge.source, tuple(points), prod(source), live_pixels(edge, source))
 
 
 def _first_whole(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]) -> int:
@@ -90,7 +90,7 @@ def _first_whole(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]) -
     first, last = 0, prod(target) // row - 1
     while first < last:
         middle = (first + last) // 2
-        if needed(edge, source, target, row * (middle + 1) - 1) == prod(source):
+        if receptive_field(edge, source, target, row * (middle + 1) - 1) == prod(source):
             last = middle
         else:
             first = middle + 1
@@ -140,7 +140,7 @@ def waits_of(
                 continue
             first = works[need.source].done(lines[need.source], need.points[0][1])
             waits = max(0, lines[place].start - first)
-            if need.lines == need.pixels:
+            if need.live_pixels == need.pixels:
                 waits += lines[place].end - lines[place].start
             found[need.source, place] = waits
     return found

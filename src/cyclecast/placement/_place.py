@@ -15,7 +15,7 @@ from cyclecast.placement._base import Check, Placement, Tell, Told
 from cyclecast.placement._choose import NEAR, Seen, choose
 from cyclecast.placement._event import roomier, simulated
 from cyclecast.placement._facts import bounds, costs_of_dynamic, misfit, wear
-from cyclecast.placement._options import least_arrays
+from cyclecast.placement._pareto_mappings import least_arrays
 from cyclecast.placement._plan import Plan, front, index_of
 from cyclecast.placement._replicas import planned
 from cyclecast.placement._resident import dynamic_policy

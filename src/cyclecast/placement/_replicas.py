@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from cyclecast.errors import FitError, OptionError
 from cyclecast.mapspace import default_mapping
-from cyclecast.placement._options import replicated
+from cyclecast.placement._pareto_mappings import replicated
 from cyclecast.placement._plan import Plan
 from cyclecast.placement._search import PlacementSearch
 

@@ -15,8 +15,8 @@ from cyclecast.mapping import Mapping
 from cyclecast.network import Operator
 from cyclecast.placement._base import Bottleneck, Kept, Segment, Stage
 from cyclecast.placement._buffers import kept_of, result_bytes, room_period, waiting
-from cyclecast.placement._floor import Demand, Floorplan, Site, deal, port_loads
-from cyclecast.placement._options import stage_time
+from cyclecast.placement._floorplan import Demand, Floorplan, Site, deal, port_loads
+from cyclecast.placement._pareto_mappings import stage_time
 from cyclecast.placement._pipeline import Line, Needs, Work, latency_of, lines_of
 from cyclecast.timing import Timing, TimingModel, array_write_time, input_bytes, output_bytes, port_time
 from cyclecast.units import Time

@@ -10,16 +10,16 @@ from cyclecast._integers import ceil_div
 from cyclecast.device import Device, Dynamic
 from cyclecast.mapping import Mapping
 from cyclecast.network import Network, Operator, Workload
-from cyclecast.placement._balance import periods
 from cyclecast.placement._base import Bottleneck, Kept, Segment, Stage, Tell, Told, system
 from cyclecast.placement._energy import Meter
-from cyclecast.placement._floor import Floorplan, deal
+from cyclecast.placement._floorplan import Floorplan, deal
 from cyclecast.placement._front import NEVER
-from cyclecast.placement._options import Options, options
+from cyclecast.placement._pareto_mappings import ParetoMappings, pareto_mappings
+from cyclecast.placement._period import periods
 from cyclecast.placement._pipeline import needs_of
 from cyclecast.placement._plan import Plan, evenly
 from cyclecast.placement._resident import Builder, StageCost, in_pe
-from cyclecast.placement._segments import (
+from cyclecast.placement._segment import (
     Cost,
     CostTable,
     SegmentOperator,
@@ -63,8 +63,8 @@ class PlacementSearch:
     """The operators that arrays compute."""
     dynamic: frozenset[int] = field(init=False)
     """Those of them with two computed operands."""
-    known: dict[tuple[Workload, bool], Options | None] = field(default_factory=dict)
-    tuned: dict[str, Options | None] = field(default_factory=dict)
+    known: dict[tuple[Workload, bool], ParetoMappings | None] = field(default_factory=dict)
+    tuned: dict[str, ParetoMappings | None] = field(default_factory=dict)
     """With the tiles of the mappings as tuned, by kernel."""
 
     def __post_init__(self) -> None:
@@ -86,20 +86,20 @@ class PlacementSearch:
         asked = self.policy is Dynamic.ARRAYS
         return not operator.is_dynamic or (asked and self.options_of(operator) is not None)
 
-    def options_of(self, operator: Operator) -> Options | None:
+    def options_of(self, operator: Operator) -> ParetoMappings | None:
         """The ways to keep one operator in arrays."""
         key = operator.workload, operator.is_dynamic
         if key not in self.known:
-            self.known[key] = options(*key[:1], self.device, self.model, self.budget, written=key[1])
+            self.known[key] = pareto_mappings(*key[:1], self.device, self.model, self.budget, written=key[1])
         return self.known[key]
 
-    def _tuned_options(self, operator: Operator) -> Options | None:
+    def _tuned_options(self, operator: Operator) -> ParetoMappings | None:
         """Those with the tiles of the mapping as tuned."""
         if operator.is_dynamic:
             return self.options_of(operator)
         if operator.kernel not in self.tuned:
             cut = self.mappings[operator.kernel]
-            self.tuned[operator.kernel] = options(operator.workload, self.device, self.model, self.budget, cut)
+            self.tuned[operator.kernel] = pareto_mappings(operator.workload, self.device, self.model, self.budget, cut)
         return self.tuned[operator.kernel]
 
     def resident(self, objective: str, tuned: bool = False) -> list[Plan]:
@@ -110,7 +110,7 @@ class PlacementSearch:
         For other objectives all are. `tuned`: with the tiles of the mappings as they are.
         """
         look = self._tuned_options if tuned else self.options_of
-        found, of = dict[int, Options](), " as tuned" * tuned
+        found, of = dict[int, ParetoMappings](), " as tuned" * tuned
         for number, place in enumerate(self.placed, 1):
             ways = look(self.operators[place])
             if ways is not None:
@@ -133,7 +133,7 @@ class PlacementSearch:
             plans += self._shortened(found, [fitting[number] for number in begin])
         return plans
 
-    def _shortened(self, found: Mapped[int, Options], begin: Sequence[int]) -> list[Plan]:
+    def _shortened(self, found: Mapped[int, ParetoMappings], begin: Sequence[int]) -> list[Plan]:
         """From these periods on, free arrays for whoever shortens the latency most."""
         delays = {place: self.builder.chosen(ways.mappings[0], False).delay for place, ways in found.items()}
         shortener = Shortener(found, self.builder.needs, delays, self.budget)
@@ -246,7 +246,7 @@ class PlacementSearch:
         return Segment((stage,), Time(each.write), whole, whole, (limit,), (Kept(place, 0, None),))
 
 
-def _within(ways: Options, period: int) -> Mapping:
+def _within(ways: ParetoMappings, period: int) -> Mapping:
     place = ways.within(period)
     assert place is not None, "a fitting period suits all"
     return ways.mappings[place]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from cyclecast.device import Device
 from cyclecast.errors import DeviceError
 from cyclecast.placement._base import Placement, system
-from cyclecast.placement._floor import Floorplan
+from cyclecast.placement._floorplan import Floorplan
 from cyclecast.placement._pipeline import Needs, needs_of
 from cyclecast.placement._resident import Builder
 from cyclecast.timing import TimingModel, improvements, timing_model

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cyclecast.placement._options import Options
+from cyclecast.placement._pareto_mappings import ParetoMappings
 from cyclecast.placement._pipeline import Needs
-from cyclecast.placement._segments import SegmentOperator, line_of
+from cyclecast.placement._segment import SegmentOperator, line_of
 
 JUMPS = (1, 2, 4, 8, 16)
 """So many options further an operator may go in a step."""
@@ -36,7 +36,7 @@ class Shortening(NamedTuple):
 class Shortener:
     """Choices of an option for every operator, within a budget of arrays."""
 
-    options: Mapping[int, Options]
+    options: Mapping[int, ParetoMappings]
     needs: Sequence[Sequence[Needs]]
     delays: Mapping[int, int]
     """From a step's inputs to its results beside the step [fs]."""

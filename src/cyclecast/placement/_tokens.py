@@ -10,7 +10,7 @@ from math import prod
 from typing import NamedTuple
 
 from cyclecast._integers import ceil_div
-from cyclecast.network import Edge, needed
+from cyclecast.network import Edge, receptive_field
 from cyclecast.placement._clock import Signal, Turns
 
 
@@ -79,6 +79,6 @@ def needed_by_token(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]
     most, needs, pixels = 0, [], prod(target)
     for token in range(tokens):
         last = ceil_div((token + 1) * pixels, tokens) - 1
-        most = max(most, needed(edge, source, target, int(last)))
+        most = max(most, receptive_field(edge, source, target, int(last)))
         needs.append(most)
     return tuple(needs)

@@ -13,8 +13,8 @@ from cyclecast.mapping import Factors, LevelFactors, Mapping, require_fit
 from cyclecast.mapspace import forms, tilings
 from cyclecast.mapspace._tilings import combinations
 from cyclecast.network import Workload
-from cyclecast.placement import _options
-from cyclecast.placement._options import Options, least_arrays, options, stage_time
+from cyclecast.placement import _pareto_mappings
+from cyclecast.placement._pareto_mappings import ParetoMappings, least_arrays, pareto_mappings, stage_time
 from cyclecast.timing import Analytical, Phase, Timing, TimingModel
 from cyclecast.units import Time
 from placed import conv, dense
@@ -57,7 +57,7 @@ TWO_LEVELS = Device.from_json(SMALL.to_json() | {"levels": LEVELS})
 @given(st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 20), st.sampled_from([1, 3]), st.integers(1, 2)))
 def test_no_resident_mapping_is_better_where_nothing_moves(shape: tuple[int, int, int, int, int]) -> None:
     workload = conv(*shape)
-    found = options(workload, TWO_LEVELS, MODEL, TWO_LEVELS.arrays)
+    found = pareto_mappings(workload, TWO_LEVELS, MODEL, TWO_LEVELS.arrays)
     best: dict[int, int] = {}
     for mapping in every(workload, TWO_LEVELS):
         time = stage_time(MODEL.time(mapping, TWO_LEVELS))
@@ -76,7 +76,7 @@ def test_no_resident_mapping_is_better_where_nothing_moves(shape: tuple[int, int
 
 @pytest.mark.parametrize("workload", [conv(28, 128, 128, 3), conv(56, 3, 64, 7, 2), dense(512, 1000)], ids=str)
 def test_options_are_legal_and_timed_by_the_model(workload: Workload) -> None:
-    found = options(workload, ISAAC, MODEL, ISAAC.arrays)
+    found = pareto_mappings(workload, ISAAC, MODEL, ISAAC.arrays)
     assert found is not None
     assert sorted(found.arrays) == list(found.arrays)
     assert sorted(found.times, reverse=True) == list(found.times)
@@ -88,9 +88,9 @@ def test_options_are_legal_and_timed_by_the_model(workload: Workload) -> None:
 
 
 def test_the_tiles_of_one_mapping() -> None:
-    whole = options(conv(28, 128, 128, 3), ISAAC, MODEL, ISAAC.arrays)
+    whole = pareto_mappings(conv(28, 128, 128, 3), ISAAC, MODEL, ISAAC.arrays)
     assert whole is not None
-    cut = options(whole.workload, ISAAC, MODEL, ISAAC.arrays, whole.mappings[0])
+    cut = pareto_mappings(whole.workload, ISAAC, MODEL, ISAAC.arrays, whole.mappings[0])
     assert cut is not None
     assert {(m.word_lines, m.filters, m.window) for m in cut.mappings} == {
         (whole.mappings[0].word_lines, whole.mappings[0].filters, whole.mappings[0].window)
@@ -99,10 +99,10 @@ def test_the_tiles_of_one_mapping() -> None:
 
 
 def test_a_budget_is_kept() -> None:
-    found = options(conv(28, 128, 128, 3), ISAAC, MODEL, 100)
+    found = pareto_mappings(conv(28, 128, 128, 3), ISAAC, MODEL, 100)
     assert found is not None
     assert max(found.arrays) <= 100
-    assert options(dense(4096, 4096), ISAAC, MODEL, 100) is None
+    assert pareto_mappings(dense(4096, 4096), ISAAC, MODEL, 100) is None
 
 
 def test_a_model_that_times_one_mapping_at_a_time() -> None:
@@ -111,7 +111,7 @@ def test_a_model_that_times_one_mapping_at_a_time() -> None:
             return Timing((Phase("work", Time(10**6 * int(mapping.temporal.pixel))),), device.array.read)
 
     model: TimingModel = Slow()
-    found = options(conv(14, 64, 64, 3), ISAAC, model, ISAAC.arrays)
+    found = pareto_mappings(conv(14, 64, 64, 3), ISAAC, model, ISAAC.arrays)
     assert found is not None
     assert [10**6 * m.temporal.pixel for m in found.mappings] == list(found.times)
 
@@ -120,7 +120,7 @@ def test_a_model_that_times_one_mapping_at_a_time() -> None:
 def test_what_is_undominated(points: list[tuple[int, int, int]]) -> None:
     """Of tilings with the same numbers one is kept; no kept one is as good as another in everything."""
     columns = np.array(points, np.int64).reshape(-1, 3).T
-    kept = [points[place] for place in _options._undominated(*columns)]
+    kept = [points[place] for place in _pareto_mappings._undominated(*columns)]
 
     def as_good(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
         return all(a <= b for a, b in zip(one, other, strict=True))
@@ -130,7 +130,7 @@ def test_what_is_undominated(points: list[tuple[int, int, int]]) -> None:
 
 @given(st.integers(1, 3000), st.integers(1, 50), st.integers(1, 4000))
 def test_every_number_of_replicas_that_saves_a_step(vectors: int, held: int, most: int) -> None:
-    replicas, steps = _options._replicas(vectors, held, most)
+    replicas, steps = _pareto_mappings._replicas(vectors, held, most)
     numbers = np.arange(1, min(vectors, most // held) + 1)
     wanted = np.unique(ceil_div(vectors, numbers))
     assert steps.tolist() == wanted.tolist()
@@ -139,18 +139,18 @@ def test_every_number_of_replicas_that_saves_a_step(vectors: int, held: int, mos
 
 def test_few_tilings_are_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of tens of thousands that bounds leave, those that cannot be on the front go together."""
-    looked, is_open = [], _options._OptionSearch._open
+    looked, is_open = [], _pareto_mappings._MappingSearch._open
 
-    def look(search: _options._OptionSearch, tiling: int) -> object:
+    def look(search: _pareto_mappings._MappingSearch, tiling: int) -> object:
         looked.append(tiling)
         return is_open(search, tiling)
 
-    monkeypatch.setattr(_options._OptionSearch, "_open", look)
+    monkeypatch.setattr(_pareto_mappings._MappingSearch, "_open", look)
     large = conv(14, 640, 512, 3)
-    assert options(large, ISAAC, MODEL, ISAAC.arrays)
-    assert len(looked) < 200 < 10_000 < len(_options._tilings(large, ISAAC, None))
+    assert pareto_mappings(large, ISAAC, MODEL, ISAAC.arrays)
+    assert len(looked) < 200 < 10_000 < len(_pareto_mappings._tilings(large, ISAAC, None))
 
 
 def test_within_takes_the_fewest_arrays() -> None:
-    ways = Options(dense(1, 1), (1, 2, 4), (40, 20, 10), ())
+    ways = ParetoMappings(dense(1, 1), (1, 2, 4), (40, 20, 10), ())
     assert [ways.within(time) for time in (100, 40, 39, 20, 10, 9)] == [0, 0, 1, 1, 2, None]

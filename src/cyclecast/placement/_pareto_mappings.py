@@ -38,7 +38,7 @@ OUTSIDE = ("write", "fill", "ends", "drain")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Options:
+class ParetoMappings:
     """Mappings of one workload whose weights stay, fewest arrays first; every further one is shorter."""
 
     workload: Workload
@@ -68,9 +68,9 @@ def stage_time(timing: Timing) -> int:
     return sum(phase.time.femtoseconds for phase in timing.phases if not phase.hidden and phase.name not in OUTSIDE)
 
 
-def options(
+def pareto_mappings(
     workload: Workload, device: Device, model: TimingModel, most: int, cut: Mapping | None = None, written: bool = False
-) -> Options | None:
+) -> ParetoMappings | None:
     """The Pareto front of arrays and time over all resident mappings; None if there is none.
 
     At most so many arrays; only the tiles of one mapping, if `cut` is given. `written`: one operand is computed, and
@@ -81,17 +81,19 @@ def options(
     """
     if inner_ways(device) > MOST_WAYS:
         return None
-    search = _OptionSearch(workload, device, model, _tilings(workload, device, cut), most, written)
+    search = _MappingSearch(workload, device, model, _tilings(workload, device, cut), most, written)
     proven = search.run()
     front = search.front
     if not len(front):
         return None
-    return Options(workload, front.arrays.tolist(), front.times.tolist(), tuple(front.payloads), *search.least(proven))
+    return ParetoMappings(
+        workload, front.arrays.tolist(), front.times.tolist(), tuple(front.payloads), *search.least(proven)
+    )
 
 
 def replicated(workload: Workload, device: Device, model: TimingModel, cut: Mapping, replicas: int) -> Mapping | None:
     """The mapping with the tiles of `cut` and at least so many replicas in the fewest arrays, the shortest of these."""
-    search = _OptionSearch(workload, device, model, _tilings(workload, device, cut), device.arrays, False)
+    search = _MappingSearch(workload, device, model, _tilings(workload, device, cut), device.arrays, False)
     search.expand(0, np.array([replicas], np.int64), few=True)
     return search.front.payloads[0] if len(search.front) else None
 
@@ -121,7 +123,7 @@ def _one_by_one(workload: Workload, device: Device, cut: Tilings) -> Mappings:
 
 
 @dataclass(slots=True)
-class _OptionSearch:
+class _MappingSearch:
     """The search for the front of one workload."""
 
     workload: Workload

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cyclecast.placement._options import Options
+from cyclecast.placement._pareto_mappings import ParetoMappings
 
 
-def arrays_for(options: Sequence[Options], counts: Sequence[int], time: int) -> int | None:
+def arrays_for(options: Sequence[ParetoMappings], counts: Sequence[int], time: int) -> int | None:
     """The fewest arrays with which no workload takes longer than this [fs]; None where one always does."""
     total = 0
     for each, count in zip(options, counts, strict=True):
@@ -20,7 +20,7 @@ def arrays_for(options: Sequence[Options], counts: Sequence[int], time: int) -> 
     return total
 
 
-def periods(options: Sequence[Options], counts: Sequence[int], budget: int) -> list[int]:
+def periods(options: Sequence[ParetoMappings], counts: Sequence[int], budget: int) -> list[int]:
     """Every period at which some workload can do with fewer arrays, shortest first, for which all fit the budget.
 
     The first is the least that there is: fewer arrays never make a workload faster, so the arrays needed fall with the

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cyclecast.device import Device
 from cyclecast.placement import Floorplan, PeShare, Site
-from cyclecast.placement._floor import Demand, deal, port_loads, rooms
+from cyclecast.placement._floorplan import Demand, deal, port_loads, rooms
 
 CHIP = Device.load("isaac").vary_all({"levels.pe.count": 12, "network.rows": 2, "network.cols": 3})
 FLOOR = Floorplan(CHIP, 2)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cyclecast.placement._options import Options
+from cyclecast.placement._pareto_mappings import ParetoMappings
 from cyclecast.placement._pipeline import Needs
 
 GRID = 48
@@ -168,7 +168,7 @@ def overlapped_time(segments: Sequence[tuple[int, int]], costs: Mapping[tuple[in
 class SegmentOperator:
     """An operator as segments see it."""
 
-    options: Options | None
+    options: ParetoMappings | None
     """None where the host does it, or where its weights never fit at once (`alone`)."""
     write: int = 0
     """Programming one array [fs]."""
@@ -307,7 +307,7 @@ def _alone(begin: int, cost: Cost, batch: int) -> Row:
     return Row(np.array([begin + 1]), write, _times(batch, compute), compute)
 
 
-def period_grid(options: Sequence[Options], points: int = GRID) -> Any:
+def period_grid(options: Sequence[ParetoMappings], points: int = GRID) -> Any:
     """Some of the times that the options take, evenly spread over their orders of magnitude."""
     if not options:
         return np.zeros(1, np.int64)
