@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -154,3 +156,18 @@ def test_few_tilings_are_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -
 def test_within_takes_the_fewest_arrays() -> None:
     ways = ParetoMappings(dense(1, 1), (1, 2, 4), (40, 20, 10), ())
     assert [ways.within(time) for time in (100, 40, 39, 20, 10, 9)] == [0, 0, 1, 1, 2, None]
+
+
+class Renamed:
+    """The analytical model, its phases called otherwise."""
+
+    def time(self, mapping: Mapping, device: Device) -> Timing:
+        usual = MODEL.time(mapping, device)
+        return replace(usual, phases=tuple(replace(phase, name=f"my {phase.name}") for phase in usual.phases))
+
+
+def test_names_of_phases_decide_nothing() -> None:
+    ours, renamed = (pareto_mappings(dense(512, 256), ISAAC, model, 64) for model in (MODEL, Renamed()))
+    assert ours is not None
+    assert renamed is not None
+    assert (list(ours.arrays), list(ours.times)) == (list(renamed.arrays), list(renamed.times))

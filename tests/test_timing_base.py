@@ -18,6 +18,7 @@ from cyclecast.timing import (
     Fixed,
     Phase,
     Poster,
+    Role,
     Timing,
     TimingModel,
     identity,
@@ -164,3 +165,19 @@ def test_a_helper_of_another_file_is_part_of_a_model(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
 
     assert asked("1") == asked("1") != asked("2 + mapping.passes")
+
+
+def test_a_phase_is_what_its_role_says_whatever_its_name() -> None:
+    plain = Timing((Phase("compute", nanoseconds(1)), Phase("latency", nanoseconds(5), role=Role.FILL)), nanoseconds(1))
+    ours = Timing((Phase("compute", nanoseconds(1)), Phase("fill", nanoseconds(5), role=Role.FILL)), nanoseconds(1))
+    assert plain.of(Role.BUSY) == ours.of(Role.BUSY) == nanoseconds(1)
+    assert plain.of(Role.FILL, Role.BUSY) == plain.total
+
+
+@pytest.mark.parametrize(
+    "phase", [Phase("fill", Time(3)), Phase("mine", Time(3), role=Role.WRITE), Phase("a", Time(3))]
+)
+def test_roles_are_stored(phase: Phase) -> None:
+    timing = Timing((phase,), Time(1))
+    assert timing_from_json(timing.to_json()) == timing
+    assert ("role" in timing.to_json()["phases"][0]) == (phase.name != "a")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.mapspace import grant, requests
-from cyclecast.timing import Phase, Poster, number_of_batches, total_cycles
+from cyclecast.timing import Phase, Poster, Role, number_of_batches, total_cycles
 from cyclecast.units import Time
 from strategies import mappings, matrix_vector
 
@@ -85,7 +85,7 @@ def test_n_full_batches_of_isaac_take_16_n_plus_6_cycles(batches: int) -> None:
     assert timing.cycles == 16 * batches + 6
     assert timing.phases == (
         Phase("compute", 16 * batches * Time.parse("100 ns")),
-        Phase("fill", Time.parse("600 ns")),
+        Phase("fill", Time.parse("600 ns"), role=Role.FILL),
     )
 
 

@@ -23,6 +23,7 @@ from cyclecast.network import Axis, Kind, Workload
 from cyclecast.timing import (
     Events,
     Moved,
+    Role,
     Timing,
     Timings,
     column_phases,
@@ -114,7 +115,7 @@ def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy
 def energies(mappings: Mappings, device: Device, timings: Timings) -> Whole:
     """The total energy of many mappings of one workload [aJ], each as `energy` says of a timing that counts events.
 
-    A phase called `write` is hidden behind no other. That the mappings fit the device is not looked at.
+    A phase that writes is hidden behind no other. That the mappings fit the device is not looked at.
     """
     exact = mappings if _counts_fit(mappings, device) else mappings.unlimited()
     used: dict[str, Whole] = {"": 1}
@@ -122,14 +123,14 @@ def energies(mappings: Mappings, device: Device, timings: Timings) -> Whole:
     for entry in exact.levels:
         instances = instances * entry.factors.product
         used[entry.level] = instances
-    busy = timings.total - timings.phases.get("write", 0)
+    busy = timings.total - timings.of(Role.WRITE)
     return _totals(events(exact, device), used, device, timings.total, busy)
 
 
 def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Timings) -> Whole:
     """What mappings of the same tiles and turns take at least [aJ], if they use so many arrays or more.
 
-    Their timings are no shorter than those given, with and without the phase `write`. Their factors at the levels are
+    Their timings are no shorter than those given, with and without writing. Their factors at the levels are
     left open: all arrays of an instance are taken to share its inputs, and to add up their sums inside it. Beyond what
     64 bits hold, longer times count no more.
     """
@@ -144,7 +145,7 @@ def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Ti
     counts = replace(events(exact, device), moved=tuple(moved))
     drawn = sum(_drawn(component, used[level]) for level, component in listed(device) if component.event is None)
     most = MUCH // larger(ceil_div(drawn, PICOWATTS_FEMTOSECONDS), 1)
-    busy = timings.total - timings.phases.get("write", 0)
+    busy = timings.total - timings.of(Role.WRITE)
     return _totals(counts, used, device, smaller(timings.total, most), smaller(busy, most))
 
 
@@ -248,7 +249,7 @@ def event_energy(component: Component, level: str, device: Device) -> Fraction:
 
 def busy_time(timing: Timing) -> Time:
     """From the first input to the last result, without the writing of weights."""
-    return sum((phase.time for phase in timing.phases if not phase.hidden and phase.name != "write"), Time(0))
+    return timing.of(Role.BUSY, Role.FILL, Role.ENDS)
 
 
 def instances_in_use(mapping: Mapping) -> dict[str, int]:

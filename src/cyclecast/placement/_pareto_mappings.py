@@ -18,7 +18,7 @@ from cyclecast.mapspace import MOST_WAYS, Inner, Numbers, Tilings, every_tiling,
 from cyclecast.network import Workload
 from cyclecast.placement._front import NEVER, Staircase
 from cyclecast.search import factors_of, mappings_of
-from cyclecast.timing import Analytical, Timing, TimingModel, array_write_time, product_time
+from cyclecast.timing import Analytical, Role, Timing, TimingModel, array_write_time, product_time
 
 ROW, PIXEL = TILE_AXES.index("row"), TILE_AXES.index("pixel")
 ANY = 1 << 40
@@ -33,8 +33,6 @@ MOST_IN_VAIN = 16
 """Tilings that are looked at one by one and are not open, before all that are left are looked at at once."""
 MOST_LOOKED_AT = 1 << 19
 """Tilings with numbers of replicas whose bounds are looked at at once."""
-OUTSIDE = ("write", "fill", "ends", "drain")
-"""Phases that a stage of a pipeline does not spend on every image: others run meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +63,7 @@ class ParetoMappings:
 
 def stage_time(timing: Timing) -> int:
     """What a timing keeps arrays and ports busy with one image after another [fs]."""
-    return sum(phase.time.femtoseconds for phase in timing.phases if not phase.hidden and phase.name not in OUTSIDE)
+    return timing.of(Role.BUSY).femtoseconds
 
 
 def pareto_mappings(
@@ -347,7 +345,7 @@ def _times(model: TimingModel, mappings: Mappings, device: Device) -> list[int]:
     if many is None:
         return [stage_time(model.time(mappings[place], device)) for place in range(len(mappings))]
     timings = many(mappings, device)
-    outside = sum(timings.phases.get(name, 0) for name in OUTSIDE)
+    outside = sum(timings.of(role) for role in (Role.WRITE, Role.FILL, Role.ENDS))
     return [int(time) for time in timings.total - outside]
 
 

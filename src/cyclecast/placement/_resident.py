@@ -18,7 +18,7 @@ from cyclecast.placement._buffers import kept_of, result_bytes, room_period, wai
 from cyclecast.placement._floorplan import Demand, Floorplan, Site, deal, port_loads
 from cyclecast.placement._pareto_mappings import stage_time
 from cyclecast.placement._pipeline import Line, Needs, Work, latency_of, lines_of
-from cyclecast.timing import Timing, TimingModel, array_write_time, input_bytes, output_bytes, port_time
+from cyclecast.timing import Role, Timing, TimingModel, array_write_time, input_bytes, output_bytes, port_time
 from cyclecast.units import Time
 
 Hops = dict[tuple[int, int], float]
@@ -46,7 +46,7 @@ class StageCost:
 
 def delay_of(timing: Timing) -> int:
     """From a step's inputs to its results beside the step [fs]."""
-    return sum(p.time.femtoseconds for p in timing.phases if p.name in ("fill", "drain") and not p.hidden)
+    return timing.of(Role.FILL).femtoseconds
 
 
 class Dealt(NamedTuple):

@@ -30,7 +30,7 @@ from cyclecast.placement._segment import (
     partition,
 )
 from cyclecast.placement._shorten import Shortener
-from cyclecast.timing import TimingModel, array_write_time
+from cyclecast.timing import Role, TimingModel, array_write_time
 from cyclecast.units import Time
 
 MOST_PERIODS = 48
@@ -208,8 +208,7 @@ class PlacementSearch:
         """An operator whose weights take turns, with its own mapping: what it writes is said apart."""
         mapping = self.mappings[operator.kernel]
         each = self.builder.chosen(mapping, False)
-        write = sum(phase.time.femtoseconds for phase in each.timing.phases if phase.name == "write")
-        return replace(each, write=write)
+        return replace(each, write=each.timing.of(Role.WRITE).femtoseconds)
 
     def _turns(self, cut: tuple[tuple[int, int], ...], table: CostTable, overlapped: bool) -> Plan:
         segments = tuple(self._segment(begin, end, table[begin, end]) for begin, end in cut)

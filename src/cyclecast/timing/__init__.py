@@ -17,7 +17,7 @@ from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.timing._analytical import Analytical
 from cyclecast.timing._asked import Refusal, asked, asked_many
-from cyclecast.timing._base import Bounds, Phase, Timing, TimingModel, Timings, timing_from_json
+from cyclecast.timing._base import Bounds, Phase, Role, Timing, TimingModel, Timings, timing_from_json
 from cyclecast.timing._bound import bounds
 from cyclecast.timing._costs import (
     Events,
@@ -57,6 +57,7 @@ __all__ = [
     "Phase",
     "Poster",
     "Refusal",
+    "Role",
     "Simulation",
     "Span",
     "Timing",

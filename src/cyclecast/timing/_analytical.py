@@ -14,7 +14,7 @@ import numpy as np
 from cyclecast._integers import Whole, largest, product, reduced, smaller, total
 from cyclecast.device import Device, Level
 from cyclecast.mapping import Mapping, Mappings
-from cyclecast.timing._base import Phase, Timing, Timings
+from cyclecast.timing._base import Phase, Timing, Timings, role_of
 from cyclecast.timing._costs import AnyMapping, events, kinds, merge_latency, write_time
 from cyclecast.timing._passes import Pass
 from cyclecast.units import Time
@@ -44,7 +44,8 @@ class Analytical:
         longest = max(SIDE_BY_SIDE, key=found.__getitem__)
         return Timing(
             tuple(
-                Phase(name, Time(time), hidden=name in SIDE_BY_SIDE and name != longest) for name, time in found.items()
+                Phase(name, Time(time), name in SIDE_BY_SIDE and name != longest, role_of(name))
+                for name, time in found.items()
             ),
             device.array.read,
             events(mapping, device),

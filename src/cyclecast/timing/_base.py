@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping as Mapped
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from cyclecast._integers import Whole, ceil_div
@@ -14,6 +16,23 @@ from cyclecast.timing._costs import Events, events_from_json
 from cyclecast.units import Time
 
 
+class Role(StrEnum):
+    """What a phase is to a pipeline of images, and to energy."""
+
+    BUSY = "busy"
+    """Every image keeps arrays or ports busy: a part of the interval."""
+    WRITE = "write"
+    """Weights are written: once where they are resident, and without reads."""
+    FILL = "fill"
+    """From a step's inputs to its results: a part of the latency; other steps and images go on meanwhile."""
+    ENDS = "ends"
+    """What else the first and the last step of a pass cannot hide; in a pipeline the next image hides it."""
+
+
+ROLES = {"write": Role.WRITE, "fill": Role.FILL, "drain": Role.FILL, "ends": Role.ENDS}
+"""Of the phases of our timing models, by name; all others are busy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Phase:
     """A part of the time. A hidden one runs beside a longer phase and adds nothing."""
@@ -21,6 +40,17 @@ class Phase:
     name: str
     time: Time
     hidden: bool = False
+    role: Role = Role.BUSY
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON; the role where the name does not say it."""
+        said = {"name": self.name, "fs": self.time.femtoseconds, "hidden": self.hidden}
+        return said if self.role == role_of(self.name) else said | {"role": self.role.value}
+
+
+def role_of(name: str) -> Role:
+    """The role of a phase of one of our timing models."""
+    return ROLES.get(name, Role.BUSY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +67,10 @@ class Timing:
     def total(self) -> Time:
         """From the first input to the last result of the workload."""
         return sum((phase.time for phase in self.phases if not phase.hidden), Time(0))
+
+    def of(self, *roles: Role) -> Time:
+        """The time of the phases with these roles that are not hidden."""
+        return sum((phase.time for phase in self.phases if not phase.hidden and phase.role in roles), Time(0))
 
     @property
     def cycles(self) -> int:
@@ -59,9 +93,7 @@ class Timing:
             "cycles": self.cycles,
             "bound": self.bound,
             "cycle_fs": self.cycle.femtoseconds,
-            "phases": [
-                {"name": phase.name, "fs": phase.time.femtoseconds, "hidden": phase.hidden} for phase in self.phases
-            ],
+            "phases": [phase.to_json() for phase in self.phases],
             "events": self.events.to_json() if self.events else None,
         }
 
@@ -69,7 +101,9 @@ class Timing:
 def timing_from_json(value: dict[str, Any]) -> Timing:
     """Rebuild a timing from `Timing.to_json`; `ValueError` where a time is none."""
     phases = tuple(
-        Phase(text(phase["name"]), Time(whole(phase["fs"])), truth(phase["hidden"])) for phase in value["phases"]
+        Phase(name, Time(whole(phase["fs"])), truth(phase["hidden"]), Role(phase.get("role", role_of(name))))
+        for phase in value["phases"]
+        for name in [text(phase["name"])]
     )
     if not phases:
         raise ValueError("a timing without phases")
@@ -86,8 +120,14 @@ class Timings:
     total: Whole
     """The total time [fs]."""
     cycle: Time
+    roles: Mapped[str, Role] = field(default_factory=lambda: ROLES)
+    """Of the phases; those that are not named here are busy."""
     refused: Whole | None = None
     """Where the model has no time for a mapping; the total there is longer than any time. None: nowhere."""
+
+    def of(self, role: Role) -> Whole:
+        """The time of the phases with this role [fs], of which none is hidden unless it is busy."""
+        return sum(time for name, time in self.phases.items() if self.roles.get(name, Role.BUSY) == role)
 
     @property
     def cycles(self) -> Whole:

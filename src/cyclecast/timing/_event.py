@@ -21,7 +21,7 @@ from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
-from cyclecast.timing._base import Phase, Timing
+from cyclecast.timing._base import Phase, Timing, role_of
 from cyclecast.timing._costs import Events, column_phases, events, kinds, row_phases, write_time
 from cyclecast.timing._stages import PassStage, PassStages, Product, plan
 from cyclecast.units import Time
@@ -100,7 +100,9 @@ class EventDriven:
             error, sampled = error + kind.times * doubt, kind.steps > self.window
             timeline = timeline or found.spans
         timing = Timing(
-            tuple(Phase(name, Time(total[name])) for name in PHASES), device.array.read, census(mapping, device)
+            tuple(Phase(name, Time(total[name]), role=role_of(name)) for name in PHASES),
+            device.array.read,
+            census(mapping, device),
         )
         return Simulation(
             timing,

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
-from cyclecast.timing._base import Bounds, Phase, Timing
+from cyclecast.timing._base import Bounds, Phase, Role, Timing
 from cyclecast.timing._costs import most_cells
 
 
@@ -66,7 +66,9 @@ class Poster:
         work = mapping.vectors * mapping.workload.groups * mapping.values * mapping.results
         compute = _cycles(work, mapping.packed * mapping.word_lines * mapping.filters, device)
         cycle = device.array.read
-        return Timing((Phase("compute", compute * cycle), Phase("fill", device.pipeline.fill * cycle)), cycle)
+        return Timing(
+            (Phase("compute", compute * cycle), Phase("fill", device.pipeline.fill * cycle, role=Role.FILL)), cycle
+        )
 
     def bounds(self, mapping: Mapping, device: Device) -> Bounds:
         """Of one PE without ports (A10): the largest tiles on all its arrays, and its tiles on one array in turn."""
