@@ -52,7 +52,7 @@ def tuned(model: Path) -> Path:
 
 def test_an_unchanged_program_is_not_built_again(tuned: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (tuned / "module.so").read_bytes()
-    monkeypatch.setattr(building, "build", None)
+    monkeypatch.setattr(building, "compile", None)
     assert run("tune", model, "--out", tuned, "--force", *QUICK).exit_code == 0
     assert (tuned / "module.so").read_bytes() == before
 
@@ -205,7 +205,7 @@ def test_a_program_of_other_files_or_versions_is_built_again(
         built.append(tuned)
         return build(tuned)
 
-    monkeypatch.setattr(building, "build", counted)
+    monkeypatch.setattr(building, "compile", counted)
     options = [*QUICK]
     if change == "versions":
         monkeypatch.setattr(versions, "built_by", lambda: "another")

@@ -78,6 +78,11 @@ def test_plans_of_other_tools_are_no_better_than_ours() -> None:
     assert "ZigZag's tiles" in printed
 
 
+def test_a_rule_of_your_own_finds_a_better_mapping() -> None:
+    usual, own = (float(time) for time in re.findall(r"([\d.]+) us", run("12_own_rule.py")))
+    assert own < usual
+
+
 def test_no_example_is_forgotten() -> None:
     tested = set(re.findall(r"run\(\"(.*?)\"[,)]", Path(__file__).read_text(encoding="utf-8"))) | set(RUN_ELSEWHERE)
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -6,7 +6,7 @@ a kind to the classes of that kind by name:
     [project.entry-points.cyclecast]
     mine = "my_package:variants"        # variants = {"timing": {"mine": MyTiming}}
 
-Every variant is a dataclass, and its fields are its options: "poster:fill=false" builds `PosterTiming(fill=False)`.
+Options are the fields of a dataclass: "poster:fill=false" builds `PosterTiming(fill=False)`.
 A class in a file needs no package: "./mine.py:MyTiming", with options "./mine.py:MyTiming:fill=false".
 """
 
@@ -115,6 +115,8 @@ def _itself(variant: type) -> type:
 
 
 def _options(name: str, variant: type, text: str, others: Mapping[str, Any]) -> dict[str, Any]:
+    if not is_dataclass(variant) and not text:
+        return {}
     if not is_dataclass(variant):
         raise OptionError(name, f"{variant.__name__} is no dataclass", "the fields of a dataclass are the options")
     known = {field.name: field for field in fields(variant) if field.init and field.name not in others}

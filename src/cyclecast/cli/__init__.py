@@ -14,7 +14,7 @@ import sys
 from cyclecast.cli._early import STOPPED, Stoppable
 
 with Stoppable():
-    from cyclecast.cli import _code, _device, _network, _placement  # noqa: F401 - they add their verbs to the program
+    from cyclecast.cli import _code, _device, _devkit, _network, _placement  # noqa: F401 - they add their verbs to the program
     from cyclecast.cli._common import app
     from cyclecast.cli._door import DEBUG, FAULT, leave, tell_fault, tell_traceback
 

@@ -40,6 +40,7 @@ __all__ = [
     "ParetoPoint",
     "Problem",
     "Random",
+    "Sample",
     "Search",
     "SearchResult",
     "Shortlist",

@@ -1,0 +1,30 @@
+"""Suites for timing models, strategies, rules, mutation rules, runners and devices of others.
+
+Subclass one in a test file, and pytest does the rest:
+
+    from cyclecast.testing import TimingModelSuite
+
+    class TestMine(TimingModelSuite):
+        def subject(self):
+            return Mine()
+
+`cyclecast devkit check ./mine.py:Mine` runs the right suite without a test file.
+"""
+
+from __future__ import annotations
+
+from cyclecast.testing._check import CheckedLaw, check
+from cyclecast.testing._schedules import DeviceSuite, RuleSuite, RunnerSuite
+from cyclecast.testing._suites import MutatorSuite, StrategySuite, Suite, TimingModelSuite
+
+__all__ = [
+    "CheckedLaw",
+    "DeviceSuite",
+    "MutatorSuite",
+    "RuleSuite",
+    "RunnerSuite",
+    "StrategySuite",
+    "Suite",
+    "TimingModelSuite",
+    "check",
+]

@@ -1,0 +1,39 @@
+"""For those who write timing models, strategies, rules, runners and devices of their own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cyclecast.cli._common import JsonOption, app, console, print_json, read_device
+from cyclecast.terminal import Table
+
+devkit_app = typer.Typer(help="Check what you add to cyclecast.", no_args_is_help=True)
+app.add_typer(devkit_app, name="devkit")
+FAILED = 3
+"""Exit code, as of values that depart."""
+
+
+@devkit_app.command("check")
+def devkit_check(
+    spec: Annotated[str, typer.Argument(help="./mine.py:Name, a device file, or a device of the library.")],
+    device: Annotated[str, typer.Option("--device", help="The device for a rule or a runner.")] = "isaac",
+    as_json: JsonOption = False,
+) -> None:
+    """Test a timing model, strategy, rule, mutation rule, runner or device of yours; exit code 3 where it fails."""
+    described, _ = read_device(device, as_json)
+    from cyclecast.testing import check
+
+    kind, found = check(spec, described)
+    failed = sum(law.failed for law in found)
+    if as_json:
+        print_json({"spec": spec, "kind": kind, "failed": failed, "tests": [law._asdict() for law in found]})
+    else:
+        table = Table(f"{kind} {spec}", "", "why")
+        for law in found:
+            table.add_row(law.test, "FAILS" if law.failed else "left out" if law.said else "holds", law.said)
+        console().print(table)
+        console().print(f"{failed} of {len(found)} fail" if failed else "all that it has to do, it does")
+    if failed:
+        raise typer.Exit(FAILED)

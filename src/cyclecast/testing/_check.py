@@ -1,0 +1,77 @@
+"""Run the suite of an object without pytest."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+from unittest import SkipTest
+
+from cyclecast import plugins
+from cyclecast.device import Device
+from cyclecast.errors import OptionError
+from cyclecast.testing._schedules import DeviceSuite, RuleSuite, RunnerSuite
+from cyclecast.testing._suites import MutatorSuite, StrategySuite, Suite, TimingModelSuite
+
+SUITES: dict[tuple[str, int], type[Suite]] = {
+    ("time", 2): TimingModelSuite,
+    ("start", 1): StrategySuite,
+    ("apply", 3): MutatorSuite,
+    ("apply", 2): RuleSuite,
+    ("run", 1): RunnerSuite,
+}
+"""By a method and its number of arguments."""
+
+
+class CheckedLaw(NamedTuple):
+    """What a test of a suite has found."""
+
+    test: str
+    """What has to be so."""
+    said: str
+    """How it is not, or why it was not looked at; "" where it is."""
+    failed: bool
+
+
+def check(spec: str, device: Device) -> tuple[str, list[CheckedLaw]]:
+    """Run the suite for `file.py:Name` (rules and runners on this device), or for a device; its kind, and every test.
+
+    `OptionError` where the object is of no kind, or cannot be made.
+    """
+    if not plugins.is_in_a_file(spec):
+        return DeviceSuite.kind, list(_run(_of(DeviceSuite, lambda: spec, device)))
+    make = partial(plugins.build, "object", spec, {}, device=device)
+    suite = _suite_of(spec, make())
+    return suite.kind, list(_run(_of(suite, make, device)))
+
+
+def _of(suite: type[Suite], make: Callable[[], Any], device: Device) -> Suite:
+    made = type(suite.__name__, (suite,), {"subject": lambda _: make(), "device": lambda _: device})()
+    assert isinstance(made, suite)
+    return made
+
+
+def _suite_of(spec: str, subject: object) -> type[Suite]:
+    for (method, count), suite in SUITES.items():
+        found = getattr(subject, method, None)
+        if callable(found) and len(inspect.signature(found).parameters) == count:
+            return suite
+    known = ", ".join(f"{method} of {count} arguments: {suite.kind}" for (method, count), suite in SUITES.items())
+    raise OptionError(spec, "it is of no kind", known, "one of these methods")
+
+
+def _run(suite: Suite) -> Iterator[CheckedLaw]:
+    for name, test in inspect.getmembers(suite, inspect.ismethod):
+        if name.startswith("test_"):
+            words = name.removeprefix("test_").replace("_", " ")
+            try:
+                test()
+            except SkipTest as skipped:
+                yield CheckedLaw(words, str(skipped), False)
+            except AssertionError as error:
+                yield CheckedLaw(words, str(error), True)
+            except Exception as error:  # of the user's own object
+                yield CheckedLaw(words, f"it raises {type(error).__name__}: {error}", True)
+            else:
+                yield CheckedLaw(words, "", False)
