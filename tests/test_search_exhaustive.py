@@ -206,7 +206,8 @@ def test_no_mapping_is_asked_for_twice(problem: Problem) -> None:
     first = running.ask(1)
     running.tell([Analytical().time(first[0], problem.device)])
     seen = {first[0]}
-    while len(batch := running.ask(1)):
+    while len(batch := running.ask(64)):
+        assert len(batch) <= 64
         found = [batch[place] for place in range(len(batch))]
         assert len({*found} - seen) == len(found)
         seen |= {*found}

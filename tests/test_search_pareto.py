@@ -182,7 +182,8 @@ def test_what_the_timing_model_refuses_is_not_in_the_front() -> None:
     running = Pareto(calls=1000).start(Problem(CONVOLUTION, TINY, Plain(), 1, 0))
     running.tell([None] * len(running.ask(1)))
     assert running.outcome().front == ()
-    batch = running.ask(1)
+    batch = running.ask(100)
+    assert 1 < len(batch) <= 100
     running.tell([None, *(Plain().time(batch[place], TINY) for place in range(1, len(batch)))])
     found = running.outcome().front
     assert found

@@ -149,6 +149,10 @@ class Mappings(Tiled):
         others = ~np.logical_and.reduce(same)
         return self if others.all() else self._each(lambda numbers: numbers[others])
 
+    def part(self, first: int, last: int | None = None) -> Mappings:
+        """Those from one place to before another, in their order."""
+        return self._each(lambda numbers: numbers[first:last])
+
     def unlimited(self) -> Mappings:
         """The same as Python integers, which never overflow: exact where 64 bits are too few, and slow."""
         return self._each(lambda numbers: numbers.astype(object))

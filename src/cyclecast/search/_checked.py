@@ -26,6 +26,11 @@ class Instead:
     """All that were told [fs]."""
     timed: int = 0
 
+    @property
+    def at_once(self) -> int:
+        """As many as the search at work says."""
+        return int(getattr(self.search, "at_once", 64))
+
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
         """As the other one."""
         return self.search.ask(most)
@@ -68,6 +73,11 @@ class Checked:
     def looked(self) -> int:
         """Mappings, and sets of mappings, that were looked at so far."""
         return int(getattr(self.search, "looked", 0))
+
+    @property
+    def at_once(self) -> int:
+        """As many as the search at work says."""
+        return int(getattr(self.search, "at_once", 64))
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
         """What the search asks for; then the mapping that refutes it, if any, and what another search asks for."""
@@ -124,6 +134,11 @@ class Beyond:
     def looked(self) -> int:
         """Mappings, and sets of mappings, that were looked at so far."""
         return int(getattr(self.search, "looked", 0)) + self.timed
+
+    @property
+    def at_once(self) -> int:
+        """As many as the search at work says."""
+        return int(getattr(self.beyond if self.ended else self.search, "at_once", 64))
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
         """What the first search asks for; when it has ended, what the second one does."""

@@ -71,6 +71,8 @@ class EvolutionSearch:
         self.believed: dict[Mapping, Timing | Unfit] = {}
         """Of all that the search has looked at: the same model is believed inside and outside."""
         self.asked: list[Mapping] = []
+        self.waiting: list[Mapping] = []
+        """The rest of a generation's batch, of which a part was asked for."""
         self.loop = Loop(
             problem.kernel.module,
             problem.kernel.space,
@@ -82,22 +84,23 @@ class EvolutionSearch:
 
     def ask(self, most: int) -> Sequence[Mapping]:
         """The next new mappings; those of schedules that were proposed before under another name are not repeated."""
-        while (
+        while not self.waiting and (
             len(self.timings) < self.problem.trials and not self.problem.watch.over() and (modules := self.loop.ask())
         ):
             found = dict.fromkeys(map(self._mapping, modules))
-            self.asked = [of for of in found if isinstance(of, Mapping) and of not in self.timings]
-            self.asked = self.asked[: self.problem.trials - len(self.timings)]
-            if self.asked:
-                return self.asked
-            self.loop.tell()
-        return []
+            fresh = [of for of in found if isinstance(of, Mapping) and of not in self.timings]
+            self.waiting = fresh[: self.problem.trials - len(self.timings)]
+            if not self.waiting:
+                self.loop.tell()
+        self.asked, self.waiting = self.waiting[:most], self.waiting[most:]
+        return self.asked
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
         """The next generation starts from the best of these."""
         assert not isinstance(timings, Timings)
         self.timings |= dict(zip(self.asked, timings, strict=True))
-        self.loop.tell()
+        if not self.waiting:
+            self.loop.tell()
 
     def outcome(self) -> SearchResult:
         """The space that was searched in."""

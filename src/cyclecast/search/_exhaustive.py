@@ -126,6 +126,8 @@ def _seconds(step: Callable[[], object]) -> float:
 class ExhaustiveSearch:
     """The search at work."""
 
+    at_once: ClassVar[int] = AT_ONCE
+
     def __init__(self, problem: Problem, plan: Exhaustive) -> None:
         self.problem, self.plan = problem, plan
         self.first = default_mapping(problem.workload, problem.device)
@@ -138,17 +140,21 @@ class ExhaustiveSearch:
         self.lower = 0
         """Of all that is not yet looked at [fs]."""
         self.floor = Relaxation(problem.workload, problem.device, problem.model, self._ask)
+        self.waiting: Mappings | None = None
+        """The rest of a chunk, of which a part was asked for."""
         self.splitter = Splitter(problem.device, self.floor, self._over, im2col=plan.im2col, perfect=plan.perfect)
         self.batches = self._batches()
 
     def ask(self, most: int) -> Mappings | Sequence[Mapping]:
-        """The next chunk, of at most 16,384 mappings whatever is asked for less."""
+        """The next mappings, of which a chunk has at most `at_once`."""
         while not self._spent():
-            batch = next(self.batches, [])
-            if not isinstance(batch, Mappings) or self.plan.perfect:
+            batch, self.waiting = self.waiting or next(self.batches, []), None
+            if not isinstance(batch, Mappings):
                 return batch
-            for mapping in self.apart:
+            for mapping in () if self.plan.perfect else self.apart:
                 batch = batch.without(mapping)
+            if len(batch) > most:
+                batch, self.waiting = batch.part(0, most), batch.part(most)
             if len(batch):
                 return batch
         return []

@@ -77,13 +77,15 @@ class Shortlist:
         self.entries = [entry for entry in together[:MOST] if entry[0] <= WITHIN * together[0][0]]
 
 
-def follow(search: Search, problem: Problem, at_once: int = AT_ONCE) -> Iterator[Timed]:
+def follow(search: Search, problem: Problem, at_once: int | None = None) -> Iterator[Timed]:
     """Every batch of the search, timed: at once where the model has `times` and many are asked for, else one by one.
+
+    A batch has so many mappings at most, or as many as the search says (`at_once`), 64 if it says nothing.
 
     Ends early when the time of `problem.watch` is over. A mapping that the model has no time for is lost, no other.
     """
     watch, looked = problem.watch, 0
-    while len(batch := search.ask(at_once)):
+    while len(batch := search.ask(at_once or int(getattr(search, "at_once", AT_ONCE)))):
         timings = _timings(problem, batch)
         search.tell(timings)
         looked += len(batch)

@@ -106,6 +106,8 @@ class _Nodes(NamedTuple):
 class ParetoSearch:
     """The search at work."""
 
+    at_once: ClassVar[int] = AT_ONCE
+
     def __init__(self, problem: Problem, plan: Pareto) -> None:
         self.problem, self.plan = problem, plan
         self.many = getattr(problem.model, "times", None)
@@ -114,15 +116,19 @@ class ParetoSearch:
         self.looked = self.timed = 0
         self.complete = False
         self.asked: Mappings | None = None
+        self.waiting: Mappings | None = None
+        """The rest of a chunk, of which a part was asked for."""
         self.batches = self._batches()
 
     def ask(self, most: int) -> Mappings | Sequence[Mapping]:
-        """The next chunk, of at most 8,192 mappings whatever is asked for less."""
-        self.asked = None if self._spent() else next(self.batches, None)
+        """The next mappings, of which a chunk has at most `at_once`."""
+        self.asked = None if self._spent() else self.waiting or next(self.batches, None)
+        self.waiting = None
         if self.asked is None:
             return []
-        if self.many is None and self.timed + len(self.asked) > self.plan.calls:
-            self.asked = _mappings(self.problem, _rows(self.asked)[:, : self.plan.calls - self.timed])
+        left = most if self.many is not None else min(most, self.plan.calls - self.timed)
+        if len(self.asked) > left:
+            self.asked, self.waiting = self.asked.part(0, left), self.asked.part(left)
         return self.asked
 
     def _spent(self) -> bool:

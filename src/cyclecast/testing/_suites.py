@@ -126,6 +126,7 @@ class StrategySuite(Suite):
         """All that it asks for, and is told; or told that there is no time."""
         search, found = begin(self.subject(), of), list[Mapping]()
         while len(batch := search.ask(AT_ONCE)) and len(found) < MOST_ASKED:
+            assert len(batch) <= AT_ONCE, f"it asks for {len(batch)} mappings at once; {AT_ONCE} are the most"
             some = [batch[place] for place in range(len(batch))]
             found += some
             search.tell([None if refuse else of.model.time(each, of.device) for each in some])
