@@ -45,7 +45,7 @@ def tuned(written: Path, tmp_path: Path) -> Path:
 def test_place_says_and_writes_what_it_found(tuned: Path) -> None:
     done = run("place", tuned)
     assert done.exit_code == 0, done.output
-    assert "all weights stay: interval 800 ns" in done.output
+    assert "all weights resident: interval 800 ns" in done.output
     assert "products of two computed operands: by the host" in done.output
     info = json.loads((tuned / "placement.json").read_text())
     assert info["total"]["interval_fs"] == 800 * 10**6

@@ -212,7 +212,7 @@ class Placement:
     interval: Time
     """Results follow each other at this distance, on average over a batch."""
     latency: Time
-    """From the first input of a batch to its last result; of one image where all weights stay."""
+    """From the first input of a batch to its last result; of one image where all weights are resident."""
     energy: Energy | None
     """Of one image; None where the device states no components."""
     spent: tuple[Spent, ...]
@@ -239,7 +239,7 @@ class Placement:
 
     @property
     def is_resident(self) -> bool:
-        """Whether all weights stay where they are."""
+        """Whether all weights are resident."""
         return len(self.segments) == 1 and self.segments[0].write == Time(0)
 
     @property

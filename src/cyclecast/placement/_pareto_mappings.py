@@ -37,7 +37,7 @@ MOST_LOOKED_AT = 1 << 19
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParetoMappings:
-    """Mappings of one workload whose weights stay, fewest arrays first; every further one is shorter."""
+    """Mappings of one workload with resident weights, fewest arrays first; every further one is shorter."""
 
     workload: Workload
     arrays: Sequence[int]
@@ -46,9 +46,9 @@ class ParetoMappings:
     """That every image keeps them busy, descending [fs]."""
     mappings: Sequence[Mapping]
     fewest: int = 0
-    """Lower bound on the arrays of every mapping whose weights stay."""
+    """Lower bound on the arrays of every mapping with resident weights."""
     least_time: int = 0
-    """Lower bound on the time of every mapping whose weights stay, in the space or not laid out [fs]; 0: unknown."""
+    """Lower bound on the time of every mapping with resident weights, in the space or not laid out [fs]; 0: unknown."""
     least_work: int = 0
     """Lower bound on arrays x time of every such mapping [fs]; 0: unknown."""
 

@@ -50,7 +50,7 @@ def place(
 ) -> Placement:
     """Put a whole network into the arrays of so many chips (None: as many as all weights take).
 
-    All weights stay (a resident pipeline), or segments of the network take turns, each for a `batch` of images: of all
+    All weights are resident (one pipeline), or segments of the network take turns, each for a `batch` of images: of all
     placements looked at, the one with the least `objective` is taken. The first few are simulated, and the simulation
     has the last word. `mappings` are those of the kernels by themselves: what does not fit at once is computed with
     them; with their tiles the network is placed, too, and the gain over that is stated. At most so many `arrays` are in

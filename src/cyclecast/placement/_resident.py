@@ -1,4 +1,4 @@
-"""A run of operators whose weights stay in arrays: sites, period, latency, and what limits them."""
+"""A run of operators with resident weights: sites, period, latency, and what limits them."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class PlacementSearch:
         return self.plan((segment,), segment.period, segment.latency, tuned=tuned)
 
     def redealt(self, plan: Plan) -> list[Plan]:
-        """The same mappings in other places, where all weights stay."""
+        """The same mappings in other places, where all weights are resident."""
         if len(plan.segments) > 1:
             return []
         stages, every = plan.longest.stages, range(len(self.operators))

@@ -104,11 +104,16 @@ def limit_text(limit: dict[str, Any]) -> str:
     return f"{limit['what']} ({limit['where']}, {_time(limit['fs'])})"
 
 
+def _bound_text(bound: dict[str, Any]) -> str:
+    where = "all arrays always busy" if bound["what"] == "work" else f"{bound['what']}: {bound['where']}"
+    return f"{_time(bound['fs'])} ({where})"
+
+
 def totals_text(info: dict[str, Any]) -> str:
     """The results in a few lines."""
     total, check = info["total"], info["check"]
     energy = "" if total["energy_aj"] is None else f", {short_energy(Energy(total['energy_aj']))} an image"
-    how = "all weights stay" if info["resident"] else f"{len(info['segments'])} segments take turns"
+    how = "all weights resident" if info["resident"] else f"{len(info['segments'])} segments take turns"
     batch = f" for batches of {info['batch']}" if info["batch"] > 1 else ""
     lines = [
         *([f"warning: {info['loss']}"] if info["loss"] else []),
@@ -117,7 +122,7 @@ def totals_text(info: dict[str, Any]) -> str:
         f"{total['arrays']:,} of {total['all_arrays']:,} arrays",
         f"limited by {limit_text(info['limit'])}",
         *(
-            [f"no resident placement is below {', '.join(limit_text(bound) for bound in info['bounds'][:2])}"]
+            [f"lower bounds of the interval, weights resident: {', '.join(map(_bound_text, info['bounds'][:2]))}"]
             if info["bounds"]
             else []
         ),
