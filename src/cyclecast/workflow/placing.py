@@ -49,11 +49,11 @@ def place(
 
     `objective` is what is to be least: interval, latency, energy or arrays. `batch` images go through a segment before
     the next one is written, where not all weights are resident. `dynamic` says who multiplies two computed operands,
-    host or arrays; unless said, the device does. `timing` times the mappings of single operators. At most so many `arrays` are
-    in use at the same time. `replicas` is a plan of another tool, as a number for each operator on arrays in the order
-    of the program, or by kernel or place in the network: it is placed as it is, in tiles as large as arrays.
-    `progress` is told where it stands. Raises `FitError` where the network does not fit and arrays are not written
-    during inference, or where the plan does not, `OptionError` where an option is none.
+    host or arrays; unless said, the device does. `timing` times the mappings of single operators. At most so many
+    `arrays` are in use at the same time. `replicas` is a plan of another tool, as a number for each operator on arrays
+    in the order of the program, or by kernel or place in the network: it is placed as it is, in tiles as large as
+    arrays. `progress` is told where it stands. Raises `FitError` where the network does not fit and arrays are not
+    written during inference, or where the plan does not, `OptionError` where an option is none.
     """
     return placement.place(
         tuned.network,
