@@ -146,6 +146,11 @@ class _TuneJob:
 
     def run(self, model: Any, doubts: list[str], question: TuneQuestion | None) -> dict[str, Any]:
         """Search, build, compare, write; what is told of it."""
+        from cyclecast.search import search_strategy
+        from cyclecast.timing import timing_model
+
+        timing_model(self.settings["timing"])  # a wrong name is told before the network is read
+        search_strategy(self.settings["strategy"])
         from cyclecast.frontend import load_quantised
         from cyclecast.workflow import stored
 
