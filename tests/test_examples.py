@@ -83,6 +83,16 @@ def test_a_rule_of_your_own_finds_a_better_mapping() -> None:
     assert own < usual
 
 
+def test_a_strategy_of_your_own_answers_for_every_workload() -> None:
+    own, drawn = (float(time) for time in re.findall(r"([\d.]+) us", run("13_own_strategy.py")))
+    assert 0 < own < 10 * drawn
+
+
+def test_a_runner_of_your_own_is_asked_by_metaschedule() -> None:
+    printed = run("14_own_runner.py")
+    assert re.search(r"^\d+ candidates asked, the best takes [\d.]+ us$", printed, re.MULTILINE)
+
+
 def test_no_example_is_forgotten() -> None:
     tested = set(re.findall(r"run\(\"(.*?)\"[,)]", Path(__file__).read_text(encoding="utf-8"))) | set(RUN_ELSEWHERE)
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Mapping as Decisions
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 import networks
+from cyclecast import plugins
 from cyclecast.cli import app
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
@@ -170,6 +172,16 @@ def test_classes_in_a_file_are_named_on_the_command_line(tmp_path: Path, monkeyp
     Path("own.py").write_text(FILE.read_text().replace("usual.total if", "Time(1) if"))
     changed = json.loads(cyclecast(*command, "--rule", "./own.py:AlignedRows").stdout)
     assert not any(workload["reused"] for workload in changed["workloads"])
+
+
+def test_a_file_may_import_those_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside_own.py").write_text("CYCLES = 3\n")
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import dataclass\nfrom beside_own import CYCLES\n\n"
+        "@dataclass\nclass Model:\n    cycles: int = CYCLES\n"
+    )
+    assert plugins.build("timing", f"{tmp_path}/own.py:Model", {}).cycles == 3
 
 
 @pytest.mark.parametrize(

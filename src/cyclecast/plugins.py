@@ -76,7 +76,10 @@ def _of_file(file: Path, name: str) -> type:
 
 
 def _module(file: Path) -> ModuleType:
-    """The module in a file, loaded once for each content; its name says nothing of where the file is."""
+    """The module in a file, loaded once for each content; its name says nothing of where the file is.
+
+    It may import the files beside it, as a program may; what is installed comes first.
+    """
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -84,6 +87,9 @@ def _module(file: Path) -> ModuleType:
     name = f"{file.stem}_{sha256(content).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
+    beside = str(file.resolve().parent)
+    if beside not in sys.path:
+        sys.path.append(beside)
     made = spec_from_file_location(name, file)
     assert made is not None
     assert made.loader is not None
