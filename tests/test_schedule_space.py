@@ -205,3 +205,33 @@ def test_what_is_wrong_with_a_file_is_one_line(
     found = cyclecast("tune", "tiny.onnx", "--out", "out", "--timing", spec)
     assert found.exit_code == 2
     assert said.replace(", ", ": ", 1) in " ".join(found.stderr.split())
+
+
+RAISING = """
+class Rule:
+    def apply(self, schedule, block): raise KeyError("mine")
+class Strategy:
+    def start(self, problem): raise KeyError("mine")
+class Nothing: pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--rule", "own.py:Rule"), "own.py:3: it raises KeyError"),
+        (("--strategy", "own.py:Strategy"), "own.py:5: it raises KeyError"),
+        (("--strategy", "own.py:Nothing"), "strategy: 'own.py:Nothing', a strategy has start(problem)"),
+        (("--timing", "own.py:Nothing"), "timing: 'own.py:Nothing', a timing model has time(mapping, device)"),
+        (("--rule", "own.py:Nothing"), "a rule has a method apply"),
+    ],
+)
+def test_a_fault_of_a_named_class_is_said_to_be_its_own(
+    options: tuple[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    networks.tiny_cnn(tmp_path / "tiny.onnx")
+    Path("own.py").write_text(RAISING)
+    found = cyclecast("tune", "tiny.onnx", "--out", "out", "--no-verify", *options)
+    assert found.exit_code == 2
+    assert said in " ".join(found.stderr.split())

@@ -22,6 +22,7 @@ from hashlib import sha256
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any, get_type_hints
 
@@ -67,6 +68,17 @@ def is_in_a_file(spec: object) -> bool:
     return isinstance(spec, str) and IN_A_FILE.fullmatch(spec) is not None
 
 
+def raised_in(error: BaseException) -> str:
+    """The file and line of a named class that an error comes from, "own.py:12"; "" where it comes from elsewhere."""
+    places = [(frame.filename, frame.lineno) for frame in extract_tb(error.__traceback__)]
+    found = [f"{_FILES[name]}:{line}" for name, line in places if name in _FILES]
+    return found[-1] if found else ""
+
+
+_FILES: dict[str, Path] = {}
+"""Files that classes were named in: as they are run, and as they were given."""
+
+
 def _of_file(file: Path, name: str) -> type:
     found = getattr(_module(file), name, None)
     if not isinstance(found, type):
@@ -92,6 +104,7 @@ def _module(file: Path) -> ModuleType:
         sys.path.append(beside)
     made = spec_from_file_location(name, file)
     assert made is not None
+    _FILES[str(made.origin)] = file
     assert made.loader is not None
     module = sys.modules[name] = module_from_spec(made)
     try:

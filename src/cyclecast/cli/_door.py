@@ -30,6 +30,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from cyclecast import plugins
 from cyclecast.cli._early import STOPPED
 from cyclecast.errors import CyclecastError, MistakesError, OperatorsError, OptionError, is_of_tvm
 from cyclecast.terminal import CleanStream, errors, json_text, write
@@ -156,6 +157,9 @@ def mistake_of(error: BaseException) -> CyclecastError | None:
     match error:
         case CyclecastError():
             return error
+        case _ if culprit := plugins.raised_in(error):
+            what = f"it raises {type(error).__name__}: {_first_line(error)}"
+            return OptionError(culprit, what, lever=f"mending it; {DEBUG} prints the traceback")
         case typer.TyperException():
             message = getattr(error, "format_message", error.__str__)()
             command = getattr(getattr(error, "ctx", None), "command_path", "cyclecast")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 from cyclecast import plugins
+from cyclecast.errors import OptionError
 from cyclecast.mapspace import SketchSize
 from cyclecast.search._base import (
     SECONDS,
@@ -67,7 +68,10 @@ BUILT_IN: dict[str, Callable[[], type]] = {
 
 def search_strategy(spec: str | Strategy) -> Strategy:
     """The strategy of a name such as `random` or `evolution:population=512`; an object is taken as it is."""
-    return cast(Strategy, plugins.build("search", spec, BUILT_IN)) if isinstance(spec, str) else spec
+    strategy = plugins.build("search", spec, BUILT_IN) if isinstance(spec, str) else spec
+    if not callable(getattr(strategy, "start", None)):
+        raise OptionError("strategy", f"{spec!r}", "a strategy has start(problem)", "a name or such an object")
+    return cast(Strategy, strategy)
 
 
 def begin(strategy: Strategy, problem: Problem) -> Search:

@@ -101,11 +101,10 @@ BUILT_IN: dict[str, Callable[[], type]] = {
 
 def timing_model(spec: str | TimingModel) -> TimingModel:
     """The timing model of a name such as `analytical` or `fixed:cycles=3`; an object with `time` is taken as it is."""
-    if isinstance(spec, str):
-        return cast(TimingModel, plugins.build("timing", spec, BUILT_IN))
-    if not callable(getattr(spec, "time", None)):
+    model = plugins.build("timing", spec, BUILT_IN) if isinstance(spec, str) else spec
+    if not callable(getattr(model, "time", None)):
         raise OptionError("timing", f"{spec!r}", "a timing model has time(mapping, device)", "a name or such an object")
-    return spec
+    return cast(TimingModel, model)
 
 
 def second_opinion(model: TimingModel, mapping: Mapping, device: Device) -> Timing | None:
