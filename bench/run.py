@@ -107,6 +107,9 @@ def _proposed(module: Any, space: Any, strategy: Any, runner: Any, trials: int) 
             self.timed += len(modules)
             return runner.run(modules)
 
+        def look(self, modules: Any) -> Any:
+            return runner.look(modules)
+
     counting = Counting()
     loop = Loop(module, space, strategy, counting, trials, 1)
     while loop.ask():
