@@ -11,9 +11,10 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 from tvm.relax import op
+from tvm.s_tir import Schedule, ScheduleError
 from tvm.s_tir.stmt import SBlock
 
-from cyclecast.executable import _executable, build_program
+from cyclecast.executable import _executable, _inline, build_program
 from cyclecast.executable._inline import with_stages_inlined
 
 pytestmark = pytest.mark.tvm
@@ -118,3 +119,13 @@ def test_no_value_changes(network: Callable[[Any], Any], monkeypatch: pytest.Mon
     monkeypatch.setattr(_executable, "with_stages_inlined", lambda program: program)
     (apart,) = build_program(program)(ODD)
     assert inlined.tobytes() == apart.tobytes()
+
+
+def test_a_stage_that_tvm_cannot_inline_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(Schedule):  # type: ignore[misc] # TVM is untyped
+        def compute_inline(self, block: Any) -> None:
+            raise ScheduleError("not this one")
+
+    monkeypatch.setattr(_inline, "Schedule", Refusing)
+    program = fused(chain)
+    assert stages(_inline.with_stages_inlined(program)) == stages(program)

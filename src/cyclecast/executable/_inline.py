@@ -1,11 +1,12 @@
 """Stages of host operators, computed where they are used.
 
 A fused operator comes as one loop nest for each of its stages, with the whole tensor between them. A stage that one
-other stage reads becomes part of it: a third of the code to compile, and no values change. Left as they are:
+other stage reads becomes part of it: about half of the code to compile, and no values change. Left as they are:
 
 * kernels of the device, whose loops say where they run;
 * stages of 32-bit and wider integers: TVM simplifies terms of them as if no sum were ever beyond its type;
-* stages that would be computed several times for one value, and are more than a few operations.
+* stages that would be computed several times for one value, and are more than a few operations;
+* stages that TVM cannot inline.
 
 Every stage is defined for all operands before (`with_defined_operators`), so an index stays inside of the tensor that
 it is an index of.
@@ -14,6 +15,7 @@ it is an index of.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +23,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.ir import Call, IRModule, TensorLoad
 from tvm.ir.prim import expr as prim
-from tvm.s_tir import Schedule
+from tvm.s_tir import Schedule, ScheduleError
 from tvm.s_tir.stmt import SBlock
 
 MOST = 16
@@ -35,7 +37,7 @@ WIDE = ("int32", "uint32", "int64", "uint64")
 
 @dataclass(slots=True)
 class _Stage:
-    """What one block computes."""
+    """A stage: what one block computes."""
 
     output: Any
     inside: bool
@@ -43,7 +45,7 @@ class _Stage:
     spatial: bool
     """Whether it computes every value once, from others than its own."""
     loads: Counter[Any] = field(default_factory=Counter)
-    """How often it reads each buffer for one value."""
+    """Reads of each buffer for one value."""
     size: int = 0
     """Operations and loads."""
     calls: bool = False
@@ -65,7 +67,8 @@ def with_stages_inlined(program: IRModule) -> IRModule:
         if isinstance(function, tirx.PrimFunc) and (names := _inlined(function)):
             schedule = Schedule(IRModule({"main": function}))
             for name in names:
-                schedule.compute_inline(schedule.get_sblock(name))
+                with suppress(ScheduleError):
+                    schedule.compute_inline(schedule.get_sblock(name))
             made.update_func(variable, function.with_body(schedule.mod["main"].body))
     return made
 

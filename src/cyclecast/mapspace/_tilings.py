@@ -223,7 +223,7 @@ def outer_factors(inside: Sequence[Numbers], tiles: Sequence[int], passes: Seque
 def rooms_for_copies(
     counts: tuple[int, ...], tiles: tuple[int, ...], passes: tuple[int, ...], *, perfect: bool
 ) -> Numbers:
-    """What copies of the weights may use of every level, outermost first: shape (levels, different ways to leave it).
+    """Instances of every level, outermost first, that one copy of the weights leaves for more: shape (levels, ways).
 
     `counts` are the instances of the levels, `tiles` those of groups, rows and columns; without a way no copy fits.
     """

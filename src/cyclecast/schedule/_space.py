@@ -25,12 +25,12 @@ MUTATORS: Mapping[Mutator, float] = {
 }
 """Our mutation rules and how often each is tried."""
 SHARE = 0.2
-"""How often a mutation rule of others is tried, where nothing is said."""
+"""The weight of a mutation rule of others, where nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What a search may choose from on a device.
+    """The space of schedules on a device: our rules, and those of others.
 
     `rules` come after ours, and each sees what the ones before it have decided: it returns the schedule as it is, and
     others beside it. A decision that it annotates takes the place of an earlier one of that name. `mutators` come
@@ -54,7 +54,7 @@ class Space:
 
     @property
     def identity(self) -> str:
-        """What tells the rules of others from all others, for records; "" where there are none."""
+        """A text for records that differs between the rules of others; "" where there are none."""
         weights = self.mutators.values() if isinstance(self.mutators, Mapping) else [SHARE] * len(self.mutators)
         mutators = (f"{identity(rule)} {weight}" for rule, weight in zip(self.mutators, weights, strict=True))
         return ", ".join(chain(map(identity, self.rules), mutators))

@@ -28,7 +28,7 @@ class Instead:
 
     @property
     def at_once(self) -> int:
-        """As many as the search at work says."""
+        """Mappings in a batch, as the search at work wants them."""
         return int(getattr(self.search, "at_once", 64))
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
@@ -76,7 +76,7 @@ class Checked:
 
     @property
     def at_once(self) -> int:
-        """As many as the search at work says."""
+        """Mappings in a batch, as the search at work wants them."""
         return int(getattr(self.search, "at_once", 64))
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
@@ -137,11 +137,11 @@ class Beyond:
 
     @property
     def at_once(self) -> int:
-        """As many as the search at work says."""
+        """Mappings in a batch, as the search at work wants them."""
         return int(getattr(self.beyond if self.ended else self.search, "at_once", 64))
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
-        """What the first search asks for; when it has ended, what the second one does."""
+        """Mappings of the first search; when it has ended, those of the second one."""
         if not self.ended and len(batch := self.search.ask(most)):
             return batch
         self.ended = True

@@ -25,12 +25,12 @@ SUITES: dict[tuple[str, int], type[Suite]] = {
 
 
 class CheckedLaw(NamedTuple):
-    """What a test of a suite has found."""
+    """The result of one test of a suite."""
 
     test: str
-    """What has to be so."""
+    """The law, in words."""
     said: str
-    """How it is not, or why it was not looked at; "" where it is."""
+    """The breach, or the reason why the law was left out; "" where it holds."""
     failed: bool
 
 
