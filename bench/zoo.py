@@ -188,8 +188,8 @@ def efficientnet_quantised(form: str) -> Callable[[Path], Path]:
         import onnx
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-        from cyclecast.frontend._graph import folded_model
-        from cyclecast.frontend._torch import Torch
+        from cyclecast.frontend.readers._onnx_graph import folded_model
+        from cyclecast.frontend.readers._torch import Torch
 
         real, target = folder / "real.onnx", folder / f"efficientnet_{form}.onnx"
         onnx.save(folded_model(Torch().graph(efficientnet_lite0(folder), {}), "efficientnet_lite0", {}), real)

@@ -16,8 +16,8 @@ from cyclecast.cli import app
 from cyclecast.errors import UnsupportedError
 from cyclecast.executable import build_program
 from cyclecast.frontend import bound, input_shapes, load, reference
-from cyclecast.frontend._graph import _foldable
-from cyclecast.frontend._nodes import names_read
+from cyclecast.frontend.graphs._nodes import names_read
+from cyclecast.frontend.readers._onnx_graph import _foldable
 from tflite_files import real
 
 pytestmark = pytest.mark.tvm

@@ -22,8 +22,8 @@ from cyclecast.errors import ModelError, OperatorsError, Refused, UnsupportedErr
 from cyclecast.frontend import _apart, load, reference
 from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._base import size_of
-from cyclecast.frontend._graph import folded_model
 from cyclecast.frontend._words import first_line
+from cyclecast.frontend.readers._onnx_graph import folded_model
 
 pytestmark = pytest.mark.tvm
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.frontend._program import FieldError, program_as_data
+from cyclecast.frontend.readers._pt2_program import FieldError, program_as_data
 
 
 def with_target(text: str) -> Any:

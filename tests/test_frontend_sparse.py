@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cyclecast.errors import UnsupportedError
 from cyclecast.executable import build_program
 from cyclecast.frontend import load, reference
-from cyclecast.frontend._sparse import densify
+from cyclecast.frontend.readers._tflite_sparse import densify
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 pytest.importorskip("tflite", reason="tflite is not installed")

@@ -16,7 +16,7 @@ import pytest
 from cyclecast.errors import ModelError, OptionError, UnsupportedError
 from cyclecast.executable import build_program
 from cyclecast.frontend import Quantization, input_shapes, layer_errors, load, reference
-from cyclecast.frontend._pt2 import opened
+from cyclecast.frontend.readers._pt2 import opened
 from cyclecast.workflow.verification import verify
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")

@@ -25,7 +25,7 @@ from cyclecast.device import Device, library
 from cyclecast.errors import CyclecastError
 from cyclecast.frontend import load
 from cyclecast.frontend._apart import apart
-from cyclecast.frontend._torch import _from_file
+from cyclecast.frontend.readers._torch import _from_file
 from cyclecast.report import device_info, device_text
 from cyclecast.simulator import replay
 from cyclecast.workflow.building import load as load_folder

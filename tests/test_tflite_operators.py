@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 pytest.importorskip("tflite", reason="tflite is not installed")
-from cyclecast.frontend._tflite_explicit import TAKEN
+from cyclecast.frontend.readers._tflite_explicit import TAKEN
 from tflite_cases import CASES
 from tflite_operators import REFUSED, RIGHT, outcomes
 

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 import networks
 from cyclecast.cli import app
 from cyclecast.errors import UnsupportedError
-from cyclecast.frontend import Quantization, _quantize
-from cyclecast.frontend._integers import quantize_weights
+from cyclecast.frontend import Quantization
+from cyclecast.frontend.integers import _quantize
+from cyclecast.frontend.integers._integers import quantize_weights
 from cyclecast.workflow.departures import Departures, find
 
 pytestmark = pytest.mark.tvm

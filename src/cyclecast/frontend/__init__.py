@@ -30,22 +30,22 @@ from cyclecast.frontend._base import (
     bits_of,
     size_of,
 )
-from cyclecast.frontend._calibrate import LayerError, calibrate
-from cyclecast.frontend._calibrate import layer_errors as errors_of_layers
-from cyclecast.frontend._exposed import Departure, departures, expose
-from cyclecast.frontend._extents import require_extents
-from cyclecast.frontend._fold import bytes_of_constants
-from cyclecast.frontend._graph import SECONDS_A_SAMPLE, folded_model
-from cyclecast.frontend._importer import imported
-from cyclecast.frontend._indices import most_index
-from cyclecast.frontend._legal import refusal, require_legal
-from cyclecast.frontend._nodes import bytes_of
-from cyclecast.frontend._onnx import Onnx
-from cyclecast.frontend._quantize import quantize
-from cyclecast.frontend._relax import Relax
 from cyclecast.frontend._samples import as_samples, random_values, read_arrays, read_samples, require_channels
-from cyclecast.frontend._tflite import TfLite
-from cyclecast.frontend._torch import Torch
+from cyclecast.frontend.graphs._indices import most_index
+from cyclecast.frontend.graphs._nodes import bytes_of
+from cyclecast.frontend.host._extents import require_extents
+from cyclecast.frontend.host._legal import refusal, require_legal
+from cyclecast.frontend.host._relax_constants import bytes_of_constants
+from cyclecast.frontend.integers._calibrate import LayerError, calibrate
+from cyclecast.frontend.integers._calibrate import layer_errors as errors_of_layers
+from cyclecast.frontend.integers._exposed import Departure, departures, expose
+from cyclecast.frontend.integers._quantize import quantize
+from cyclecast.frontend.readers._onnx import Onnx
+from cyclecast.frontend.readers._onnx_graph import SECONDS_A_SAMPLE, folded_model
+from cyclecast.frontend.readers._onnx_importer import imported
+from cyclecast.frontend.readers._relax import Relax
+from cyclecast.frontend.readers._tflite import TfLite
+from cyclecast.frontend.readers._torch import Torch
 from cyclecast.network import Network
 
 __all__ = [

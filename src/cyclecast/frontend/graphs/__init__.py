@@ -1,0 +1,1 @@
+"""ONNX graphs: what is rewritten, folded and fixed in them before TVM imports them."""

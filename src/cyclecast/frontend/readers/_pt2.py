@@ -1,0 +1,71 @@
+"""Archives of `torch.export`, read as data before PyTorch opens them: it gets a copy of what is known, nothing else.
+
+PyTorch says of its loader that it must not open files that are not trusted: it unpickles, puts names into the source of
+functions, evaluates guards and expressions, and looks up attributes by name. So only members of known names are let in,
+the pickles among them (sample inputs, which nobody needs) are left empty, and the program is rebuilt from the fields
+that are known here (`_pt2_program.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from cyclecast.errors import ModelError
+from cyclecast.frontend.readers._pt2_program import FieldError, config_of, program_as_data
+
+LEVER = "torch.export.save(torch.export.export(module, inputs), 'network.pt2')"
+KNOWN = re.compile(
+    r"[^/]+/(data/(weights/(weight_\d+|\w+_config\.json)|constants/(tensor_\d+|\w+_config\.json)|sample_inputs/\w+\.pt)"
+    r"|models/\w+\.json|archive_format|archive_version|byteorder|\.data/\w+)"
+)
+"""The members of an archive of one program without objects of its own."""
+TENSOR = re.compile(r"/(weight|tensor)_\d+$")
+MOST_JSON = 64 << 20
+"""Bytes of one program or list of tensors."""
+
+
+def opened(source: Path) -> BytesIO:
+    """A copy of the archive that holds nothing but tensors and what is known of programs.
+
+    Outputs of classes that PyTorch does not know (those of transformers, say) are dictionaries in it. Raises
+    `ModelError` where the archive holds anything else, or is larger unpacked than it is.
+    """
+    copy = BytesIO()
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:
+        for member in archive.infolist():
+            name = f"{source}: {member.filename}"
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ModelError(name, "it is compressed", "torch.export stores", LEVER)
+            if not KNOWN.fullmatch(member.filename):
+                raise ModelError(name, "an unknown member", "it may run code", LEVER)
+            content = archive.read(member)
+            if member.filename.endswith("_config.json"):
+                content = _rebuilt(content, config_of, name)
+            elif member.filename.endswith(".json"):
+                content = _rebuilt(content, program_as_data, name)
+            elif member.filename.endswith(".pt"):
+                content = b""  # PyTorch would unpickle it, and try again with less care where that fails
+            elif member.filename.endswith("/byteorder") and content != b"little":
+                raise ModelError(name, f"{ascii(content)[1:][:20]}", "tensors are in the order 'little'", LEVER)
+            elif TENSOR.search(member.filename) and not content:
+                raise ModelError(name, "it is empty", "PyTorch would take zeros for it", LEVER)
+            target.writestr(member.filename, content)
+    copy.seek(0)
+    return copy
+
+
+def _rebuilt(content: bytes, rebuild: Callable[[Any], Any], name: str) -> bytes:
+    if len(content) > MOST_JSON:
+        raise ModelError(name, f"{len(content):,} bytes", f"{MOST_JSON:,} at most", LEVER)
+    try:
+        return json.dumps(rebuild(json.loads(content))).encode()
+    except FieldError as error:
+        raise ModelError(f"{name}: {error.field}", error.reason, "it may run code", LEVER) from None
+    except (ValueError, RecursionError) as error:
+        raise ModelError(name, f"no JSON of a program ({type(error).__name__})", "it is cut off", LEVER) from None
