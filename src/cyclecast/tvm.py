@@ -31,10 +31,10 @@ from cyclecast._tvm import _adapters, _strategy
 from cyclecast._tvm._behaviour import running_on
 from cyclecast._tvm._block import contractions_in
 from cyclecast.device import Device
-from cyclecast.errors import OptionError, ScheduleError
+from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 from cyclecast.mapspace import default_mapping
-from cyclecast.runner import Runner, TimingRunner
+from cyclecast.runner import Runner, TimingRunner, require_runner
 from cyclecast.schedule import (
     MUTATORS,
     Rule,
@@ -51,7 +51,7 @@ from cyclecast.schedule.rules import Im2col, Order, annotation_rules
 from cyclecast.search import SECONDS, Exhaustive, Kernel, Problem, Strategy, Watch, begin, follow
 from cyclecast.search import search_strategy as search_strategy_of
 from cyclecast.search.mutators import Mutator
-from cyclecast.timing import Refusal, TimingModel, asked, timing_model
+from cyclecast.timing import Failure, TimingModel, asked, timing_model
 
 __all__ = [
     "builder",
@@ -78,9 +78,7 @@ def runner(device: Device | Runner, timing: str | TimingModel = "analytical") ->
     """
     if isinstance(device, Device):
         return _adapters.runner(TimingRunner(device, timing_model(timing), read))
-    if not callable(getattr(device, "run", None)):
-        raise OptionError("runner", f"{device!r}", "a runner has run(candidates)", "a Device, or such an object")
-    return _adapters.runner(device)
+    return _adapters.runner(require_runner(device))
 
 
 def cost_model(device: Device, timing: str | TimingModel = "analytical") -> Any:
@@ -148,7 +146,7 @@ def _improving(problem: Problem, strategy: Strategy) -> list[tuple[int, int, Map
 
     mapping = default_mapping(problem.workload, problem.device)
     timing = asked(problem.model, mapping, problem.device)
-    time = sys.maxsize if isinstance(timing, Refusal) else timing.total.femtoseconds
+    time = sys.maxsize if isinstance(timing, Failure) else timing.total.femtoseconds
     best = [(time, int(mapping.arrays), mapping)]
     for timed in follow(begin(strategy, problem), problem):
         place = timed.least()

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isqrt
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from cyclecast.mapspace import MOST_WAYS, Inner, Numbers, Tilings, every_tiling,
 from cyclecast.network import Workload
 from cyclecast.placement._front import NEVER, Staircase
 from cyclecast.search import factors_of, mappings_of
-from cyclecast.timing import Analytical, Role, Timing, TimingModel, array_write_time, product_time
+from cyclecast.timing import Analytical, Role, Timing, TimingModel, abilities, array_write_time, product_time
 
 ROW, PIXEL = TILE_AXES.index("row"), TILE_AXES.index("pixel")
 ANY = 1 << 40
@@ -217,7 +216,7 @@ class _MappingSearch:
         steps = np.broadcast_to(ceil_div(tiles[PIXEL], replicas), arrays.shape)
         if isinstance(self.model, Analytical):
             arrays[~self._is_open(tiling, arrays, steps)] = NEVER
-        way, replica = _compact(tiles, ways, arrays, hasattr(self.model, "times"))
+        way, replica = _compact(tiles, ways, arrays, abilities(self.model).many is not None)
         self._time(tiling, ways, way, replicas[replica])
         if few:
             return True
@@ -341,10 +340,10 @@ def _undominated(held: Numbers, vectors: Numbers, products: Numbers) -> list[int
 
 
 def _times(model: TimingModel, mappings: Mappings, device: Device) -> list[int]:
-    many: Any = getattr(model, "times", None)
+    many = abilities(model).many
     if many is None:
         return [stage_time(model.time(mappings[place], device)) for place in range(len(mappings))]
-    timings = many(mappings, device)
+    timings = many.times(mappings, device)
     outside = sum(timings.of(role) for role in (Role.WRITE, Role.FILL, Role.ENDS))
     return [int(time) for time in timings.total - outside]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cyclecast.runner._base import Failure, Runner
+from cyclecast.runner._base import Runner, require_runner
+from cyclecast.runner._measured import Measured
 from cyclecast.runner._timing import TimingRunner
+from cyclecast.timing import Failure
 
-__all__ = ["Failure", "Runner", "TimingRunner"]
+__all__ = ["Failure", "Measured", "Runner", "TimingRunner", "require_runner"]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from cyclecast.timing import Timing
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why one candidate has no timing."""
-
-    reason: str
+from cyclecast.errors import OptionError
+from cyclecast.timing import Failure, Timing
 
 
+def require_runner(runner: object) -> Runner:
+    """The object as a runner; `OptionError` where it has no `run(candidates)`."""
+    if isinstance(runner, type) or not isinstance(runner, Runner):
+        raise OptionError("runner", f"{runner!r}", "a runner has run(candidates)", "an object of such a class")
+    return runner
+
+
+@runtime_checkable
 class Runner(Protocol):
     """Measures candidates. The answers keep the order; a candidate that fails, fails alone."""
 

@@ -9,8 +9,7 @@ from typing import Any
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
 from cyclecast.mapping import Mapping, require_fit
-from cyclecast.runner._base import Failure
-from cyclecast.timing import Refusal, Timing, TimingModel, asked
+from cyclecast.timing import Failure, Timing, TimingModel, asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +38,4 @@ class TimingRunner:
         except CyclecastError as error:
             return Failure(str(error))
         found = asked(self.model, mapping, self.device)
-        return Failure(found.reason) if isinstance(found, Refusal) else (mapping, found)
+        return found if isinstance(found, Failure) else (mapping, found)

@@ -11,15 +11,19 @@ from cyclecast.mapspace import SketchSize
 from cyclecast.search._base import (
     SECONDS,
     Certificate,
+    Declines,
     Kernel,
+    LeavesOut,
     ParetoPoint,
     Problem,
     Search,
     SearchResult,
+    StatesLowerBound,
     Strategy,
     Watch,
+    looked_at,
 )
-from cyclecast.search._checked import Beyond, Checked, Instead
+from cyclecast.search._checked import Around, Beyond, Checked, Instead
 from cyclecast.search._evolution import Evolution, EvolutionSearch
 from cyclecast.search._exhaustive import Exhaustive
 from cyclecast.search._follow import WITHIN, Shortlist, Timed, conclude, follow
@@ -28,7 +32,7 @@ from cyclecast.search._pareto import Pareto
 from cyclecast.search._random import Random
 from cyclecast.search._relaxation import factors_of, mappings_of
 from cyclecast.search._result import outcome_from_json
-from cyclecast.timing import Analytical
+from cyclecast.timing import Analytical, abilities
 
 __all__ = [
     "SECONDS",
@@ -53,6 +57,7 @@ __all__ = [
     "conclude",
     "factors_of",
     "follow",
+    "looked_at",
     "mappings_of",
     "outcome_from_json",
     "search_strategy",
@@ -84,23 +89,22 @@ def begin(strategy: Strategy, problem: Problem) -> Search:
     model are not sampled: tests hold it to them by brute force.
     """
     search = _begun(strategy, problem)
-    evolves = isinstance(search, EvolutionSearch) or isinstance(getattr(search, "search", None), EvolutionSearch)
+    evolves = isinstance(search.search if isinstance(search, Around) else search, EvolutionSearch)
     if problem.kernel is None or not problem.kernel.rules or evolves:
         return search
     return Beyond(search, _sampling(problem), problem.kernel.rules)
 
 
 def _begun(strategy: Strategy, problem: Problem) -> Search:
-    declines = getattr(strategy, "declines", None)
-    reason = declines(problem) if declines else ""
-    if not getattr(strategy, "leaves_out", False):
+    reason = strategy.declines(problem) if isinstance(strategy, Declines) else ""
+    if not (isinstance(strategy, LeavesOut) and strategy.leaves_out):
         return Instead(_sampling(problem), reason) if reason else strategy.start(problem)
-    tested, many = type(problem.model) is Analytical, hasattr(problem.model, "times")
-    sampled = not tested and getattr(problem.model, "lawful", True) and (many or not reason)
+    able = abilities(problem.model)
+    tested, many = type(problem.model) is Analytical, able.many is not None
+    sampled = not tested and able.lawful and (many or not reason)
     breach = Sample(problem.workload, problem.device, problem.model, problem.seed).breach() if sampled else None
     if reason:
-        bound = getattr(strategy, "bound", None)
-        least = bound(problem) if bound and many and not breach else 0
+        least = strategy.bound(problem) if isinstance(strategy, StatesLowerBound) and many and not breach else 0
         return Instead(_sampling(problem), breach.reason if breach else reason, least)
     if tested:
         return strategy.start(problem)
@@ -117,5 +121,6 @@ SMALL = 64
 
 def _sampling(problem: Problem) -> Search:
     """A search that believes no law."""
-    instead: Strategy = Evolution(population=SMALL, generations=2) if problem.kernel else Random()
-    return instead.start(problem)
+    if problem.kernel is None:
+        return Random().start(problem)
+    return (Evolution() if problem.guide else Evolution(population=SMALL, generations=2)).start(problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping, Mappings
@@ -79,11 +79,14 @@ class Problem:
     workload: Workload
     device: Device
     model: TimingModel
+    """The clock."""
     trials: int
     """The most mappings that a strategy which draws samples may have timed."""
     seed: int
     kernel: Kernel | None = None
     """For strategies that work on schedules."""
+    guide: TimingModel | None = None
+    """A fast timing model that ranks candidates which are not yet timed; None: the clock itself."""
     watch: Watch = field(default_factory=Watch, compare=False, repr=False)
     """Of one search."""
 
@@ -107,9 +110,68 @@ class Search(Protocol):
         ...
 
 
+@runtime_checkable
+class AsksInBatches(Protocol):
+    """A search that says how many mappings it wants timed in a batch."""
+
+    @property
+    def at_once(self) -> int:
+        """Mappings of a batch, at most."""
+        ...
+
+
+@runtime_checkable
+class CountsLooked(Protocol):
+    """A search that counts what it has looked at, which is more than what it has timed."""
+
+    @property
+    def looked(self) -> int:
+        """Mappings, and sets of mappings, that were looked at so far."""
+        ...
+
+
+AT_ONCE = 64
+"""Mappings of a batch, where a search says nothing."""
+
+
+def batch_size(search: Search) -> int:
+    """The number of mappings that are asked for at a time."""
+    return search.at_once if isinstance(search, AsksInBatches) else AT_ONCE
+
+
+def looked_at(search: Search, timed: int) -> int:
+    """The number of mappings, and sets of them, that the search says it has looked at; else that of those timed."""
+    return search.looked if isinstance(search, CountsLooked) else timed
+
+
 class Strategy(Protocol):
     """A plan. Equal strategies (by `repr`) on equal problems ask for the same."""
 
     def start(self, problem: Problem) -> Search:
         """Begin a search."""
+        ...
+
+
+@runtime_checkable
+class Declines(Protocol):
+    """A strategy that does not take every problem."""
+
+    def declines(self, problem: Problem) -> str:
+        """The reason why another strategy is needed; "" if none is."""
+        ...
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A strategy that leaves out mappings by bounds, which rest on the laws of the timing model."""
+
+    leaves_out: bool
+
+
+@runtime_checkable
+class StatesLowerBound(Protocol):
+    """A strategy that knows a lower bound without a search."""
+
+    def bound(self, problem: Problem) -> int:
+        """A lower bound on the time of every mapping [fs]; 0 if nothing is known."""
         ...

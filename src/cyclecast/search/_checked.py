@@ -3,47 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from cyclecast.mapping import Mapping, Mappings, mapping_text
-from cyclecast.search._base import Certificate, Problem, Search, SearchResult
+from cyclecast.search._base import Certificate, Problem, Search, SearchResult, batch_size, looked_at
 from cyclecast.search._laws import Sample
 from cyclecast.timing import Timing, Timings
 from cyclecast.units import Time, short_time
 
 
-@dataclass(slots=True)
-class Instead:
-    """A search that stands in for one that was declined, and says so; it proves nothing."""
+class Around:
+    """A search around another one, which is asked and told."""
 
-    search: Search
-    reason: str
-    lower: int = 0
-    """What no mapping is shorter than, if more than 0 [fs]."""
-    times: set[int] = field(default_factory=set)
-    """All that were told [fs]."""
-    timed: int = 0
+    def __init__(self, search: Search) -> None:
+        self.search = search
+        self.timed = 0
+        """Mappings that were told."""
+
+    @property
+    def looked(self) -> int:
+        """Mappings, and sets of mappings, that were looked at so far."""
+        return looked_at(self.search, self.timed)
 
     @property
     def at_once(self) -> int:
         """Mappings in a batch, as the search at work wants them."""
-        return int(getattr(self.search, "at_once", 64))
+        return batch_size(self.search)
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
-        """As the other one."""
+        """The mappings that the search at work asks for."""
         return self.search.ask(most)
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """As the other one."""
+        """Tell the search at work."""
+        self.timed += _count(timings)
         self.search.tell(timings)
-        if not isinstance(timings, Timings):
-            self.times |= {timing.total.femtoseconds for timing in timings if timing}
-            self.timed += len(timings)
 
     def outcome(self) -> SearchResult:
-        """That of the other one, with the reason; with a lower bound, how good the best is at least."""
+        """The outcome of the search at work."""
+        return self.search.outcome()
+
+
+class Instead(Around):
+    """A search that stands in for one that was declined, and says so; it proves nothing."""
+
+    def __init__(self, search: Search, reason: str, lower: int = 0) -> None:
+        super().__init__(search)
+        self.reason = reason
+        self.lower = lower
+        """A lower bound on all times, if more than 0 [fs]."""
+        self.times: set[int] = set()
+        """All that were told, but those in arrays [fs]."""
+
+    def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
+        """Keep the times."""
+        super().tell(timings)
+        if not isinstance(timings, Timings):
+            self.times |= {timing.total.femtoseconds for timing in timings if timing}
+
+    def outcome(self) -> SearchResult:
+        """The outcome of the other search, with the reason; with a lower bound, how good the best is at least."""
         found = self.search.outcome()
         note = f"{self.reason}; {found.note}" if found.front else self.reason
         best = sorted(self.times)[:2]
@@ -56,7 +77,7 @@ class Instead:
         )
 
 
-class Checked:
+class Checked(Around):
     """A search that rests on laws of the timing model: once it has ended, mappings that it left out are timed.
 
     If one of them is shorter than all that was found, the model breaks a law. The search then goes on with another one
@@ -64,20 +85,11 @@ class Checked:
     """
 
     def __init__(self, search: Search, problem: Problem, instead: Callable[[Problem], Search]) -> None:
-        self.search, self.problem, self.instead = search, problem, instead
+        super().__init__(search)
+        self.problem, self.instead = problem, instead
         self.best: tuple[int, Mapping] | None = None
         self.batch: Sequence[Mapping] | Mappings = []
         self.ended = self.told = False
-
-    @property
-    def looked(self) -> int:
-        """Mappings, and sets of mappings, that were looked at so far."""
-        return int(getattr(self.search, "looked", 0))
-
-    @property
-    def at_once(self) -> int:
-        """Mappings in a batch, as the search at work wants them."""
-        return int(getattr(self.search, "at_once", 64))
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
         """What the search asks for; then the mapping that refutes it, if any, and what another search asks for."""
@@ -109,61 +121,57 @@ class Checked:
         if self.told:
             self.told = False
             return
-        self.search.tell(timings)
+        super().tell(timings)
         place, time = _least(timings)
         if time is not None and (self.best is None or time < self.best[0]):
             self.best = time, self.batch[place]
 
-    def outcome(self) -> SearchResult:
-        """That of the search that ended it."""
-        return self.search.outcome()
 
-
-class Beyond:
+class Beyond(Around):
     """A search of the mappings that can be listed, and after it one in the space that rules of others open."""
 
     def __init__(self, search: Search, beyond: Search, rules: Sequence[str]) -> None:
-        self.search, self.beyond, self.rules = search, beyond, rules
-        self.ended = False
-        self.timed = 0
+        super().__init__(search)
+        self.first, self.beyond, self.rules = search, beyond, rules
+        self.beyond_timed = 0
         """Mappings of the second search."""
         self.best: int | None = None
         """The shortest time of the second search [fs]."""
 
     @property
     def looked(self) -> int:
-        """Mappings, and sets of mappings, that were looked at so far."""
-        return int(getattr(self.search, "looked", 0)) + self.timed
-
-    @property
-    def at_once(self) -> int:
-        """Mappings in a batch, as the search at work wants them."""
-        return int(getattr(self.beyond if self.ended else self.search, "at_once", 64))
+        """Mappings, and sets of mappings, that both have looked at so far."""
+        return looked_at(self.first, self.timed - self.beyond_timed) + self.beyond_timed
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
         """Mappings of the first search; when it has ended, those of the second one."""
-        if not self.ended and len(batch := self.search.ask(most)):
+        if self.search is self.first and len(batch := self.first.ask(most)):
             return batch
-        self.ended = True
+        self.search = self.beyond
         return self.beyond.ask(most)
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """To the one that asked."""
-        (self.beyond if self.ended else self.search).tell(timings)
-        if self.ended:
+        """Tell the one that asked; keep the shortest time of the second one."""
+        super().tell(timings)
+        if self.search is self.beyond:
             _, time = _least(timings)
-            self.timed += len(timings.total) if isinstance(timings, Timings) else len(timings)
+            self.beyond_timed += _count(timings)
             self.best = time if self.best is None else min(self.best, self.best if time is None else time)
 
     def outcome(self) -> SearchResult:
         """That of the first search; its proof only where the second one found nothing shorter."""
-        found = self.search.outcome()
+        found = self.first.outcome()
         beaten = found.certificate and self.best is not None and self.best < found.certificate.best.femtoseconds
         names = ", ".join(self.rules)
         notes = [found.note] * bool(found.note) + [
-            f"mappings of {names} cannot be listed: an evolution has timed {self.timed:,} candidates beside all others"
+            f"mappings of {names} cannot be listed: "
+            f"an evolution has timed {self.beyond_timed:,} candidates beside all others"
         ]
         return replace(found, note="; ".join(notes), certificate=None if beaten else found.certificate)
+
+
+def _count(timings: Sequence[Timing | None] | Timings) -> int:
+    return len(timings.total) if isinstance(timings, Timings) else len(timings)
 
 
 def _least(timings: Sequence[Timing | None] | Timings) -> tuple[int, int | None]:

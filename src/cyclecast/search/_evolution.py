@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from cyclecast.errors import CyclecastError, OptionError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.mapspace import sketches
 from cyclecast.search._base import Problem, SearchResult
-from cyclecast.timing import Refusal, Timing, Timings, asked
+from cyclecast.timing import Failure, Timing, Timings, asked
 
 MOST = 1_000_000
 """Candidates of a generation, and generations; more would not end."""
@@ -51,12 +51,6 @@ class Evolution:
         )
 
 
-class Unfit(NamedTuple):
-    """Why a schedule has no timing."""
-
-    reason: str
-
-
 class EvolutionSearch:
     """The search at work: MetaSchedule proposes schedules, of which the mappings are asked for."""
 
@@ -68,7 +62,7 @@ class EvolutionSearch:
         self.problem, self.kernel = problem, problem.kernel
         self.timings: dict[Mapping, Timing | None] = {}
         """Of all mappings that were asked for."""
-        self.believed: dict[Mapping, Timing | Unfit] = {}
+        self.believed: dict[Mapping, Timing | Failure] = {}
         """Of all that the search has looked at: the same model is believed inside and outside."""
         self.asked: list[Mapping] = []
         self.waiting: list[Mapping] = []
@@ -107,27 +101,32 @@ class EvolutionSearch:
         found = sketches(self.problem.workload, self.problem.device)
         return SearchResult("evolution", sketches=found)
 
-    def run(self, candidates: Sequence[Any]) -> list[Timing | Unfit]:
-        """The timings of schedules, as a runner gives them."""
-        return [self._timing(self._mapping(module)) for module in candidates]
+    def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
+        """The timings of schedules, as a runner gives them: as they were told, or as the same model looks at them."""
+        return [self._measured(self._mapping(module)) for module in candidates]
+
+    def _measured(self, mapping: Mapping | Failure) -> Timing | Failure:
+        if isinstance(mapping, Failure) or self.problem.guide is None:
+            return self._timing(mapping)
+        return self.timings.get(mapping) or Failure("it was not measured")
 
     def look(self, candidates: Sequence[Any]) -> list[tuple[Mapping, Timing] | None]:
         """The mappings and timings of schedules, as a cost model takes them: None where there is none."""
         return [self._pair(self._mapping(module)) for module in candidates]
 
-    def _pair(self, mapping: Mapping | Unfit) -> tuple[Mapping, Timing] | None:
+    def _pair(self, mapping: Mapping | Failure) -> tuple[Mapping, Timing] | None:
         timing = self._timing(mapping)
-        return None if isinstance(mapping, Unfit) or isinstance(timing, Unfit) else (mapping, timing)
+        return None if isinstance(mapping, Failure) or isinstance(timing, Failure) else (mapping, timing)
 
-    def _timing(self, mapping: Mapping | Unfit) -> Timing | Unfit:
-        if isinstance(mapping, Unfit):
+    def _timing(self, mapping: Mapping | Failure) -> Timing | Failure:
+        if isinstance(mapping, Failure):
             return mapping
         if mapping not in self.believed:
-            found = asked(self.problem.model, mapping, self.problem.device)
-            self.believed[mapping] = Unfit(found.reason) if isinstance(found, Refusal) else found
+            found = asked(self.problem.guide or self.problem.model, mapping, self.problem.device)
+            self.believed[mapping] = found
         return self.believed[mapping]
 
-    def _mapping(self, module: Any) -> Mapping | Unfit:
+    def _mapping(self, module: Any) -> Mapping | Failure:
         """What the device makes of a schedule, if it can hold it."""
         try:
             mapping = self.kernel.read(module, self.problem.device)
@@ -135,5 +134,5 @@ class EvolutionSearch:
                 mapping = replace(mapping, workload=self.problem.workload)
             require_fit(mapping, self.problem.device)
         except CyclecastError as error:
-            return Unfit(str(error))
+            return Failure(str(error))
         return mapping

@@ -39,7 +39,7 @@ from cyclecast.search._base import Certificate, Problem, SearchResult
 from cyclecast.search._laws import Sample
 from cyclecast.search._nodes import Nodes, OverTime, Splitter, columns_of
 from cyclecast.search._relaxation import AT_ONCE, Relaxation
-from cyclecast.timing import Refusal, Timing, Timings, asked
+from cyclecast.timing import Failure, Timing, Timings, abilities, asked
 from cyclecast.units import Time
 
 NEVER = 2**200
@@ -87,13 +87,16 @@ class Exhaustive:
         ways = inner_ways(problem.device)
         if ways > MOST_WAYS:
             return f"the inner levels can be used in {ways:.2g} ways, too many to look at all"
-        if hasattr(problem.model, "times"):
+        able = abilities(problem.model)
+        if able.many is not None:
             return ""
+        if able.each is not None:
+            return "mappings are measured in batches, from which no bound on the others follows"
         mapping = default_mapping(problem.workload, problem.device)
-        if isinstance(asked(problem.model, mapping, problem.device), Refusal):
+        if isinstance(asked(problem.model, mapping, problem.device), Failure):
             return ""
         seconds = min(_seconds(partial(problem.model.time, mapping, problem.device)) for _ in range(3))
-        if not getattr(problem.model, "lawful", True) and not _is_least(problem, mapping):
+        if not able.lawful and not _is_least(problem, mapping):
             return "the timing model may be faster with more work, which no bound can follow"
         if seconds < SLOW:
             return ""
@@ -101,7 +104,7 @@ class Exhaustive:
 
     def bound(self, problem: Problem) -> int:
         """What no mapping is shorter than, without a search [fs]; for a model of many at once that keeps the laws."""
-        if not hasattr(problem.model, "times"):
+        if abilities(problem.model).many is None:
             return 0
         return ExhaustiveSearch(problem, self).bound
 
@@ -112,9 +115,9 @@ class Exhaustive:
 
 def _is_least(problem: Problem, mapping: Mapping) -> bool:
     """Whether the mapping is as short as the model itself says that any can be."""
-    stated = getattr(problem.model, "bounds", None)
+    stated = abilities(problem.model).bounded
     total = problem.model.time(mapping, problem.device).total
-    return stated is not None and bool(total == stated(mapping, problem.device).lower)
+    return stated is not None and total == stated.bounds(mapping, problem.device).lower
 
 
 def _seconds(step: Callable[[], object]) -> float:
@@ -162,9 +165,12 @@ class ExhaustiveSearch:
     @property
     def bound(self) -> int:
         """The least bound of all forms, or the one that the model states [fs]."""
-        stated = getattr(self.problem.model, "bounds", None)
-        own = stated(self.first, self.problem.device).lower.femtoseconds if stated else 0
-        return max(own, int(self._known[1][0]))
+        return max(self._stated(), int(self._known[1][0]))
+
+    def _stated(self) -> int:
+        """The lower bound that the model itself states [fs]; 0 where it states none."""
+        own = abilities(self.problem.model).bounded
+        return own.bounds(self.first, self.problem.device).lower.femtoseconds if own else 0
 
     @property
     def best(self) -> int:
@@ -177,7 +183,7 @@ class ExhaustiveSearch:
             return 0
         self.calls += 1
         found = asked(self.problem.model, mapping, device)
-        return 0 if isinstance(found, Refusal) else found.total.femtoseconds  # what is refused bounds nothing
+        return 0 if isinstance(found, Failure) else found.total.femtoseconds  # what is refused bounds nothing
 
     def _over(self) -> bool:
         return self.problem.watch.over(self.looked)
@@ -228,8 +234,7 @@ class ExhaustiveSearch:
         """Best nodes first; told times in between make the rest shorter."""
         if not self.plan.perfect:
             yield [self.first]
-        stated = getattr(self.problem.model, "bounds", None)
-        self.lower = stated(self.first, self.problem.device).lower.femtoseconds if stated and self.times else 0
+        self.lower = self._stated() if self.times else 0
         pool = _Pool(self._forms())
         self.lower = max(self.lower, int(self._known[1][0]))  # of all forms, should the clock end the probes
         yield from self._mappings(self._probes())

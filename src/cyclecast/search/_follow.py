@@ -9,12 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cyclecast.mapping import Mapping, Mappings
-from cyclecast.search._base import Problem, Search
+from cyclecast.search._base import Problem, Search, batch_size, looked_at
 from cyclecast.search._result import SearchResult
-from cyclecast.timing import Refusal, Timing, Timings, asked, asked_many
-
-AT_ONCE = 64
-"""Mappings that are asked for at a time."""
+from cyclecast.timing import Failure, Timing, Timings, abilities, asked_each, asked_many
 
 
 class Timed(NamedTuple):
@@ -84,13 +81,13 @@ def follow(search: Search, problem: Problem, at_once: int | None = None) -> Iter
 
     Ends early when the time of `problem.watch` is over. A mapping that the model has no time for is lost, no other.
     """
-    watch, looked = problem.watch, 0
-    while len(batch := search.ask(at_once or int(getattr(search, "at_once", AT_ONCE)))):
+    watch, timed = problem.watch, 0
+    while len(batch := search.ask(at_once or batch_size(search))):
         timings = _timings(problem, batch)
         search.tell(timings)
-        looked += len(batch)
+        timed += len(batch)
         yield Timed(batch, timings)
-        if watch.over(getattr(search, "looked", looked)):
+        if watch.over(looked_at(search, timed)):
             return
 
 
@@ -111,19 +108,16 @@ def conclude(search: Search, problem: Problem) -> SearchResult:
 
 def _timings(problem: Problem, batch: Sequence[Mapping] | Mappings) -> Sequence[Timing | None] | Timings:
     watch = problem.watch
-    if isinstance(batch, Mappings) and hasattr(problem.model, "times"):
-        timings = asked_many(problem.model, batch, problem.device)
+    many = abilities(problem.model).many
+    if isinstance(batch, Mappings) and many is not None:
+        timings = asked_many(many, batch, problem.device)
         if isinstance(timings, Timings):
             if timings.refused is not None:
                 watch.refuse("it answers with no whole femtoseconds", int(timings.refused.sum()))
             return timings
         watch.refuse(timings.reason, 0)
-    return [_timing(problem, batch[place]) for place in range(len(batch))]
-
-
-def _timing(problem: Problem, mapping: Mapping) -> Timing | None:
-    found = asked(problem.model, mapping, problem.device)
-    if isinstance(found, Refusal):
-        problem.watch.refuse(found.reason)
-        return None
-    return found
+    answers = asked_each(problem.model, [batch[place] for place in range(len(batch))], problem.device)
+    for answer in answers:
+        if isinstance(answer, Failure):
+            watch.refuse(answer.reason)
+    return [None if isinstance(answer, Failure) else answer for answer in answers]

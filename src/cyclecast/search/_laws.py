@@ -22,7 +22,7 @@ from cyclecast.mapspace import Numbers, Tilings, forms, tilings
 from cyclecast.network import Workload
 from cyclecast.search._nodes import Nodes
 from cyclecast.search._relaxation import Relaxation, extents
-from cyclecast.timing import Refusal, TimingModel, Timings, asked, asked_many
+from cyclecast.timing import Failure, TimingModel, Timings, abilities, asked, asked_many
 from cyclecast.units import Time, short_time
 
 NEVER = 2**200
@@ -58,7 +58,7 @@ class Sample:
 
     @property
     def _at_once(self) -> bool:
-        return hasattr(self.model, "times")
+        return abilities(self.model).many is not None
 
     def breach(self) -> Breach | None:
         """The first law that the sample breaks, if any."""
@@ -101,8 +101,9 @@ class Sample:
 
     def _times(self, mappings: Mappings) -> Numbers:
         """The times as Python integers [fs]; `NEVER` where the model has none."""
-        if self._at_once and len(mappings):
-            found = asked_many(self.model, mappings, self.device)
+        many = abilities(self.model).many
+        if many is not None and len(mappings):
+            found = asked_many(many, mappings, self.device)
             if isinstance(found, Timings):
                 total = found.total.astype(object)
                 return total if found.refused is None else np.where(found.refused, NEVER, total)
@@ -110,7 +111,7 @@ class Sample:
 
     def _time(self, mapping: Mapping, device: Device | None = None) -> int:
         found = asked(self.model, mapping, device or self.device)
-        return NEVER if isinstance(found, Refusal) else found.total.femtoseconds
+        return NEVER if isinstance(found, Failure) else found.total.femtoseconds
 
     def _bound(self, mapping: Mapping, device: Device) -> int:
         return self._time(mapping, device) % NEVER
@@ -198,8 +199,8 @@ class Sample:
 
     def _stated(self, mappings: Mappings) -> Numbers:
         """The lower bound that the model states, the same for all mappings."""
-        stated = getattr(self.model, "bounds", None)
-        bound = stated(mappings[0], self.device).lower.femtoseconds if stated and len(mappings) else 0
+        stated = abilities(self.model).bounded
+        bound = stated.bounds(mappings[0], self.device).lower.femtoseconds if stated and len(mappings) else 0
         return np.full(len(mappings), bound, object)
 
     def _two_passes(self, floor: Relaxation, nodes: Nodes) -> Numbers:

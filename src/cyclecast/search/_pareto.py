@@ -39,7 +39,7 @@ from cyclecast.mapspace import (
     unported,
 )
 from cyclecast.search._base import ParetoPoint, Problem, SearchResult
-from cyclecast.timing import Timing, Timings
+from cyclecast.timing import Timing, Timings, abilities
 from cyclecast.units import Energy, Time
 
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
@@ -110,7 +110,7 @@ class ParetoSearch:
 
     def __init__(self, problem: Problem, plan: Pareto) -> None:
         self.problem, self.plan = problem, plan
-        self.many = getattr(problem.model, "times", None)
+        self.many = abilities(problem.model).many
         self.unported = unported(problem.device)
         self.front = ParetoFront()
         self.looked = self.timed = 0
@@ -293,7 +293,7 @@ class ParetoSearch:
         ones = np.ones((len(TILE_AXES) * len(device.levels), len(cut)), np.int64)
         relaxed = _mappings(self.problem, np.vstack([_sizes(cut), stationary, turns, ones]))
         relaxed.use(arrays)
-        timings = self.many(relaxed, self.unported if spread else device)
+        timings = self.many.times(relaxed, self.unported if spread else device)
         once = _mappings(self.problem, np.vstack([_sizes(cut), moved_once, turns, ones]))
         return Values(timings.total, least_energies(once, arrays, device, timings), arrays)
 

@@ -20,7 +20,17 @@ from cyclecast.device import Device, Level
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, ManyFactors, ManyLevelFactors, Mapping, Mappings
 from cyclecast.mapspace import Numbers, Tilings, unported
 from cyclecast.network import Axis, Kind, Workload
-from cyclecast.timing import Pass, PassKind, TimingModel, Timings, array_write_time, asked_many, port_time, sum_bits
+from cyclecast.timing import (
+    Pass,
+    PassKind,
+    TimingModel,
+    Timings,
+    abilities,
+    array_write_time,
+    asked_many,
+    port_time,
+    sum_bits,
+)
 from cyclecast.units import Bandwidth
 
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
@@ -70,9 +80,9 @@ class Relaxation:
     ) -> None:
         """`ask` gives the time of one mapping [fs], 0 where the model refuses it: for models without `times`."""
         self.workload, self.device, self.model, self.ask = workload, device, model, ask
-        self.many: Callable[[Mappings, Device], Timings] | None = getattr(model, "times", None)
+        able = abilities(model)
+        self.many, self.counts = able.many, able.counts_transfers
         self.free = unported(device, UNLIMITED if self.many is None else None)
-        self.counts = self.many is not None and bool(getattr(model, "counts_transfers", False))
 
     def times(self, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, arrays: Numbers) -> Numbers:
         """For each tiling: no mapping with as many passes, steps along the pixels and arrays in use is shorter.
@@ -206,7 +216,7 @@ class Relaxation:
             turns = [numbers[some] for numbers in (*passes, steps)]
             relaxed = mappings_of(self.workload, device, cut[some], self._single(ones), turns, stationary[some], ones)
             relaxed.use(arrays[some])
-            answer = asked_many(self.model, relaxed, device)
+            answer = asked_many(self.many, relaxed, device)
             total = answer.total if isinstance(answer, Timings) else 0 * ones  # what is refused bounds nothing
             refused = answer.refused if isinstance(answer, Timings) else None
             totals.append(total if refused is None else np.where(refused, 0, total))

@@ -12,7 +12,7 @@ from cyclecast.mapspace import choices
 from cyclecast.search import Problem, Sample, Strategy, begin
 from cyclecast.search.mutators import Mutator
 from cyclecast.testing._samples import DEVICES, mappings, problem, workloads
-from cyclecast.timing import Refusal, Timing, TimingModel, Timings, asked, second_opinion
+from cyclecast.timing import Failure, Timing, TimingModel, Timings, asked, second_opinion
 from cyclecast.units import Time
 
 SEEDS = range(40)
@@ -50,7 +50,7 @@ class TimingModelSuite(Suite):
         """At least one of the sample mappings has a time."""
         model = self.subject()
         answers = [asked(model, each, device) for device, some in mappings() for each in some]
-        why = [answer.reason for answer in answers if isinstance(answer, Refusal)]
+        why = [answer.reason for answer in answers if isinstance(answer, Failure)]
         assert len(why) < len(answers), f"it has no time for any sample mapping; the first reason: {why[0]}"
 
     def test_times_are_longer_than_nothing(self) -> None:

@@ -15,9 +15,10 @@ from cyclecast import plugins
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
+from cyclecast.timing._abilities import Abilities, TimesEach, TimesMany, abilities
 from cyclecast.timing._analytical import Analytical
-from cyclecast.timing._asked import Refusal, asked, asked_many
-from cyclecast.timing._base import Bounds, Phase, Role, Timing, TimingModel, Timings, timing_from_json
+from cyclecast.timing._asked import asked, asked_each, asked_many
+from cyclecast.timing._base import Bounds, Failure, Phase, Role, Timing, TimingModel, Timings, timing_from_json
 from cyclecast.timing._bound import bounds
 from cyclecast.timing._costs import (
     Events,
@@ -45,10 +46,12 @@ from cyclecast.timing._sensitivity import Gain, improvements, sensitivity
 from cyclecast.timing._stages import slots
 
 __all__ = [
+    "Abilities",
     "Analytical",
     "Bounds",
     "EventDriven",
     "Events",
+    "Failure",
     "Fixed",
     "Gain",
     "Moved",
@@ -56,15 +59,18 @@ __all__ = [
     "PassKind",
     "Phase",
     "Poster",
-    "Refusal",
     "Role",
     "Simulation",
     "Span",
+    "TimesEach",
+    "TimesMany",
     "Timing",
     "TimingModel",
     "Timings",
+    "abilities",
     "array_write_time",
     "asked",
+    "asked_each",
     "asked_many",
     "bounds",
     "bounds_of",
@@ -109,14 +115,14 @@ def timing_model(spec: str | TimingModel) -> TimingModel:
 
 def second_opinion(model: TimingModel, mapping: Mapping, device: Device) -> Timing | None:
     """The timing by the model that this one names as its second opinion; None where it names none."""
-    other = getattr(model, "second_opinion", None)
+    other = abilities(model).second_opinion
     return timing_model(other).time(mapping, device) if other else None
 
 
 def bounds_of(model: TimingModel, mapping: Mapping, device: Device) -> Bounds:
     """Between what the model's answer has to lie: as the model says, or `bounds` for one that says nothing."""
-    own = getattr(model, "bounds", bounds)
-    return cast(Bounds, own(mapping, device))
+    own = abilities(model).bounded
+    return own.bounds(mapping, device) if own else bounds(mapping, device)
 
 
 def identity(model: object) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
 from cyclecast.mapping import Mapping, Mappings
-from cyclecast.timing._base import Timing, TimingModel, Timings
+from cyclecast.timing._abilities import TimesMany, abilities
+from cyclecast.timing._base import Failure, Timing, TimingModel, Timings
 
 REFUSED = np.iinfo(np.int64).max
 """Stands for the time [fs] of a mapping that the model refuses, where numbers are of 64 bits."""
@@ -18,33 +20,43 @@ LONGEST_TEXT = 200
 """Characters of a reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a timing model has no time for a mapping."""
-
-    reason: str
-
-
-def asked(model: TimingModel, mapping: Mapping, device: Device) -> Timing | Refusal:
+def asked(model: TimingModel, mapping: Mapping, device: Device) -> Timing | Failure:
     """The model's timing of the mapping, or why there is none."""
     try:
-        timing: Any = model.time(mapping, device)
-        if isinstance(timing, Timing) and isinstance(timing.total.femtoseconds, int):
-            return timing
+        return _checked(model.time(mapping, device))
     except CyclecastError as error:
-        return Refusal(str(error))
+        return Failure(str(error))
     except Exception as error:  # a user's code may raise anything
-        return Refusal(_short(f"it raises {type(error).__name__}: {error}"))
-    return Refusal(_short(f"it answers {timing!r}; it must be a Timing of whole femtoseconds"))
+        return Failure(_short(f"it raises {type(error).__name__}: {error}"))
 
 
-def asked_many(model: Any, mappings: Mappings, device: Device) -> Timings | Refusal:
+def asked_each(model: TimingModel, mappings: Sequence[Mapping], device: Device) -> list[Timing | Failure]:
+    """The model's answers for a batch of mappings, one by one; a wrong answer fails alone."""
+    each = abilities(model).each
+    if each is None:
+        return [asked(model, mapping, device) for mapping in mappings]
+    try:
+        answers: Any = list(each.time_each(mappings, device))
+    except Exception as error:  # a user's code may raise anything
+        return [Failure(_short(f"it raises {type(error).__name__}: {error}"))] * len(mappings)
+    if len(answers) != len(mappings):
+        return [Failure(f"it gives {len(answers)} answers for {len(mappings)} mappings")] * len(mappings)
+    return [_checked(answer) for answer in answers]
+
+
+def _checked(answer: Any) -> Timing | Failure:
+    if isinstance(answer, Failure) or (isinstance(answer, Timing) and isinstance(answer.total.femtoseconds, int)):
+        return answer
+    return Failure(_short(f"it answers {answer!r}; it must be a Timing of whole femtoseconds"))
+
+
+def asked_many(model: TimesMany, mappings: Mappings, device: Device) -> Timings | Failure:
     """The model's timings of the mappings, those without a time marked as refused; or why there are none at all."""
     try:
         timings = model.times(mappings, device)
         total = np.broadcast_to(np.asarray(timings.total), (len(mappings),))
         if not isinstance(timings, Timings) or total.dtype.kind not in "iufO":
-            return Refusal(_short(f"it answers {timings!r}; they must be Timings of whole femtoseconds"))
+            return Failure(_short(f"it answers {timings!r}; they must be Timings of whole femtoseconds"))
         if total.dtype.kind in "iu" and (not len(total) or total.min() >= 0):
             return timings if total is timings.total else replace(timings, total=total)
         wrong = ~np.array([_is_time(number) for number in total.tolist()], bool)
@@ -53,9 +65,9 @@ def asked_many(model: Any, mappings: Mappings, device: Device) -> Timings | Refu
         exact = whole if total.dtype == object else whole.astype(np.int64)
         return replace(timings, total=np.where(wrong, never, exact), refused=wrong if wrong.any() else None)
     except CyclecastError as error:
-        return Refusal(str(error))
+        return Failure(str(error))
     except Exception as error:  # a user's code may raise anything
-        return Refusal(_short(f"it raises {type(error).__name__}: {error}"))
+        return Failure(_short(f"it raises {type(error).__name__}: {error}"))
 
 
 def _is_time(number: Any) -> bool:

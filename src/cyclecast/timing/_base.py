@@ -111,6 +111,13 @@ def timing_from_json(value: dict[str, Any]) -> Timing:
     return Timing(phases, Time(whole(value["cycle_fs"], least=1)), events_from_json(counted) if counted else None)
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reason why a mapping, or a scheduled module, has no timing; the answer of a timing model or of a runner."""
+
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Timings:
     """The answers for many mappings, as arrays: element i of each is that of mapping i."""
@@ -161,13 +168,7 @@ class TimingModel(Protocol):
     A model that breaks one of them says `lawful = False`, and is not searched exhaustively. The search also checks a
     sample of mappings for breaches before it believes a model, and its answer afterwards.
 
-    A model may offer more:
-
-    * `times(mappings, device) -> Timings`: many mappings (`cyclecast.mapping.Mappings`) at once, as arrays;
-    * `bounds(mapping, device) -> Bounds`: bounds of its own, where it knows less than the whole device;
-    * `second_opinion = "event"`: the name of (or itself) a slower model that is never shorter; it re-times the best;
-    * `counts_transfers = True`: no mapping is faster than its writes, the bytes through its busiest port and the fill
-      of the pipeline in every pass together, as `cyclecast.timing` counts them. More mappings are then left out.
+    A model may offer more; `cyclecast.timing.abilities` lists it.
     """
 
     def time(self, mapping: Mapping, device: Device) -> Timing:

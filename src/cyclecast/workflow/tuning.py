@@ -15,7 +15,8 @@ from cyclecast.errors import FitError, MappingError, OptionError, TimingError
 from cyclecast.mapping import Mapping, require_fit
 from cyclecast.mapspace import default_mapping
 from cyclecast.network import Member, Network
-from cyclecast.schedule import Space, as_module, read
+from cyclecast.runner import Measured, Runner, require_runner
+from cyclecast.schedule import Space, as_module, decided_schedule, read
 from cyclecast.search import (
     SECONDS,
     WITHIN,
@@ -29,9 +30,10 @@ from cyclecast.search import (
     begin,
     conclude,
     follow,
+    looked_at,
     search_strategy,
 )
-from cyclecast.timing import Refusal, Timing, TimingModel, Timings, asked, identity, second_opinion, timing_model
+from cyclecast.timing import Failure, Timing, TimingModel, Timings, asked, identity, second_opinion, timing_model
 from cyclecast.units import Time
 from cyclecast.workflow.database import Answer, Database, Question, Record
 from cyclecast.workflow.progress import Progress as Progress
@@ -62,7 +64,7 @@ def estimate(
     workloads = []
     for member in network.members:
         record = _timed(given[member.kernel], device, model) if given else _default(member, device, model)
-        if isinstance(record, Refusal):
+        if isinstance(record, Failure):
             raise _no_time(member, record.reason)
         outcome = SearchResult("given" if given else "default")
         second = second_opinion(model, record.mapping, device)
@@ -82,6 +84,7 @@ def tune(
     database: str | Path = "sqlite://",
     progress: Callable[[Progress], None] | Literal["rich"] | None = None,
     space: Space | None = None,
+    runner: Runner | None = None,
 ) -> Tuned:
     """Search a mapping for every workload of the network; the same arguments give the same result.
 
@@ -92,29 +95,42 @@ def tune(
     looks at all. What was timed (of millions: what improved on the best) is recorded in the database (a path or a URL;
     by default it lives in memory), and a search that it has the answer of is not repeated. The default mapping always
     takes part, so no result is worse than `estimate`'s. `progress` is told where the tuning stands, every second or
-    more often; "rich" shows it on standard error. `space` adds rules of others to ours. Raises `FitError` where a
-    workload does not fit, `TimingError` where the timing model has no time for any mapping, and `OptionError`.
+    more often; "rich" shows it on standard error. `space` adds rules of others to ours. A `runner` measures mappings in
+    the place of the timing model, which then only ranks what is not yet measured; an exhaustive search becomes an
+    evolution. Raises `FitError` where a workload does not fit, `TimingError` where no mapping has a time, and
+    `OptionError`.
     """
     if space and space.device != device:
         raise OptionError("space", f"it is of {space.device.name}", f"tune is for {device.name}", "Space(device, ...)")
     if isinstance(progress, str):
         with progress_bar(len(network.members), shown=True) as shown:
             options = {"trials": trials, "timing": timing, "strategy": strategy, "seed": seed, "seconds": seconds}
-            more: dict[str, Any] = {"database": database, "progress": shown, "space": space}
+            more: dict[str, Any] = {"database": database, "progress": shown, "space": space, "runner": runner}
             return tune(network, device, **options, **more)  # type: ignore[arg-type]
     if seconds is not None and not seconds > 0:
         raise OptionError("tune", f"{seconds} seconds", "it must be more than 0", "seconds=20")
     if not 1 <= trials <= MOST or not 0 <= seed <= MOST:
         raise OptionError("tune", f"{trials} trials with seed {seed}", f"1 to {MOST} trials, and a seed up to that")
     model, chosen = timing_model(timing), search_strategy(strategy)
-    defaults = [_default(member, device, model) for member in network.members]
-    workloads = []
+    functions = [network.program[member.kernel] for member in network.members]
+    clocks = [_measured(runner, function) if runner is not None else model for function in functions]
+    found = list(zip(network.members, functions, clocks, strict=True))
+    defaults = [_default(member, device, clock) for member, _, clock in found]
     with Database(database) as records:
-        for position, (member, default) in enumerate(zip(network.members, defaults, strict=True)):
-            told = progress or (lambda _: None)
-            job = _Job(position, member, device, model, chosen, trials, seed, seconds, records, told, space)
-            workloads.append(job.run(network.program[member.kernel], default))
+        plan = _Plan(
+            device=device, model=model, strategy=chosen, trials=trials, seed=seed, seconds=seconds, space=space,
+            runner=runner, database=records, progress=progress or (lambda _: None),
+        )  # fmt: skip
+        workloads = [
+            _Job(plan, position, *each).run(default)
+            for position, (each, default) in enumerate(zip(found, defaults, strict=True))
+        ]
     return Tuned(network, device, tuple(workloads), model)
+
+
+def _measured(runner: Runner, function: Any) -> Measured:
+    """The clock of one kernel: the runner, which is handed modules."""
+    return Measured(require_runner(runner), lambda mapping, device: decided_schedule(function, device, mapping).mod)
 
 
 def problem(
@@ -128,6 +144,7 @@ def problem(
     watch: Watch | None = None,
     hashed: str = "",
     space: Space | None = None,
+    guide: TimingModel | None = None,
 ) -> Problem:
     """The search problem of one workload, `function` its kernel, of the hash `hashed` where that is known.
 
@@ -136,15 +153,13 @@ def problem(
     opened = space or Space(device)
     kernel = Kernel(as_module(function), opened.for_metaschedule(), read, opened.names)
     number = _seed(seed, hashed or kernel_hash(function))
-    return Problem(member.workload, device, model, trials, number, kernel, watch or Watch())
+    return Problem(member.workload, device, model, trials, number, kernel, guide, watch or Watch())
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """The tuning of one workload."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What all workloads of a network are tuned by."""
 
-    position: int
-    member: Member
     device: Device
     model: TimingModel
     strategy: Strategy
@@ -153,14 +168,28 @@ class _Job:
     seconds: float | None
     database: Database
     progress: Callable[[Progress], None]
-    space: Space | None = None
+    space: Space | None
+    runner: Runner | None
 
-    def run(self, function: Any, default: Record | Refusal) -> TunedWorkload:
-        question = self._question(function)
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The tuning of one workload."""
+
+    plan: _Plan
+    position: int
+    member: Member
+    function: Any
+    """The kernel before scheduling."""
+    clock: TimingModel
+    """The timing model, or the runner in its place."""
+
+    def run(self, default: Record | Failure) -> TunedWorkload:
+        question = self._question()
         known, why = self._known(question)
-        answer = known if known is not None else self._search(function, question, default)
+        answer = known if known is not None else self._search(question, default)
         timed = [(record.mapping, record.timing) for record in answer.records]
-        mapping, timing, second = second_of(timed, self.model, self.device)
+        mapping, timing, second = second_of(timed, self.clock, self.plan.device)
         reused = known is not None
         self._tell(answer.timed, timing, reused=reused, done=True)
         return TunedWorkload(self.member, mapping, timing, answer.timed, reused, answer.outcome, second, why)
@@ -168,7 +197,7 @@ class _Job:
     def _known(self, question: Question) -> tuple[Answer | None, str]:
         """The first answer of the database that is believed; or None, and why the others are not."""
         why, place = "", 0
-        while (answer := self.database.answered(question, skip=place)) is not None:
+        while (answer := self.plan.database.answered(question, skip=place)) is not None:
             why, place = self._disbelief(answer), place + 1
             if not why:
                 return answer, ""
@@ -184,14 +213,14 @@ class _Job:
         ranked = sorted(answer.records, key=_rank)
         for record in ranked:
             try:
-                require_fit(record.mapping, self.device)
+                require_fit(record.mapping, self.plan.device)
             except FitError as error:
                 return str(error)
             if record.mapping.workload != self.member.workload:
                 return f"a mapping is of {record.mapping.workload.name}"
-        for record in ranked[:MOST_OPINIONS]:
-            timing = asked(self.model, record.mapping, self.device)
-            if isinstance(timing, Refusal):
+        for record in ranked[:MOST_OPINIONS] if self.plan.runner is None else ():  # a runner may need minutes
+            timing = asked(self.clock, record.mapping, self.plan.device)
+            if isinstance(timing, Failure):
                 return f"{record.timing.total} is recorded, and the timing model has no time"
             if timing.to_json() != record.timing.to_json():
                 return f"{record.timing.total} is recorded, and the timing model says {timing.total}"
@@ -202,39 +231,40 @@ class _Job:
             return f"its proof says that no mapping is shorter than {proof.lower}, and the best record is {least}"
         return "" if answer.whole else "its digest is that of other records or of another proof"
 
-    def _search(self, function: Any, question: Question, default: Record | Refusal) -> Answer:
-        number = self.database.start(question)
+    def _search(self, question: Question, default: Record | Failure) -> Answer:
+        plan, database = self.plan, self.plan.database
+        number = database.start(question)
         records = [default] if isinstance(default, Record) else []
-        self.database.add(number, records)
+        database.add(number, records)
         timed, near = 1, Shortlist()
 
         def tell(looked: int) -> None:
             best = min(records, key=_rank).timing if records else None
             self._tell(timed, best, reused=False, done=False, looked=looked)
 
-        watch = Watch(self.seconds, tell)
-        if isinstance(default, Refusal):
+        watch = Watch(plan.seconds, tell)
+        if isinstance(default, Failure):
             watch.refuse(default.reason)
         asked_for = problem(
-            self.member, function, self.device, self.model, trials=self.trials, seed=self.seed, watch=watch,
-            hashed=question.kernel, space=self.space,
+            self.member, self.function, plan.device, self.clock, trials=plan.trials, seed=plan.seed, watch=watch,
+            hashed=question.kernel, space=plan.space, guide=plan.model if plan.runner else None,
         )  # fmt: skip
-        search = begin(self.strategy, asked_for)
+        search = begin(plan.strategy, asked_for)
         for found in follow(search, asked_for):
             batch = self._worth_recording(found, records, watch)
-            self.database.add(number, batch)
+            database.add(number, batch)
             records += batch
             near.add(found)
             timed += len(found.batch)
-            tell(getattr(search, "looked", timed))
+            tell(looked_at(search, timed))
         if not records:
             raise _no_time(self.member, watch.reason)
         known = {record.mapping for record in records}
         more = [self._record(mapping, watch) for *_, mapping in near.entries if mapping not in known]
-        self.database.add(number, [record for record in more if record])
+        database.add(number, [record for record in more if record])
         records += [record for record in more if record]
         outcome = conclude(search, asked_for)
-        self.database.finish(number, timed, outcome)
+        database.finish(number, timed, outcome)
         return Answer(records, timed, outcome)
 
     def _worth_recording(self, found: Timed, records: list[Record], watch: Watch) -> list[Record]:
@@ -249,8 +279,8 @@ class _Job:
 
     def _record(self, mapping: Mapping, watch: Watch, total: int | None = None) -> Record | None:
         """The mapping, timed by itself; None where the model refuses it. `total` is its time among many [fs]."""
-        timing = asked(self.model, mapping, self.device)
-        if isinstance(timing, Refusal):
+        timing = asked(self.clock, mapping, self.plan.device)
+        if isinstance(timing, Failure):
             watch.refuse(timing.reason)
             return None
         if total is not None and timing.total.femtoseconds != total:
@@ -258,18 +288,19 @@ class _Job:
         return Record(mapping, timing)
 
     def _tell(self, timed: int, best: Timing | None, *, reused: bool, done: bool, looked: int = 0) -> None:
-        self.progress(Progress(self.position, self.member, timed, best, reused, done, looked))
+        self.plan.progress(Progress(self.position, self.member, timed, best, reused, done, looked))
 
-    def _question(self, function: Any) -> Question:
+    def _question(self) -> Question:
+        plan = self.plan
         return Question(
-            kernel=kernel_hash(function),
-            device=self.device.digest,
-            timing=identity(self.model),
-            strategy=repr(self.strategy)
-            + (f" for {self.seconds:g} s" if self.seconds else "")
-            + (f" with {self.space.identity}" if self.space and self.space.identity else ""),
-            trials=self.trials,
-            seed=self.seed,
+            kernel=kernel_hash(self.function),
+            device=plan.device.digest,
+            timing=identity(plan.model) + (f" measured by {identity(plan.runner)}" if plan.runner else ""),
+            strategy=repr(plan.strategy)
+            + (f" for {plan.seconds:g} s" if plan.seconds else "")
+            + (f" with {plan.space.identity}" if plan.space and plan.space.identity else ""),
+            trials=plan.trials,
+            seed=plan.seed,
             versions=f"cyclecast {version('cyclecast')}, tvm {version('apache-tvm')}",
         )
 
@@ -312,13 +343,13 @@ def _checked(network: Network, device: Device, mappings: Mapped[str, Mapping]) -
     return mappings
 
 
-def _default(member: Member, device: Device, model: TimingModel) -> Record | Refusal:
+def _default(member: Member, device: Device, model: TimingModel) -> Record | Failure:
     return _timed(default_mapping(member.workload, device), device, model)
 
 
-def _timed(mapping: Mapping, device: Device, model: TimingModel) -> Record | Refusal:
+def _timed(mapping: Mapping, device: Device, model: TimingModel) -> Record | Failure:
     found = asked(model, mapping, device)
-    return found if isinstance(found, Refusal) else Record(mapping, found)
+    return found if isinstance(found, Failure) else Record(mapping, found)
 
 
 def _no_time(member: Member, reason: str) -> TimingError:
