@@ -93,6 +93,16 @@ def test_a_runner_of_your_own_is_asked_by_metaschedule() -> None:
     assert re.search(r"^\d+ candidates asked, the best takes [\d.]+ us$", printed, re.MULTILINE)
 
 
+def test_a_front_end_of_your_own_reads_a_network() -> None:
+    assert re.fullmatch(r"dense 1x40 -> 5: [\d.]+ us\n", run("15_own_front_end.py"))
+
+
+def test_a_report_of_your_own_has_a_line_for_each_operator() -> None:
+    title, ruler, *rows = run("16_own_report.py").split("\n")
+    assert (title, ruler) == ("| operator | arrays | busy [us] |", "|---|---|---|")
+    assert len([row for row in rows if row]) == 54
+
+
 def test_no_example_is_forgotten() -> None:
     tested = set(re.findall(r"run\(\"(.*?)\"[,)]", Path(__file__).read_text(encoding="utf-8"))) | set(RUN_ELSEWHERE)
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from cyclecast.device import Device
+from cyclecast.errors import CyclecastError
 from cyclecast.mapping import Mapping
 from cyclecast.mapspace import default_mapping
+from cyclecast.runner import Failure
+from cyclecast.schedule import opened_workload, read, sample
 from cyclecast.search import Problem, SearchResult
 from cyclecast.search.mutators import Choices, change_one
 from cyclecast.timing import Phase, Timing, Timings
@@ -21,15 +24,16 @@ from cyclecast.timing import Phase, Timing, Timings
 
 @dataclass(frozen=True)
 class Steps:
-    """A timing model: nothing but the steps of all passes."""
+    """A timing model: the steps of all passes, one read each if three quarters of the word lines are driven."""
 
     cycles: int = 1
+    lawful = False  # more word lines may take less time
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """Reads of one array, one after another."""
-        read = device.array.read
-        steps = mapping.passes * mapping.temporal.pixel * device.input_steps * self.cycles
-        return Timing((Phase("steps", steps * read),), read)
+        reads = 1 if mapping.word_lines == device.word_lines_per_array * 3 // 4 else 2
+        steps = mapping.passes * mapping.temporal.pixel * device.input_steps * self.cycles * reads
+        return Timing((Phase("steps", steps * device.array.read),), device.array.read)
 
 
 @dataclass(frozen=True)
@@ -61,28 +65,30 @@ class DefaultSearch:
 
 
 @dataclass(frozen=True)
-class HalfRows:
-    """A rule: half of the word lines."""
+class ThreeQuarters:
+    """A rule: three quarters of the word lines."""
 
     device: Device
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
         """The schedule, and one with that decision."""
-        from cyclecast.schedule import opened_workload, sample
-
         if opened_workload(schedule, block, self.device) is None:
             return [schedule]
-        half = schedule.copy()
-        sample(half, block, self.device, "word_lines", [max(1, self.device.word_lines_per_array // 2)])
-        return [schedule, half]
+        other = schedule.copy()
+        sample(other, block, self.device, "word_lines", [self.device.word_lines_per_array * 3 // 4])
+        return [schedule, other]
 
 
 @dataclass(frozen=True)
 class AnyDecision:
     """A mutation rule: any decision becomes any other."""
 
+    calls: ClassVar[list[str]] = []
+    """What it has changed, for tests."""
+
     def apply(self, decisions: Decisions[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
         """One of them."""
+        self.calls.extend(offers)
         return change_one(decisions, offers, list(offers), rng)
 
 
@@ -118,10 +124,41 @@ class Matrix:
         return [{"output0": values["x"].astype("int32") @ weights} for values in samples]
 
 
+@dataclass(frozen=True)
+class Patient:
+    """A runner: reads each candidate as a mapping, and counts one read of an array for each step."""
+
+    device: Device
+
+    def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
+        """One answer for each candidate."""
+        return [self.answer(candidate) for candidate in candidates]
+
+    def answer(self, candidate: Any) -> Timing | Failure:
+        """The time, or why there is none."""
+        try:
+            return Steps().time(read(candidate, self.device), self.device)
+        except CyclecastError as error:
+            return Failure(str(error))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A report: operators and the time [fs] that each is busy for an image, as comma-separated values."""
+
+    suffix = ".csv"
+
+    def text(self, info: Decisions[str, Any]) -> str:
+        """A line for each operator."""
+        return "".join(f"{each['name']},{each['busy_fs']}\n" for each in info["operators"])
+
+
 VARIANTS = {
     "timing": {"steps": Steps},
     "search": {"only_default": OnlyDefault},
-    "rule": {"half_rows": HalfRows},
+    "rule": {"three_quarters": ThreeQuarters},
     "mutator": {"any_decision": AnyDecision},
     "frontend": {"matrix": Matrix},
+    "runner": {"patient": Patient},
+    "report": {"table": Table},
 }

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cyclecast import plugins
 from cyclecast.cli._door import DEBUG, Door
 from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import OptionError
@@ -121,6 +122,18 @@ def shapes_of(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
         if not name or not shapes[name] or min(shapes[name]) < 1:
             raise OptionError("--shape", f"'{short(option)}'", "it must be NAME=N,N,...", "--shape input=1,3,224,224")
     return shapes
+
+
+def _front_ends(specs: list[str] | None) -> list[str] | None:
+    for spec in specs or ():
+        plugins.use("frontend", spec)
+    return specs
+
+
+FrontEndOption = Annotated[
+    list[str] | None,
+    typer.Option("--front-end", callback=_front_ends, help="A front end beside ours, as ./mine.py:Name."),
+]
 
 
 def bound_model(model: Path, options: Sequence[str] | None) -> Any:

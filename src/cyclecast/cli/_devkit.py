@@ -1,7 +1,8 @@
-"""For those who write timing models, strategies, rules, runners and devices of their own."""
+"""The verb for those who add something of their own."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,13 +20,19 @@ FAILED = 3
 def devkit_check(
     spec: Annotated[str, typer.Argument(help="./mine.py:Name, a device file, or a device of the library.")],
     device: Annotated[str, typer.Option("--device", help="The device for a rule or a runner.")] = "isaac",
+    source: Annotated[
+        Path | None, typer.Option("--source", help="A file that a front end reads.", show_default=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Test a timing model, strategy, rule, mutation rule, runner or device of yours; exit code 3 where it fails."""
+    """Test what you add: a timing model, strategy, rule, mutation rule, runner, front end, report or device.
+
+    Exit code 3 where a test fails.
+    """
     described, _ = read_device(device, as_json)
     from cyclecast.testing import check
 
-    kind, found = check(spec, described)
+    kind, found = check(spec, described, source)
     failed = sum(law.failed for law in found)
     if as_json:
         print_json({"spec": spec, "kind": kind, "failed": failed, "tests": [law._asdict() for law in found]})

@@ -16,6 +16,7 @@ from cyclecast.cli._again import RECORDS, RESULT, TuneQuestion
 from cyclecast.cli._common import (
     ConstantOption,
     ForceOption,
+    FrontEndOption,
     JsonOption,
     ModelArgument,
     ShapeOption,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from cyclecast.frontend import Quantization, Shapes, Values
     from cyclecast.mapping import Mapping
     from cyclecast.network import Network
+    from cyclecast.runner import Runner
     from cyclecast.schedule import Space
     from cyclecast.workflow.progress import Progress
     from cyclecast.workflow.tuning import Tuned
@@ -91,6 +93,7 @@ def tune(
     ] = 20.0,
     shape: ShapeOption = None,
     constant: ConstantOption = None,
+    front_end: FrontEndOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
@@ -107,6 +110,9 @@ def tune(
     mutator: Annotated[
         list[str] | None, typer.Option("--mutator", help=f"A mutation rule beside ours. {OTHERS}")
     ] = None,
+    runner: Annotated[
+        str | None, typer.Option("--runner", help="Measures mappings in the place of the timing model: ./mine.py:Name.")
+    ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -117,10 +123,12 @@ def tune(
     described, doubted = read_device(device, as_json)
     require_folder(out)
     settings = dict(zip(SETTINGS, (timing, strategy, trials, seed, seconds), strict=True))
-    settings |= {name: found for name, found in (("rules", rule), ("mutators", mutator)) if found}
+    others = {"rules": rule, "mutators": mutator, "runner": runner, "front_ends": front_end}
+    settings |= {name: found for name, found in others.items() if found}
     samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     options = (described.to_yaml(), doubted, settings, shape, constant, str(samples), check)
-    in_files = any(map(plugins.is_in_a_file, (timing, strategy, *(rule or ()), *(mutator or ()))))
+    named = (timing, strategy, runner, *(rule or ()), *(mutator or ()), *(front_end or ()))
+    in_files = any(map(plugins.is_in_a_file, named))
     question = None if in_files else TuneQuestion.of(model, calibrate, options)
     info = question.answer(out) if question and not force else None
     if info is None:
@@ -151,6 +159,7 @@ class _TuneJob:
 
         timing_model(self.settings["timing"])  # a wrong name is told before the network is read
         search_strategy(self.settings["strategy"])
+        space, runner = self._space(), self._runner()
         from cyclecast.frontend import load_quantised
         from cyclecast.workflow import stored
 
@@ -158,7 +167,7 @@ class _TuneJob:
         network = load_quantised(model, quantization, shapes=self.shapes)
         names = [*stored.names_of(network), stored.PROGRAM, RESULT]
         require_replaceable(self.out, names, force=self.force)
-        tuned = self._searched(network)
+        tuned = self._searched(network, space, runner)
         from cyclecast.report import status, tuned_info
         from cyclecast.workflow import building
 
@@ -176,7 +185,7 @@ class _TuneJob:
             building.load(self.out)  # a folder that nothing can read is no result
         return info
 
-    def _searched(self, network: Network) -> Tuned:
+    def _searched(self, network: Network, space: Space | None, runner: Runner | None) -> Tuned:
         """The best mappings; searches that are finished in the folder's database are not repeated."""
         from cyclecast.report import progress_bar
 
@@ -187,18 +196,27 @@ class _TuneJob:
         ):
             from cyclecast.workflow import tuning  # not before the first line is told
 
-            options |= {"space": self._space(), "database": self.out / RECORDS, "progress": progress}
+            options |= {"space": space, "runner": runner, "database": self.out / RECORDS, "progress": progress}
             return tuning.tune(network, self.device, **options)
+
+    def _runner(self) -> Runner | None:
+        if "runner" not in self.settings:
+            return None
+        from cyclecast.runner import require_runner
+
+        return require_runner(plugins.build("runner", self.settings["runner"], {}, device=self.device))
 
     def _space(self) -> Space | None:
         """With the rules of others; None where there are none."""
+        if not {"rules", "mutators"} & set(self.settings):
+            return None
         from cyclecast.schedule import Space
 
         found = [
             [plugins.build(kind, spec, {}, device=self.device) for spec in self.settings.get(f"{kind}s", ())]
             for kind in ("rule", "mutator")
         ]
-        return Space(self.device, *found) if any(found) else None
+        return Space(self.device, *found)
 
     def _verified(
         self, tuned: Tuned, folder: Path, model: Any, inputs: dict[str, Any], quantization: Quantization
@@ -243,6 +261,7 @@ def estimate(
     ] = None,
     shape: ShapeOption = None,
     constant: ConstantOption = None,
+    front_end: FrontEndOption = None,
     calibrate: CalibrateOption = None,
     activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
@@ -275,6 +294,7 @@ def sqnr(
     device: DeviceOption = "isaac",
     shape: ShapeOption = None,
     constant: ConstantOption = None,
+    front_end: FrontEndOption = None,
     activations: ActivationsOption = None,
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,

@@ -77,13 +77,16 @@ def place(
 @app.command()
 def report(
     folder: FolderArgument,
-    out: Annotated[Path | None, out_option("--out", "The page; FOLDER/report.html unless said.")] = None,
+    out: Annotated[Path | None, out_option("--out", "The file; FOLDER/report.html unless said.")] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Another folder written by tune: what differs from it.")
     ] = None,
     trace: Annotated[
         Path | None, out_option("--trace", "A timeline of the pipeline for Perfetto: trace events as JSON.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--form", help="html, the name of a form that a plug-in announces, or ./mine.py:Name.")
+    ] = "html",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -94,7 +97,8 @@ def report(
     from cyclecast import report as reports
     from cyclecast.placement import simulate
 
-    target, other, doubted = out or folder / "report.html", None, list[str]()
+    written_as = reports.report_form(form)
+    target, other, doubted = out or folder / f"report{written_as.suffix}", None, list[str]()
     if against:
         settings = _settings(against)
         compared, check, found = _placed(against, settings, as_json)
@@ -102,7 +106,9 @@ def report(
         other = reports.report_info(compared, timing=settings["timing"], check=check)
     settings = _settings(folder)
     placed, check, found = _placed(folder, settings, as_json)
-    info = reports.write_report(placed, target, timing=settings["timing"], against=other, check=check, force=force)
+    info = reports.write_report(
+        placed, target, timing=settings["timing"], against=other, check=check, force=force, form=written_as
+    )
     if trace:
         text = json_text(reports.trace_events(placed, simulate(placed, images=IMAGES)), indent=None)
         with output_file(trace, TIMELINE, force=force) as written:

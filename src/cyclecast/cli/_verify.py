@@ -11,6 +11,7 @@ import typer
 from cyclecast.cli._common import (
     ConstantOption,
     FolderArgument,
+    FrontEndOption,
     JsonOption,
     ModelArgument,
     ShapeOption,
@@ -51,6 +52,7 @@ def verify(
     seed: Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")] = 0,
     shape: ShapeOption = None,
     constant: ConstantOption = None,
+    front_end: FrontEndOption = None,
     least: Annotated[
         float | None,
         typer.Option("--min-cosine", min=-1, max=1, help=f"Exit code {DEPARTED} where any output's cosine is below."),

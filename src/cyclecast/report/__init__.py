@@ -8,7 +8,8 @@ if TYPE_CHECKING:
 
     from cyclecast.report._departures import layers_table
     from cyclecast.report._device import device_info, device_text
-    from cyclecast.report._html import html, report_info, write_report
+    from cyclecast.report._forms import Report, report_form, write_report
+    from cyclecast.report._html import html, report_info
     from cyclecast.report._info import tuned_info
     from cyclecast.report._mapping import mapping_text
     from cyclecast.report._placed import placement_table, totals_text
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cyclecast.workflow.progress import progress_bar, status
 
 __all__ = [
+    "Report",
     "device_info",
     "device_text",
     "html",
@@ -29,6 +31,7 @@ __all__ = [
     "placement_table",
     "progress_bar",
     "refused_table",
+    "report_form",
     "report_info",
     "search_info",
     "search_table",
@@ -45,6 +48,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Report": "cyclecast.report._forms",
     "device_info": "cyclecast.report._device",
     "device_text": "cyclecast.report._device",
     "html": "cyclecast.report._html",
@@ -54,6 +58,7 @@ _LAZY = {
     "placement_table": "cyclecast.report._placed",
     "progress_bar": "cyclecast.workflow.progress",
     "refused_table": "cyclecast.report._text",
+    "report_form": "cyclecast.report._forms",
     "report_info": "cyclecast.report._html",
     "search_info": "cyclecast.report._search",
     "search_table": "cyclecast.report._search",
@@ -66,7 +71,7 @@ _LAZY = {
     "trace_events": "cyclecast.report._timeline",
     "tuned_info": "cyclecast.report._info",
     "tuned_table": "cyclecast.report._text",
-    "write_report": "cyclecast.report._html",
+    "write_report": "cyclecast.report._forms",
 }
 """Modules, fetched when first used: a page needs Plotly and Jinja, a line about a device needs neither."""
 

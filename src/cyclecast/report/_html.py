@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,7 +18,6 @@ from cyclecast.report._figures import energy_of, energy_parts, figures, label
 from cyclecast.report._placed import limit_text, totals_text
 from cyclecast.report._placement import placement_info
 from cyclecast.report._text import short_energy, short_time
-from cyclecast.storage.folders import output_file
 from cyclecast.terminal import json_text, printable_lines
 from cyclecast.timing import TimingModel, bounds_of, timing_model
 from cyclecast.units import Energy, Time
@@ -274,26 +272,3 @@ def _ranges(numbers: list[int]) -> str:
         else:
             found.append([number, number])
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
-
-
-def write_report(
-    placement: Placement,
-    path: str | Path,
-    *,
-    timing: str | TimingModel = "analytical",
-    against: dict[str, Any] | None = None,
-    check: Check | None = None,
-    force: bool = False,
-) -> dict[str, Any]:
-    """Write the page of a placement, and give its `report_info`; `against` is that of another one to compare with.
-
-    A file that is there must be such a page; `force` replaces any.
-    """
-    info = report_info(placement, timing=timing, check=check)
-    with output_file(path, PAGE, force=force) as place:
-        place.write_text(html(info | {"against": against}), encoding="utf-8")
-    return info
-
-
-PAGE = '<meta name="generator" content="cyclecast">'
-"""What a page says at its beginning."""

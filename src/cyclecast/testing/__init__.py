@@ -1,4 +1,4 @@
-"""Suites for timing models, strategies, rules, mutation rules, runners and devices of others.
+"""Suites for what others add: timing models, strategies, rules, runners, front ends, reports, devices.
 
 Subclass one in a test file, and pytest does the rest:
 
@@ -14,13 +14,16 @@ Subclass one in a test file, and pytest does the rest:
 from __future__ import annotations
 
 from cyclecast.testing._check import CheckedLaw, check
+from cyclecast.testing._networks import FrontEndSuite, ReportSuite
 from cyclecast.testing._schedules import DeviceSuite, RuleSuite, RunnerSuite
 from cyclecast.testing._suites import MutatorSuite, StrategySuite, Suite, TimingModelSuite
 
 __all__ = [
     "CheckedLaw",
     "DeviceSuite",
+    "FrontEndSuite",
     "MutatorSuite",
+    "ReportSuite",
     "RuleSuite",
     "RunnerSuite",
     "StrategySuite",

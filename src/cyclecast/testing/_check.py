@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import SkipTest
 
 from cyclecast import plugins
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
+from cyclecast.testing._networks import FrontEndSuite, ReportSuite
 from cyclecast.testing._schedules import DeviceSuite, RuleSuite, RunnerSuite
 from cyclecast.testing._suites import MutatorSuite, StrategySuite, Suite, TimingModelSuite
 
@@ -20,6 +22,8 @@ SUITES: dict[tuple[str, int], type[Suite]] = {
     ("apply", 3): MutatorSuite,
     ("apply", 2): RuleSuite,
     ("run", 1): RunnerSuite,
+    ("load", 3): FrontEndSuite,
+    ("text", 1): ReportSuite,
 }
 """By a method and its number of arguments."""
 
@@ -34,20 +38,23 @@ class CheckedLaw(NamedTuple):
     failed: bool
 
 
-def check(spec: str, device: Device) -> tuple[str, list[CheckedLaw]]:
-    """Run the suite for `file.py:Name` (rules and runners on this device), or for a device; its kind, and every test.
+def check(spec: str, device: Device, source: Path | None = None) -> tuple[str, list[CheckedLaw]]:
+    """Run the suite for `file.py:Name`, or for a device; its kind, and every test.
 
-    `OptionError` where the object is of no kind, or cannot be made.
+    Rules and runners are tried on this device, a front end on this source. `OptionError` where the object is of no
+    kind, or cannot be made.
     """
+    given: dict[str, Any] = {"device": lambda _: device}
     if not plugins.is_in_a_file(spec):
-        return DeviceSuite.kind, list(_run(_of(DeviceSuite, lambda: spec, device)))
+        return DeviceSuite.kind, list(_run(_of(DeviceSuite, {"subject": lambda _: spec})))
     make = partial(plugins.build, "object", spec, {}, device=device)
     suite = _suite_of(spec, make())
-    return suite.kind, list(_run(_of(suite, make, device)))
+    given |= {"subject": lambda _: make()} | ({"source": lambda _: source} if source else {})
+    return suite.kind, list(_run(_of(suite, given)))
 
 
-def _of(suite: type[Suite], make: Callable[[], Any], device: Device) -> Suite:
-    made = type(suite.__name__, (suite,), {"subject": lambda _: make(), "device": lambda _: device})()
+def _of(suite: type[Suite], given: dict[str, Any]) -> Suite:
+    made = type(suite.__name__, (suite,), given)()
     assert isinstance(made, suite)
     return made
 

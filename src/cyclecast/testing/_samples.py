@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Any
 
 import cyclecast._tvm as _door  # noqa: F401 - first of all, TVM must be one that works
 
@@ -60,15 +61,20 @@ def mappings(devices: Sequence[Device] = ()) -> Iterator[tuple[Device, list[Mapp
             yield device, list(found)
 
 
-def problem(device: Device, trials: int) -> Problem:
-    """To map a dense layer of eight vectors, with its kernel and the whole space."""
+def dense_program() -> Any:
+    """A Relax program: eight vectors of 70 values times a matrix of 70 x 40."""
     x, builder = relax.Var("x", relax.TensorType((8, 70), "int8")), relax.BlockBuilder()
     with builder.function("main", [x]):
         with builder.dataflow():
             weights = relax.const(np.ones((70, 40), "int8"))
             result = builder.emit_output(relax.op.matmul(x, weights, out_dtype="int32"))
         builder.emit_func_output(result)
-    network = load(builder.get(), device)
+    return builder.get()
+
+
+def problem(device: Device, trials: int) -> Problem:
+    """To map a dense layer of eight vectors, with its kernel and the whole space."""
+    network = load(dense_program(), device)
     (member,) = network.members
     kernel = Kernel(as_module(network.program[member.kernel]), Space(device).for_metaschedule(), read)
     return Problem(member.workload, device, Analytical(), trials, 7, kernel)

@@ -1,0 +1,117 @@
+"""What every front end and every form of a report has to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest import SkipTest
+
+import numpy as np
+
+from cyclecast.device import Device
+from cyclecast.errors import CyclecastError
+from cyclecast.frontend import FrontEnd, load, random_values
+from cyclecast.report import Report, report_info
+from cyclecast.testing._samples import dense_program
+from cyclecast.testing._suites import Suite
+from cyclecast.workflow.placing import place
+from cyclecast.workflow.tuning import tune
+
+
+class FrontEndSuite(Suite):
+    """Tests of a front end: `accepts`, `inputs`, `load`, `reference`."""
+
+    kind = "front end"
+
+    def subject(self) -> FrontEnd:
+        """The front end."""
+        raise NotImplementedError("make the front end in subject()")
+
+    def source(self) -> Any:
+        """A source that it reads: a path, or an object in memory."""
+        raise SkipTest("there is no source to read; give one with --source, or in source()")
+
+    def device(self) -> Device:
+        """The device whose bits a network is quantised to."""
+        return Device.load("isaac")
+
+    def test_it_accepts_its_own_sources_alone(self) -> None:
+        """Another path is left to other front ends."""
+        subject = self.subject()
+        assert not subject.accepts(Path("no such file.of-no-format")), "it accepts a path of no format"
+        assert not subject.accepts(object()), "it accepts any object"
+        assert subject.accepts(self.source()), "it does not accept its own source"
+
+    def test_it_names_its_runtime(self) -> None:
+        """Messages name the program that computes the reference."""
+        assert self.subject().runtime, "its runtime has no name"
+
+    def test_the_source_becomes_a_network(self) -> None:
+        """The device computes at least one of its workloads."""
+        network = load(self.source(), self.device(), front_ends=[self.subject()])
+        assert network.members, "no workload is left for the device; are its products of integers, or quantised?"
+
+    def test_the_reference_answers_every_sample(self) -> None:
+        """One dictionary of arrays for each; the same values twice."""
+        subject, source = self.subject(), self.source()
+        random, inputs = np.random.default_rng(0), subject.inputs(source, {}).items()
+        samples = [{name: random_values(random, *what) for name, what in inputs} for _ in range(2)]
+        first, second = subject.reference(source, samples), subject.reference(source, samples)
+        assert len(first) == 2, f"{len(first)} answers for 2 samples"
+        for one, other in zip(first, second, strict=True):
+            assert one, "a sample has no outputs"
+            for name, value in one.items():
+                assert isinstance(value, np.ndarray), f"output {name} is no array"
+                np.testing.assert_array_equal(value, other[name], f"output {name} has other values the second time")
+
+    def test_a_damaged_file_is_an_error_in_a_line(self) -> None:
+        """An empty file of its own name raises a `CyclecastError`, nothing else."""
+        source = self.source()
+        if not isinstance(source, Path):
+            raise SkipTest("its source is no file")
+        with TemporaryDirectory() as folder:
+            empty = Path(folder) / source.name
+            empty.write_bytes(b"")
+            try:
+                load(empty, self.device(), front_ends=[self.subject()])
+            except CyclecastError:
+                return
+            except Exception as error:
+                raise AssertionError(f"an empty file raises {type(error).__name__}; it must be a ModelError") from error
+        raise AssertionError("an empty file is a network")
+
+
+class ReportSuite(Suite):
+    """Tests of a form of a report: `suffix` and `text`."""
+
+    kind = "report"
+
+    def subject(self) -> Report:
+        """The form."""
+        raise NotImplementedError("make the report in subject()")
+
+    def infos(self) -> list[dict[str, Any]]:
+        """The values of one layer on two devices; the second compared with the first."""
+        placed = []
+        for name in ("isaac", "hermes64"):
+            device = Device.load(name)
+            tuned = tune(load(dense_program(), device), device, strategy="random", trials=1)
+            placed.append(report_info(place(tuned)))
+        return [placed[0] | {"against": None}, placed[1] | {"against": placed[0]}]
+
+    def test_the_suffix_has_a_dot(self) -> None:
+        """It is the end of a file's name."""
+        suffix = self.subject().suffix
+        assert Path(f"report{suffix}").suffix == suffix, f"the suffix is {suffix!r}; it must be like .csv"
+
+    def test_it_writes_the_same_values_as_the_same_text(self) -> None:
+        """Some text, twice the same, and the values stay as they are."""
+        for info in self.infos():
+            before = json.dumps(info, default=str)
+            text = self.subject().text(info)
+            assert isinstance(text, str), f"it writes {type(text).__name__}; it must be a text"
+            assert text, "it writes nothing"
+            assert text == self.subject().text(info), "the same values become two texts"
+            assert json.dumps(info, default=str) == before, "it changes the values that it is given"
