@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cyclecast.device import Array, Bits, Component, Device, Encoding, Event, Inputs, Level, Pipeline, Write
 from cyclecast.mapping import TILE_AXES, Mapping
-from cyclecast.mapspace import FILTERS, INPUT_STATIONARY, PACKED, WORD_LINES, decision_name, grant, window_name
+from cyclecast.mapspace import FILTERS, INPUT_STATIONARY, PACKED, WORD_LINES, Decision, grant, window_name
 from cyclecast.mapspace._decisions import Decisions
 from cyclecast.network import Axis, Kind, Slide, Workload
 from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
@@ -155,7 +155,7 @@ def workloads(draw: st.DrawFn, bits: Bits | None = None, largest: int = 40) -> W
 
 def decision_names(device: Device) -> list[str]:
     """Every name that `grant` asks for on this device."""
-    return [WORD_LINES, FILTERS, *(decision_name(level.name, axis) for level in device.levels for axis in TILE_AXES)]
+    return [WORD_LINES, FILTERS, *(Decision(level.name, axis).name for level in device.levels for axis in TILE_AXES)]
 
 
 def decisions(device: Device, workload: Workload | None = None) -> st.SearchStrategy[Decisions]:

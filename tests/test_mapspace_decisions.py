@@ -16,9 +16,9 @@ from cyclecast.mapspace import (
     PACKED,
     WINDOWS,
     WORD_LINES,
+    Decision,
     can_pack,
     choices,
-    decision_name,
     default_mapping,
     grant,
     odds,
@@ -90,7 +90,7 @@ def test_offers_hold_the_bounds_and_every_small_factor(data: st.DataObject) -> N
     assert offers["filters"][-1] == min(workload.filters, device.filters_per_array)
     for level in device.levels:  # at most 6 instances: every number of replicas is on offer
         most = min(level.count, workload.pixels)
-        assert offers[decision_name(level.name, "pixel")] == tuple(range(1, most + 1))
+        assert offers[Decision(level.name, "pixel").name] == tuple(range(1, most + 1))
 
 
 @given(st.data())
@@ -167,7 +167,7 @@ def test_the_default_mapping_fills_from_the_inside_outwards() -> None:
 )
 def test_axes_are_served_in_order(axis: TileAxis, expected: Factors) -> None:
     order = TILE_AXES[TILE_AXES.index(axis) :]
-    asked = {decision_name("array", name): 2 if name in order else 1 for name in TILE_AXES}
+    asked = {Decision("array", name).name: 2 if name in order else 1 for name in TILE_AXES}
     granted = grant(matrix_vector(80, 20, pixels=9, groups=9), TINY, asked)
     assert granted.at("array") == expected
 

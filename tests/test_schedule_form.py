@@ -15,7 +15,7 @@ from tvm.script import from_source
 from cyclecast.device import Device
 from cyclecast.errors import MappingError, ScheduleError
 from cyclecast.mapping import TILE_AXES, Mapping
-from cyclecast.mapspace import INPUT_STATIONARY, PACKED, decision_name, default_mapping, grant, window_name
+from cyclecast.mapspace import INPUT_STATIONARY, PACKED, Decision, default_mapping, grant, window_name
 from cyclecast.schedule import as_module, decided_schedule, lowered, lowered_function, read
 from cyclecast.simulator import Chip
 from cyclecast.tvm import running_on
@@ -39,7 +39,7 @@ def drawn_mappings(draw: st.DrawFn, kernel: Kernel, device: Device) -> Mapping:
     """What the device grants to small numbers, whether they are on offer or not."""
     workload = kernel.workload
     names = ["filters", PACKED, *map(window_name, workload.slides)]
-    names += [decision_name(level.name, axis) for level in device.levels for axis in TILE_AXES]
+    names += [Decision(level.name, axis).name for level in device.levels for axis in TILE_AXES]
     asked = {name: draw(st.integers(1, 6)) for name in names}
     asked["word_lines"] = draw(st.integers(1, 12))
     asked[INPUT_STATIONARY] = draw(st.integers(0, 1))

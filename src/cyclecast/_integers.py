@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, reduce
 from math import gcd
 from operator import add
 from typing import Any
@@ -84,6 +84,43 @@ def _reduced(together: np.ufunc, alone: Callable[[int, int], int], numbers: Iter
     if found is None or constant == 0:
         return constant if found is None else found
     return together(found, constant, out=found if own else None)
+
+
+LARGEST = 2**62
+"""What no intermediate value may exceed in 64 bits: half of their range, so that two can be added."""
+
+
+def greatest(numbers: Whole) -> int:
+    """The greatest element of a number or an array, as an `int`; 0 of none."""
+    if isinstance(numbers, int):
+        return numbers
+    return int(np.max(numbers)) if np.size(numbers) else 0
+
+
+def fits(*bounds: float) -> bool:
+    """Whether 64 bits are enough for values with these upper bounds."""
+    return max(bounds) < LARGEST
+
+
+def wide(numbers: Whole) -> Whole:
+    """The same numbers as Python integers, which never overflow: exact where 64 bits are too few, and slow."""
+    return numbers if isinstance(numbers, int) else np.asarray(numbers).astype(object)
+
+
+def exact(numbers: Whole, *bounds: float) -> Whole:
+    """The numbers as they are where 64 bits are enough for values with these upper bounds; else as Python integers."""
+    return numbers if fits(*bounds) else wide(numbers)
+
+
+def narrow(numbers: Whole) -> Whole:
+    """The numbers in 64 bits where those are enough."""
+    return numbers.astype(np.int64) if numbers.dtype == object and numbers.max() < np.iinfo(np.int64).max else numbers
+
+
+def exact_product(*numbers: Whole) -> Whole:
+    """The product of arrays, element by element; of Python integers where 64 bits are too few."""
+    most = float(np.prod([float(greatest(each)) for each in numbers]))
+    return reduce(np.multiply, (exact(each, most) for each in numbers))
 
 
 SMALL = 64

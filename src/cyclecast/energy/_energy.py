@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from cyclecast._integers import Whole, ceil_div, in_steps, larger, smaller
+from cyclecast._integers import LARGEST, Whole, ceil_div, exact, fits, greatest, in_steps, larger, smaller
 from cyclecast.device import Breakdown, Component, Device, Event, Share
 from cyclecast.device._breakdown import all_instances, breakdown, inside, listed, shares
 from cyclecast.mapping import Factors, LevelFactors, Mapping, Mappings, require_fit
@@ -36,8 +36,6 @@ from cyclecast.timing import (
 )
 from cyclecast.units import Energy, Power, Time
 
-LARGEST = 2**62
-"""Half of what 64 bits with a sign can hold."""
 MUCH = LARGEST // 2
 """As much energy as a bound goes up to, but for that of events [aJ]."""
 PICOWATTS_FEMTOSECONDS = 10**9
@@ -169,10 +167,9 @@ def _totals(found: Events, used: Mapped[str, Whole], device: Device, whole: Whol
             amounts.append(_in_steps(count, one.numerator, one.denominator))
         else:
             amounts.append(_power_times(_drawn(component, used[level]), busy if level else whole))
-    if sum(_largest(amount) for amount in amounts) >= LARGEST:
-        rough = sum(np.asarray(amount, np.float64) for amount in amounts)
-        if np.max(rough) >= LARGEST:
-            amounts = [np.asarray(amount).astype(object) for amount in amounts]
+    if not fits(sum(map(greatest, amounts))):
+        most = np.max(sum(np.asarray(amount, np.float64) for amount in amounts))
+        amounts = [exact(amount, float(most)) for amount in amounts]
     return sum(amounts, 0 * whole)
 
 
@@ -192,45 +189,40 @@ def _event_energies(device: Device) -> tuple[tuple[str, Component, Fraction], ..
 def _in_steps(count: Whole, numerator: int, denominator: int) -> Whole:
     """`in_steps` in as many bits as it takes."""
     ratio = Fraction(numerator, denominator)
-    most = max(ratio.numerator * ratio.denominator, _largest(count) * ratio.numerator // ratio.denominator + 1)
-    fits = most < LARGEST
-    return in_steps(count if fits else np.asarray(count).astype(object), numerator, denominator)
+    bounds = ratio.numerator * ratio.denominator, greatest(count) * ratio.numerator // ratio.denominator + 1
+    return in_steps(exact(count, *bounds), numerator, denominator)
 
 
 def _power_times(drawn: Whole, time: Whole) -> Whole:
     """Power x time, rounded up once [aJ]. No intermediate value is much larger than the result."""
     unit = PICOWATTS_FEMTOSECONDS
     products = np.asarray(drawn, np.float64) * np.asarray(time, np.float64)
-    if np.max(products, initial=0) / unit >= LARGEST:
-        drawn, time = np.asarray(drawn).astype(object), np.asarray(time).astype(object)
+    bound = float(np.max(products, initial=0)) / unit
+    drawn, time = exact(drawn, bound), exact(time, bound)
     rest = time % unit
     return drawn * (time // unit) + drawn // unit * rest + ceil_div(drawn % unit * rest, unit)
 
 
-def _largest(numbers: Whole) -> int:
-    return int(np.max(numbers)) if np.size(numbers) else 0
-
-
 def _counts_fit(m: Mappings, device: Device) -> bool:
     """Whether no number on the way to the events can exceed 64 bits: all that make them, at their largest."""
-    vectors, values, results = _largest(m.vectors), _largest(m.values), _largest(m.results)
-    group, row, column = (_largest(m.tiles(axis)) for axis in ("group", "row", "column"))
-    packed, workload = _largest(m.packed), m.workload
+    vectors, values, results = greatest(m.vectors), greatest(m.values), greatest(m.results)
+    group, row, column = (greatest(m.tiles(axis)) for axis in ("group", "row", "column"))
+    packed, workload = greatest(m.packed), m.workload
     cells = device.array.rows_per_weight * device.columns_per_weight
     bits = workload.input_bits + workload.weight_bits + partial_sum_bits(m)
-    row_turns = row * _largest(row_phases(used_rows(m, device), device))
-    column_turns = column * _largest(column_phases(used_columns(m, device), device))
+    row_turns = row * greatest(row_phases(used_rows(m, device), device))
+    column_turns = column * greatest(column_phases(used_columns(m, device), device))
     columns = max(packed * results * device.columns_per_weight, column * device.array.cols)
     steps = vectors * device.input_steps * group * packed
     counts = (
         steps * row_turns * columns,
         steps * values * device.array.rows_per_weight * column_turns,
         steps * values * results * cells * packed,
-        workload.weights * results * cells * _largest(m.replicas) * _largest(m.turns),
+        workload.weights * results * cells * greatest(m.replicas) * greatest(m.turns),
         vectors * workload.groups * values * bits * column,
         workload.pixels * workload.groups * workload.filters * bits * 2 * row,
     )
-    return 4 * max(counts) < LARGEST
+    return fits(4 * max(counts))
 
 
 def event_energy(component: Component, level: str, device: Device) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclecast.mapping._batch import ManyFactors, ManyLevelFactors, Mappings
 from cyclecast.mapping._losses import loss_of, network_loss
+from cyclecast.mapping._mapped import MappedNetwork
 from cyclecast.mapping._mapping import (
     MARKS,
     TILE_AXES,
@@ -26,6 +27,7 @@ __all__ = [
     "LevelFactors",
     "ManyFactors",
     "ManyLevelFactors",
+    "MappedNetwork",
     "Mapping",
     "Mappings",
     "TileAxis",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from collections.abc import Mapping as Mapped
+from dataclasses import dataclass
 from itertools import product
 
 from cyclecast._integers import ceil_div
@@ -46,9 +47,24 @@ EVERY_FACTOR_UP_TO = 12
 """Beyond this, factors on offer are those that cut the level evenly."""
 
 
-def decision_name(level: str, axis: TileAxis) -> str:
-    """The name of the decision about this axis at this level."""
-    return f"{level}.{axis}"
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision about one axis at one level of the device: how many tiles it takes side by side."""
+
+    level: str
+    axis: TileAxis
+
+    @property
+    def name(self) -> str:
+        """The name that MetaSchedule's traces and JSON have: `LEVEL.AXIS`."""
+        return f"{self.level}.{self.axis}"
+
+    @staticmethod
+    def of(name: str) -> Decision | None:
+        """The decision of this name; None where it is about no level: a tile size, a window, an order."""
+        level, _, last = name.rpartition(".")
+        axis = next((axis for axis in TILE_AXES if axis == last), None)
+        return Decision(level, axis) if level and axis and not name.startswith(WINDOW) else None
 
 
 def window_name(slide: Slide) -> str:
@@ -83,7 +99,7 @@ def choices(workload: Workload, device: Device, opened: Collection[str] = ()) ->
     }
     for level in reversed(device.levels):
         for axis in TILE_AXES:
-            offers[decision_name(level.name, axis)] = _factors(min(level.count, most[axis]), level.count)
+            offers[Decision(level.name, axis).name] = _factors(min(level.count, most[axis]), level.count)
     return offers
 
 
@@ -101,8 +117,9 @@ def odds(decision: str, values: Sequence[int], device: Device) -> list[int]:
         return [1 << place for place in range(len(values))]
     if decision == INPUT_STATIONARY:
         return [1] * len(values)
-    inner = any(decision.startswith(f"{level.name}.") for level in device.levels[1:])
-    return [1] * len(values) if inner else list(values)
+    about = Decision.of(decision)
+    outermost = about is None or about.level == device.levels[0].name
+    return list(values) if outermost else [1] * len(values)
 
 
 def window_choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
@@ -147,7 +164,7 @@ def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
         room = level.count
         granted: dict[TileAxis, int] = {}
         for axis in TILE_AXES:
-            granted[axis] = _capped(decisions, decision_name(level.name, axis), min(room, left[axis]))
+            granted[axis] = _capped(decisions, Decision(level.name, axis).name, min(room, left[axis]))
             room //= granted[axis]
             left[axis] = ceil_div(left[axis], granted[axis])
         levels.insert(0, LevelFactors(level.name, Factors(**granted)))
@@ -160,7 +177,7 @@ def requests(mapping: Mapping) -> dict[str, int]:
     """The decisions that `grant` turns into this mapping again."""
     asked = {WORD_LINES: mapping.word_lines, FILTERS: mapping.filters}
     for entry in reversed(mapping.levels):
-        asked |= {decision_name(entry.level, axis): entry.factors.along(axis) for axis in TILE_AXES}
+        asked |= {Decision(entry.level, axis).name: entry.factors.along(axis) for axis in TILE_AXES}
     asked |= {window_name(slide): size for slide, size in zip(mapping.workload.slides, mapping.window, strict=False)}
     if mapping.packed > 1:
         asked[PACKED] = mapping.packed

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cyclecast._integers import narrow
+
 Numbers = Any
 """A NumPy array of whole numbers: of int64, or of Python integers where those are too short."""
 THRESHOLDS = 512
@@ -42,7 +44,7 @@ class ParetoFront:
         both = Values(*(np.concatenate(pair) for pair in zip(self.values, values.take(fresh), strict=True)))
         kept = np.array(_undominated(both), np.int64)
         everything = rows[:, fresh] if before == 0 else np.hstack([self.rows, rows[:, fresh]])
-        self.values, self.rows = Values(*map(_short, both.take(kept))), everything[:, kept]
+        self.values, self.rows = Values(*map(narrow, both.take(kept))), everything[:, kept]
         self._index()
 
     def covers(self, values: Values) -> Numbers:
@@ -86,9 +88,3 @@ def _undominated(values: Values) -> list[int]:
             last += 1
         energies[first:last], arrays[first:last] = [energy], [held]
     return kept
-
-
-def _short(numbers: Numbers) -> Numbers:
-    """In 64 bits where those are enough."""
-    fits = numbers.dtype == object and numbers.max() < np.iinfo(np.int64).max
-    return numbers.astype(np.int64) if fits else numbers

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cyclecast._integers import greatest, wide
 from cyclecast.placement._pareto_mappings import ParetoMappings
 from cyclecast.placement._pipeline import Needs
 
@@ -298,7 +299,7 @@ class SegmentTimes:
 
 def _times(factor: int, values: Any) -> Any:
     """The products, as Python's integers where 64 bits are too few for what is added to them."""
-    return factor * (values.astype(object) if factor * int(values.max(initial=0)) > NEVER // 4 else values)
+    return factor * (wide(values) if factor * greatest(values) > NEVER // 4 else values)
 
 
 def _alone(begin: int, cost: Cost, batch: int) -> Row:

@@ -25,6 +25,7 @@ from cyclecast._tvm._nest import ARRAY_SCOPE, LOOP, TIME
 from cyclecast.device import Device
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import TILE_AXES, Mapping, mapping_from_json, require_fit
+from cyclecast.mapspace import Decision
 from cyclecast.schedule._account import account_for, refused
 from cyclecast.schedule._intrinsics import IMPLEMENTATIONS, Implementation
 from cyclecast.schedule._lower import lower_function
@@ -99,8 +100,7 @@ def _bound(loops: tuple[Any, ...]) -> dict[str, int]:
         if name is None and extent != 1:
             raise refused("module", f"a loop {variable} of {extent} around the product", f"no {LOOP} binds it")
         if name is not None:
-            level, _, axis = str(name).partition(".")
-            if not level or axis not in TILE_AXES:
+            if Decision.of(str(name)) is None:
                 raise refused("module", f"{LOOP} is {name!r}", f"it must be LEVEL.AXIS, of {', '.join(TILE_AXES)}")
             if str(name) in order:
                 raise refused("module", f"two loops around the product are {name}", "a level has one for each axis")

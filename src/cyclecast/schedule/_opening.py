@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from cyclecast._tvm._block import contraction_of
 from cyclecast.device import Device
-from cyclecast.mapspace import choices, odds
+from cyclecast.mapspace import Decision, choices, odds
 from cyclecast.network import Workload
 from cyclecast.schedule._marks import SKETCH, mark
 from cyclecast.schedule._read import on_device
@@ -45,8 +45,8 @@ def sample(schedule: Any, block: Any, device: Device, decision: str, values: Seq
     schedule.annotate(block, mark(decision), value)
 
 
-def sample_those_ending(schedule: Any, block: Any, device: Device, ends: tuple[str, ...]) -> None:
-    """Sample every decision of a marked block whose name ends so.
+def sample_those(schedule: Any, block: Any, device: Device, which: Collection[str]) -> None:
+    """Sample every decision of a marked block that has one of these names, or is about one of these axes at any level.
 
     Of im2col, those without a choice are left out: what is not asked for is granted in full, which is their value.
     """
@@ -55,5 +55,7 @@ def sample_those_ending(schedule: Any, block: Any, device: Device, ends: tuple[s
         return
     sketches = sketches_of(schedule, block)
     for decision, values in choices(workload, device, sketches).items():
-        if decision.endswith(ends) and (len(values) > 1 or len(sketches) > 1):
+        about = Decision.of(decision)
+        wanted = decision in which or (about is not None and about.axis in which)
+        if wanted and (len(values) > 1 or len(sketches) > 1):
             sample(schedule, block, device, decision, values)

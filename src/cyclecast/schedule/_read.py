@@ -27,7 +27,7 @@ from cyclecast.mapspace import (
     PACKED,
     WINDOWS,
     WORD_LINES,
-    decision_name,
+    Decision,
     grant,
     window_name,
 )
@@ -141,7 +141,7 @@ _SKETCHES = {"+".join((IM2COL, *parts)) for count in range(len(_MORE) + 1) for p
 def _names(levels: tuple[str, ...], slides: tuple[Slide, ...]) -> dict[str, str]:
     """The decision by annotation, for all decisions of a workload with these slides on these levels."""
     decisions = [WORD_LINES, FILTERS, PACKED, INPUT_STATIONARY, *map(window_name, slides)]
-    decisions += [decision_name(level, axis) for level in levels for axis in TILE_AXES]
+    decisions += [Decision(level, axis).name for level in levels for axis in TILE_AXES]
     return {mark(decision): decision for decision in decisions}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclecast._integers import ceil_div, larger, reduced
+from cyclecast._integers import ceil_div, exact, exact_product, greatest, larger, reduced
 from cyclecast.device import Device, Level
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, ManyFactors, ManyLevelFactors, Mapping, Mappings
 from cyclecast.mapspace import Numbers, Tilings, unported
@@ -37,8 +37,6 @@ GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
 AT_ONCE = 1 << 14
 """Mappings in a chunk: what bounds memory, and what caches of a processor hold."""
 UNLIMITED = Bandwidth(10**30)
-LARGEST = 1 << 62
-"""A limit of 64-bit numbers that leaves room for a sum of two."""
 
 
 def factors_of(along: Iterable[Numbers]) -> ManyFactors:
@@ -131,7 +129,9 @@ class Relaxation:
         ones = np.ones(len(cut), np.int64)
         once = (ones,) * len(TILE_AXES)
         tile = mappings_of(self.workload, self.device, cut, self._single(ones), once, 0 * ones, ones)
-        return _product(turns, ceil_div(arrays, self.device.array.write.arrays), array_write_time(tile, self.device))
+        return exact_product(
+            turns, ceil_div(arrays, self.device.array.write.arrays), array_write_time(tile, self.device)
+        )
 
     def _moved(self, cut: Tilings, passes: Any, stationary: Numbers, fills: Numbers) -> Numbers:
         """The busiest port of any level, if all bytes were shared evenly among the instances of the level.
@@ -141,7 +141,7 @@ class Relaxation:
         """
         busiest, pipeline = 0 * stationary, self.device.pipeline
         cycles = pipeline.fill + 1 - max(1, pipeline.before, pipeline.write_back)
-        fill = _product(fills, 0 * fills + cycles * self.device.array.read.femtoseconds)
+        fill = exact_product(fills, 0 * fills + cycles * self.device.array.read.femtoseconds)
         for level in range(-1, len(self.device.levels)):
             into, out = self._transfers(level, cut, passes, stationary)
             busiest = larger(busiest, larger(into, out) + fill)
@@ -165,8 +165,8 @@ class Relaxation:
         inputs = vectors, columns, again, values, groups * self.workload.input_bits
         outputs = vectors, rows, back, results, groups * sum_bits(self.workload)
         return (
-            _port_time(port.input_bandwidth, _product(*inputs), instances),
-            _port_time(port.output_bandwidth, _product(*outputs), instances),
+            _port_time(port.input_bandwidth, exact_product(*inputs), instances),
+            _port_time(port.output_bandwidth, exact_product(*outputs), instances),
         )
 
     def _piped(self, cut: Tilings, passes: Any, steps: Numbers, arrays: Numbers) -> Numbers:
@@ -183,8 +183,8 @@ class Relaxation:
         most = ceil_div(cut.tiles[PIXEL], np.maximum(arrays // (group * row * column), 1))
         vectors = group * (cut.tiles[PIXEL] // most)
         values, results, _, groups = extents(cut, self.workload)
-        inputs = _product(ceil_div(vectors * row, level.count), values, groups * self.workload.input_bits)
-        outputs = _product(ceil_div(vectors * column, level.count), results, groups * sum_bits(self.workload))
+        inputs = exact_product(ceil_div(vectors * row, level.count), values, groups * self.workload.input_bits)
+        outputs = exact_product(ceil_div(vectors * column, level.count), results, groups * sum_bits(self.workload))
         into = several * _port_time(level.input_bandwidth, inputs // (cut.tiles[ROW] * cut.tiles[GROUP]), 1)
         out = several * _port_time(level.output_bandwidth, outputs // (cut.tiles[COLUMN] * cut.tiles[GROUP]), 1)
         tile = mappings_of(
@@ -193,7 +193,7 @@ class Relaxation:
         one = Pass(tile, self.device, PassKind(1, 1, steps, steps, 1))
         tail = several * (one.early if one.first_out is not None and one.first_out <= 0 else 0)
         before = several * one.before
-        computing = _product(several, steps, one.product * ones) + several * one.conversion()
+        computing = exact_product(several, steps, one.product * ones) + several * one.conversion()
         return computing + larger(larger(before, into) + tail, before + larger(out, tail))
 
     def _single(self, ones: Numbers) -> list[ManyFactors]:
@@ -250,12 +250,4 @@ def _port_time(port: Bandwidth | None, bits: Numbers, instances: int) -> Numbers
     if port is None:
         return np.zeros(len(bits), np.int64)
     moved, ratio = ceil_div(bits, 8 * instances), reduced(10**15, port.bytes_per_second)
-    fits = ratio[0] * ratio[1] < LARGEST and float(np.max(moved, initial=0)) * ratio[0] / ratio[1] < LARGEST / 4
-    return port_time(port, moved if fits else moved.astype(object))
-
-
-def _product(*numbers: Numbers) -> Numbers:
-    """The product, element by element, of Python integers where 64 bits are too few."""
-    if np.prod([float(np.max(each, initial=1)) for each in numbers]) < LARGEST:
-        return reduce(np.multiply, numbers)
-    return reduce(np.multiply, (np.asarray(each).astype(object) for each in numbers))
+    return port_time(port, exact(moved, ratio[0] * ratio[1], 4 * greatest(moved) * ratio[0] / ratio[1]))

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cyclecast._integers import Whole, largest, product, reduced, smaller, total
+from cyclecast._integers import Whole, fits, greatest, largest, product, reduced, smaller, total
 from cyclecast.device import Device, Level
 from cyclecast.mapping import Mapping, Mappings
 from cyclecast.timing._base import Phase, Timing, Timings, role_of
@@ -19,8 +19,8 @@ from cyclecast.timing._costs import AnyMapping, events, kinds, merge_latency, wr
 from cyclecast.timing._passes import Pass
 from cyclecast.units import Time
 
-LARGEST = 2**54
-"""Far below what 64 bits with a sign can hold: chains add up several such times, and `in_steps` needs room."""
+MARGIN = 2**8
+"""Chains add up several such times, and `in_steps` needs room."""
 SIDE_BY_SIDE = ("compute", "input", "output", "port", "merge")
 """The phases that overlap: the longest hides the others (A7)."""
 
@@ -94,4 +94,4 @@ def _fits(mappings: Mappings, device: Device) -> bool:
     worst, _ = phases(most, device)
     worst["pipeline"] = most.turns * most.passes * (device.pipeline.fill * device.array.read.femtoseconds)
     worst["merging"] = most.turns * most.passes * merge_latency(most, device)
-    return max(products) < LARGEST and sum(int(np.max(time)) for time in worst.values()) < LARGEST
+    return fits(MARGIN * max(products), MARGIN * sum(map(greatest, worst.values())))

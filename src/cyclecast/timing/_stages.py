@@ -76,6 +76,8 @@ class PassStage:
     hidden: int = 0
     """What of a transfer the pipeline's last cycles hide: a token comes so long before it counts as a result [fs]."""
     product: Product | None = None
+    shared: bool = False
+    """A port that serves inputs and outputs alike."""
     sources: list[PassStage] = field(default_factory=list)
     """All of these must have delivered a token before it is served."""
     consumers: list[PassStage] = field(default_factory=list)
@@ -242,6 +244,8 @@ class _StageBuilder:
         bits = self.kind.inputs * share.inputs(self.m) if way == "input" else share.outputs(self.m, self.kind.sums)
         resource = f"{port.name}{number} {'port' if port.shared_port else way}"
         found = self._add(sources, resource, bandwidth, share, bits)
+        if found is not sources:
+            found[0].shared = port.shared_port
         if way == "output":
             self._hide(found, level)
         return found

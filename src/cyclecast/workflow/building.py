@@ -21,8 +21,8 @@ from cyclecast._tvm._json import from_text, to_text
 from cyclecast.csource import Generated, write_project
 from cyclecast.errors import ModelError, OptionError, ScheduleError
 from cyclecast.executable import Executable, build_program
+from cyclecast.mapping import MappedNetwork
 from cyclecast.network import operators_to_json
-from cyclecast.placement import Placement
 from cyclecast.schedule import Implementation, as_module, decided_schedule, lowered_function
 from cyclecast.storage import versions
 from cyclecast.storage.folders import digest_of, holds, output
@@ -39,18 +39,18 @@ from cyclecast.workflow.stored import (
 )
 
 if TYPE_CHECKING:
-    from cyclecast.workflow.tuning import Tuned
+    pass
 
 NEEDED = {"ir.TensorLoad": "source", "ir.GenericConst": "value", "relax.expr.VarBinding": "var"}
 """Fields of a program's nodes that TVM takes as given."""
 
 
-def compile(tuned: Tuned | Scheduled | Placement) -> Executable:
+def compile(tuned: MappedNetwork) -> Executable:
     """Lower every workload as its mapping says, and build the whole network for this machine."""
     return build_program(lowered_program(tuned))
 
 
-def generate(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: bool = False) -> Generated:
+def generate(tuned: MappedNetwork, folder: str | Path, *, force: bool = False) -> Generated:
     """Write the whole network as C, with drivers and what it takes to build it, into a folder that is made.
 
     `OptionError` names a file that is in the way and not ours; `force` replaces it.
@@ -61,7 +61,7 @@ def generate(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force:
     return replace(made, folder=Path(folder))
 
 
-def lowered_program(tuned: Tuned | Scheduled | Placement, implementation: Implementation = "native") -> IRModule:
+def lowered_program(tuned: MappedNetwork, implementation: Implementation = "native") -> IRModule:
     """The network's program with every kernel lowered; host operators as they were."""
     program = tuned.network.program.clone()
     for kernel, mapping in tuned.mappings.items():
@@ -70,7 +70,7 @@ def lowered_program(tuned: Tuned | Scheduled | Placement, implementation: Implem
     return program
 
 
-def save(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: bool = False) -> None:
+def save(tuned: MappedNetwork, folder: str | Path, *, force: bool = False) -> None:
     """Write what `load` reads into a folder that is made: `PARTS`, all traces, and a manifest of them.
 
     `OptionError` names a file that is in the way and not ours; `force` replaces it.
@@ -79,7 +79,7 @@ def save(tuned: Tuned | Scheduled | Placement, folder: str | Path, *, force: boo
         write(tuned, place)
 
 
-def write_built(tuned: Tuned | Scheduled | Placement, folder: Path, before: Path) -> bool:
+def write_built(tuned: MappedNetwork, folder: Path, before: Path) -> bool:
     """`write`, and the program: that of the folder `before` if `tune` built it from equal files; whether it is new.
 
     `network.json`, which is compared, says by which versions.
@@ -94,7 +94,7 @@ def write_built(tuned: Tuned | Scheduled | Placement, folder: Path, before: Path
     return is_new
 
 
-def write(tuned: Tuned | Scheduled | Placement, folder: Path) -> None:
+def write(tuned: MappedNetwork, folder: Path) -> None:
     """Write the files of `save` into an empty folder, without a manifest."""
     network = tuned.network
     described = {

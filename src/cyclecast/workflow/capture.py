@@ -15,6 +15,7 @@ import numpy as np
 from cyclecast.csource import Library, Tensor
 from cyclecast.errors import ModelError, OptionError
 from cyclecast.frontend import random_values, read_arrays
+from cyclecast.mapping import MappedNetwork
 from cyclecast.simulator import (
     Call,
     Catcher,
@@ -28,10 +29,9 @@ from cyclecast.simulator import (
 )
 from cyclecast.storage.folders import output, output_file
 from cyclecast.workflow.building import generate
-from cyclecast.workflow.stored import Scheduled
 
 if TYPE_CHECKING:
-    from cyclecast.workflow.tuning import Tuned
+    pass
 
 VERSIONS = ("cyclecast", "apache-tvm", "numpy")
 TRACE = r'"format": ?"cyclecast-trace"'
@@ -50,7 +50,7 @@ class Traced:
 
 
 def write_trace(
-    tuned: Tuned | Scheduled,
+    tuned: MappedNetwork,
     path: str | Path,
     *,
     workload: str = "",
@@ -76,7 +76,7 @@ def write_trace(
     return Traced(Path(path), recorder.calls, counters, tuple(outputs))
 
 
-def device_outputs(tuned: Tuned | Scheduled, samples: Sequence[Sequence[Any]]) -> list[Any]:
+def device_outputs(tuned: MappedNetwork, samples: Sequence[Sequence[Any]]) -> list[Any]:
     """Outputs of the device's behaviour model: an array of each, samples along its first axis.
 
     A sample is an array for each input, in order. Where converters lose nothing, these are the values of `module.so`.
@@ -87,7 +87,7 @@ def device_outputs(tuned: Tuned | Scheduled, samples: Sequence[Sequence[Any]]) -
 
 
 def golden_vectors(
-    tuned: Tuned | Scheduled,
+    tuned: MappedNetwork,
     workload: str,
     folder: str | Path,
     *,
@@ -151,12 +151,12 @@ class _Recorder:
 
 
 @contextmanager
-def _library(tuned: Tuned | Scheduled) -> Iterator[Library]:
+def _library(tuned: MappedNetwork) -> Iterator[Library]:
     with TemporaryDirectory(prefix="cyclecast-") as folder:
         yield Library(generate(tuned, folder))
 
 
-def _kernel(tuned: Tuned | Scheduled, workload: str) -> str:
+def _kernel(tuned: MappedNetwork, workload: str) -> str:
     """The kernel that is meant by its own name or by its workload's."""
     named = {kernel: mapping.workload.name for kernel, mapping in tuned.mappings.items()}
     found = [kernel for kernel, name in named.items() if workload in (kernel, name)]

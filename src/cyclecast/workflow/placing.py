@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Mapped
-from typing import Protocol
 
 from cyclecast import placement
-from cyclecast.device import Device, Dynamic
-from cyclecast.mapping import Mapping
-from cyclecast.network import Network
+from cyclecast.device import Dynamic
+from cyclecast.mapping import MappedNetwork
 from cyclecast.placement import Placement, Told
 from cyclecast.timing import TimingModel
 
 
-class HasMappings(Protocol):
-    """A network with a mapping for each of its kernels: what `tune`, `estimate` and `building.load` give."""
-
-    @property
-    def network(self) -> Network:
-        """With its operators."""
-        ...
-
-    @property
-    def device(self) -> Device:
-        """One chip."""
-        ...
-
-    @property
-    def mappings(self) -> Mapped[str, Mapping]:
-        """By kernel."""
-        ...
-
-
 def place(
-    tuned: HasMappings,
+    tuned: MappedNetwork,
     *,
     chips: int | None = 1,
     objective: str = "interval",

@@ -28,7 +28,7 @@ from cyclecast.frontend import (
     references,
     runtime_of,
 )
-from cyclecast.mapping import network_loss
+from cyclecast.mapping import MappedNetwork, network_loss
 from cyclecast.storage.folders import read_file, require_file_unchanged
 from cyclecast.storage.reading import json_value, loadable, read_as
 from cyclecast.workflow import building, capture
@@ -36,7 +36,7 @@ from cyclecast.workflow.departures import Departures, find
 from cyclecast.workflow.stored import Scheduled
 
 if TYPE_CHECKING:
-    from cyclecast.workflow.tuning import Tuned
+    pass
 
 LABELS = "labels"
 """The array of an .npz file that holds the right classes."""
@@ -74,7 +74,7 @@ def verify(
     seed: int = 0,
     shapes: Shapes | None = None,
     on_device: bool = True,
-    tuned: Tuned | Scheduled | None = None,
+    tuned: MappedNetwork | None = None,
     layers: Quantization | None = None,
 ) -> dict[str, Any]:
     """Run `module.so` in a process of its own and the network in its own runtime, on the same inputs.
@@ -117,7 +117,7 @@ def verify(
     return info
 
 
-def _of_device(tuned: Tuned | Scheduled, samples: Samples, expected: Mapping[str, Any]) -> dict[str, Any]:
+def _of_device(tuned: MappedNetwork, samples: Samples, expected: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the device's behaviour model beside the reference, or why it does not compute them."""
     found: dict[str, Any] = {"name": tuned.device.name, "outputs": [], "top1": None, "error": ""}
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cyclecast.device import Device
-from cyclecast.schedule._opening import sample_those_ending
+from cyclecast.schedule._opening import sample_those
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +20,5 @@ class Replicas:
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
         """One schedule: with the replicas of every level annotated, or as it was."""
-        sample_those_ending(schedule, block, self.device, (".pixel",))
+        sample_those(schedule, block, self.device, ["pixel"])
         return [schedule]

@@ -7,7 +7,7 @@ from typing import Any
 
 from cyclecast.device import Device
 from cyclecast.mapspace import FILTERS, WORD_LINES
-from cyclecast.schedule._opening import sample_those_ending
+from cyclecast.schedule._opening import sample_those
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +21,5 @@ class TileSizes:
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
         """One schedule: with the size of a tile annotated, or as it was."""
-        sample_those_ending(schedule, block, self.device, (WORD_LINES, FILTERS))
+        sample_those(schedule, block, self.device, [WORD_LINES, FILTERS])
         return [schedule]

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Protocol
 
+from cyclecast.mapping import TileAxis
+from cyclecast.mapspace import Decision
+
 Choices = Mapping[str, Sequence[int]]
 """The values on offer for each decision that has more than one."""
-
-
-AXES = (".group", ".row", ".column", ".pixel")
-"""What the names of decisions about levels end with."""
 
 
 class Mutator(Protocol):
@@ -36,9 +35,16 @@ def change_one(
 
 def levels_of(offers: Choices) -> list[list[str]]:
     """The decisions about each level that has some, from the inside outwards."""
-    names = [name for name in offers if name.endswith(AXES)]
-    levels = dict.fromkeys(name.partition(".")[0] for name in names)
-    return [[name for name in names if name.startswith(f"{level}.")] for level in levels]
+    levels: dict[str, list[str]] = {}
+    for name in offers:
+        if about := Decision.of(name):
+            levels.setdefault(about.level, []).append(name)
+    return list(levels.values())
+
+
+def along(offers: Choices, *axes: TileAxis) -> list[str]:
+    """The decisions about any level that are about one of these axes."""
+    return [name for name in offers if (about := Decision.of(name)) and about.axis in axes]
 
 
 def ask_for_all(names: Sequence[str], offers: Choices) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from cyclecast.search.mutators._base import Choices, change_one
+from cyclecast.search.mutators._base import Choices, along, change_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,5 +15,4 @@ class RebindTiles:
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
         """The same tiles with another binding."""
-        names = [name for name in offers if name.endswith((".group", ".row", ".column"))]
-        return change_one(decisions, offers, names, rng)
+        return change_one(decisions, offers, along(offers, "group", "row", "column"), rng)

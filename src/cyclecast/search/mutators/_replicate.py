@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from cyclecast.search.mutators._base import Choices, change_one
+from cyclecast.search.mutators._base import Choices, along, change_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,4 +15,4 @@ class Replicate:
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
         """The same tiles with more or fewer replicas."""
-        return change_one(decisions, offers, [name for name in offers if name.endswith(".pixel")], rng)
+        return change_one(decisions, offers, along(offers, "pixel"), rng)

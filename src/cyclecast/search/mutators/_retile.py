@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from cyclecast.mapspace import FILTERS, PACKED, WINDOW, WORD_LINES
+from cyclecast.mapspace import FILTERS, PACKED, WINDOW, WORD_LINES, Decision
 from cyclecast.search.mutators._base import Choices, ask_for_all, deal, levels_of
 
 ANOTHER_FORM = 0.7
@@ -46,8 +46,13 @@ def _dealt(levels: list[list[str]], offers: Choices, rng: Random) -> Iterator[di
     whole, axis = rng.random() < WHOLE, ""
     for names in levels:
         if not axis or rng.random() < 0.5:
-            axis = rng.choice(names).rpartition(".")[2]
-        yield {n: (max if n.endswith(axis) else min)(offers[n]) for n in names} if whole else deal(names, offers, rng)
+            axis = _axis(rng.choice(names))
+        yield {n: (max if _axis(n) == axis else min)(offers[n]) for n in names} if whole else deal(names, offers, rng)
+
+
+def _axis(name: str) -> str:
+    about = Decision.of(name)
+    return about.axis if about else ""
 
 
 def _drawn(names: list[str], offers: Choices, rng: Random, at_least: int) -> dict[str, int]:
