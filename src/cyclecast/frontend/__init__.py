@@ -98,16 +98,17 @@ def load(
     constants: Values | None = None,
     front_ends: Sequence[FrontEnd] = (),
 ) -> Network:
-    """Load a network, quantise what the device can compute to the bits that it takes, and find its workloads.
+    """Import and quantise a network, and extract its workloads.
 
     `source` is a path to an ONNX, TFLite or `torch.export` file, a PyTorch module or exported program, or a Relax
-    `IRModule`. Without a `device`, `activation_bits` and `weight_bits` say how many (2 to 16; 8 where they do not).
-    `shapes` fixes input shapes that it leaves open, by input name. Without `calibration` (samples for every input,
-    along a leading axis) scales of activations are computed when the program runs. `activations` are affine if nothing
-    is said, and symmetric for devices whose sums saturate or whose inputs are signs and magnitudes. What is quantised
-    already keeps its integers. `constants` are values for inputs of an ONNX network that are none any more, by name: an
-    `If` on them is gone. Of several front ends the first that accepts the source reads it: `front_ends`, ours, those
-    that installed packages announce. Raises `ModelError`, and `OptionError` for what the device does not take.
+    `IRModule`. `device` sets the number of bits; without one, `activation_bits` and `weight_bits` set it (2 to 16,
+    default 8). `shapes` gives a shape to each input, by name, whose shape the source leaves open. `calibration` holds
+    samples for every input along a leading axis; without it, the scales of activations are computed at run time.
+    `activations` are affine by default, and symmetric for devices whose sums saturate or whose inputs have a sign and a
+    magnitude. A network that is quantised already keeps its integers. `constants` binds inputs of an ONNX network to
+    values, by name; this resolves an `If` that depends on them. The first front end that accepts the source reads it,
+    in this order: `front_ends`, the built-in ones, those that installed packages announce. Raises `ModelError` for a
+    network that cannot be read, and `OptionError` for bits or a scheme that the device does not support.
     """
     taken = bits_of(device) if device else (8, 8)
     bits = [
@@ -120,9 +121,9 @@ def load(
 
 
 def bound(source: Any, constants: Values) -> Any:
-    """The network with these inputs bound to constants, which all functions here take like the network.
+    """A source with constants bound to some inputs; all functions of this module take it like the network itself.
 
-    Raises `UnsupportedError` where it is no ONNX network.
+    Raises `UnsupportedError` if the source is no ONNX file.
     """
     path = Path(source) if isinstance(source, str) else source
     if not constants:
@@ -134,7 +135,7 @@ def bound(source: Any, constants: Values) -> Any:
 
 
 def _agreed(what: str, said: int | None, value: int, device: Device | None) -> int:
-    """The bits that are said, or those of the device."""
+    """The requested number of bits, or the device's; `OptionError` if they contradict each other."""
     if device and said not in (None, value):
         raise OptionError(what, f"{said}", f"{device.name} takes {value}", "leaving it out, or another device")
     return value if said is None else said
@@ -143,14 +144,14 @@ def _agreed(what: str, said: int | None, value: int, device: Device | None) -> i
 def load_quantised(
     source: Any, quantization: Quantization, *, shapes: Shapes | None = None, front_ends: Sequence[FrontEnd] = ()
 ) -> Network:
-    """`load`, with all that concerns quantisation in one value."""
+    """Import a network like `load`, with all options of quantisation in one value."""
     source = Path(source) if isinstance(source, str) else source
     front_end = front_end_of(source, front_ends)
     return _network(front_end.load(source, shapes or {}, quantization), source, quantization)
 
 
 def _network(program: Any, source: Any, quantization: Quantization) -> Network:
-    """A program of a front end, quantised."""
+    """Quantise the program of a front end and extract its workloads."""
     name = _name(source)
     require_extents(program, name)
     refused: BaseException | None = None
@@ -173,7 +174,10 @@ def _name(source: Any) -> str:
 
 
 def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> tuple[LayerError, ...]:
-    """What static and dynamic quantisation do to each layer of an ONNX or PyTorch network, on calibration samples."""
+    """Quantisation error of each layer of an ONNX or PyTorch network on calibration samples, static and dynamic.
+
+    Raises `UnsupportedError` for other networks.
+    """
     front_end = front_end_of(source)
     if not isinstance(front_end, OnnxGraphs):
         raise UnsupportedError(
@@ -194,18 +198,18 @@ def layer_errors(source: Any, quantization: Quantization, *, shapes: Shapes | No
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """A network whose outputs are all of its tensors, so far as there is room."""
+    """A network that has its inner tensors as outputs, as far as memory allows."""
 
     network: Network
     model: Any
-    """The ONNX graph that it was made of, its constants folded; its outputs are those of the network."""
+    """Its ONNX graph with folded constants; the outputs of graph and network are the same."""
     name: str
-    """Of the source, for errors."""
+    """Name of the source, for errors."""
     outputs: int
-    """Number of outputs of the network itself, which come first."""
+    """Number of outputs of the original network; they come first."""
 
     def departures(self, values: Values, quantization: Quantization) -> list[Departure]:
-        """Every operator, with the values that the network's program had for the inputs and outputs of the graph."""
+        """Compare each operator with its reference, on the inputs and outputs that the network's program computed."""
 
         def found() -> bytes:
             return json.dumps([astuple(each) for each in departures(self.model, values, quantization)]).encode()
@@ -215,7 +219,7 @@ class Exposed:
 
 
 def exposed(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Exposed:
-    """An ONNX or PyTorch network with all of its tensors as outputs, quantised as `load_quantised` does it."""
+    """Import an ONNX or PyTorch network with its inner tensors as outputs, quantised as in `load_quantised`."""
     source = Path(source) if isinstance(source, str) else source
     front_end, name = front_end_of(source), _name(source)
     if not isinstance(front_end, OnnxGraphs):
@@ -236,17 +240,17 @@ def exposed(source: Any, quantization: Quantization, *, shapes: Shapes | None = 
 
 
 def input_shapes(source: Any, shapes: Shapes) -> Inputs:
-    """Shape and NumPy type of every input of a network, once `shapes` has fixed what it leaves open."""
+    """Shape and NumPy type of every input, by name; `shapes` fixes open shapes."""
     return front_end_of(source).inputs(source, shapes)
 
 
 def reference(source: Any, values: Values) -> dict[str, Any]:
-    """The outputs that the runtime of the network's own format computes; of a file in a process of its own."""
+    """Outputs of the reference runtime of the network's format, by name; for a file, computed in a child process."""
     return {name: found[0] for name, found in references(source, [values]).items()}
 
 
 def references(source: Any, samples: Sequence[Values]) -> dict[str, Any]:
-    """The same of one sample or more: the outputs of all, along a first axis of their own."""
+    """Outputs of the reference runtime for several samples, by name, stacked along a new first axis."""
     source = Path(source) if isinstance(source, str) else source
     front_end = front_end_of(source)
 
@@ -266,7 +270,7 @@ def references(source: Any, samples: Sequence[Values]) -> dict[str, Any]:
 def random_inputs(
     source: Any, inputs: Inputs, seed: int = 0, ranges: Mapping[str, tuple[float, float]] | None = None
 ) -> dict[str, Any]:
-    """A value for each input that the network takes: of the ranges that are given, and indices that its tables have."""
+    """A random value for each input: within its range in `ranges`, or a valid index if it indexes a table."""
     generator, bounds = np.random.default_rng(seed), dict(ranges or {})
     if any(np.issubdtype(kind, np.integer) and name not in bounds for name, (_, kind) in inputs.items()):
         found = _most_index(source, {name: shape for name, (shape, _) in inputs.items()})
@@ -275,7 +279,7 @@ def random_inputs(
 
 
 def _most_index(source: Any, shapes: Shapes) -> dict[str, int]:
-    """The largest index that the network takes, by input, where that is known."""
+    """The largest valid index of each input that indexes a table, if it is known."""
     front_end = front_end_of(Path(source) if isinstance(source, str) else source)
     if not isinstance(front_end, OnnxGraphs):
         return {}
@@ -285,12 +289,12 @@ def _most_index(source: Any, shapes: Shapes) -> dict[str, int]:
 
 
 def runtime_of(source: Any) -> str:
-    """What the reference runtime is called."""
+    """Name of the reference runtime for a source."""
     return front_end_of(source).runtime
 
 
 def front_end_of(source: Any, others: Sequence[FrontEnd] = ()) -> FrontEnd:
-    """The front end that reads this kind of source; `ModelError` where none does."""
+    """The first front end that accepts the source; `others` are asked first. Raises `ModelError` if none does."""
     for front_end in (*others, *FRONT_ENDS):
         if front_end.accepts(source):
             return front_end

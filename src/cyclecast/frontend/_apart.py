@@ -1,6 +1,7 @@
-"""Work on a stranger's file in a process of its own, with limits of time and memory: a fork, which starts at once.
+"""Work on an untrusted file in a forked child process with limits on time and memory.
 
-What it does to its copy of memory is gone with it. It answers with bytes, an error of this package, or not at all.
+The fork starts at once, and its changes to memory are lost when it ends. It returns bytes, an error of this package, or
+nothing.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ import numpy as np
 from cyclecast.errors import CyclecastError, ModelError, OperatorsError, OptionError, Refused, UnsupportedError
 
 MEMORY, MEMORY_PER_BYTE = 3 << 30, 10
-"""Address space beside what the process has already, for a small file and for each byte of a large one."""
+"""Bytes of address space beyond the current use: for a small file, and per byte of a large file."""
 SECONDS, SECONDS_PER_BYTE, WAITING = 20.0, 60 / (1 << 30), 5
-"""Processor time; how many times as long the clock may run."""
+"""Processor seconds for a small file and per byte; limit of the elapsed time, as a multiple of the processor time."""
 STACK = 256 << 20
-"""Bytes, of which deep graphs take many."""
+"""Bytes of stack; deep graphs need many."""
 MOST_LETTERS = 1000
-"""Of each part of an error."""
+"""Longest part of an error, in characters."""
 FULL, FOLDER = (errno.ENOSPC, errno.EDQUOT), "another folder in TMPDIR"
-"""Lever of the error on a full disk."""
+"""Error numbers of a full disk, and the lever of that error."""
 SIZE, DATA = 0, 5
 """Columns of /proc/self/statm."""
 Result = TypeVar("Result")
@@ -43,10 +44,11 @@ KINDS = {kind.__name__: kind for kind in (ModelError, UnsupportedError, OptionEr
 
 
 def apart(work: Callable[[], bytes], source: str, size: int, seconds: float = 0, doing: str = "reading it") -> bytes:
-    """What the work on `source`, a file of so many bytes, comes to; it may take so many seconds more than for reading.
+    """Run `work` on `source`, a file of `size` bytes, in a child process, and return its bytes.
 
-    `doing` is how errors call the work. Raises the error of this package that it raises, and `UnsupportedError` where
-    it ends otherwise, takes too long or too much memory.
+    `seconds` is added to the processor time that reading the file may take. `doing` names the work in errors. Raises
+    the error of this package that the work raises, and `UnsupportedError` if the work crashes, takes too long or needs
+    too much memory.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -76,7 +78,7 @@ def apart(work: Callable[[], bytes], source: str, size: int, seconds: float = 0,
 def arrays_apart(
     work: Callable[[], Mapping[str, Any]], source: str, size: int, seconds: float = 0, doing: str = "reading it"
 ) -> dict[str, Any]:
-    """The same for work that comes to named arrays."""
+    """Like `apart`, for work that returns named arrays."""
 
     def packed() -> bytes:
         found, file = work(), BytesIO()
@@ -89,7 +91,7 @@ def arrays_apart(
 
 
 def deep(work: Callable[[], Result]) -> Result:
-    """What the work comes to on a stack as large as in a process of its own: what ends well there, does so here.
+    """Run `work` on a stack as large as in the child process, so that it succeeds here if it succeeds there.
 
     Raises what the work raises.
     """
@@ -116,9 +118,9 @@ def deep(work: Callable[[], Result]) -> Result:
 
 @contextmanager
 def limited_memory(source: str, size: int) -> Iterator[None]:
-    """Inside, this process takes no more memory than work on `source`, a network of so many bytes, is worth.
+    """Context: limit the memory of this process to what a network of `size` bytes may need.
 
-    Raises `UnsupportedError` where it would.
+    Raises `UnsupportedError` if the work inside needs more; `source` names the network.
     """
     before, failed = resource.getrlimit(resource.RLIMIT_DATA), False
     limit(resource.RLIMIT_DATA, _pages(DATA) + MEMORY + MEMORY_PER_BYTE * size, before[1])
@@ -137,7 +139,7 @@ def limited_memory(source: str, size: int) -> Iterator[None]:
 
 
 def limit(kind: int, soft: int, hard: int) -> None:
-    """Lower a limit of this process; one that is lower already stays."""
+    """Lower a resource limit of this process; a limit that is already lower stays."""
     before = resource.getrlimit(kind)
     lowered = [
         min((value for value in (new, *before[place:]) if value != resource.RLIM_INFINITY), default=new)
@@ -147,7 +149,7 @@ def limit(kind: int, soft: int, hard: int) -> None:
 
 
 def _pages(column: int) -> int:
-    """Bytes of this process, from a column of the kernel's table of its memory."""
+    """Memory of this process [bytes], from one column of /proc/self/statm."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[column]) * resource.getpagesize()
 
 
@@ -173,7 +175,7 @@ def _error(said: str, source: str, doing: str = "reading it", seconds: float = S
 
 
 def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int, seconds: int) -> NoReturn:
-    """Never returns: the process is a copy of another, whose business is not its own."""
+    """Run the work, write the outcome to the pipe and exit; never return, because this process is a fork."""
     said = "failed"
     try:
         gc.freeze()  # a collection would copy all pages
@@ -193,7 +195,7 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int,
 
 
 def _answer(work: Callable[[], bytes], target: Path) -> str:
-    """The end of the work: `done` or `refused`, with its bytes or its error in the file, `full` or `failed`."""
+    """The outcome of the work: `done` or `refused` (bytes or error are in the file), `full` or `failed`."""
     try:
         target.write_bytes(work())
     except CyclecastError as error:
@@ -205,7 +207,7 @@ def _answer(work: Callable[[], bytes], target: Path) -> str:
 
 
 def _as_fields(error: CyclecastError) -> list[Any]:
-    """The class and what is said; names of strangers are cut where nobody reads on."""
+    """Class and parts of an error, as JSON; long names are cut."""
     if isinstance(error, OperatorsError):
         rows = [[row.operator, row.count, row.nodes, row.advice] for row in error.refused]
         return ["OperatorsError", [error.where, rows]]

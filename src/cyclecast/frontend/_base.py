@@ -1,4 +1,4 @@
-"""What a front end is, and how values are to be quantised."""
+"""The interface of a front end, and the options of quantisation."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ Inputs = dict[str, tuple[tuple[int, ...], Any]]
 Values = Mapping[str, Any]
 """An array for every input or output, by name."""
 Scheme = Literal["symmetric", "affine"]
-"""Whether zero is the middle of the integers, or wherever the range of values puts it."""
+"""Whether the zero point is 0 (symmetric) or follows from the range of the values (affine)."""
 
 FEWEST, MOST = 2, 16
-"""Bits of an operand."""
+"""Fewest and most bits of an operand."""
 LARGEST_FILE = (1 << 31) - 1
-"""Bytes that protobuf, and so onnxruntime, takes in one piece."""
+"""Largest message that protobuf, and therefore onnxruntime, reads [bytes]."""
 BLOCK = 512
-"""Bytes that the kernel counts a file's blocks in, whatever the disk has."""
+"""Unit of `st_blocks` [bytes], on every file system."""
 
 MOST_AXES, MOST_OPERANDS = 32, 1000
-"""Of a tensor; of an operator, and results: passes of TVM call themselves for each, and their time is its square."""
+"""Most axes of a tensor; most operands or results of an operator. TVM's passes recurse over them in quadratic time."""
 
 
 def require_narrow(where: str, axes: int, operands: int = 0) -> None:
-    """Raises `UnsupportedError` for a tensor of too many axes, or an operator of too many operands or results."""
+    """Raise `UnsupportedError` for a tensor with too many axes, or an operator with too many operands or results."""
     for what, number, most in (("axes", axes, MOST_AXES), ("operands or results", operands, MOST_OPERANDS)):
         if number > most:
             raise UnsupportedError(where, f"{number:,} {what}", f"at most {most:,}", "exporting it in smaller steps")
 
 
 def size_of(source: Path) -> int:
-    """The bytes of a file that are on the disk, not those of its holes: what reading it is worth.
+    """Bytes of a file that lie on the disk, without holes; 0 if there is no such file.
 
-    Zero where there is no such file. Raises `UnsupportedError` where it is larger than any format takes.
+    Raises `UnsupportedError` if the file is larger than its format allows.
     """
     if not source.is_file():
         return 0
@@ -55,7 +55,7 @@ def size_of(source: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How float values become integers. A network that is quantised already keeps its own integers and scales."""
+    """How float values become integers. A network that is quantised already keeps its integers and scales."""
 
     activation_bits: int = 8
     weight_bits: int = 8
@@ -63,8 +63,8 @@ class Quantization:
     weights: Scheme = "symmetric"
     """One scale per output channel."""
     calibration: Values = field(default_factory=dict)
-    """Samples for every input, along a leading axis, for one scale per tensor; without them scales are computed when
-    the program runs, one for each input vector of a matrix product and each image of a convolution."""
+    """Samples for every input along a leading axis, for one scale per tensor. Without them, scales are computed at run
+    time: one per input vector of a matrix product and one per image of a convolution."""
 
     def __post_init__(self) -> None:
         for what, bits in (("activation_bits", self.activation_bits), ("weight_bits", self.weight_bits)):
@@ -76,7 +76,7 @@ class Quantization:
 
 
 def bits_of(device: Device) -> tuple[int, int]:
-    """Bits of activations and weights that a network has on a device; `DeviceError` where no network has so few."""
+    """Bits of activations and weights on a device. Raises `DeviceError` if one is below the minimum for networks."""
     bits = device.bits
     for what, value in (("activation", bits.activation), ("weight", bits.weight)):
         if value < FEWEST:
@@ -86,9 +86,10 @@ def bits_of(device: Device) -> tuple[int, int]:
 
 
 def activations_of(device: Device, said: str | None) -> Any:
-    """The scheme that is said, else the better one: affine, but symmetric where sums saturate or have a sign apart.
+    """The requested scheme of activations, or the best one for the device. Raises `OptionError` for an impossible one.
 
-    The integers of an affine zero are large, so that sums are, too; and its least integer has no magnitude of its own.
+    The default is affine, and symmetric for devices whose sums saturate or whose inputs have a sign and a magnitude: an
+    affine zero point makes integers and sums large, and the least integer has no magnitude.
     """
     sign = device.array.inputs is Drive.SIGN_MAGNITUDE
     if sign and said == "affine":
@@ -99,7 +100,7 @@ def activations_of(device: Device, said: str | None) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A network's file with constants for some of its inputs, by name."""
+    """An ONNX file with constants bound to some of its inputs, by name."""
 
     source: Path
     constants: Values
@@ -109,38 +110,38 @@ class Bound:
 
 
 class FrontEnd(Protocol):
-    """Reads one kind of source; its own runtime is the reference for what the network computes."""
+    """Reads one kind of source. The source's own runtime is the reference for the outputs."""
 
     @property
     def runtime(self) -> str:
-        """What its reference runtime is called."""
+        """Name of the reference runtime."""
         ...
 
     def accepts(self, source: Any) -> bool:
-        """Whether this front end is the one for the source: a path, or an object in memory."""
+        """Whether this front end reads the source, a path or an object in memory."""
         ...
 
     def inputs(self, source: Any, shapes: Shapes) -> Inputs:
-        """The inputs, once `shapes` has fixed what the source leaves open."""
+        """Shape and type of the inputs; `shapes` fixes open shapes."""
         ...
 
     def load(self, source: Any, shapes: Shapes, quantization: Quantization) -> Any:
-        """The source as an `IRModule` whose `main` is the network, all shapes fixed; `ModelError` where that cannot be.
+        """The source as an `IRModule` whose `main` is the network, with fixed shapes. Raises `ModelError`.
 
-        Values that are quantised, by the source or by calibration, are left as `relax.quantize` and `relax.dequantize`
-        around float operators.
+        Values that are quantised, by the source or by calibration, stay float, with `relax.quantize` and
+        `relax.dequantize` around the operators.
         """
         ...
 
     def reference(self, source: Any, samples: Sequence[Values]) -> list[dict[str, Any]]:
-        """The outputs that the source's own runtime computes from each sample: exact, no operator fused or changed."""
+        """Outputs of the reference runtime for each sample: exact, without fused or changed operators."""
         ...
 
 
 @runtime_checkable
 class OnnxGraphs(Protocol):
-    """A front end whose sources are, or become, ONNX graphs: these can be calibrated."""
+    """A front end whose sources are or become ONNX graphs. These can be calibrated."""
 
     def graph(self, source: Any, shapes: Shapes) -> Any:
-        """The source as a `ModelProto` of the caller's own."""
+        """The source as a `ModelProto`, which the caller may change."""
         ...

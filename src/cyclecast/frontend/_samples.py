@@ -20,17 +20,18 @@ IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 MOST_IMAGES = 256
 DAMAGED = (BadZipFile, LZMAError, StructError, TokenError, zlib.error)
 UNREADABLE = (*DAMAGED, OSError, ValueError, EOFError, MemoryError, RuntimeError, OverflowError, SyntaxError)
-"""What NumPy and `zipfile` raise of a damaged archive, or of one that is none."""
+"""Errors of NumPy and `zipfile` for an archive that is damaged, or a file that is no archive."""
 REAL = "biuf"
-"""Kinds of NumPy's types that are numbers: truth values, integers, floats."""
+"""Kinds of NumPy types that are numbers: booleans, integers, floats."""
 
 
 def read_samples(
     path: Path, inputs: Inputs, *, mean: Sequence[float] = (0,), deviation: Sequence[float] = (1,)
 ) -> Values:
-    """Samples for every input along a leading axis: of an .npz file by name, or all images of a folder.
+    """Samples for every input along a leading axis: arrays of an .npz file, by name, or images of a folder.
 
-    Images are scaled and cut to the network's one image input, and (value / 255 - mean) / deviation of each channel.
+    Images are resized and cropped to the network's only input, and normalised per channel: (value / 255 - mean) /
+    deviation. Raises `ModelError` for files that cannot be read, `OptionError` for a bad mean or deviation.
     """
     require_channels(mean, deviation)
     if path.is_dir():
@@ -39,14 +40,14 @@ def read_samples(
 
 
 def require_channels(mean: Sequence[float], deviation: Sequence[float]) -> None:
-    """Raises `OptionError` for what images cannot be scaled with."""
+    """Raise `OptionError` for a mean or deviation that images cannot be normalised with."""
     for what, numbers in (("mean", mean), ("deviation", deviation)):
         if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (what == "deviation" and 0 in numbers):
             raise OptionError(what, f"{tuple(numbers)}", "one number, or one for each of three channels", "0.5,0.5,0.5")
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an .npz file by name; `ModelError` where it is none, or has other values than numbers."""
+    """The arrays of an .npz file, by name. Raises `ModelError` if it is no such file or holds anything but numbers."""
     try:
         with path.open("rb") as file, ZipFile(file):
             arrays = {name: np.asarray(value) for name, value in np.load(file).items()}
@@ -96,10 +97,10 @@ def _image(file: Path, shape: tuple[int, ...], mean: Sequence[float], deviation:
 def random_values(
     generator: np.random.Generator, shape: tuple[int, ...], kind: Any, bounds: tuple[float, float] | None = None
 ) -> Any:
-    """Values evenly between the bounds, these included.
+    """Uniform random values between two bounds, both included.
 
-    Without any: real numbers of a normal distribution, small integers of their whole range, and of wide ones what any
-    index or mask may be, 0 and 1.
+    Without bounds, floats are normally distributed, integers of up to 16 bits cover their whole range, and wider
+    integers are 0 or 1, which are valid as indices and masks.
     """
     if not np.issubdtype(kind, np.integer):
         drawn = generator.normal(size=shape) if bounds is None else generator.uniform(*bounds, size=shape)
@@ -112,9 +113,9 @@ def random_values(
 
 
 def as_samples(values: Any, shape: tuple[int, ...]) -> Any:
-    """Samples for an input of that shape along a new first axis; of a longer batch axis, every batch is one.
+    """Stack values along a new first axis of samples; a longer batch axis is split into batches.
 
-    `ValueError` where the values have another shape.
+    `shape` is that of the input, batch axis included. Raises `ValueError` if the values have another shape.
     """
     values = np.asarray(values)
     if values.ndim == len(shape) > 0 and values.shape[1:] == shape[1:]:

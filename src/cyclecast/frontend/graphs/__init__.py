@@ -1,1 +1,1 @@
-"""ONNX graphs: what is rewritten, folded and fixed in them before TVM imports them."""
+"""ONNX graphs: rewrite operators, fold constants and fix shapes before TVM imports them."""

@@ -1,4 +1,4 @@
-"""Inputs of a network that are bound to constants: they are no inputs any more."""
+"""Bind inputs of an ONNX network to constants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cyclecast.frontend.graphs._shapes import open_inputs
 
 
 def bind(model: Any, source: str, constants: Values) -> None:
-    """Make inputs constants, in place. Raises `ModelError` where there is no such input, or a value does not fit."""
+    """Turn inputs into constants, in place. Raises `ModelError` for an unknown input or a value that does not fit."""
     inputs = {value.name: value for value in open_inputs(model)}
     for name, value in constants.items():
         where = f"{source}: input '{name}'"
@@ -31,7 +31,7 @@ def bind(model: Any, source: str, constants: Values) -> None:
 
 
 def _fitted(wanted: Any, value: Any, where: str) -> Any:
-    """The value in the input's type and shape."""
+    """The value in the input's type and shape. Raises `ModelError` if it does not fit."""
     kind, tensor = np.dtype(helper.tensor_dtype_to_np_dtype(wanted.type.tensor_type.elem_type)), wanted.type.tensor_type
     said = np.array2string(value, threshold=4)[:60]
     if value.dtype.kind not in "biuf":
@@ -57,5 +57,5 @@ def _fitted(wanted: Any, value: Any, where: str) -> Any:
 
 
 def _is_close(cast: Any, value: Any) -> bool:
-    """Whether real numbers are only rounded: none becomes infinite."""
+    """Whether a cast of floats only rounds: it turns no finite value into an infinite one."""
     return np.array_equal(np.isfinite(cast), np.isfinite(value))

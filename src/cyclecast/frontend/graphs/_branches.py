@@ -1,4 +1,4 @@
-"""`If` with a condition that is known: the branch that is taken stands in its place, and nobody looks at the other."""
+"""Replace each `If` with a known condition by the branch that is taken."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cyclecast.frontend.graphs._nodes import fresh_names, inferred_shapes, names
 
 LOG = logging.getLogger(__name__)
 MOST_NODES = 1000
-"""That a condition is computed with."""
+"""Most nodes that a condition is computed from."""
 
 
 def take_branches(model: Any) -> bool:
-    """Put the taken branches into the graph, in place; whether there were any."""
+    """Inline the branches that are taken, in place; return whether there were any."""
     changed = False
     while any(node.op_type == "If" and not node.domain for node in model.graph.node):  # branches hold others
         conditions, fresh = _Conditions(model), fresh_names(model.graph)
@@ -41,7 +41,7 @@ def _is(one: Any, other: Any) -> bool:
 
 
 class _Conditions:
-    """Values of conditions, so far as constants and fixed shapes determine them."""
+    """Values of conditions that follow from constants and fixed shapes."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -50,7 +50,7 @@ class _Conditions:
         self._shapes: dict[str, tuple[int, ...]] | None = None
 
     def value(self, name: str) -> bool | None:
-        """Whether a condition holds; None where that depends on inputs."""
+        """The value of a condition; None if it depends on inputs or cannot be computed."""
         needed: dict[str, Any] = {}
         shapes: list[Any] = []
         if not self._collect(name, needed, shapes):
@@ -64,12 +64,12 @@ class _Conditions:
         try:
             found: Any = ReferenceEvaluator(whole).run(None, {})
             return bool(np.asarray(found[0]).reshape(()))
-        except Exception:  # of any class: onnxruntime says next what is wrong with a damaged model
+        except Exception:  # of any class: onnxruntime reports errors of invalid models next
             LOG.debug("a condition cannot be computed", exc_info=True)
             return None
 
     def _collect(self, name: str, needed: dict[str, Any], shapes: list[Any]) -> bool:
-        """Find the nodes that a tensor is computed with; whether all begins with constants."""
+        """Collect the nodes that compute a tensor; return whether they depend on constants and known shapes only."""
         waiting = [name]
         while waiting:
             each = waiting.pop()
@@ -87,7 +87,7 @@ class _Conditions:
         return True
 
     def _shape(self, node: Any) -> Any:
-        """The result of a `Shape` of what has a known shape, or None."""
+        """The result of a `Shape` node if the shape is known, else None."""
         if node.op_type != "Shape" or node.domain:
             return None
         self._shapes = inferred_shapes(self.model) if self._shapes is None else self._shapes
@@ -97,7 +97,7 @@ class _Conditions:
 
 
 def _branch(model: Any, node: Any, which: str, fresh: Callable[[], str]) -> list[Any]:
-    """The nodes of a branch, with names that nothing else has."""
+    """The nodes of a branch, with fresh names for its tensors."""
     (branch,) = (item.g for item in node.attribute if item.name == f"{which}_branch")
     made = [part.name for part in branch.initializer]
     made += [name for inner in branch.node for name in inner.output if name]
@@ -108,7 +108,7 @@ def _branch(model: Any, node: Any, which: str, fresh: Callable[[], str]) -> list
         copied.name = names[part.name]
     nodes = [onnx.NodeProto.FromString(inner.SerializeToString()) for inner in branch.node]
     for inner in nodes:
-        inner.name = inner.name or next(iter(inner.output), "")  # by which errors know it
+        inner.name = inner.name or next(iter(inner.output), "")  # for errors
         _rename(inner, names)
         inner.output[:] = [names.get(name, name) for name in inner.output]
     ends = zip(branch.output, node.output, strict=True)
@@ -118,7 +118,7 @@ def _branch(model: Any, node: Any, which: str, fresh: Callable[[], str]) -> list
 
 
 def _rename(node: Any, names: dict[str, str]) -> None:
-    """Tensors that a node reads, those that its own graphs read included."""
+    """Rename tensors that a node and its subgraphs read."""
     node.input[:] = [names.get(name, name) for name in node.input]
     for graph in _graphs(node):
         own = {part.name for part in (*graph.initializer, *graph.input)}

@@ -1,4 +1,4 @@
-"""Operators that TVM's importer takes otherwise than the standard says, written so that it takes them right."""
+"""Rewrite ONNX operators that TVM's importer converts wrongly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRAINED = "exporting it for use, not for training"
 BITS: dict[int, int] = {TensorProto.INT8: 8, TensorProto.INT16: 16, TensorProto.INT32: 32, TensorProto.INT64: 64}
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 MARK = "cyclecast-nms"
-"""In the name of a node that is as the importer takes it."""
+"""Prefix of the name of a node that is already rewritten."""
 
 
 def _where(node: Any) -> str:
@@ -26,7 +26,7 @@ def _dtype(name: str, writer: GraphWriter) -> Any:
 
 
 def dropout(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Of no effect when a network is used; the mask, which the importer makes of another type, is all true."""
+    """Dropout as identity, with a mask of ones. Raises `UnsupportedError` for a training mode that may drop values."""
     data, ratio, training = (*node.input, "", "")[:3]
     trains, share = writer.value(training) if training else np.False_, writer.value(ratio) if ratio else None
     if trains is None or (trains.any() and (share is None or share.any())):
@@ -38,14 +38,18 @@ def dropout(node: Any, writer: GraphWriter) -> list[str] | None:
 
 
 def normalization(node: Any, writer: GraphWriter) -> list[str] | None:
-    """With the statistics of training only: others, of the batch itself, are not computed by the importer."""
+    """Raise `UnsupportedError` for a training mode: the importer does not compute the statistics of the batch."""
     if writer.attributes(node).get("training_mode", 0):
         raise UnsupportedError(_where(node), "training_mode is 1", "it must be 0", TRAINED)
     return None
 
 
 def suppression(node: Any, writer: GraphWriter) -> list[str] | None:
-    """With all thresholds said, for which the importer has others, and as it compares: at least, not more than."""
+    """NonMaxSuppression with explicit thresholds, because the importer has other defaults.
+
+    ONNX suppresses boxes whose overlap exceeds the threshold, the importer those that reach it: the threshold becomes
+    the next larger float.
+    """
     if node.name.startswith(MARK):
         return None
     boxes, scores, most, overlap, least = (*node.input, "", "", "")[:5]
@@ -62,7 +66,7 @@ def suppression(node: Any, writer: GraphWriter) -> list[str] | None:
 
 
 def concatenation(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Without operands that are empty, which TVM writes and does not read."""
+    """Concat without empty operands, which TVM's generated code does not read."""
     kept = [name for name in node.input if 0 not in (writer.shape(name) or ())]
     if len(kept) == len(node.input) or not kept:
         return None
@@ -70,7 +74,7 @@ def concatenation(node: Any, writer: GraphWriter) -> list[str] | None:
 
 
 def shift(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Of integers with a sign only by constants that the standard defines."""
+    """Raise `UnsupportedError` for shifts of signed integers, except by constants that the standard defines."""
     bits = BITS.get(writer.kind(node.input[0]))
     if bits is None:
         return None
@@ -81,7 +85,7 @@ def shift(node: Any, writer: GraphWriter) -> list[str] | None:
 
 
 def modulo(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Of real numbers with the sign of the divisor, by that with the sign of the dividend: right for infinities."""
+    """Float Mod with the sign of the divisor, computed from `fmod`; right for infinite divisors."""
     data, divisor = node.input
     if writer.attributes(node).get("fmod", 0) or writer.kind(data) not in FLOATS:
         return None
@@ -92,7 +96,7 @@ def modulo(node: Any, writer: GraphWriter) -> list[str] | None:
 
 
 def one_hot(node: Any, writer: GraphWriter) -> list[str] | None:
-    """By comparison with all classes; the importer takes integers only. Indices from the end are below zero."""
+    """OneHot by comparison with all classes: the importer takes integers only. Negative indices count from the end."""
     indices, depth, values = node.input
     count, shape = writer.value(depth), writer.shape(indices)
     if count is None or shape is None:

@@ -1,4 +1,4 @@
-"""Constants of ONNX graphs folded by onnxruntime, within a bound of size."""
+"""Constant folding of ONNX graphs by onnxruntime, with a limit on size."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from cyclecast.frontend._words import first_line
 from cyclecast.frontend.graphs._nodes import names_read
 
 LARGEST_FOLDED, GROWTH = 64 << 20, 4
-"""Bytes of a small network whose constants are folded, and more for each byte of a large one."""
+"""Most bytes of a folded model: for a small model, and per byte of a large one."""
 WEIGHTS = "weights"
 """Name of the file with large weights."""
 LARGE = 1 << 16
-"""Bytes of weights that have a file of their own."""
+"""Least bytes of a weight tensor that is stored outside the model."""
 DETACHED = {
     helper.np_dtype_to_tensor_dtype(np.dtype(kind)): np.dtype(kind)
     for kind in ("float32", "float64", "float16", "int8", "uint8", "int16", "uint16", "int32", "int64")
 }
-"""Types of weights, by their number in ONNX, that NumPy and onnxruntime share."""
+"""Types of weights that NumPy and onnxruntime share, by ONNX's number."""
 FUSIONS = [
     *("DivMulFusion", "GemmSumFusion", "GemmTransposeFusion", "NotWhereFusion"),
     *("CastElimination", "NoopElimination"),
 ]
-"""Rules of onnxruntime beside folding, which have broken valid graphs."""
+"""Optimisers of onnxruntime other than folding that have broken valid graphs."""
 LEVERS = {
     "Could not find an implementation": "exporting it with float32 values, or for an older version of ONNX",
     "is not a registered function/op": "exporting the network without it",
@@ -46,13 +46,14 @@ LEVERS = {
     "opset": "exporting it for an older version of ONNX",
     "IR version": "exporting it for an older version of ONNX",
 }
-"""Lever where exporting a network again does not help."""
+"""Lever for errors of onnxruntime, by a part of the message."""
 
 
 def fold(model: Any, source: str) -> Any:
-    """The model, checked and folded; without onnxruntime's fusions, or not at all, where these break it.
+    """The model, checked and folded by onnxruntime; fusions or all optimisations are off if they fail.
 
-    It is changed in place: large weights are taken out of it.
+    Large weights are taken out of `model`, in place. Raises `ModelError` if onnxruntime refuses the model or its
+    constants are too large, `OSError` if the disk is full.
     """
     weights, reasons = _detached(model), list[str]()
     content = model.SerializeToString()
@@ -70,7 +71,7 @@ def fold(model: Any, source: str) -> Any:
                 onnxruntime.InferenceSession(
                     content, options, providers=["CPUExecutionProvider"], disabled_optimizers=without
                 )
-                weights, options = {}, None  # as large as what takes their place
+                weights, options = {}, None  # frees memory for the folded model
                 return onnx.load(target)
             except Exception as error:  # onnxruntime's errors have no common class
                 reasons.append(first_line(error))
@@ -83,7 +84,7 @@ def fold(model: Any, source: str) -> Any:
 
 
 def _options(target: Path, weights: dict[str, Any]) -> Any:
-    """Options of a session that writes its graph, and that is never run."""
+    """Options of a session that writes its optimised graph to a file and is never run."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.optimized_model_filepath = 4, str(target)
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -96,9 +97,9 @@ def _options(target: Path, weights: dict[str, Any]) -> Any:
 
 
 def _detached(model: Any) -> dict[str, Any]:
-    """Large weights of a model, by name, which are then said to be in a file: Protobuf copies what it holds.
+    """Take large weights out of a model and return them by name: Protobuf would copy them.
 
-    Those that no node reads stay: onnxruntime has dropped them before it looks for the file.
+    They are marked as external data. Unused weights stay: onnxruntime drops them before it looks for the file.
     """
     found = {}
     names = Counter(part.name for part in model.graph.initializer)
@@ -116,12 +117,15 @@ def _detached(model: Any) -> dict[str, Any]:
 
 
 def write_apart(model: Any, path: Path) -> None:
-    """The model as a file, its large weights in another beside it; it is changed in place."""
+    """Write the model to a file and its large weights to another; changes the model."""
     onnx.save_model(model, path, save_as_external_data=True, location=weights_beside(path).name, size_threshold=LARGE)
 
 
 def weights_beside(path: Path) -> Path:
-    """The file with the large weights; ONNX refuses a name that a file of the current folder has."""
+    """Path of the file of large weights.
+
+    The name is unique: ONNX refuses the name of a file that exists in the current folder.
+    """
     return path.with_name(f"{path.parent.name}.weights")
 
 
@@ -132,7 +136,7 @@ def _lever(reason: str) -> str:
 
 @contextmanager
 def _files_up_to(size: int) -> Iterator[None]:
-    """Inside, no file grows larger: onnxruntime would fill the disk with what it folds."""
+    """Context: limit the size of files [bytes], since onnxruntime could fill the disk with folded constants."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit(resource.RLIMIT_FSIZE, size, before[1])
     try:

@@ -1,7 +1,7 @@
-"""Operators that ONNX defines by others, put in the place of their nodes where TVM's importer does not know them.
+"""Inline operators that ONNX defines as functions and that TVM's importer does not know.
 
-The body of many depends on the types of their operands, so these are written into the graph first; and on attributes,
-so those that a node leaves out are written with their defaults.
+Many bodies depend on the types of operands and on attributes. So inferred types and default attributes are written into
+the graph first.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from onnx import helper, inliner
 from cyclecast.frontend.graphs._nodes import inferred_types, version_of
 
 NOT_AS_IMPORTED = {("GroupNormalization", 21): "scales by channel, not by group"}
-"""Operators of the standard that changed, from which version, and how: the importer has the older meaning."""
+"""Operators whose meaning changed, and since which version; the importer has the older meaning."""
 
 
 def inline(model: Any, is_unknown: Callable[[Any], bool], without: Collection[str]) -> bool:
-    """Put bodies in the place of nodes, in place, but of the operators `without`; whether there were any."""
+    """Inline functions in place, except those in `without`; return whether there were any."""
     done = set(without)
     while True:  # bodies may hold such operators too
         version = version_of(model)

@@ -1,4 +1,4 @@
-"""Inputs of an ONNX graph that are indices: how many rows the tables have that they look things up in."""
+"""Inputs of an ONNX graph that index tables, and the sizes of these tables."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from cyclecast.frontend.graphs._nodes import inferred_shapes
 SAME_VALUES = {
     "Cast", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze",
 }  # fmt: skip
-"""Operators whose results are values of their first operand."""
+"""Operators whose results only hold values of their first operand."""
 
 
 def most_index(model: Any) -> dict[str, int]:
-    """The largest index that every table takes, by the input that it comes from; inputs that are none are left out."""
+    """The largest valid index of each input that indexes a table; other inputs are not in the result."""
     shapes, source = inferred_shapes(model), {value.name: value.name for value in model.graph.input}
     shapes |= {part.name: tuple(part.dims) for part in model.graph.initializer}
     found: dict[str, int] = {}

@@ -1,7 +1,7 @@
-"""Weights of few bits, and with a scale for each block of rows, as integers that arrays take.
+"""Weights of less than 8 bits, and weights with one scale per block of rows, as integers that arrays hold.
 
-Integers of 2 and 4 bits become bytes of the same values. A product with scales by block is the sum of products with one
-block each, whose scales lie along the filters: arrays add up a block, and what its scale does is digital.
+Integers of 2 and 4 bits become bytes with the same values. A product with block scales becomes a sum of products with
+one block each, whose scales are per filter: arrays sum a block, digital logic applies its scale.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ NARROW = {
     **dict.fromkeys((TensorProto.INT4, TensorProto.INT2), np.dtype("int8")),
     **dict.fromkeys((TensorProto.UINT4, TensorProto.UINT2), np.dtype("uint8")),
 }
-"""Types of less than a byte, and the bytes that hold them."""
+"""Types of less than a byte, and the byte type that holds them."""
 MOST_BLOCKS = 512
 
 
 def dequantised(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Constants of less than a byte as bytes; scales by block are left to the product that takes them, or applied."""
+    """Narrow constants as bytes; block scales are applied unless the product that uses them handles them."""
     data, scale, zero = (*node.input, "")[:3]
     values, attributes = writer.value(data), writer.attributes(node)
     block, axis = attributes.get("block_size", 0), attributes.get("axis", 1)
@@ -46,7 +46,7 @@ def dequantised(node: Any, writer: GraphWriter) -> list[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """Weights (rows, filters), with scales, and zero points or None, of blocks of rows (blocks, filters)."""
+    """Weights (rows, filters), scales (blocks, filters) and zero points (blocks, filters) or None."""
 
     values: Any
     scales: Any
@@ -56,12 +56,12 @@ class _Blocks:
 
     @property
     def rows(self) -> list[slice]:
-        """Those of each block."""
+        """The rows of each block, as slices."""
         count = len(self.values)
         return [slice(begin, min(begin + self.size, count)) for begin in range(0, count, self.size)]
 
     def weights(self, place: int, writer: GraphWriter) -> str:
-        """The real weights of a block."""
+        """Name of the dequantised weights of one block."""
         parts = [self.values[self.rows[place]], self.scales[place]]
         parts += [] if self.zeros is None else [self.zeros[place]]
         given = [writer.constant(np.ascontiguousarray(part)) for part in parts]
@@ -69,14 +69,14 @@ class _Blocks:
 
 
 def matmul(node: Any, writer: GraphWriter) -> list[str] | None:
-    """A product with constant weights that have scales by block of their rows, as a sum over the blocks."""
+    """MatMul with constant block-scaled weights, as a sum over the blocks; None for other weights."""
     blocks = _blocks_of(node.input[1], writer)
     shape = writer.shape(node.input[0])
     return _by_block(node.input[0], shape, blocks, writer) if blocks else None
 
 
 def gemm(node: Any, writer: GraphWriter) -> list[str] | None:
-    """The same where operands may be transposed, and the product and what is added have factors."""
+    """Gemm with constant block-scaled weights, with transposed operands, alpha and beta; None for other weights."""
     attributes, (data, weights, added) = writer.attributes(node), (*node.input, "")[:3]
     blocks, shape = _blocks_of(weights, writer, bool(attributes.get("transB", 0))), writer.shape(data)
     if blocks is None or shape is None:
@@ -95,7 +95,10 @@ def _times(data: str, factor: float, writer: GraphWriter) -> str:
 
 
 def of_few_bits(node: Any, writer: GraphWriter) -> list[str] | None:
-    """onnxruntime's `MatMulNBits`: weights by filter (N, blocks, bytes of a block), the first in the lowest bits."""
+    """`MatMulNBits` of onnxruntime as a sum over the blocks.
+
+    Its packed weights have shape (N, blocks, bytes of a block), the first value in the lowest bits.
+    """
     data, packed, scale, zero, order, bias = (*node.input, "", "", "")[:6]
     attributes = writer.attributes(node)
     filters, rows, bits, size = (int(attributes.get(name, 4)) for name in ("N", "K", "bits", "block_size"))
@@ -119,7 +122,7 @@ def of_few_bits(node: Any, writer: GraphWriter) -> list[str] | None:
 
 
 def _blocks_of(name: str, writer: GraphWriter, turned: bool = False) -> _Blocks | None:
-    """Constant weights with scales by block of their rows, also behind transpositions; None where these are others."""
+    """Constant weights with block scales along rows, also behind transpositions; None for other weights."""
     maker = writer.maker(name)
     while maker is not None and maker.op_type == "Transpose" and writer.attributes(maker).get("perm", [1, 0]) == [1, 0]:
         maker, turned = writer.maker(maker.input[0]), not turned
@@ -141,7 +144,7 @@ def _blocks_of(name: str, writer: GraphWriter, turned: bool = False) -> _Blocks 
 
 
 def _by_block(data: str, shape: tuple[int, ...] | None, blocks: _Blocks, writer: GraphWriter) -> list[str] | None:
-    """The sum over all blocks; None where these are too many, or the data has no such rows."""
+    """The sum of products over all blocks; None for too many blocks or data of another row length."""
     rows = blocks.rows
     if not shape or shape[-1] != len(blocks.values) or len(rows) > MOST_BLOCKS:
         return None
@@ -157,12 +160,12 @@ def _by_block(data: str, shape: tuple[int, ...] | None, blocks: _Blocks, writer:
 
 
 def _bytes(values: Any) -> Any:
-    """Integers of less than a byte as bytes."""
+    """Narrow integers as bytes."""
     return values.astype("uint8" if str(values.dtype).startswith("uint") else "int8")
 
 
 def _spread(part: Any, block: int, axis: int, shape: tuple[int, ...]) -> Any:
-    """Scales or zero points for each value."""
+    """Block scales or zero points, repeated for each value."""
     part = np.asarray(part).astype("float32")
     if part.ndim < len(shape):
         return part
@@ -170,7 +173,7 @@ def _spread(part: Any, block: int, axis: int, shape: tuple[int, ...]) -> Any:
 
 
 def _unpacked(values: Any, bits: int) -> Any:
-    """The integers in each byte, the lowest bits first, along the last axis."""
+    """Integers packed into bytes, unpacked along the last axis, lowest bits first."""
     shifts = np.arange(0, 8, bits, dtype="uint8")
     parts = (values.view("uint8")[..., None] >> shifts) & ((1 << bits) - 1)
     return parts.reshape(*values.shape[:-1], -1).astype("uint8")

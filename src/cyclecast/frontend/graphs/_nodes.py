@@ -1,4 +1,4 @@
-"""Writing nodes into an ONNX graph."""
+"""Read and write nodes of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import onnx
 from onnx import helper, numpy_helper
 
 STANDARD = "ai.onnx"
-"""The long name of the domain of ONNX's own operators; the short one is empty."""
+"""Long name of the standard domain; the short one is the empty string."""
 MOST_VALUES = 1024
-"""Of a constant that may be a shape."""
+"""Most values of a constant that shape inference may need."""
 
 
 class GraphWriter:
-    """Replaces nodes of a model's graph by others; shapes are as inferred before."""
+    """Replaces nodes of a model's graph; types and shapes are inferred before, on first use."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -33,40 +33,40 @@ class GraphWriter:
         self._types: dict[str, tuple[int, tuple[int, ...] | None]] | None = None
 
     def keep(self, node: Any) -> None:
-        """Leave a node as it is."""
+        """Keep a node unchanged."""
         self.nodes.append(node)
 
     def replace(self, node: Any, outputs: Sequence[str]) -> None:
-        """Let these tensors stand for the outputs of a node."""
+        """Replace the outputs of a node by these tensors."""
         for made, output in zip(outputs, node.output, strict=False):
             if output:
                 self.nodes.append(helper.make_node("Identity", [made], [output]))
 
     def finish(self) -> None:
-        """Put the nodes into the graph."""
+        """Write the nodes into the graph."""
         del self.model.graph.node[:]
         self.model.graph.node.extend(self.nodes)
         del self.model.graph.value_info[:]
 
     def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """A new node with one output, its name."""
+        """Add a node with one output; return the output's name."""
         return self.split(operator, 1, *inputs, **attributes)[0]
 
     def split(self, operator: str, outputs: int, *inputs: str, **attributes: Any) -> list[str]:
-        """A new node with several outputs, their names."""
+        """Add a node with several outputs; return their names."""
         names = [self._fresh() for _ in range(outputs)]
         self.nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
         return names
 
     def like(self, node: Any, operator: str, inputs: Sequence[str], without: Sequence[str] = ()) -> list[str]:
-        """A new node with the attributes of another."""
+        """Add a node with the attributes of another, except those in `without`."""
         made = helper.make_node(operator, list(inputs), [self._fresh()])
         made.attribute.extend(item for item in node.attribute if item.name not in without)
         self.nodes.append(made)
         return [str(made.output[0])]
 
     def constant(self, value: Any) -> str:
-        """A new constant."""
+        """Add a constant; return its name."""
         name = self._fresh()
         part = numpy_helper.from_array(np.asarray(value), name)
         self.model.graph.initializer.append(part)
@@ -74,17 +74,17 @@ class GraphWriter:
         return name
 
     def value(self, name: str) -> Any:
-        """A constant's array, or None."""
+        """Array of a constant, or None."""
         return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a tensor where it is known."""
+        """Shape of a tensor, or None if it is unknown."""
         if name in self.constants:
             return tuple(self.constants[name].dims)
         return self._type(name)[1]
 
     def kind(self, name: str) -> int:
-        """The type of a tensor's values as ONNX numbers them; 0 where it is not known."""
+        """ONNX's number of a tensor's type; 0 if it is unknown."""
         return self._type(name)[0]
 
     def _type(self, name: str) -> tuple[int, tuple[int, ...] | None]:
@@ -93,24 +93,24 @@ class GraphWriter:
         return self._types.get(name, (0, None))
 
     def maker(self, name: str) -> Any:
-        """The node of the given graph that computes a tensor, or None."""
+        """The node of the original graph that computes a tensor, or None."""
         return self._makers.get(name)
 
     def attributes(self, node: Any) -> dict[str, Any]:
-        """The attributes of a node by name."""
+        """Attributes of a node, by name."""
         return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
     def dequantised(self, tensor: str, scale: str, zero: str = "", *, axis: int = 0) -> str:
-        """Real values; scales of one value are scalars, others lie along the axis."""
+        """Name of the dequantised tensor; scales with one value become scalars, others lie along `axis`."""
         scale, zero = self._scalar(scale), self._scalar(zero) if zero else ""
         return self.node("DequantizeLinear", tensor, scale, *([zero] if zero else []), axis=axis)
 
     def quantised(self, tensor: str, scale: str, zero: str) -> str:
-        """Integers of the zero point's type."""
+        """Name of the quantised tensor; its type is that of the zero point."""
         return self.node("QuantizeLinear", tensor, self._scalar(scale), self._scalar(zero))
 
     def product(self, left: str, right: str) -> str:
-        """Two scales multiplied, now if both are constants."""
+        """Name of the product of two scales, computed now if both are constant."""
         values = self.value(left), self.value(right)
         if values[0] is not None and values[1] is not None:
             return self.constant(values[0] * values[1])
@@ -129,7 +129,7 @@ class GraphWriter:
 
 
 def names_read(node: Any) -> list[str]:
-    """The tensors that a node reads, those that its graphs take from outside included."""
+    """Names of tensors that a node reads, including those that its subgraphs take from outside."""
     names = [name for name in node.input if name]
     for item in node.attribute:
         for graph in (item.g, *item.graphs):
@@ -141,18 +141,18 @@ def names_read(node: Any) -> list[str]:
 
 
 def standard_of(model: Any) -> Any:
-    """The entry that names the version of ONNX's own operators, or None."""
+    """The opset entry of the standard domain, or None."""
     return next((entry for entry in model.opset_import if entry.domain in ("", STANDARD)), None)
 
 
 def version_of(model: Any) -> int:
-    """The version of ONNX's own operators; 1 where none is named."""
+    """Opset version of the standard domain; 1 if there is none."""
     entry = standard_of(model)
     return 1 if entry is None else int(entry.version)
 
 
 def bytes_of(model: Any) -> int:
-    """The size of a model [bytes], nearly: `ByteSize` of Protobuf copies all weights, and takes ten times as long."""
+    """Approximate size of a model [bytes]; Protobuf's `ByteSize` copies all weights and takes ten times as long."""
     parts = (len(part.raw_data) or part.ByteSize() for part in model.graph.initializer)
     return int(sum(parts)) + sum(
         int(node.ByteSize()) for holder in (model.graph, *model.functions) for node in holder.node
@@ -160,7 +160,7 @@ def bytes_of(model: Any) -> int:
 
 
 def fresh_names(graph: Any) -> Callable[[], str]:
-    """Makes names that nothing in the graph has, nor anything that was named so before."""
+    """A function that returns a new unused name at each call."""
     used = {value.name for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info)}
     used.update(name for node in graph.node for name in (*node.input, *node.output))
     names = (name for number in count(1) if (name := f"cyclecast:{number}") not in used)
@@ -168,12 +168,12 @@ def fresh_names(graph: Any) -> Callable[[], str]:
 
 
 def inferred_shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes that ONNX infers, those of inputs and constants included, where they are known."""
+    """Shapes of all tensors that ONNX's shape inference knows, by name."""
     return {name: shape for name, (_, shape) in inferred_types(model).items() if shape is not None}
 
 
 def inferred_types(model: Any) -> dict[str, tuple[int, tuple[int, ...] | None]]:
-    """The type of the values (as ONNX numbers them, 0 if unknown) and the shape, if known, of every tensor."""
+    """ONNX type number (0 if unknown) and shape (None if unknown) of every tensor, by name."""
     outline = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
     graph = model.graph
     outline.graph.CopyFrom(onnx.GraphProto(name="outline", node=graph.node, input=graph.input, output=graph.output))
@@ -195,6 +195,6 @@ def inferred_types(model: Any) -> dict[str, tuple[int, tuple[int, ...] | None]]:
 
 
 def _known(extents: Iterable[int]) -> tuple[int, ...] | None:
-    """A shape; some write -1 for unknown."""
+    """A shape; None if an extent is -1, which some exporters write for unknown."""
     shape = tuple(extents)
     return shape if min(shape, default=0) >= 0 else None

@@ -1,4 +1,4 @@
-"""Recurrent layers as matrix products: one for all inputs of the sequence, and one for each step."""
+"""Recurrent layers as matrix products: one for the inputs of all steps, and one per step for the state."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ import numpy as np
 from cyclecast.frontend.graphs._nodes import GraphWriter
 
 MOST_STEPS = 256
-"""Of all directions; longer sequences make programs that are too long."""
+"""Most steps of all directions together; longer sequences make too large programs."""
 DEFAULTS = {"LSTM": (b"Sigmoid", b"Tanh", b"Tanh"), "GRU": (b"Sigmoid", b"Tanh"), "RNN": (b"Tanh",)}
 STEPLESS = ("Tanh", "Sigmoid", "Relu")
-"""Activations of a plain recurrent layer."""
+"""Supported activations of a plain recurrent layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """One direction of a layer: its weights, and the state that it begins with."""
+    """Weights and initial state of one direction of a layer."""
 
     inputs: Any
     """Input weights, (gates x hidden, features)."""
     states: Any
     """Recurrent weights, (gates x hidden, hidden)."""
     bias: Any
-    """Of inputs and of states, (2, gates x hidden)."""
+    """Biases of inputs and of states, (2, gates x hidden)."""
     peepholes: Any
-    """(3 x hidden), or nothing."""
+    """Peephole weights, (3 x hidden), or None."""
     initial: list[str]
     activation: str
 
 
 Step = Callable[[Direction, str, list[str], GraphWriter], list[str]]
-"""From the inputs' share of the gates and the states to the new states; the first one is the output."""
+"""From the input part of the gates and the states to the new states; the first state is the output."""
 
 
 def lstm(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Long short-term memory (Hochreiter and Schmidhuber, 1997), with peepholes as ONNX has them."""
+    """LSTM (Hochreiter and Schmidhuber, 1997) with peepholes, as in ONNX; None if it is not supported."""
     return _layer(node, writer, 4, 2, _lstm_step)
 
 
 def gru(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Gated recurrent units (Cho et al., 2014), in both forms that ONNX has."""
+    """GRU (Cho et al., 2014) with `linear_before_reset` 0 or 1; None if it is not supported."""
     after = bool(writer.attributes(node).get("linear_before_reset", 0))
     return _layer(node, writer, 3, 1, _gru_step_after if after else _gru_step_before)
 
 
 def rnn(node: Any, writer: GraphWriter) -> list[str] | None:
-    """A plain recurrent layer."""
+    """A plain recurrent layer; None if it is not supported."""
     return _layer(node, writer, 1, 1, _rnn_step)
 
 
@@ -72,7 +72,7 @@ def _lstm_step(part: Direction, inputs: str, states: list[str], writer: GraphWri
 
 
 def _gru_step_before(part: Direction, inputs: str, states: list[str], writer: GraphWriter) -> list[str]:
-    """The reset gate acts on the state, before the product."""
+    """A step with the reset gate applied to the state, before the product."""
     (hidden,), size = states, part.states.shape[1]
     first, last = writer.split("Split", 2, inputs, writer.constant(np.array([2 * size, size])), axis=-1)
     recurrent = writer.node("MatMul", hidden, writer.constant(part.states[: 2 * size].T))
@@ -83,7 +83,7 @@ def _gru_step_before(part: Direction, inputs: str, states: list[str], writer: Gr
 
 
 def _gru_step_after(part: Direction, inputs: str, states: list[str], writer: GraphWriter) -> list[str]:
-    """The reset gate acts on the product, bias included."""
+    """A step with the reset gate applied to the product with its bias."""
     (hidden,), size = states, part.states.shape[1]
     recurrent = writer.node("MatMul", hidden, writer.constant(part.states.T))
     sizes = writer.constant(np.array([2 * size, size]))
@@ -111,7 +111,7 @@ def _parts(part: Direction, count: int, writer: GraphWriter) -> list[str]:
 
 
 def _layer(node: Any, writer: GraphWriter, gates: int, states: int, step: Step) -> list[str] | None:
-    """Y, Y_h and, of an LSTM, Y_c; None where the layer has no such form."""
+    """Y, Y_h and, of an LSTM, Y_c; None if the layer is not supported."""
     attributes = writer.attributes(node)
     batch_first = bool(attributes.get("layout", 0))
     names = [*node.input, *[""] * 8][:8]
@@ -138,7 +138,7 @@ def _layer(node: Any, writer: GraphWriter, gates: int, states: int, step: Step) 
 
 
 def _is_plain(node: Any, attributes: dict[str, Any], names: list[str], writer: GraphWriter) -> bool:
-    """Whether weights are constant, all sequences are of full length, and activations are those of the field."""
+    """Whether weights are constant, sequences have full length and activations are the defaults."""
     lengths = writer.value(names[4]) if names[4] else None
     shape = writer.shape(names[0]) or (0, 0, 0)
     full = not names[4] or (lengths is not None and (lengths == shape[int(attributes.get("layout", 0))]).all())
@@ -176,7 +176,7 @@ def _directions(
 def _initial(
     name: str, place: int, batch: int, size: int, attributes: dict[str, Any], kind: Any, writer: GraphWriter
 ) -> str:
-    """A direction's first state, (batch, hidden)."""
+    """Initial state of a direction, (batch, hidden)."""
     if not name:
         return writer.constant(np.zeros((batch, size), kind))
     axis = 1 if attributes.get("layout", 0) else 0
@@ -186,7 +186,7 @@ def _initial(
 def _run(
     part: Direction, data: str, steps: int, backward: bool, gates: int, step: Step, writer: GraphWriter
 ) -> tuple[str, list[str]]:
-    """All outputs of a direction, (steps, 1, batch, hidden), and its last states, (1, batch, hidden) each."""
+    """All outputs of a direction, (steps, 1, batch, hidden), and its final states, (1, batch, hidden) each."""
     bias = part.bias.sum(axis=0)
     if step is _gru_step_after:
         size = part.states.shape[1]

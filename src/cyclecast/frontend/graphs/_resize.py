@@ -1,8 +1,8 @@
-"""Resizing as sums of picked elements, where TVM's importer takes it otherwise: every output is a sum of a few inputs.
+"""Resize as weighted sums of gathered elements, for cases that TVM's importer converts wrongly.
 
-Interpolation of ONNX is separable: along each axis the output is a matrix times the input. The importer takes the
-quotient of the extents for the scale, which it is not where the scale is fractional, and knows neither `antialias` nor
-`axes`. The matrix of an axis is what onnxruntime makes of the unit vectors.
+Interpolation in ONNX is separable: along each axis the output is a matrix times the input. The importer takes the
+quotient of extents as scale, which differs for fractional scales, and ignores `antialias` and `axes`. The matrix of an
+axis is found by running onnxruntime on unit vectors.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from cyclecast.errors import UnsupportedError
 from cyclecast.frontend.graphs._nodes import GraphWriter
 
 TAPS, LONGEST = 64, 4096
-"""Inputs of one output; the extent of an axis."""
+"""Most inputs of one output; largest extent of an axis."""
 AS_TVM = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
-"""Ways to place outputs between inputs that the importer takes as ONNX does."""
+"""Coordinate transformations that the importer implements as ONNX does."""
 LEAST_OPSET, OPSET = 11, 19
-"""From which there are sizes and placements; the one in which axes are computed."""
+"""First opset with sizes and coordinate transformations; opset of the model that computes the matrices."""
 KEPT = (
     *("mode", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value"),
     *("nearest_mode", "antialias"),
@@ -30,7 +30,10 @@ KEPT = (
 
 
 def resized(node: Any, writer: GraphWriter) -> list[str] | None:
-    """The node as picked elements and their sums; None where the importer is right, or says that it cannot."""
+    """Replace a Resize node by gathers and sums; None if the importer converts it right or reports an error itself.
+
+    Raises `UnsupportedError` for extents and matrices that are too large, and for cases in which runtimes differ.
+    """
     data, roi, scales, sizes = (*node.input, "", "", "")[:4]
     shape, attributes = writer.shape(data), writer.attributes(node)
     wanted = writer.value(scales) if scales else writer.value(sizes) if sizes else None
@@ -43,7 +46,7 @@ def resized(node: Any, writer: GraphWriter) -> list[str] | None:
         return None
     if any(shape[axis] * steps[axis] != extents[axis] for axis in changed) and not sizes and _is_aligned(attributes):
         raise UnsupportedError(
-            _where(node), "aligned corners with a fractional extent", "runtimes differ there", "exporting it with sizes"
+            _where(node), "align_corners with a fractional extent", "runtimes differ there", "exporting it with sizes"
         )
     result, window = data, writer.value(roi) if roi else None
     for axis in changed if attributes.get("coordinate_transformation_mode") != b"tf_crop_and_resize" else axes:
@@ -64,7 +67,7 @@ def _where(node: Any) -> str:
 def _steps(
     shape: tuple[int, ...], axes: list[int], wanted: Any, is_scale: bool, attributes: dict[str, Any]
 ) -> tuple[list[float], list[int]]:
-    """The scale and the new extent of every axis."""
+    """Scale and new extent of every axis."""
     given = dict(zip(axes, wanted.tolist(), strict=True))
     if is_scale:
         steps = [float(np.float32(given.get(axis, 1))) for axis in range(len(shape))]
@@ -84,7 +87,7 @@ def _steps(
 def _is_as_tvm(
     shape: tuple[int, ...], steps: list[float], extents: list[int], changed: list[int], attributes: dict[str, Any]
 ) -> bool:
-    """Whether the importer computes the same: whole quotients along the axes of an image, ordinary placement."""
+    """Whether the importer is right: exact quotients, spatial axes only, a supported coordinate transformation."""
     place = attributes.get("coordinate_transformation_mode", b"half_pixel").decode(errors="replace")
     return (
         not attributes.get("antialias", 0)
@@ -99,7 +102,10 @@ def _is_as_tvm(
 def _matrix(
     node: Any, attributes: dict[str, Any], before: int, after: int, step: float | None, ends: Any
 ) -> tuple[Any, Any]:
-    """Matrix (outputs, inputs) of an axis, and the vector that is added where an output lies outside."""
+    """Interpolation matrix of an axis, (outputs, inputs), and an additive vector, (outputs).
+
+    The vector holds the values of outputs that lie outside of the input.
+    """
     if before > LONGEST:
         raise UnsupportedError(
             f"node '{node.name or node.output[0]}' (Resize)",
@@ -129,14 +135,14 @@ def _matrix(
 
 
 def _summed(data: str, axis: int, rank: int, matrix: tuple[Any, Any], writer: GraphWriter) -> str:
-    """The matrix times the tensor along an axis."""
+    """Multiply the tensor along an axis by the matrix."""
     weights, outside = matrix
     taps = max(1, int((weights != 0).sum(axis=1).max()))
     if taps > TAPS:
         raise UnsupportedError(
             f"tensor '{data}'", f"a sum of {taps} inputs for each output", f"{TAPS} at most", "a smaller factor"
         )
-    places = np.argsort(weights == 0, axis=1, kind="stable")[:, :taps]  # of the inputs that count, in order
+    places = np.argsort(weights == 0, axis=1, kind="stable")[:, :taps]  # inputs with nonzero weight, in order
     factors = np.take_along_axis(weights, places, axis=1)
     beside = [-1 if each == axis else 1 for each in range(rank)]
     parts = []

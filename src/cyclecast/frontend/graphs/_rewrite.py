@@ -1,8 +1,8 @@
-"""ONNX operators that TVM's importer refuses or gets wrong, written with those that it takes.
+"""Rewrite ONNX operators that TVM's importer refuses or converts wrongly.
 
-Quantised operators become dequantise, real operator, quantise, with their own scales and zero points: the integers are
-found again when kernels are made. Transposed convolutions become convolutions (`_transposed.py`), recurrent layers
-become matrix products (`_recurrent.py`), and operators that ONNX defines by others become these.
+Quantised operators become dequantise, float operator, quantise, with the same scales and zero points; `integers/` turns
+these back into integer kernels. Transposed convolutions become convolutions (`_transposed.py`), recurrent layers become
+matrix products (`_recurrent.py`), and ONNX functions are inlined (`_functions.py`).
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from cyclecast.frontend.graphs._resize import resized
 from cyclecast.frontend.graphs._transposed import transposed
 
 LEAST_OPSET = 13
-"""From which scales may differ along an axis."""
+"""First opset with scales per axis."""
 FEW = 16
-"""Operands that may be nested."""
+"""Most operands of an operator that the importer may nest."""
 CAST_LIKE = 15
-"""The first version of the standard with this operator."""
+"""First opset with `CastLike`."""
 EXACT_TERMS = (1 << 24) // (255 * 255)
-"""Of products of bytes that a float32 adds up exactly."""
+"""Most products of bytes that float32 sums exactly."""
 RESIZE_PLACED = 11
-"""The version from which `Resize` says how outputs are placed; before, as `asymmetric` and `floor`."""
+"""First opset in which `Resize` has a coordinate transformation; before, it was `asymmetric` with `floor`."""
 RUNTIME = "com.microsoft"
 REAL_OF = {
     "QLinearAdd": ("Add", 2), "QLinearMul": ("Mul", 2), "QLinearSigmoid": ("Sigmoid", 1),
     "QLinearLeakyRelu": ("LeakyRelu", 1), "QLinearGlobalAveragePool": ("GlobalAveragePool", 1),
     "QLinearAveragePool": ("AveragePool", 1), "QLinearSoftmax": ("Softmax", 1),
 }  # fmt: skip
-"""Operators of onnxruntime: the real one, and how many quantised tensors go in."""
+"""Quantised operators of onnxruntime: the float operator, and the number of quantised inputs."""
 UNROLLED = "export it unrolled, with a fixed number of rounds"
 CONSTANT = "export it with constant weights, default activations and a fixed length of at most 256 steps"
 OPTIMISED = "use the file from before onnxruntime optimised or quantised it"
@@ -70,9 +70,10 @@ ADVICE = {
 
 
 def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
-    """Rewrite in place what can be, and say whether anything was; `is_unknown` tells whether the importer lacks a node.
+    """Rewrite nodes in place; return whether any changed.
 
-    Input shapes are fixed. Nodes that have no form in other operators stay as they are.
+    `is_unknown` tells whether the importer lacks a node's operator. Input shapes must be fixed. Nodes without a rule
+    stay. Raises `UnsupportedError` for cases that no rule supports.
     """
     changed = inline(model, is_unknown, OWN)
     kinds = {(node.domain, node.op_type) for node in model.graph.node}
@@ -94,7 +95,7 @@ def rewrite(model: Any, is_unknown: Callable[[Any], bool]) -> bool:
 
 
 def _ruled(rule: Callable[[Any, GraphWriter], list[str] | None], node: Any, writer: GraphWriter) -> list[str] | None:
-    """Tensors that a rule puts in the place of a node's outputs; errors name the node."""
+    """Tensors that replace a node's outputs, or None if the rule does not apply; errors name the node."""
     try:
         return rule(node, writer)
     except UnsupportedError:
@@ -105,19 +106,19 @@ def _ruled(rule: Callable[[Any, GraphWriter], list[str] | None], node: Any, writ
 
 
 def advice(operator: str, domain: str = "") -> str:
-    """Advice on an operator that stays unsupported; operators of onnxruntime come from its own tools."""
+    """Advice for an unsupported operator; operators of onnxruntime's domain come from its own tools."""
     return ADVICE.get(operator, OPTIMISED if domain == RUNTIME else "export the network without it")
 
 
 def _raise_opset(model: Any) -> None:
-    """To one whose dequantise knows axes; where ONNX cannot convert the rest, the version stays."""
+    """Convert to an opset with scales per axis; with operators of other domains the opset stays."""
     standard = standard_of(model)
     if standard is not None and standard.version < LEAST_OPSET and not _foreign(model):
         resizes = ("Resize", "Upsample") if standard.version < RESIZE_PLACED else ()
         old = {name for node in model.graph.node if node.op_type in resizes for name in node.output}
         model.CopyFrom(version_converter.convert_version(model, LEAST_OPSET))
         for node in model.graph.node:
-            if node.op_type == "Resize" and node.output[0] in old:  # which ONNX forgets to say
+            if node.op_type == "Resize" and node.output[0] in old:  # ONNX's converter omits these attributes
                 how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
                 kept = [item for item in node.attribute if item.name not in how]
                 del node.attribute[:]
@@ -165,7 +166,7 @@ def _qlinear_concat(node: Any, writer: GraphWriter) -> list[str]:
 
 
 def _pointwise(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Operators whose quantised tensors come as (tensor, scale, zero point), and then the output's scale and zero."""
+    """Operators with inputs (tensor, scale, zero point) each, and then scale and zero point of the output."""
     name, count = REAL_OF[node.op_type]
     if writer.attributes(node).get("channels_last", 0):
         return None
@@ -175,7 +176,7 @@ def _pointwise(node: Any, writer: GraphWriter) -> list[str] | None:
 
 
 def _integer_product(node: Any, writer: GraphWriter) -> list[str] | None:
-    """Sums of integers: real products of integers worth one each."""
+    """Integer products as float products with scale 1, cast to int32; None if the importer handles them."""
     is_matmul = node.op_type == "MatMulInteger"
     x, w, x_zero, w_zero = (*node.input, "", "")[:4]
     constant = [writer.value(name) is not None for name in (x, w)]
@@ -186,7 +187,7 @@ def _integer_product(node: Any, writer: GraphWriter) -> list[str] | None:
     shape = writer.shape(w)
     terms = None if shape is None else int(np.prod(shape[1:]))
     if constant == [False, False] and (is_matmul or terms is None or terms > EXACT_TERMS):
-        return None  # the importer has matrix products of integers itself
+        return None  # the importer supports integer matrix products
     left = writer.dequantised(x, _ones(x_zero, writer), x_zero)
     right = writer.dequantised(w, _ones(w_zero, writer), w_zero, axis=-1 if is_matmul else 0)
     (result,) = writer.like(node, "MatMul" if is_matmul else "Conv", [left, right])
@@ -202,13 +203,13 @@ def _is_row_wise(zero: str, writer: GraphWriter) -> bool:
 
 
 def _ones(zero: str, writer: GraphWriter) -> str:
-    """Scales of one in the zero point's shape."""
+    """Scales of 1 in the shape of the zero point."""
     shape = (writer.shape(zero) or ()) if zero else ()
     return writer.constant(np.ones(shape if int(np.prod(shape)) > 1 else (), "float32"))
 
 
 def _row_wise(x: str, w: str, x_zero: str, w_zero: str, writer: GraphWriter) -> str:
-    """With a zero point for each row: the product without these, less each of them times the sums of the columns."""
+    """A product with one zero point per row: the plain product minus zero points times column sums of the weights."""
     plain = helper.make_node("MatMulInteger", [x, w, "", w_zero], ["product"])
     (product,) = _integer_product(plain, writer) or [writer.node("MatMulInteger", *plain.input)]
     shape = writer.shape(x_zero) or ()
@@ -221,7 +222,7 @@ def _row_wise(x: str, w: str, x_zero: str, w_zero: str, writer: GraphWriter) -> 
 
 
 def _real_product(node: Any, writer: GraphWriter) -> list[str]:
-    """onnxruntime's own: `DynamicQuantizeMatMul` (A, B, scale, zero, bias) and `MatMulIntegerToFloat`."""
+    """`DynamicQuantizeMatMul` (A, B, scale, zero, bias) and `MatMulIntegerToFloat` of onnxruntime."""
     if node.op_type == "DynamicQuantizeMatMul":
         a, b, scale, zero, bias = (*node.input, "", "")[:5]
         left = a
@@ -233,7 +234,7 @@ def _real_product(node: Any, writer: GraphWriter) -> list[str]:
 
 
 def _in_pairs(node: Any, writer: GraphWriter) -> list[str] | None:
-    """An operator of many operands as a balanced tree: the importer nests them, as deep as there are operands."""
+    """An operator of many operands as a balanced tree, because the importer's nesting is as deep as their number."""
     names, operator = list(node.input), "Sum" if node.op_type == "Mean" else node.op_type
     if len(names) <= FEW or (node.op_type == "Mean" and writer.opset < CAST_LIKE):
         return None
@@ -263,7 +264,7 @@ RULES: dict[tuple[str, str], Callable[[Any, GraphWriter], list[str] | None]] = {
     ("", "NonMaxSuppression"): suppression,
     ("", "OneHot"): one_hot,
     ("", "Resize"): resized,
-    ("", "Upsample"): resized,  # which is a Resize by then
+    ("", "Upsample"): resized,  # converted to Resize before
     ("", "LSTM"): lstm,
     ("", "GRU"): gru,
     ("", "RNN"): rnn,
@@ -277,6 +278,6 @@ RULES: dict[tuple[str, str], Callable[[Any, GraphWriter], list[str] | None]] = {
 }
 AS_WRITTEN = {"BatchNormalization", "BitShift", "Concat", "Dropout", "Gemm", "MatMul", "Mod", "NonMaxSuppression"}
 AS_WRITTEN |= {"OneHot", "Resize"}
-"""Operators whose rules take a network of any version."""
+"""Operators whose rules work in every opset."""
 RAISED = {key for key in RULES if key[1] not in AS_WRITTEN}
 OWN = {name for _, name in RULES}

@@ -1,4 +1,4 @@
-"""The shapes of an ONNX network's inputs, fixed before anything else looks at it."""
+"""Fix the input shapes of an ONNX network; this is the first step of the import."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cyclecast.frontend._words import shortened
 
 LOG = logging.getLogger(__name__)
 LARGEST_TENSOR = 1 << 31
-"""Values of one input; more is a mistake in a shape."""
+"""Most values of one input; more indicates a wrong shape."""
 
 Given = defaultdict[str, set[int]]
-"""The extents that were given to the dimensions of a name; exporters also use one name, '?', for different extents."""
+"""Extents given to dimensions, by dimension name; exporters also use one name, '?', for different extents."""
 
 
 def open_inputs(model: Any) -> list[Any]:
-    """The inputs that a caller gives: all but those with a constant for a default."""
+    """The inputs without an initialiser: a caller must provide these."""
     constants = {constant.name for constant in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in constants]
 
@@ -30,8 +30,8 @@ def open_inputs(model: Any) -> list[Any]:
 def fix_shapes(model: Any, source: str, shapes: Shapes) -> None:
     """Write the given shapes into the inputs, in place.
 
-    An open dimension takes the extent that a dimension of its name was given in another input, a batch dimension that
-    nobody fixes becomes 1. Raises `ModelError` where a given shape cannot be, `UnsupportedError` where one stays open.
+    An open dimension takes the extent given to a dimension of the same name in another input; an open batch dimension
+    becomes 1. Raises `ModelError` for an impossible shape, `UnsupportedError` if a dimension stays open.
     """
     inputs = {value.name: value for value in open_inputs(model)}
     for name in shapes:
@@ -79,7 +79,7 @@ def _checked(shape: Sequence[int], name: str, source: str) -> list[int]:
 
 
 def _give(value: Any, shape: list[int], where: str, given: Given) -> None:
-    """Fix an input's dimensions, and note what that says about others of the same names."""
+    """Fix an input's dimensions, and record the extents by dimension name."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         for _ in shape:
@@ -96,7 +96,7 @@ def _give(value: Any, shape: list[int], where: str, given: Given) -> None:
 
 
 def _complete(value: Any, where: str, given: Given) -> None:
-    """Fix what is known by name, then an open batch; whatever is open after that is an error."""
+    """Fix dimensions known by name, then the batch. Raises `UnsupportedError` if a dimension stays open."""
     if not value.type.tensor_type.HasField("shape"):
         raise UnsupportedError(where, "the file does not state its shape", "shapes must be fixed", _lever(value))
     dimensions = value.type.tensor_type.shape.dim
@@ -117,7 +117,7 @@ def _complete(value: Any, where: str, given: Given) -> None:
 
 
 def _lever(value: Any) -> str:
-    """An option that would do, with N for what is open."""
+    """An example of the option, with N for open extents."""
     shape = [
         dimension.dim_value if dimension.dim_value > 0 else 1 if position == 0 else "N"
         for position, dimension in enumerate(value.type.tensor_type.shape.dim)

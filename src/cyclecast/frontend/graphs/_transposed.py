@@ -1,8 +1,8 @@
 """Transposed convolutions as convolutions (sub-pixel form, Shi et al., arXiv:1609.07009).
 
-With stride s, output n = s q + r takes only the weights s j + r: y[s q + r] = sum over j of x[q - j] w[s j + r]. Each
-residue r is a filter of its own of an ordinary convolution with stride 1, whose outputs then interleave: no
-multiplication by inserted zeros is left, but for kernels that are no multiple of the stride.
+With stride s, output n = s q + r uses only the weights s j + r: y[s q + r] = sum over j of x[q - j] w[s j + r]. Each
+residue r becomes a filter of a convolution with stride 1, and the outputs are interleaved. No inserted zero is
+multiplied, except if the kernel size is no multiple of the stride.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cyclecast.frontend.graphs._nodes import GraphWriter
 
 
 def transposed(node: Any, writer: GraphWriter) -> list[str] | None:
-    """The node as a convolution, if its weights are constant and its input's shape is known."""
+    """The node as a convolution; None if its weights are computed or the input's shape is unknown."""
     data, weight, bias = (*node.input, "")[:3]
     values, shape, attributes = writer.value(weight), writer.shape(data), writer.attributes(node)
     if shape is None:
@@ -41,7 +41,7 @@ def transposed(node: Any, writer: GraphWriter) -> list[str] | None:
 
 
 def _with_pads(node: Any, shape: tuple[int, ...], writer: GraphWriter) -> list[str] | None:
-    """The same with pads in the place of its output's shape, which the importer does not look at."""
+    """The same node with pads instead of `output_shape`, which the importer ignores."""
     attributes, weight = writer.attributes(node), writer.shape(node.input[1])
     if weight is None:
         return None
@@ -58,7 +58,7 @@ def _with_pads(node: Any, shape: tuple[int, ...], writer: GraphWriter) -> list[s
 
 
 def _dilated(values: Any, dilations: list[int]) -> Any:
-    """The kernel with the zeros between its taps."""
+    """The kernel with zeros between its taps."""
     kernel = [(size - 1) * dilation + 1 for size, dilation in zip(values.shape[2:], dilations, strict=True)]
     wide = np.zeros((*values.shape[:2], *kernel), values.dtype)
     wide[(slice(None), slice(None), *(slice(None, None, dilation) for dilation in dilations))] = values
@@ -66,7 +66,7 @@ def _dilated(values: Any, dilations: list[int]) -> Any:
 
 
 def _ends(attributes: dict[str, Any], inputs: Any, kernel: Any, strides: Any) -> tuple[list[int], list[int]]:
-    """Where the result begins in the whole one, and its extents, as the standard has them."""
+    """First index of the result inside the full transposed convolution, and its extents, as in the standard."""
     axes = len(kernel)
     more = attributes.get("output_padding", [0] * axes)
     pads = attributes.get("pads", [0] * 2 * axes)
@@ -85,7 +85,10 @@ def _ends(attributes: dict[str, Any], inputs: Any, kernel: Any, strides: Any) ->
 
 
 def residues(values: Any, groups: int, strides: Any, taps: list[int]) -> Any:
-    """Weights of the convolution: filters are (group, filter, residues), taps run backwards."""
+    """Weights of the convolution, (groups x filters x residues, channels, taps), with taps reversed.
+
+    `values` has shape (groups x channels, filters, kernel); it is padded to `taps` x `strides`.
+    """
     channels, filters = values.shape[:2]
     room = [(0, tap * stride - size) for tap, stride, size in zip(taps, strides, values.shape[2:], strict=True)]
     values = np.pad(values, [(0, 0), (0, 0), *room])
@@ -100,7 +103,7 @@ def residues(values: Any, groups: int, strides: Any, taps: list[int]) -> Any:
 
 
 def _interleaved(result: str, outer: tuple[int, int], strides: Any, steps: list[int], writer: GraphWriter) -> str:
-    """Put the residues between each other."""
+    """Interleave the residues (depth to space)."""
     if prod(strides) == 1:
         return result
     axes = len(steps)
@@ -112,7 +115,7 @@ def _interleaved(result: str, outer: tuple[int, int], strides: Any, steps: list[
 
 
 def _cut(result: str, begins: list[int], extents: list[int], have: list[int], writer: GraphWriter) -> str:
-    """Take what is asked for; zeros where that reaches beyond the whole result."""
+    """Slice the result; pad with zeros where it reaches beyond the full transposed convolution."""
     ends = [begin + extent for begin, extent in zip(begins, extents, strict=True)]
     axes = np.arange(2, 2 + len(have))
     if any(begins) or any(end < size for end, size in zip(ends, have, strict=True)):

@@ -1,4 +1,4 @@
-"""ONNX files as onnxruntime reads them: sparse constants made dense, and a version lowered where that says the same."""
+"""Make ONNX files readable for onnxruntime: expand sparse constants, lower the opset if the meaning is the same."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from cyclecast.frontend.graphs._nodes import STANDARD, inferred_types, standard_
 
 NEWEST = 28
 WITHOUT_KERNELS = ("DequantizeLinear", "OneHot", "QuantizeLinear")
-"""Operators whose version 28 onnxruntime 1.32 does not run; it takes other types than the one before, too."""
+"""Operators of opset 28 that onnxruntime 1.32 has no kernel for; they also take more types in opset 28."""
 WIDENED = ("BitShift", "Celu", "Compress", "Einsum", "ReverseSequence", "Unique")
-"""Operators that take more types in version 28."""
+"""Operators that take more types in opset 28."""
 REALS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 DENSE, DENSE_PER_BYTE = 1 << 24, 16
-"""Values of sparse constants made dense, in a small file and for each byte of a large one."""
+"""Most values of expanded sparse constants: for a small file, and per byte of a large one."""
 
 
 def make_readable(model: Any, source: str) -> None:
-    """In place.
+    """Expand sparse constants and lower the opset, in place.
 
     Raises `ModelError` for two versions of a domain and damaged sparse constants, `UnsupportedError` for huge ones.
     """
@@ -50,7 +50,7 @@ def _refuse_two_versions(model: Any, source: str) -> None:
 
 
 def _needs_newest(node: Any, types: dict[str, Any]) -> bool:
-    """Whether a node may say something else in the version before; what holds graphs is not looked into."""
+    """Whether a node may mean something else in the opset before; operators with subgraphs count as such."""
     attributes = {item.name: item for item in node.attribute}
     if node.op_type == "Mod":
         whole = types.get(node.input[0], (0, None))[0] not in (0, *REALS)
@@ -79,7 +79,7 @@ def _make_dense(model: Any, source: str) -> None:
 
 
 def _dense(sparse: Any, source: str) -> Any:
-    """The tensor with its zeros."""
+    """The dense tensor. Raises `ModelError` if it is damaged."""
     try:
         values, places = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
         shape = tuple(map(int, sparse.dims))
@@ -95,7 +95,7 @@ def _dense(sparse: Any, source: str) -> Any:
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """A graph, and those of its operators."""
+    """A graph and all its subgraphs."""
     yield graph
     for node in graph.node:
         for item in node.attribute:
@@ -104,7 +104,7 @@ def _graphs(graph: Any) -> Iterator[Any]:
 
 
 def _holders(graph: Any) -> Iterator[tuple[Any, Any]]:
-    """All sparse constants, each with the graph or the attribute that it is in."""
+    """All sparse constants, each with the graph or attribute that holds it."""
     for each in _graphs(graph):
         yield from ((each, sparse) for sparse in each.sparse_initializer)
         for node in each.node:

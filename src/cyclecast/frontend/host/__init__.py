@@ -1,1 +1,1 @@
-"""What the host computes, at which cost, and what each pixel of an operator needs of the operators before it."""
+"""Operators of the host: how they are computed, their cost, and the pixels that operators need from each other."""

@@ -1,7 +1,7 @@
-"""What the operators of an imported network need of each other, read from the program before it is quantised.
+"""Data flow between the operators of an imported network, before quantisation.
 
-Every tensor knows, for each operator that it comes from, which pixel of it an element needs (`Flow`). Operators that
-are not known to look at a part of their inputs only are taken to need all of them.
+For each tensor and each operator that it depends on, a `Flow` gives the pixel of that operator that an element needs.
+An operator without a rule needs all of its inputs.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from cyclecast.frontend.host._reach import (
 from cyclecast.network import Along, Axis, Edge, Kind, Operator, Reach, Workload
 
 Flow = dict[int, Reach]
-"""By operator; axes are dimensions of the tensor."""
+"""Reach by operator index; its axes are dimensions of the tensor."""
 
 
 @dataclass(slots=True)
 class Kernels:
-    """The kernels made so far of the products of a network."""
+    """Kernels created so far for the products of a network."""
 
     names: dict[str, str] = field(default_factory=dict)
-    """What each is called in reports, by the name of its function."""
+    """Name in reports, by the name of the kernel's function."""
     reasons: dict[Any, str | None] = field(default_factory=dict)
-    """Why a product of the network is not computed by one, or None where it is."""
+    """By product: why it is no kernel, or None if it is one."""
     calls: dict[Any, str] = field(default_factory=dict)
-    """The function that computes a product of the network, where one does."""
+    """By product: the name of its kernel's function."""
     latest: str = ""
 
 
 def operators_of(
     function: Any, calls: Mapping[Any, str], workloads: Mapping[str, Workload], bits: tuple[int, int], known: set[Any]
 ) -> tuple[Operator, ...]:
-    """The operators of a network in the order of its program, those left out that no output needs.
+    """The operators of a network in program order, without those that no output needs.
 
-    `calls` are the products that became kernels, `workloads` those of the kernels, `bits` those of activations and
-    weights in products of two computed operands, and `known` the variables that are constants.
+    `calls` maps products to their kernels, `workloads` maps kernels to workloads. `bits` are those of activations and
+    weights in products of two computed operands. `known` are the variables that hold constants.
     """
     bindings = [binding for block in function.body.blocks for binding in block.bindings]
     live = _live(bindings, function.body.body)
@@ -83,7 +83,7 @@ def _variables(value: Any) -> list[Any]:
 
 
 class _Walk:
-    """Goes through the bindings in order."""
+    """Visits the bindings in order and collects operators."""
 
     def __init__(
         self, calls: Mapping[Any, str], workloads: Mapping[str, Workload], bits: tuple[int, int], known: set[Any]
@@ -92,18 +92,18 @@ class _Walk:
         self.operators: list[Operator] = []
         self.flows: dict[Any, Flow] = {}
         self.parts: dict[Any, list[Any]] = {}
-        """Of tuples that are bound to a variable."""
+        """Fields of each tuple, by its variable."""
         self.joined: set[tuple[int, int]] = set()
-        """Operators whose results become one tensor, element by element, such as a sum."""
+        """Pairs of operators whose results are combined element by element, for example added."""
         self.reads: list[set[int]] = []
-        """For every operator, all those whose results are in what it reads,"""
+        """For every operator, the operators whose results it reads,"""
         self.behind: list[set[int]] = []
-        """and all those before it."""
+        """and all operators that it depends on."""
 
     def bind(self, variable: Any, value: Any) -> None:
         if isinstance(value, relax.Tuple):
             self.parts[variable] = list(value.fields)
-        if isinstance(value, relax.Call) and self.calls.get(value) in self.workloads:  # and was not folded away
+        if isinstance(value, relax.Call) and self.calls.get(value) in self.workloads:  # not removed as dead code
             self.flows[variable] = self._kernel(value)
         elif isinstance(value, relax.Call) and self._is_dynamic(value):
             self.flows[variable] = self._dynamic(value)
@@ -129,7 +129,7 @@ class _Walk:
         return not isinstance(operand, relax.Var) or operand in self.known
 
     def _dynamic(self, call: Any) -> Flow:
-        """A product of two computed operands: pixels are the rows of the first one."""
+        """Add a product of two computed operands, whose pixels are the rows of the first."""
         left, right, result = (shape_of(part) for part in (*call.args, call))
         if not left or not right or not result or len(left) < 2 or len(right) < 2:
             return _whole(self._host(call), len(result or ()))
@@ -160,9 +160,9 @@ class _Walk:
         return {len(self.operators) - 1: tuple(Along(dimension) for dimension in raster)}
 
     def _is_in_another(self, source: int, flow: Flow) -> bool:
-        """Whether what a source gives is one tensor with what a later one gives, which an earlier operator has read.
+        """Whether a later source contains this one, and an earlier operator has read both.
 
-        A running sum is one tensor, not all that has ever been added to it.
+        A running sum is one tensor: an operator needs its latest value, not every term.
         """
         later = [
             other
@@ -199,7 +199,7 @@ class _Walk:
 
 
 def _moved(along: Along | None, place: Mapping[int, int]) -> Along | None:
-    """With raster axes in the place of dimensions; what goes along another dimension is needed whole."""
+    """`along` with raster axes instead of dimensions; None if its dimension is no raster axis."""
     return replace(along, axis=place[along.axis]) if along and along.axis in place else None
 
 
@@ -212,7 +212,7 @@ def _through(flow: Flow, dimensions: Dimensions) -> Flow:
 
 
 def _merged(flows: list[Flow]) -> Flow:
-    """Of several operands: for each operator, what any of them needs."""
+    """The union of the needs of several operands, by operator."""
     merged: Flow = {}
     for flow in flows:
         for source, reach in flow.items():

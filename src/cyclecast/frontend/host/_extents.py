@@ -1,4 +1,4 @@
-"""Extents of tensors in a Relax program: products need all of them, and none may be empty."""
+"""Checks on extents in a Relax program: products need fixed shapes, and no tensor may be empty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cyclecast.frontend._base import require_narrow
 
 
 def require_extents(program: IRModule, source: str) -> None:
-    """Every product's operands and result have fixed shapes, and no tensor is empty."""
+    """Raise `UnsupportedError` for products without fixed shapes, and for empty tensors."""
     for block in program["main"].body.blocks:
         for binding in block.bindings:
             call = binding.value
@@ -37,7 +37,7 @@ def require_extents(program: IRModule, source: str) -> None:
 
 
 def _extents(kind: Any) -> tuple[int, ...] | None:
-    """The extents of a tensor's shape, or None if one is not known."""
+    """Extents of a tensor, or None if one is unknown."""
     try:
         return tuple(int(extent) for extent in kind.shape)
     except TypeError:

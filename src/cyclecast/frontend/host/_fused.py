@@ -1,4 +1,4 @@
-"""Float operators as loops, fused; of equal operators only the first one is lowered."""
+"""Lower float operators to loops and fuse them; equal operators are lowered once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from cyclecast.frontend.host._legal import LEGAL
 from cyclecast.frontend.host._relax_constants import values_of
 
 MOST_BYTES = 4096
-"""Of a constant that may be a number, a shape, or an index, and not only an operand."""
+"""Largest constant whose values may be an attribute (a number, a shape, an index) and not only an operand."""
 
 
 def fuse_host(program: Any) -> Any:
-    """Legalise and fuse the float operators; the kernels are legal already and stay as they are."""
+    """Legalise and fuse the float operators; the kernels are legal already and do not change."""
     for step in (
         _without_dead_code,
         relax.transform.DeadCodeElimination(),
@@ -33,14 +33,14 @@ def fuse_host(program: Any) -> Any:
 
 
 def _without_dead_code(program: Any) -> Any:
-    """Without bindings whose values nothing needs: TVM's own pass takes time in proportion to the square of them."""
+    """Remove unused bindings, in linear time; TVM's own pass needs quadratic time."""
     main, blocks = program["main"], []
     needed = set(relax.analysis.free_vars(main.body.body))
     for block in reversed(main.body.blocks):
         kept = []
         for binding in reversed(block.bindings):
             is_pure = isinstance(block, relax.DataflowBlock) and isinstance(binding, relax.VarBinding)
-            if binding.var in needed or not is_pure:  # others define extents, or do something
+            if binding.var in needed or not is_pure:  # others define extents or have side effects
                 kept.append(binding)
                 needed.update(relax.analysis.free_vars(binding.value))
         blocks.append(type(block)(kept[::-1]))
@@ -53,7 +53,7 @@ def _without_dead_code(program: Any) -> Any:
 
 
 def _legalised(program: Any) -> Any:
-    """Every operator as a call of a function of loops; of equal operators only the first one is lowered."""
+    """Lower every operator to a call of a loop nest; equal operators are lowered once."""
     names: set[str] = set()
 
     def visit(part: Any) -> None:
@@ -68,7 +68,7 @@ def _legalised(program: Any) -> Any:
 
 
 class _Remembered:
-    """A function that lowers calls of one operator, and lowers none of them twice."""
+    """Lowers calls of one operator and caches the results."""
 
     def __init__(self, legal: Callable[[Any, Any], Any]) -> None:
         self.legal = legal
@@ -91,13 +91,13 @@ class _Remembered:
 
 
 def _is_fixed(part: Any) -> bool:
-    """Whether all extents are numbers: a computed one is a variable of a single place."""
+    """Whether all extents are numbers; a symbolic extent is valid in one place only."""
     shape = part.values if isinstance(part, relax.ShapeExpr) else getattr(part.ty, "shape", None)
     return shape is not None and all(isinstance(extent, tirx.IntImm) for extent in shape)
 
 
 def _key(call: Any, operands: list[Any]) -> tuple[Any, ...]:
-    """A key that is equal for calls that become equal loops: attributes, types, and values of small constants."""
+    """Cache key of a call: attributes, types, and values of small constants."""
     shape = tuple(len(getattr(argument, "fields", ())) for argument in call.args)
     same = tuple(next(at for at, other in enumerate(operands) if other.same_as(part)) for part in operands)
     return _structure(call.attrs), shape, same, *map(_described, operands)
@@ -117,7 +117,7 @@ def _structure(part: Any) -> Any:
 
 
 def _places(result: Any, operands: list[Any]) -> list[int] | None:
-    """Which operands a call of loops takes; None where it takes others, or is no such call."""
+    """Indices of the operands that the lowered call takes; None if it takes others or is no such call."""
     if not isinstance(result, relax.Call) or result.op.name != "relax.call_tir" or len(result.args) != 2:
         return None
     if not isinstance(result.args[1], relax.Tuple):

@@ -1,9 +1,9 @@
-"""What stays on the host, and what it asks of the host's roofline: elementary operations and bytes.
+"""Cost of host operators for the host's roofline: elementary operations and bytes.
 
-Counted are the operators of the imported float network, each by itself: it loads its operands and stores its results,
-as if none were fused. An operator does `PER_ELEMENT` operations for each element of the largest of them, one if it is
-not listed; a window, a sort or a product does as many as it has terms. Quantising the inputs of kernels and scaling
-their sums is part of the compiled program, but not of the network, and is not counted (A33).
+Counted are the operators of the imported float network, unfused: each loads its operands and stores its results. An
+operator does `PER_ELEMENT` operations per element of its largest tensor (1 if it is not listed); windows, sorts and
+products do one per term. Quantisation of kernel inputs and scaling of sums are part of the compiled program but not of
+the network, and are not counted (A33).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tvm.ir import Op
 from cyclecast.network import HostOperator
 
 FUNCTION = 16
-"""A function such as exp: its argument reduced, a polynomial of some seven terms, and the result scaled back."""
+"""Operations of a function such as exp: argument reduction, a polynomial of about seven terms, and scaling."""
 
 FACTORS: Mapping[str, int] = {
     "arange broadcast_to concat dynamic_strided_slice flip full full_like gather_elements gather_nd layout_transform "
@@ -36,14 +36,14 @@ FACTORS: Mapping[str, int] = {
     "gelu gelu_tanh": FUNCTION + 6,
     "log_add_exp power": 2 * FUNCTION + 2,
 }
-"""Operations for an element of the largest operand or result: additions, multiplications, comparisons, quotients."""
+"""Operations per element of the largest tensor: additions, multiplications, comparisons, divisions."""
 PER_ELEMENT = {name: factor for names, factor in FACTORS.items() for name in names.split()}
 
 SCALING = ("quantize", "dequantize")
-"""Between integers and real values: what kernels of quantised operands need is not counted (A33)."""
+"""Conversions between integers and floats, which are not counted (A33)."""
 VIEW_NAMES = "batch_flatten dropout expand_dims flatten memory.view reshape shape_of shape_to_tensor squeeze"
 VIEWS = {*VIEW_NAMES.split(), "tensor_to_shape"}
-"""Another look at the same bytes: nothing to do when the program runs."""
+"""Operators that only change the view of the same bytes; they cost nothing."""
 
 SORTS = {"argsort", "median", "sort", "topk", "unique"}
 
@@ -59,7 +59,7 @@ class _Demand:
 def host_operators(
     function: Any, constants: Mapping[Any, Any], refusal: Callable[[Any], str | None]
 ) -> tuple[HostOperator, ...]:
-    """The operators of the imported network that have not become kernels, by name and reason."""
+    """Operators of the imported network that are no kernels, summed up by name and reason."""
     found: defaultdict[tuple[str, str], _Demand] = defaultdict(_Demand)
     for block in function.body.blocks:
         for binding in block.bindings:
@@ -82,7 +82,7 @@ def host_operators(
 
 
 def name_of(call: Any) -> str:
-    """What reports call an operator; a function of the program goes by its name without a number."""
+    """Name of an operator in reports; a function of the program has its name without number."""
     if call.op.name == "relax.call_tir":
         return str(call.args[0].name_hint).rstrip("0123456789")
     return str(call.op.name).removeprefix("relax.").removeprefix("nn.")
@@ -96,8 +96,8 @@ def is_product(name: str) -> bool:
 def operations(call: Any) -> int:
     """Elementary operations of one call.
 
-    In an einsum every index is in two of three tensors at least, so that the square of its products is no more than
-    the product of their sizes, and equal to it where no index is in all three.
+    In an einsum every index occurs in at least two of the three tensors. So the number of products is at most the
+    square root of the product of the tensors' sizes, with equality if no index occurs in all three.
     """
     name, largest = name_of(call), _largest(call)
     if name == "einsum":
@@ -118,7 +118,7 @@ def operations(call: Any) -> int:
 
 
 def _products(name: str, call: Any) -> int:
-    """Multiply-accumulates of a convolution that is no kernel: in each direction, every weight meets every position."""
+    """Multiply-accumulates of a convolution that is no kernel."""
     data, weight = call.args[:2]
     layout = str(call.attrs.kernel_layout)
     if name.endswith("transpose"):
@@ -127,7 +127,7 @@ def _products(name: str, call: Any) -> int:
 
 
 def _operands(call: Any) -> list[Any]:
-    """The types of all tensors that go in."""
+    """Types of all input tensors."""
     return [part for argument in call.args for part in _tensors(getattr(argument, "ty", None))]
 
 
@@ -142,7 +142,7 @@ def _tensors(kind: Any) -> list[Any]:
 
 
 def _elements(kind: Any, call: Any) -> int:
-    """How many values a tensor has; as many as the largest known of its call where that depends on values."""
+    """Values of a tensor; if its shape is unknown, those of the largest known tensor of the call."""
     known = _known(kind)
     return _largest(call) if known is None else known
 

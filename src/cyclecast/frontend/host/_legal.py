@@ -1,4 +1,4 @@
-"""Operators as loops: as TVM writes them, but where its values are not those of the standards."""
+"""Lower operators to loops: by TVM, except where its results differ from the standards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cyclecast.frontend._words import first_line
 
 
 def _quantised(builder: Any, call: Any) -> Any:
-    """As TVM does it, once NaN is 0: otherwise the order of comparisons would say what becomes of it."""
+    """Quantise as TVM does, but NaN becomes 0; TVM's result for NaN depends on the order of comparisons."""
 
     def numbers(data: Any) -> Any:
         def number(*indices: Any) -> Any:
@@ -26,7 +26,7 @@ def _quantised(builder: Any, call: Any) -> Any:
 
 
 def _extreme(combine: Callable[[Any, Any], Any], neutral: float) -> Callable[[Any, Any], Any]:
-    """The largest or least of real numbers. TVM starts from finite ones, so that infinities alone are lost."""
+    """Maximum or minimum of floats that starts from an infinity; TVM starts from finite values and loses infinities."""
 
     def legal(builder: Any, call: Any) -> Any:
         if not str(call.ty.dtype).startswith(("float", "bfloat")):
@@ -52,7 +52,7 @@ def _extreme(combine: Callable[[Any, Any], Any], neutral: float) -> Callable[[An
 
 
 def _compared(builder: Any, call: Any) -> Any:
-    """Truth as bytes, which LLVM compares."""
+    """Compare booleans as bytes, which LLVM can compare."""
     operands = call.args
     if str(operands[0].ty.dtype) == "bool":
         operands = [builder.emit_te(_bytes, operand, primfunc_name_hint="bytes") for operand in operands]
@@ -64,14 +64,14 @@ def _bytes(data: Any) -> Any:
 
 
 def require_legal(program: Any, where: str) -> None:
-    """Raises `UnsupportedError` for an operator that TVM has left as it was: it would fail in the build."""
+    """Raise `UnsupportedError` for an operator that TVM has not lowered: the build would fail."""
     for call in calls_of(program):
         if call.op.name.startswith(COMPUTED):
             raise UnsupportedError(f"{where}: {_said(call)}", "TVM cannot lower it", "operators become loops", LEVER)
 
 
 def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
-    """Error for a lowering that failed: it names the first operator whose lowering fails by itself."""
+    """The error for a failed lowering; it names the first operator that cannot be lowered alone."""
     reason = first_line(error)
     for call in calls_of(program):
         try:
@@ -82,7 +82,7 @@ def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
 
 
 def calls_of(program: Any) -> list[Any]:
-    """The calls of operators in a program's `main`."""
+    """All calls of operators in `main`."""
     bindings = [binding for block in program["main"].body.blocks for binding in block.bindings]
     calls = [binding.value for binding in bindings if isinstance(binding.value, relax.Call)]
     return [call for call in calls if isinstance(call.op, Op)]
@@ -100,7 +100,7 @@ def _extent(extent: Any) -> int | str:
 
 
 def _alone(call: Any) -> Any:
-    """A program of this call only; what it takes are inputs, if they are no constants."""
+    """A program with this call only; its computed operands are inputs."""
     builder = relax.BlockBuilder()
     given = {part: relax.Var("input", part.ty) for part in call.args if isinstance(part, relax.Var)}
     with builder.function("main", list(given.values())):
@@ -112,7 +112,7 @@ def _alone(call: Any) -> Any:
 
 LEVER = "exporting the network without it"
 COMPUTED = ("relax.nn.", "relax.image.", "relax.vision.")
-"""Beginnings of names of operators that TVM always has to make loops of."""
+"""Prefixes of names of operators that must be lowered to loops."""
 LEGAL = {
     "relax.equal": _compared,
     "relax.not_equal": _compared,

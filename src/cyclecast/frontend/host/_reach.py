@@ -1,4 +1,4 @@
-"""What an element of an operator's result needs of its operands, dimension by dimension."""
+"""Which elements of its operands an element of an operator's result needs, per dimension."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cyclecast.frontend.host._host import name_of
 from cyclecast.network import Along
 
 Dimensions = list[Along | None]
-"""For every dimension of an operand, what an index along a dimension of the result needs; None: all of it."""
+"""For every dimension of an operand: the part that an index of the result needs, or None for all of it."""
 
 LOCAL_NAMES = (
     "abs acos acosh add asin asinh astype atan atan2 atanh bitwise_and bitwise_not bitwise_or bitwise_xor broadcast_to "
@@ -27,13 +27,13 @@ LOCAL_NAMES = (
 )
 ELEMENTWISE = frozenset(LOCAL_NAMES.split())
 ALONG_AXES = ("softmax", "log_softmax", "layer_norm", "rms_norm", "cumsum", "cumprod")
-"""They need all of some axes, and of the others what is in the same place."""
+"""Operators that need all of some axes, and the same index of the others."""
 REDUCTIONS = ("max", "mean", "min", "prod", "std", "sum", "variance", "argmax", "argmin")
 VIEWS = ("reshape", "flatten", "batch_flatten", "squeeze", "expand_dims")
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """The extents of a tensor, if they are known."""
+    """Extents of a tensor, or None if one is unknown."""
     try:
         return tuple(int(extent) for extent in value.ty.shape)
     except (AttributeError, TypeError):
@@ -41,14 +41,14 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 
 
 def dimensions_of(call: Any, operand: Any, position: int) -> Dimensions:
-    """What an element of the result of a host operator needs of one operand."""
+    """What an element of a host operator's result needs of one operand."""
     shape, result, name = shape_of(operand), shape_of(call), name_of(call) if isinstance(call.op, Op) else ""
     if shape is None:
         return []
     nothing: Dimensions = [None] * len(shape)
     if name == "split" and isinstance(call.ty, relax.TupleType):
         return _except(shape, {int(call.attrs.axis) % len(shape)})
-    first = int(name != "" and str(call.op.name) == "relax.call_tir")  # which has the function before its operands
+    first = int(name != "" and str(call.op.name) == "relax.call_tir")  # its first argument is the function
     if result is None or (position > first and name not in ELEMENTWISE | {"concat"}):
         return nothing
     if name in ELEMENTWISE:
@@ -58,7 +58,7 @@ def dimensions_of(call: Any, operand: Any, position: int) -> Dimensions:
 
 
 def broadcast(shape: tuple[int, ...], result: tuple[int, ...], places: Any) -> Dimensions:
-    """The last dimensions go together; of one element there is all."""
+    """Dimensions of a broadcast operand, aligned at the last axis; an extent of 1 is needed whole."""
     aligned = list(places)[len(result) - len(shape) :] if len(shape) <= len(result) else []
     if len(aligned) != len(shape):
         return [None] * len(shape)
@@ -73,7 +73,7 @@ def _except(shape: tuple[int, ...], axes: set[int]) -> Dimensions:
 
 
 def _axes(attribute: Any, rank: int) -> set[int]:
-    """One axis, several, or all of them."""
+    """Axes of an attribute: one, several, or all for None."""
     if attribute is None:
         return set(range(rank))
     try:
@@ -103,7 +103,7 @@ def _permuted(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dim
 
 
 def _viewed(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    """A dimension stays where as many elements lie before it, and it is as long."""
+    """Reshape: a dimension is kept if its extent and the number of elements before it are kept."""
     before = dict(zip(zip(accumulate(result, mul, initial=1), result, strict=False), range(len(result)), strict=True))
     places = zip(accumulate(shape, mul, initial=1), shape, strict=False)
     return [Along(before[place]) if place in before else None for place in places]
@@ -120,7 +120,7 @@ def _cut(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensio
 
 
 def _pad(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    """A function of the program does not say how much comes before: no more than all of it."""
+    """Padding; a function of the program has no widths, so all of the padding may lie before."""
     if hasattr(call.attrs, "pad_width"):
         widths = [int(width) for width in call.attrs.pad_width]
         return [Along(axis, 1, -widths[2 * axis]) for axis in range(len(shape))]
@@ -128,7 +128,7 @@ def _pad(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensio
 
 
 def _mirrored(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensions:
-    """What lies before the first element comes from as far behind it."""
+    """Mirror padding: an element before the first one is as far behind it."""
     more = [max(0, large - small) for small, large in zip(shape, result, strict=True)]
     return [Along(axis, 1, extra, 2 * extra) for axis, extra in enumerate(more)]
 
@@ -143,7 +143,7 @@ def _pool(call: Any, shape: tuple[int, ...], result: tuple[int, ...]) -> Dimensi
 
 
 def _windows(layout: str, spatial: list[int], sizes: Any, attributes: Any) -> Dimensions:
-    """Kernels that slide: index i meets stride x i - padding + (size - 1) x dilation at last."""
+    """Sliding windows: index i needs elements up to stride x i - padding + (size - 1) x dilation."""
     found: Dimensions = [Along(axis) for axis in range(len(layout))]
     for place, axis in enumerate(spatial):
         stride, dilation, padding = (
@@ -155,7 +155,7 @@ def _windows(layout: str, spatial: list[int], sizes: Any, attributes: Any) -> Di
 
 
 def conv_dimensions(call: Any) -> tuple[Any, Dimensions, list[int]]:
-    """The data of a convolution, what its outputs need of it, and the dimensions of the result that are pixels."""
+    """Data operand of a convolution, what its outputs need of it, and the pixel dimensions of the result."""
     data, weight = call.args[:2]
     attributes = call.attrs
     layout, out, kernel = (str(getattr(attributes, name)) for name in ("data_layout", "out_layout", "kernel_layout"))
@@ -169,7 +169,7 @@ def conv_dimensions(call: Any) -> tuple[Any, Dimensions, list[int]]:
 
 
 def matmul_dimensions(call: Any, is_known: Callable[[Any], bool]) -> tuple[Any, Dimensions, list[int]]:
-    """The same of a matrix product, with constants on either side."""
+    """The same for a matrix product with a constant operand on either side."""
     left, right = call.args
     result = shape_of(call) or ()
     rank = len(result)

@@ -1,7 +1,7 @@
-"""Constants that importers leave behind: what operators without side effects make of constants, is one.
+"""Constant folding of Relax programs, for operators without side effects.
 
-TVM's `FoldConstant` compiles a program for each of them, which takes most of the time of loading a network, so that
-NumPy folds the operators that are frequent.
+TVM's `FoldConstant` compiles a program per constant, which dominates the time of loading a network. So NumPy folds the
+frequent operators.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ FOLDED: dict[str, Callable[..., Any]] = {
     "relax.subtract": np.subtract,
     "relax.where": np.where,
 }
-"""Frequent operators, by NumPy's functions."""
+"""Frequent operators, and the NumPy functions that fold them."""
 KEPT = ("relax.quantize", "relax.dequantize")
-"""Operators whose operands are the constants that count: integers, with their scales."""
+"""Operators that are not folded, since their operands are the integers and scales."""
 COLUMNS = 64
-"""Of a transposed matrix, that are written at a time: so many rows of the original stay in a processor's cache."""
+"""Columns of a transposed matrix written at a time, so that the rows read stay in the cache."""
 MOST_VALUES = 1 << 24
-"""Of a constant that TVM folds."""
+"""Most values of a constant that TVM folds."""
 
 
 def constants_of(function: Any) -> dict[Any, Any]:
-    """The variables of a Relax function that hold constants, each with its constant."""
+    """Variables of a Relax function that hold constants, with their values."""
     known: dict[Any, Any] = {}
     for block in function.body.blocks:
         for binding in block.bindings:
@@ -52,7 +52,7 @@ def constants_of(function: Any) -> dict[Any, Any]:
 
 
 def constant_of(values: Any, kind: str) -> Any:
-    """A Relax constant of this type, which holds the only copy that is made."""
+    """A Relax constant of type `kind`; the values are copied once."""
     tensor = tvm.runtime.empty(values.shape, kind)
     try:
         target = np.from_dlpack(tensor)
@@ -67,7 +67,7 @@ def constant_of(values: Any, kind: str) -> Any:
 
 
 def values_of(constant: Any) -> Any:
-    """The values of a Relax constant, not to be changed: a view, or a copy of what NumPy has no type for."""
+    """Values of a Relax constant, read-only: a view, or a copy for types that NumPy lacks."""
     try:
         values = np.from_dlpack(constant.value)
     except RuntimeError:
@@ -77,7 +77,7 @@ def values_of(constant: Any) -> Any:
 
 
 def bytes_of_constants(program: Any) -> int:
-    """The size of all constants of a program's `main`."""
+    """Size of all constants in `main` [bytes]."""
     sizes: list[int] = []
 
     def visit(part: Any) -> None:
@@ -89,7 +89,7 @@ def bytes_of_constants(program: Any) -> int:
 
 
 def _values(call: Any, known: dict[Any, Any]) -> list[Any] | None:
-    """The constant operands of a call that can be folded, or None."""
+    """Constant operands of a call that can be folded, or None."""
     if not isinstance(call, relax.Call) or not isinstance(call.op, Op) or call.op.name in KEPT:
         return None
     if not call.op.get_attr("FPurity") or not isinstance(call.ty, relax.TensorType):
@@ -114,14 +114,14 @@ def _apply(call: Any, values: list[Any]) -> Any:
 
 
 def _with(known: dict[Any, Any], argument: Any) -> Any:
-    """The operand, or the operands in it, with constants in the place of their variables."""
+    """The operand, with constants instead of their variables."""
     if isinstance(argument, relax.Tuple):
         return relax.Tuple([_with(known, part) for part in argument.fields])
     return known.get(argument, argument)
 
 
 def _by_tvm(call: Any, known: dict[Any, Any]) -> Any:
-    """The constant that a call comes to, or None where TVM does not fold it."""
+    """The constant that a call evaluates to, or None if TVM does not fold it."""
     if call.ty.shape is None or not all(isinstance(extent, tirx.IntImm) for extent in call.ty.shape):
         return None
     if prod(int(extent) for extent in call.ty.shape) > MOST_VALUES:

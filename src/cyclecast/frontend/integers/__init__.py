@@ -1,1 +1,1 @@
-"""Integers for real values: ranges, scales and zero points, and the integer products that a device computes."""
+"""Integer quantisation: ranges, scales and zero points, and the integer products that a device computes."""

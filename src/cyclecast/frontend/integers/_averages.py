@@ -1,6 +1,6 @@
-"""Averages of integers, rounded as TFLite does: to the nearest integer, halves away from zero.
+"""Averages of integers, rounded as TFLite rounds: to nearest, halves away from zero.
 
-TVM's importer divides the sums of integers and drops what is left.
+TVM's importer truncates the quotient.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cyclecast.frontend.integers._products import name_of
 
 
 def with_rounded_averages(program: IRModule) -> IRModule:
-    """The program with every pooling of int32 rounded."""
+    """The program with rounded average pooling of int32 tensors."""
     rewriter = _Averages(program)
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(program["main"]))
     return rewriter.builder_.get()
@@ -23,10 +23,10 @@ def with_rounded_averages(program: IRModule) -> IRModule:
 
 @mutator
 class _Averages(PyExprMutator):  # type: ignore[misc] # TVM is untyped
-    """Rewrites the calls that average integers."""
+    """Rewrites average pooling of integers."""
 
     def visit_call_(self, call: Any) -> Any:
-        """An average in real numbers, which is exact where it is a half."""
+        """Average in float32, then round half away from zero."""
         call = self.visit_expr_post_order(call)
         if name_of(call) != "relax.nn.avg_pool2d" or str(call.args[0].ty.dtype) != "int32":
             return call

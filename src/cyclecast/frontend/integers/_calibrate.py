@@ -1,7 +1,7 @@
-"""Static quantisation of ONNX graphs: ranges of activations from samples, and what quantising does to each layer.
+"""Static quantisation of ONNX graphs: activation ranges from samples, and the quantisation error of each layer.
 
-The range of a tensor is the one whose integers have the least squared error over all samples, among those that cut off
-the same share at both ends (clipping as of Banner et al., NeurIPS 2019, but on the histogram itself).
+The range of a tensor minimises the squared error over all samples, among ranges that clip both ends by the same factor
+(clipping as in Banner et al., NeurIPS 2019, but on the histogram instead of a fitted distribution).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from cyclecast.frontend.integers._integers import LEAST_SCALE, integer_type, qua
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 BINS = 4096
-"""Of a histogram."""
+"""Bins of a histogram."""
 MOST_BITS_CUT = 10
-"""With more bits a step is no longer than a bin, and nothing is cut off."""
+"""With more bits, a quantisation step is shorter than a bin; then nothing is clipped."""
 SHARES = np.linspace(0.2, 1, 81)
-"""The ranges that are compared, as shares of the whole one."""
+"""Candidate ranges, as fractions of the full range."""
 SILENT = 1e-30
-"""Power of what counts as no noise."""
+"""Power added to signal and noise, so that a noise of zero has a finite ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +38,20 @@ class Layer:
 
     node: Any
     side: int
-    """Which of the node's inputs is the activation."""
+    """Index of the activation among the node's inputs."""
     weights: Any
-    """An array."""
+    """Array of the weights."""
     bias: Any
-    """Another, or None."""
+    """Array of the bias, or None."""
 
     @property
     def activation(self) -> str:
-        """The tensor that meets the weights."""
+        """Name of the activation tensor."""
         return str(self.node.input[self.side])
 
     @property
     def filter_axes(self) -> tuple[int, ...]:
-        """The weight's axes that index outputs."""
+        """Axes of the weights that index outputs."""
         if self.node.op_type == "Conv":
             return (0,)
         rank = self.weights.ndim
@@ -69,14 +69,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The extremes of a tensor over all samples, zero included, and how often its values are in each bin between."""
+    """Minimum and maximum of a tensor over all samples, zero included, and its histogram."""
 
     least: float
     largest: float
     counts: Any
 
     def scale(self, bits: int, scheme: Scheme) -> tuple[Any, Any]:
-        """The scale and the zero point with the least squared error."""
+        """Scale and zero point with the least squared error."""
         shares = SHARES if bits <= MOST_BITS_CUT else SHARES[-1:]
         scales, zeros = scale_and_zero(self.least * shares, self.largest * shares, bits, scheme)
         edges = np.linspace(self.least, self.largest, BINS + 1)
@@ -88,26 +88,26 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """How far quantised operands take one layer from its float result: signal over quantisation noise, in dB."""
+    """Error of one layer with quantised operands: signal to quantisation noise ratio [dB]."""
 
     name: str
     operator: str
     weights: tuple[int, ...]
-    """Their shape."""
+    """Shape of the weights."""
     static: float
-    """With ranges from samples."""
+    """With ranges from samples [dB]."""
     dynamic: float
-    """With the extremes of each input vector, or image of a convolution: what is done without samples."""
+    """With ranges of each input vector, or image of a convolution, as without samples [dB]."""
 
 
 def fake_quantised(values: Any, scale: Any, zero: Any, bits: int) -> Any:
-    """The values that integers of so many bits stand for, saturating at both ends."""
+    """Values after quantisation to `bits` bits with saturation, and dequantisation."""
     half = 1 << (bits - 1)
     return (np.clip(np.rint(values / scale) + zero, -half, half - 1) - zero) * scale
 
 
 def layers_of(model: Any) -> list[Layer]:
-    """The products of one float activation and one constant, in order."""
+    """Products of one float activation and one float constant, in the order of the graph."""
     constants = {part.name: part for part in model.graph.initializer}
     integers = {output for node in model.graph.node if node.op_type == "DequantizeLinear" for output in node.output}
     layers = []
@@ -126,7 +126,7 @@ def layers_of(model: Any) -> list[Layer]:
 
 
 def calibrate(model: Any, source: str, quantization: Quantization) -> None:
-    """Quantise and dequantise the activation of every layer, with ranges from samples, in place."""
+    """Quantise and dequantise the activation of each layer, in place, with ranges from samples. Raises `ModelError`."""
     layers = layers_of(model)
     ranges = _ranges(model, source, layers, quantization.calibration)
     pairs: dict[str, list[Any]] = {}
@@ -144,7 +144,7 @@ def calibrate(model: Any, source: str, quantization: Quantization) -> None:
 
 
 def layer_errors(model: Any, source: str, quantization: Quantization) -> tuple[LayerError, ...]:
-    """What quantising its operands does to each layer by itself, its inputs being those of the float network."""
+    """Quantisation error of each layer on the inputs of the float network. Raises `ModelError` for bad samples."""
     layers, samples = layers_of(model), quantization.calibration
     ranges = _ranges(model, source, layers, samples)
     static = [
@@ -164,7 +164,7 @@ def layer_errors(model: Any, source: str, quantization: Quantization) -> tuple[L
 
 
 class _Product:
-    """One layer with quantised weights, run by itself."""
+    """One layer with quantised weights, run alone."""
 
     def __init__(self, layer: Layer, quantization: Quantization) -> None:
         weights = quantize_weights(layer.weights, layer.filter_axes, quantization.weight_bits, quantization.weights)
@@ -173,8 +173,8 @@ class _Product:
         self.plain = _alone(layer, layer.weights) if layer.bias is None and len(layer.node.input) > 2 else None
 
     def powers(self, data: Any, result: Any, static: tuple[Any, Any]) -> tuple[float, float, float]:
-        """The energy of the float result, and of the error with static and with dynamic scales."""
-        if self.plain:  # what is added was computed, and is not quantised
+        """Energy of the float result, of the static error and of the dynamic error."""
+        if self.plain:  # the bias is computed and not quantised
             result = self.plain.run(None, {"data": data})[0]
         least, largest = (edge(data, axis=self.axes, keepdims=True, initial=0.0) for edge in (np.min, np.max))
         dynamic = scale_and_zero(least, largest, self.bits, self.scheme)
@@ -187,7 +187,7 @@ class _Product:
 
 
 def _alone(layer: Layer, weights: Any) -> Any:
-    """A session with that layer alone: its product, and its bias if that is constant."""
+    """A session of one layer alone: its product, and its bias if that is constant."""
     bias = ["bias"] if layer.bias is not None else []
     names = ["data", "weights"] if layer.side == 0 else ["weights", "data"]
     node = helper.make_node(layer.node.op_type, [*names, *bias], ["product"])
@@ -200,7 +200,7 @@ def _alone(layer: Layer, weights: Any) -> Any:
 
 
 def _ranges(model: Any, source: str, layers: list[Layer], samples: Values) -> dict[str, Range]:
-    """The range of every activation over all samples: first the extremes, then the histogram between them."""
+    """The range of every activation over all samples: first minimum and maximum, then the histogram."""
     tensors = {layer.activation for layer in layers}
     least, largest = dict.fromkeys(tensors, 0.0), dict.fromkeys(tensors, 0.0)
     for traced in _traced(model, source, tensors, samples):
@@ -215,15 +215,13 @@ def _ranges(model: Any, source: str, layers: list[Layer], samples: Values) -> di
     counts = {name: np.zeros(BINS) for name in tensors}
     for traced in _traced(model, source, tensors, samples):
         for name, values in traced.items():
-            most = (
-                largest[name] if largest[name] - least[name] > BINS * LEAST_SCALE else 1.0
-            )  # of nothing, or nearly so
+            most = largest[name] if largest[name] - least[name] > BINS * LEAST_SCALE else 1.0  # a range of almost zero
             counts[name] += np.histogram(values, BINS, (least[name], most))[0]
     return {name: Range(least[name], largest[name], counts[name]) for name in sorted(tensors)}
 
 
 def _traced(model: Any, source: str, tensors: set[str], samples: Values) -> Iterator[dict[str, Any]]:
-    """These tensors for one sample after another, as onnxruntime computes them."""
+    """Values of the tensors, sample by sample, computed by onnxruntime. Raises `ModelError`."""
     traced = onnx.ModelProto()
     traced.CopyFrom(model)
     given = {value.name: value for value in traced.graph.input}
@@ -244,7 +242,7 @@ def _traced(model: Any, source: str, tensors: set[str], samples: Values) -> Iter
 
 
 def _samples(inputs: dict[str, Any], source: str, samples: Values) -> Iterator[dict[str, Any]]:
-    """One dictionary of inputs for each sample; several of a batch's worth make one."""
+    """Inputs of each run; samples are grouped to the network's batch size."""
     chunks = {}
     for name, value in inputs.items():
         shape = tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
@@ -263,7 +261,7 @@ def _samples(inputs: dict[str, Any], source: str, samples: Values) -> Iterator[d
 
 
 def _pair(model: Any, tensor: str, scale: Any, zero: Any, bits: int, fresh: Callable[[], str]) -> list[Any]:
-    """Nodes that quantise a tensor and dequantise it again; values are kept in range where fewer bits are stored."""
+    """Nodes that clip (for fewer bits than the type has), quantise and dequantise a tensor."""
     kind, half, data = integer_type(bits), 1 << (bits - 1), tensor
     nodes: list[Any] = []
 
@@ -286,7 +284,7 @@ def _pair(model: Any, tensor: str, scale: Any, zero: Any, bits: int, fresh: Call
 
 
 def session_of(model: Any, *, exact: bool = False) -> Any:
-    """An onnxruntime session without a word; `exact` ones compute operator by operator."""
+    """An onnxruntime session without log output; `exact` disables all optimisations."""
     options = onnxruntime.SessionOptions()
     if exact:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

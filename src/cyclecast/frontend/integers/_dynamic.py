@@ -1,7 +1,7 @@
-"""Integers of real values, by scales that are computed when the program runs (dynamic quantisation).
+"""Dynamic quantisation: scales are computed at run time.
 
-An input vector of a matrix product and an image of a convolution have a scale of their own: what an array computes for
-one does not depend on others beside it.
+Each input vector of a matrix product and each image of a convolution has its own scale, so an array's result does not
+depend on other vectors or images of the batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cyclecast.frontend.integers._integers import LARGEST, LEAST_SCALE, Activati
 
 
 class DynamicQuantizer:
-    """Makes integers of so many bits of a program's tensors, once of each."""
+    """Quantises tensors of a program, each tensor once."""
 
     def __init__(self, builder: Any, bits: int, scheme: Scheme) -> None:
         self.builder = builder
@@ -25,7 +25,7 @@ class DynamicQuantizer:
         self.made: dict[Any, Activation] = {}
 
     def activation(self, data: Any, axes: tuple[int, ...]) -> Activation:
-        """The tensor as integers; one scale holds along `axes`, which stay with extent 1 in scale and zero point."""
+        """The tensor as integers; one scale holds along `axes`, which have extent 1 in scale and zero point."""
         if (data, axes) not in self.made:
             make = self._symmetric if self.scheme == "symmetric" else self._affine
             self.made[data, axes] = make(data, list(axes))
@@ -41,7 +41,7 @@ class DynamicQuantizer:
 
     def _affine(self, data: Any, axes: list[int]) -> Activation:
         emit, half = self.builder.emit, 1 << (self.bits - 1)
-        data = self._numbers(data, LARGEST / 2)  # so that their span is finite
+        data = self._numbers(data, LARGEST / 2)  # keeps the span finite
         least = emit(relax.op.minimum(emit(relax.op.min(data, axes, keepdims=True)), _real(0)))
         largest = emit(relax.op.maximum(emit(relax.op.max(data, axes, keepdims=True)), _real(0)))
         span = emit(relax.op.maximum(emit(relax.op.subtract(largest, least)), _real(LEAST_SCALE * 4 * half)))
@@ -53,7 +53,7 @@ class DynamicQuantizer:
         return Activation(integers, scale, emit(relax.op.astype(zero, "int32")), self.bits)
 
     def _numbers(self, data: Any, most: float) -> Any:
-        """Finite values: NaN is 0, and what is larger than that is as large."""
+        """Finite values: NaN becomes 0, magnitudes are clipped to `most`."""
         emit = self.builder.emit
         numbers = emit(relax.op.where(emit(relax.op.isnan(data)), _real(0), data))
         return emit(relax.op.minimum(emit(relax.op.maximum(numbers, _real(-most))), _real(most)))

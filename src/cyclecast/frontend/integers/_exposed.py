@@ -1,4 +1,4 @@
-"""ONNX graphs that hand out every tensor, and each operator by itself on the values that a program had there."""
+"""ONNX graphs with all tensors as outputs, and a check of each operator on the values that a program computed."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from cyclecast.frontend.integers._integers import quantize_weights, scale_and_ze
 
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 ROUNDING = {"QuantizeLinear", "DynamicQuantizeLinear"}
-"""Operators whose results may be another integer beside."""
+"""Operators whose results may differ by one integer."""
 WIDER = 1.5
-"""Largest error that is no departure, in units of the root mean square that quantisation explains."""
+"""Largest error that is no departure, as a multiple of the root mean square error of quantisation."""
 FLOATS = {"float16": 1e-2, "float32": 1e-3, "float64": 1e-3}
-"""Tolerance of each type where nothing is quantised, as a share of the largest value."""
+"""Tolerance without quantisation per type, relative to the largest value."""
 LEAST = 1e-7
 """Absolute tolerance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """One operator: what the program computes, beside onnxruntime on the very values that the program had there."""
+    """One operator: the program's result compared with onnxruntime's, on the inputs that the program computed."""
 
     name: str
     operator: str
     tensor: str
     is_product: bool
-    """Whether it has weights that arrays hold."""
+    """Whether the operator has weights in arrays."""
     error: float
-    """Root of the mean square of the difference, as a share of that of the values."""
+    """Root mean square of the difference, relative to that of the values."""
     explained: float
-    """The same for operands that are quantised in onnxruntime."""
+    """The same for onnxruntime with quantised operands."""
     departs: bool
-    """Whether the error is more than quantisation and rounding explain."""
+    """Whether the error exceeds that of quantisation and rounding."""
 
 
 def expose(model: Any) -> None:
-    """Make every tensor an output, in place, so far as there is room."""
+    """Make every tensor of known type an output, in place, up to the limit on outputs."""
     types, names = inferred_types(model), {value.name for value in model.graph.output}
     room = MOST_OPERANDS - len(names)
     others = [name for node in model.graph.node for name in node.output if name and name not in names]
@@ -54,9 +54,9 @@ def expose(model: Any) -> None:
 
 
 def departures(model: Any, values: Values, quantization: Quantization) -> Iterator[Departure]:
-    """Every operator of a graph in order, with the values that a program had at its inputs and outputs.
+    """Compare every operator in order, on the values that a program computed for its inputs and outputs.
 
-    Operators without a tensor among the values are left out, and those with graphs of their own.
+    Random operators, operators with subgraphs, and those without a compared tensor are left out.
     """
     known = {part.name: numpy_helper.to_array(part) for part in model.graph.initializer} | dict(values)
     makers = {name: node for node in model.graph.node for name in node.output}
@@ -76,9 +76,9 @@ def departures(model: Any, values: Values, quantization: Quantization) -> Iterat
 def _quantised(
     node: Any, known: Values, makers: Values, constants: set[str], quantization: Quantization
 ) -> dict[str, Any]:
-    """The operands of a product with constant weights as the program has them; nothing of another operator.
+    """Operands of a product with constant weights, quantised as in the program; empty for other operators.
 
-    What the network dequantises is on a grid of integers already.
+    Operands that the network dequantises are on an integer grid already.
     """
     if node.op_type not in PRODUCTS:
         return {}
@@ -129,7 +129,7 @@ def _root(values: Any) -> float:
 
 
 def _alone(model: Any, node: Any, known: Values, constants: set[str]) -> dict[str, Any]:
-    """Outputs of that node alone, by onnxruntime; empty where it does not run the node."""
+    """Outputs of one node, computed by onnxruntime; empty if it does not run the node."""
     names = [name for name in dict.fromkeys(node.input) if name]
     given = {name: known[name] for name in names if name not in constants}
     inputs = [

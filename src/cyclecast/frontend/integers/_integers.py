@@ -1,4 +1,4 @@
-"""Integers with a scale and a zero point: (integer - zero) * scale is the value (Jacob et al., CVPR 2018, eq. 1)."""
+"""Integers with scale and zero point: value = (integer - zero) * scale (Jacob et al., CVPR 2018, eq. 1)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cyclecast.frontend.integers._products import name_of
 LEAST_SCALE = float(np.finfo(np.float32).tiny)
 LARGEST = float(np.finfo(np.float32).max)
 STORED = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16}
-"""Types of integers that can be operands of a kernel, and their bits."""
+"""Integer types that operands of a kernel may have, and their bits."""
 BLOCK = 1 << 18
-"""Weights that are quantised at a time: what is between stays in a processor's cache."""
+"""Weights that are quantised at a time, so that intermediate values stay in the cache."""
 SAME_VALUES = {
     "relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten",
     "relax.nn.batch_flatten",
@@ -28,13 +28,13 @@ SAME_VALUES = {
 
 
 def integer_type(bits: int) -> str:
-    """The storage type of quantised values."""
+    """Storage type of integers with `bits` bits."""
     return "int8" if bits <= 8 else "int16"
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A constant tensor; `scale` and `zero` have its rank, and 1 where they do not differ along an axis."""
+    """A constant tensor; `scale` and `zero` have its rank, with extent 1 along axes on which they are constant."""
 
     integers: Any
     scale: Any
@@ -43,39 +43,39 @@ class Constant:
 
     @classmethod
     def of(cls, values: Any) -> Constant:
-        """Values that have no other integers than themselves, if they are some."""
+        """A tensor that is not quantised: scale 1 and zero point 0."""
         ones = (1,) * values.ndim
         bits = STORED.get(str(values.dtype), 32)
         return cls(values, np.ones(ones, "float32"), np.zeros(ones, "int32"), bits)
 
     @property
     def is_real(self) -> bool:
-        """Whether these are real values, which have no integers yet."""
+        """Whether the values are floats, not quantised yet."""
         return bool(np.issubdtype(self.integers.dtype, np.floating))
 
     @property
     def is_integer(self) -> bool:
-        """Whether the integers can be operands of a kernel as they are."""
+        """Whether the integers can be operands of a kernel."""
         return str(self.integers.dtype) in STORED
 
     def varies_only_along(self, axes: tuple[int, ...]) -> bool:
-        """Whether scale and zero point are the same along all other axes."""
+        """Whether scale and zero point are constant along all axes but these."""
         extents = (extent for part in (self.scale, self.zero) for extent in enumerate(part.shape))
         return all(extent == 1 or axis in axes for axis, extent in extents)
 
     def values(self) -> Any:
-        """The real values."""
+        """The dequantised values."""
         if self.is_real:
             return self.integers
         return ((self.integers - self.zero) * self.scale).astype("float32")
 
     def turned(self) -> Constant:
-        """Its matrices transposed."""
+        """The constant with its last two axes swapped."""
         integers, scale, zero = (np.swapaxes(part, -1, -2) for part in (self.integers, self.scale, self.zero))
         return Constant(np.ascontiguousarray(integers), scale, zero, self.bits)
 
     def moved(self, call: Any) -> Constant:
-        """What an operator that only moves values makes of it."""
+        """The result of an operator that only moves values."""
         integers, scale, zero = (self._moved(part, call) for part in (self.integers, self.scale, self.zero))
         return Constant(integers, scale, zero, self.bits)
 
@@ -89,7 +89,7 @@ class Constant:
         return _without_repeats(np.broadcast_to(part, self.integers.shape).reshape(shape), part is self.integers)
 
     def signed(self, most: int) -> Constant:
-        """The same values as signed integers of at most so many bits, if they fit; with a zero point, if it must be."""
+        """The same values as signed integers of at most `most` bits if they fit; this may change the zero point."""
         bits = min(self.bits, most)
         half = 1 << (bits - 1)
         for offset in (self.zero, 0, half):
@@ -101,7 +101,7 @@ class Constant:
 
 
 def _without_repeats(part: Any, whole: bool) -> Any:
-    """The part with extent 1 along axes on which it does not change; `whole` keeps it as it is."""
+    """The array with extent 1 along axes on which it is constant; `whole` keeps it as it is."""
     for axis in range(0 if whole else part.ndim):
         first = part.take([0], axis=axis)
         part = first if np.array_equal(np.broadcast_to(first, part.shape), part) else part
@@ -109,7 +109,7 @@ def _without_repeats(part: Any, whole: bool) -> Any:
 
 
 def quantised_constants(function: Any, constants: Mapping[Any, Any]) -> dict[Any, Constant]:
-    """The variables of a Relax function that hold dequantised constants; others hold `constants`."""
+    """Variables of a Relax function that hold dequantised constants; `constants` are the other constants."""
     known: dict[Any, Constant] = {}
     for block in function.body.blocks:
         for binding in block.bindings:
@@ -138,10 +138,10 @@ def _dequantised(call: Any, integers: Any, scale: Any, zero: Any) -> Constant:
 
 
 def quantize_weights(values: Any, axes: tuple[int, ...], bits: int, scheme: Scheme = "symmetric") -> Constant:
-    """Integers with one scale (and zero point) for each index along `axes`.
+    """Quantise weights with one scale (and zero point) per index along `axes`.
 
-    Symmetric: the largest magnitude of the channel becomes 2^(bits-1) - 1. Affine: its least value becomes
-    -2^(bits-1) and its largest 2^(bits-1) - 1; zero is always among the values, and is an integer.
+    Symmetric: the largest magnitude of a channel becomes 2^(bits-1) - 1. Affine: its least value becomes -2^(bits-1)
+    and its largest 2^(bits-1) - 1; the range always contains zero, which is an integer.
     """
     others = tuple(axis for axis in range(values.ndim) if axis not in axes)
     least, largest = (edge(values, axis=others, keepdims=True, initial=0.0) for edge in (np.min, np.max))
@@ -158,7 +158,7 @@ def quantize_weights(values: Any, axes: tuple[int, ...], bits: int, scheme: Sche
 
 
 def scale_and_zero(least: Any, largest: Any, bits: int, scheme: Scheme) -> tuple[Any, Any]:
-    """The scale (float32) and the zero point (int32) of values from `least` (<= 0) to `largest` (>= 0)."""
+    """Scale (float32) and zero point (int32) for values from `least` (<= 0) to `largest` (>= 0)."""
     half = 1 << (bits - 1)
     if scheme == "symmetric":
         largest = np.maximum(np.abs(least), np.abs(largest))
@@ -170,7 +170,7 @@ def scale_and_zero(least: Any, largest: Any, bits: int, scheme: Scheme) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A tensor of the program as signed integers; `scale` and `zero` are numbers, or tensors of the running program."""
+    """A tensor of the program as signed integers; `scale` and `zero` are numbers, or tensors at run time."""
 
     integers: Any
     scale: Any
@@ -179,22 +179,22 @@ class Activation:
 
     @property
     def is_static(self) -> bool:
-        """Whether the scale is known before the program runs."""
+        """Whether the scale is known at compile time."""
         return not isinstance(self.scale, relax.Expr)
 
 
 class Recovered:
-    """Finds the integers behind tensors that are dequantised right before they are used."""
+    """Finds the integers of tensors that the network dequantises before use."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
         self.found: dict[Any, Activation] = {}
 
     def activation(self, data: Any) -> Activation | None:
-        """The integers of a tensor, if that is what it comes from."""
+        """The integers of a tensor; None if it does not come from integers."""
         if data in self.found:
             return self.found[data]
-        if str(data.ty.dtype) in STORED:  # integers that the network itself multiplies, worth one each
+        if str(data.ty.dtype) in STORED:  # the network multiplies integers: scale 1
             integers, offset = self._signed(data)
             return Activation(integers, np.float32(1), -offset, STORED[str(data.ty.dtype)])
         call = self.builder.lookup_binding(data) if isinstance(data, relax.Var) else None
@@ -237,7 +237,7 @@ class Recovered:
         return Activation(integers, number, middle, self._bits(data, bits, number, middle))
 
     def _signed(self, data: Any) -> tuple[Any, int]:
-        """The integers of a type with a sign, and how much less they are."""
+        """The tensor as signed integers, and the offset that was subtracted."""
         kind = str(data.ty.dtype)
         if not kind.startswith("u"):
             return data, 0
@@ -249,7 +249,7 @@ class Recovered:
         return self.builder.emit(relax.op.reshape(scale, ()))
 
     def _bits(self, data: Any, bits: int, scale: Any, zero: Any) -> int:
-        """The bits that the integers need: fewer than stored where the values were kept in a range before."""
+        """Bits that the integers need; fewer than stored if the values were clipped before quantisation."""
         quantised = self._call(data)
         if name_of(quantised) != "relax.quantize" or isinstance(scale, relax.Expr) or isinstance(zero, relax.Expr):
             return bits
@@ -261,7 +261,7 @@ class Recovered:
         return min(bits, 1 + max((-least - 1).bit_length() if least < 0 else 0, max(largest, 0).bit_length()))
 
     def _edge(self, variable: Any, comparison: str) -> tuple[float, Any] | None:
-        """The constant and the tensor of `where(compared(tensor, constant), constant, tensor)`."""
+        """Constant and tensor of `where(compare(tensor, constant), constant, tensor)`, or None."""
         kept = self._call(variable)
         if name_of(kept) != "relax.where":
             return None

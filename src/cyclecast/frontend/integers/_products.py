@@ -1,4 +1,4 @@
-"""Convolutions and matrix products of a Relax program, seen alike: operands, channels, and their integer form."""
+"""Convolutions and matrix products of a Relax program: operands, channels, and their integer form."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tvm.ir import GenericConst, Op
 
 CONVOLUTIONS = {"relax.nn.conv1d": relax.op.nn.conv1d, "relax.nn.conv2d": relax.op.nn.conv2d}
 CONVOLUTIONS["relax.nn.conv3d"] = relax.op.nn.conv3d
-"""The convolutions that become kernels; spatial letters of their layouts are D, H and W."""
+"""Convolutions that become kernels; the spatial letters of their layouts are D, H and W."""
 MATMUL = "relax.matmul"
 PRODUCTS = {MATMUL, *CONVOLUTIONS}
 OPAQUE = 8
-"""TVM's pattern of functions that take no part in operator fusion."""
+"""TVM's pattern number of functions that are not fused."""
 REAL, SUMS = ("float32", "float16", "bfloat16", "float64"), ("int32", "int64")
-"""Types of products that are rewritten: real ones, and sums of integers."""
+"""Types of results whose products are rewritten: floats, and sums of integers."""
 
 
 def name_of(call: Any) -> str:
-    """The operator of a call, or nothing where it calls something else."""
+    """Name of the called operator; empty if the call is to something else."""
     return str(call.op.name) if isinstance(call, relax.Call) and isinstance(call.op, Op) else ""
 
 
@@ -32,13 +32,13 @@ def is_product(name: str) -> bool:
 
 
 def last_two_turned(operand: Any) -> list[int]:
-    """The axes that transpose every matrix of a tensor."""
+    """The permutation of axes that swaps the last two."""
     rank = len(operand.ty.shape)
     return [*range(rank - 2), rank - 1, rank - 2]
 
 
 def refusal(call: Any, is_constant: Mapping[Any, Any]) -> str | None:
-    """Why a product stays on the host; None where it becomes a kernel."""
+    """Why a product stays on the host; None if it becomes a kernel."""
     name = name_of(call)
     if name not in PRODUCTS:
         return "no kernel computes it"
@@ -58,7 +58,7 @@ def refusal(call: Any, is_constant: Mapping[Any, Any]) -> str | None:
 
 
 def filter_axes(call: Any) -> tuple[int, ...]:
-    """The weight's axes that index outputs: filters of a convolution; batch and columns of a matrix product."""
+    """Axes of the weights that index outputs: filters of a convolution; batch and columns of a matrix product."""
     if name_of(call) in CONVOLUTIONS:
         return (str(call.attrs.kernel_layout).index("O"),)
     rank = len(call.args[1].ty.shape)
@@ -66,7 +66,7 @@ def filter_axes(call: Any) -> tuple[int, ...]:
 
 
 def vector_axes(call: Any) -> tuple[int, ...]:
-    """The input's axes of one input vector of a matrix product, or of one image of a convolution."""
+    """Axes of the input that share a dynamic scale: those of one input vector, or of one image of a convolution."""
     rank = len(call.args[0].ty.shape)
     if name_of(call) not in CONVOLUTIONS:
         return (rank - 1,)
@@ -75,26 +75,26 @@ def vector_axes(call: Any) -> tuple[int, ...]:
 
 
 def terms(call: Any) -> int:
-    """How many products are added up for one output."""
+    """Number of products in one output."""
     extents = [int(extent) for extent in call.args[1].ty.shape]
     return prod(extents) // extents[filter_axes(call)[0]] if name_of(call) in CONVOLUTIONS else extents[-2]
 
 
 def beside_output(values: Any, call: Any) -> Any:
-    """Values for each filter, of the weight's rank, in a shape that broadcasts against the output."""
+    """Values per filter, of the weights' rank, reshaped to broadcast against the output."""
     if name_of(call) in CONVOLUTIONS:
         return np.reshape(values, [-1 if letter == "C" else 1 for letter in str(call.attrs.out_layout)])
     return values
 
 
 def weight_sums(values: Any, call: Any) -> Any:
-    """The sum of the weights of each filter, beside the output."""
+    """Sum of the weights of each filter, reshaped to broadcast against the output."""
     others = tuple(axis for axis in range(values.ndim) if axis not in filter_axes(call))
     return beside_output(values.sum(axis=others, dtype="int64", keepdims=True), call)
 
 
 def padding(call: Any) -> list[int] | None:
-    """Where a convolution pads its input: values before and after every axis, or None where it does not."""
+    """Padding of a convolution, before and after every axis of its input; None if there is none."""
     if name_of(call) not in CONVOLUTIONS or not any(map(int, call.attrs.padding)):
         return None
     pads = [int(pad) for pad in call.attrs.padding]
@@ -108,7 +108,7 @@ def padding(call: Any) -> list[int] | None:
 def on_integers(
     call: Any, data: Any, weight: Any, sums: str, *, padded: bool = False, groups: int | None = None
 ) -> Any:
-    """The call on other operands; `padded` where its data is padded already."""
+    """The call with other operands; `padded` if the data is padded already."""
     if name_of(call) == MATMUL:
         return relax.op.matmul(data, weight, out_dtype=sums)
     attrs = call.attrs
@@ -127,7 +127,7 @@ def on_integers(
 
 
 def integer_function(call: Any, data: Any, weights: Any, sums: str, *, padded: bool) -> Any:
-    """The call's arithmetic on operands of integer types as a `PrimFunc`, which stays out of operator fusion."""
+    """The call on integer operands as a `PrimFunc` that is not fused."""
     builder = relax.BlockBuilder()
     x, w = relax.Var("x", data), relax.Var("w", weights)
     with builder.function("main", [x, w]):
@@ -138,7 +138,7 @@ def integer_function(call: Any, data: Any, weights: Any, sums: str, *, padded: b
 
 
 def names(call: Any) -> tuple[str, str]:
-    """What the kernel's function is called in the program, and the workload in reports (channels before pixels)."""
+    """Name of the kernel's function in the program, and of the workload in reports (channels before pixels)."""
     data, weight = ([int(extent) for extent in part.ty.shape] for part in call.args)
     if name_of(call) == MATMUL:
         operator = "dense" if len(weight) == 2 else "batch_matmul"

@@ -62,12 +62,12 @@ from cyclecast.frontend.integers._products import (
 from cyclecast.network import NOT_FINITE, HostOperator, Member, Operator, Workload
 
 SAME_SCALE = 1e-5
-"""Relative difference of two scales that are the same but for rounding."""
+"""Relative tolerance of two equal scales."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """The result of a kernel: integers, and what one of them is worth (beside the output)."""
+    """The integer result of a kernel, and the value of one unit, which broadcasts against the output."""
 
     integers: Any
     factor: Any
@@ -76,7 +76,7 @@ class _Sums:
 def quantize(
     program: IRModule, quantization: Quantization
 ) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...], tuple[Operator, ...]]:
-    """The program with integer kernels, legalised and fused; its workloads; what stays on the host; its operators."""
+    """The program with integer kernels, legalised and fused; its workloads, host operators and operators."""
     main = program["main"]
     constants = constants_of(main)
     quantised = quantised_constants(main, constants)
@@ -85,7 +85,7 @@ def quantize(
     rewriter.builder_.update_func(program.get_global_var("main"), rewriter.visit_expr(main))
     host = host_operators(main, {**constants, **quantised}, lambda call: kernels.reasons.get(call, ""))
     whole = fuse_host(rewriter.builder_.get())
-    counts = kernel_calls(whole["main"])  # of what is left: a result that nothing needs is not computed
+    counts = kernel_calls(whole["main"])  # without dead code
     members = tuple(
         Member(_workload(whole[kernel], name, quantization), counts[kernel], kernel)
         for kernel, name in kernels.names.items()
@@ -124,7 +124,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         self.sums: dict[Any, _Sums] = {}
 
     def visit_dataflow_var_(self, variable: Any) -> Any:
-        """Variables that hold constants are their constants."""
+        """Replace a variable that holds a constant by the constant."""
         return self.constants[variable] if variable in self.constants else super().visit_dataflow_var_(variable)
 
     def visit_call_(self, call: Any) -> Any:
@@ -148,7 +148,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return call
 
     def _product(self, original: Any, call: Any) -> tuple[Any, str | None]:
-        """A kernel and what follows it, or the call and why it stays."""
+        """The kernel with its scaling and None, or the call and the reason why it stays on the host."""
         reason, kind = refusal(original, self.known), str(call.ty.dtype)
         if reason is None and kind in REAL[1:]:
             call = self._in_single_precision(call)
@@ -158,7 +158,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return (made if kind not in REAL[1:] else self._emit(relax.op.astype(made, kind))), reason
 
     def _in_single_precision(self, call: Any) -> Any:
-        """The same on operands of the one real type that is quantised."""
+        """The call with operands cast to float32."""
         operands = [
             relax.const(values_of(part).astype("float32")) if isinstance(part, GenericConst)
             else self._emit(relax.op.astype(part, "float32"))
@@ -167,7 +167,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return self.builder_.normalize(relax.Call(call.op, operands, call.attrs))
 
     def _put_right(self, original: Any, call: Any) -> tuple[Any, str | None]:
-        """A kernel with its weights on the right."""
+        """The kernel of a product, transposed if its weights are on the left."""
         data, weight = call.args
         known = self._constant(original.args[1], weight)
         if known is not None:
@@ -181,7 +181,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return (call if reason else self._emit(relax.op.permute_dims(result, last_two_turned(result)))), reason
 
     def _constant(self, original: Any, operand: Any) -> Constant | None:
-        """The operand if it is constant: integers where it has some, else only values."""
+        """The operand if it is constant, with its integers if it is quantised; else None."""
         if original in self.quantised:
             return self.quantised[original]
         return Constant.of(values_of(operand)) if isinstance(operand, GenericConst) else None
@@ -201,7 +201,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return (call, reason) if reason else (self._result(call, activation, weights), None)
 
     def _unfit(self, known: Constant, call: Any, data: Any) -> str:
-        """Why the operands have no integers that a kernel could use; those of the network are never made anew."""
+        """Why the operands cannot be used in a kernel; integers of the network are never quantised again."""
         if known.is_real and not np.isfinite([known.integers.min(initial=0), known.integers.max(initial=0)]).all():
             return NOT_FINITE
         if not known.is_real and not (known.is_integer and known.varies_only_along(filter_axes(call))):
@@ -211,7 +211,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return ""
 
     def _too_wide(self, activation: int, weight: int) -> str:
-        """The network's own integers stay as they are; wider ones than the device takes stay on the host."""
+        """Why integers of the network are too wide for the device; they are never requantised."""
         most = self.quantization
         widths = (("input", activation, most.activation_bits), ("weight", weight, most.weight_bits))
         return next((f"{bits}-bit {what}s, arrays take {most}" for what, bits, most in widths if bits > most), "")
@@ -228,7 +228,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return self._emit(relax.op.multiply(self._emit(relax.op.astype(integers, "float32")), factor))
 
     def _multiplied(self, call: Any, activation: Activation, weights: Constant, sums: str) -> Any:
-        """The exact sums of products: those of the kernel, and the terms of the zero points."""
+        """Exact integer sums: those of the kernel, corrected by the zero points."""
         data, pads = activation.integers, padding(call)
         is_centred = not isinstance(activation.zero, relax.Expr) and activation.zero == 0
         if pads is not None and not is_centred:
@@ -245,7 +245,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return total
 
     def _called(self, call: Any, data: Any, weights: Any, sums: str, padded: bool) -> Any:
-        """Call the integer kernel; equal kernels are one function."""
+        """Call the integer kernel; equal kernels share one function."""
         function = integer_function(call, data.ty, weights.ty, sums, padded=padded)
         name, label = names(call)
         variable = self.builder_.add_func(function, name)
@@ -254,7 +254,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return self._emit(relax.call_tir(variable, [data, weights], relax.TensorType(call.ty.shape, sums)))
 
     def _padded(self, activation: Activation, pads: list[int]) -> Any:
-        """The integers with their zero point around them."""
+        """The integers, padded with their zero point."""
         data, zero = activation.integers, activation.zero
         if not isinstance(zero, relax.Expr):
             return self._emit(relax.op.nn.pad(data, pads, "constant", float(zero)))
@@ -263,14 +263,14 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return self._emit(relax.op.astype(around, str(data.ty.dtype)))
 
     def _without_zero(self, total: Any, zero: Any, weights: Any, sums: str) -> Any:
-        """Take off what the zero point of the input adds to every sum."""
+        """Subtract the input's zero point times the sums of the weights."""
         if not isinstance(zero, relax.Expr):
             return self._emit(relax.op.subtract(total, relax.const(zero * weights, sums)))
         wide = self._emit(relax.op.astype(zero, sums)) if sums != "int32" else zero
         return self._emit(relax.op.subtract(total, self._emit(relax.op.multiply(wide, relax.const(weights, sums)))))
 
     def _input_sums(self, call: Any, data: Any, sums: str, padded: bool) -> Any:
-        """The sum of the inputs that meet each filter, beside the output."""
+        """Sum of the inputs of each output, which broadcasts against the output."""
         if name_of(call) not in CONVOLUTIONS:
             return self._emit(relax.op.sum(self._emit(relax.op.astype(data, sums)), axis=-1, keepdims=True))
         groups, (axis,) = int(call.attrs.groups), filter_axes(call)
@@ -282,14 +282,14 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return added if groups == 1 else self._emit(relax.op.repeat(added, filters // groups, channel))
 
     def _scaled(self, sums: _Sums) -> Any:
-        """Sums as real values."""
+        """Sums as float values."""
         real = self._emit(relax.op.astype(sums.integers, "float32"))
         result = self._emit(relax.op.multiply(real, relax.const(sums.factor, "float32")))
         self.sums[result] = sums
         return result
 
     def _with_bias(self, original: Any, call: Any) -> Any:
-        """Add a bias that is as many integers of the same worth before scaling, where that is exact."""
+        """Add a bias as integers before scaling, if its scale equals that of the sums."""
         for sums, other in zip(map(self._sums, call.args), reversed(original.args), strict=True):
             bias = self.quantised.get(other)
             if sums is None or bias is None or [*call.ty.shape] != [*sums.integers.ty.shape]:
@@ -301,14 +301,14 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return call
 
     def _exact(self, call: Any) -> Any:
-        """Sums worth one each that become integers again were never anything else."""
+        """Cast sums of scale 1 to an integer type without a detour over floats."""
         sums = self._sums(call.args[0])
         if sums is None or str(call.ty.dtype) not in SUMS or not (sums.factor == 1).all():
             return call
         return self._emit(relax.op.astype(sums.integers, str(call.ty.dtype)))
 
     def _finite(self, call: Any) -> Any:
-        """Sums without the zeros that a conversion to integers puts in the place of what is not finite."""
+        """Remove a replacement of non-finite values by zero: sums are finite."""
         condition, zero, value = call.args
         inverted = self._bound(condition)
         finite = self._bound(inverted.args[0]) if name_of(inverted) == "relax.logical_not" else None
@@ -322,7 +322,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return self.builder_.lookup_binding(variable) if isinstance(variable, relax.Var) else None
 
     def _requantised(self, call: Any) -> Any:
-        """Sums that become integers of another scale: one product by the ratio of scales, rounded once (eq. 4)."""
+        """Requantise sums: multiply by the ratio of scales and round once (eq. 4)."""
         data, scale, zero = call.args
         sums, kind = self._sums(data), str(call.ty.dtype)
         if (
@@ -346,7 +346,7 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
         return self.sums[variable]
 
     def _activation(self, call: Any, data: Any) -> Activation:
-        """The integers of a product's input, found or made once for all that use it."""
+        """The integers of a product's input: recovered, or quantised once for all products that use it."""
         return self.recovered.activation(data) or self.dynamic.activation(data, vector_axes(call))
 
     def _emit(self, value: Any) -> Any:
@@ -354,5 +354,5 @@ class _Quantizer(PyExprMutator):  # type: ignore[misc] # TVM is untyped
 
 
 def sums_type(count: int, input_bits: int, weight_bits: int) -> str:
-    """The type that holds every sum of so many products, zero points included."""
+    """Type that holds every sum of `count` products, zero points included."""
     return "int32" if input_bits + weight_bits + count.bit_length() <= 31 else "int64"

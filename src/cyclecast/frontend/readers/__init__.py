@@ -1,1 +1,1 @@
-"""A reader for each format: from a file, or an object in memory, to a Relax program that TVM takes."""
+"""Readers, one per format: from a file or an object in memory to a Relax program."""

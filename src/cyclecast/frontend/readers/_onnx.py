@@ -23,7 +23,7 @@ from cyclecast.frontend.graphs._versions import make_readable
 from cyclecast.frontend.readers._onnx_graph import inputs_of, program_of, run
 
 SHARED, SHARES = 64 << 20, 4
-"""Bytes of weights from small files, and how many times as many as larger files hold: tensors may share them."""
+"""Limit of external weights: these bytes, plus this multiple of the files' bytes, since tensors may share data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,15 @@ class Onnx:
 
     @property
     def runtime(self) -> str:
-        """Its reference."""
+        """Name of the reference runtime."""
         return "onnxruntime"
 
     def accepts(self, source: Any) -> bool:
-        """Files by their suffix."""
+        """Whether the source is an `.onnx` file, with constants bound to inputs or not."""
         return isinstance(source, Bound) or (isinstance(source, Path) and source.suffix == ".onnx")
 
     def graph(self, source: Path | Bound, shapes: Shapes) -> Any:
-        """The file itself, without inputs that are bound to constants."""
+        """The model of the file, without inputs that are bound to constants."""
         if isinstance(source, Path):
             return read(source)
         model = read(source.source)
@@ -48,15 +48,15 @@ class Onnx:
         return model
 
     def inputs(self, source: Path | Bound, shapes: Shapes) -> Inputs:
-        """The inputs of the file."""
+        """Shape and type of the inputs of the file."""
         return inputs_of(self.graph(source, shapes), str(source), shapes)
 
     def load(self, source: Path | Bound, shapes: Shapes, quantization: Quantization) -> Any:
-        """Import the file; every failure is a `ModelError` that names the file."""
+        """Import the file. Raises `ModelError`, which names the file."""
         return program_of(self.graph(source, shapes), str(source), shapes, quantization)
 
     def reference(self, source: Path | Bound, samples: Sequence[Values]) -> list[dict[str, Any]]:
-        """Outputs of onnxruntime, without branches that are not taken: it may not know their operators."""
+        """Outputs of onnxruntime. Branches that are not taken are removed first: they may hold unknown operators."""
         model = self.graph(source, {})
         if any(node.op_type == "If" for node in model.graph.node):
             fix_shapes(model, str(source), {name: value.shape for name, value in samples[0].items()})
@@ -65,7 +65,7 @@ class Onnx:
 
 
 def read(source: Path) -> Any:
-    """The file as a `ModelProto`, weights in other files of its folder included."""
+    """The file as a `ModelProto`, with external weights from the same folder. Raises `ModelError`."""
     if not source.is_file():
         demand = "it is a folder" if source.is_dir() else "there is no such file"
         raise ModelError(str(source), demand, "a network is an ONNX file", "another path")
@@ -90,9 +90,10 @@ def read(source: Path) -> Any:
 
 
 def _read_weights(model: Any, source: Path) -> None:
-    """Put the weights of other files into the model, if they are no more than these files hold: many may be the same.
+    """Read external weights into the model, unless they are much larger than their files.
 
-    Raises `UnsupportedError` before anything is read where they are more, or larger than a network.
+    Tensors may share bytes, so a small file can ask for endless memory. Raises `UnsupportedError` before it reads
+    anything if the weights are too large.
     """
     folder = source.parent
     tensors = [tensor for tensor in external._get_all_tensors(model) if external.uses_external_data(tensor)]
@@ -109,7 +110,7 @@ def _read_weights(model: Any, source: Path) -> None:
 
 
 def _parts_of_sparse(*graphs: Any) -> Iterator[Any]:
-    """Values and indices of all sparse tensors, in graphs and in those of their operators."""
+    """Values and indices of all sparse tensors, in graphs and subgraphs."""
     for graph in graphs:
         attributes = [part for node in graph.node for part in node.attribute]
         sparse = [found for part in attributes for found in (part.sparse_tensor, *part.sparse_tensors)]
@@ -119,7 +120,7 @@ def _parts_of_sparse(*graphs: Any) -> Iterator[Any]:
 
 
 def _bytes_of(entry: Any, folder: Path) -> int:
-    """Bytes that are read for an entry: as many as it says, else all that follow in its file."""
+    """Bytes of an external tensor: the stated length, or the rest of its file."""
     rest: int = (folder / entry.location).stat().st_size - (entry.offset or 0)
     return max(0, rest if entry.length is None else min(rest, int(entry.length)))
 

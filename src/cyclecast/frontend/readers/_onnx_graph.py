@@ -1,7 +1,7 @@
-"""ONNX graphs in memory: shapes fixed and constants folded on the way to Relax.
+"""ONNX graphs in memory: fix shapes, fold constants, import to Relax.
 
 Most networks fail to import because of arithmetic on shapes, not because of their operators. With fixed input shapes
-onnxruntime folds that arithmetic away (and batch normalisation into convolutions), so it always does that first.
+onnxruntime folds this arithmetic, and batch normalisation into convolutions, before the import.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from cyclecast.frontend.readers._onnx_importer import imported
 
 LOG = logging.getLogger(__name__)
 LARGEST_TENSOR = 1 << 28
-"""Values; more than twice as many as the largest of the open networks has."""
+"""Most values of a tensor; more than twice as many as any tested open network has."""
 MOST_WITH_FUNCTIONS, DEEPEST = 200_000, 200
-"""Nodes of a network; functions that call each other in a row."""
+"""Most nodes after functions are inlined; deepest nesting of function calls."""
 FOLDED, FOLDED_PER_BYTE = 1 << 25, 16
-"""Values that may be folded in a small file, and for each byte of a large one."""
+"""Most values that constant folding may produce: for a small file, and per byte of a large file."""
 SECONDS_A_SAMPLE = 10
-"""Processor time for calibration."""
+"""Processor seconds per calibration sample."""
 RUNTIMES = {
     *("Attention", "SkipLayerNormalization", "EmbedLayerNormalization", "FastGelu", "BiasGelu", "MatMulInteger16"),
     "AllClassNMS",
 }
-"""Converters of TVM's importer that are for operators of onnxruntime, not of the standard."""
+"""Operators that TVM's importer converts as onnxruntime defines them, not as the standard does."""
 MOST_NODES_FOLDED = 50_000
-"""Of a network whose functions are in their places and whose constants are folded."""
+"""Most nodes after inlining of functions and constant folding."""
 MOST_ROUNDS = 5
-"""Of rewriting and folding."""
+"""Most rounds of rewriting and folding."""
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 
 
 def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantization) -> Any:
-    """A Relax program for a model in memory; `source` is what errors name.
+    """Import a model in memory as a Relax program; `source` names it in errors.
 
-    All that a file can ask for without end is done in a process of its own: functions, folding, calibration, and the
-    import, which is done here once more.
+    Functions, folding, calibration and a trial import run in a child process with limits, because an untrusted file may
+    need endless time or memory. The import is then repeated in this process.
     """
 
     _fix(model, source, shapes)
@@ -66,13 +66,13 @@ def program_of(model: Any, source: str, shapes: Shapes, quantization: Quantizati
     with tempfile.TemporaryDirectory(prefix="cyclecast-") as folder:
         path, seconds = Path(folder) / "prepared.onnx", SECONDS_A_SAMPLE * max(map(len, samples), default=0)
         apart(partial(_prepare, model, source, quantization, path), source, bytes_of(model), seconds)
-        del model  # as large as what takes its place
+        del model  # frees memory for the prepared one
         outline = onnx.load(path, load_external_data=False)
         return deep(lambda: imported(outline, source, weights_beside(path)))
 
 
 def _prepare(model: Any, source: str, quantization: Quantization, path: Path) -> bytes:
-    """Write the model as it is to be imported."""
+    """Fold and calibrate the model, write it to a file, and try the import. Runs in the child process."""
     whole = _whole(model, source)
     if quantization.calibration:
         calibrate(whole, source, quantization)
@@ -82,9 +82,9 @@ def _prepare(model: Any, source: str, quantization: Quantization, path: Path) ->
 
 
 def folded_model(model: Any, source: str, shapes: Shapes) -> Any:
-    """The model with fixed shapes, folded constants, and only operators that can be imported; it is changed in place.
+    """Fix shapes, fold constants and reject operators that cannot be imported; changes the model in place.
 
-    Call it in a process with limits where the model is a stranger's.
+    Call it in a child process with limits if the model is untrusted.
     """
     _fix(model, source, shapes)
     return _whole(model, source)
@@ -99,7 +99,7 @@ def _fix(model: Any, source: str, shapes: Shapes) -> None:
 def _whole(model: Any, source: str) -> Any:
     _require_functions(model, source)
     whole, is_foreign = model, _is_foreign(model)
-    for rounds in range(MOST_ROUNDS):  # what is folded shows what can be rewritten, and the other way round
+    for rounds in range(MOST_ROUNDS):  # folding enables rewrites, and rewrites enable folding
         changed = take_branches(whole)
         if not _rewrite(whole, source) and not changed and rounds:
             break
@@ -116,7 +116,7 @@ def _whole(model: Any, source: str) -> Any:
 
 
 def _require_functions(model: Any, source: str) -> None:
-    """The functions of a file, put in the place of their calls, make no more nodes than networks have."""
+    """Raise `UnsupportedError` for functions that make too many nodes when inlined, or that recurse."""
     bodies = {(function.domain, function.name): function for function in model.functions}
     sizes: dict[tuple[str, str], int] = {}
 
@@ -142,7 +142,7 @@ def _require_functions(model: Any, source: str) -> None:
 
 
 def _without_defaults(model: Any) -> None:
-    """Inputs that have a constant are that constant, as older files list all of theirs; nobody folds them otherwise."""
+    """Remove inputs that are initialisers: older files list all of them, and they are not folded otherwise."""
     inputs = open_inputs(model)
     if len(inputs) < len(model.graph.input):
         kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in inputs]
@@ -152,7 +152,7 @@ def _without_defaults(model: Any) -> None:
 
 
 def _require_names(model: Any, source: str) -> None:
-    """Protobuf hands out bytes where a text is damaged."""
+    """Raise `ModelError` for names that are no text; protobuf returns bytes for damaged text."""
     for node in model.graph.node:
         if not all(isinstance(name, str) for name in (node.op_type, node.domain, node.name, *node.input, *node.output)):
             raise ModelError(source, "a node whose names are no text", "the file is damaged", "exporting it again")
@@ -161,7 +161,10 @@ def _require_names(model: Any, source: str) -> None:
 
 
 def _rewrite(model: Any, source: str) -> bool:
-    """Whether anything was rewritten; onnxruntime, which looks at it next, says what is wrong with a damaged model."""
+    """Rewrite operators; return whether any changed.
+
+    Failures on invalid models are ignored here; onnxruntime reports them next.
+    """
     try:
         return rewrite(model, _is_unknown)
     except UnsupportedError as error:
@@ -183,9 +186,9 @@ def _is_valid(model: Any) -> bool:
 
 
 def run(model: Any, source: str, samples: Sequence[Values]) -> list[dict[str, Any]]:
-    """The outputs of a model in memory as onnxruntime computes them, operator by operator.
+    """Outputs of onnxruntime for a model in memory, by name, without optimisation. Raises `ModelError`.
 
-    Its optimisations are not exact: of quantised networks they change values by many units in the last place.
+    The optimisations of onnxruntime are not exact: they change quantised networks by several units in the last place.
     """
     try:
         session = session_of(model, exact=True)
@@ -197,7 +200,7 @@ def run(model: Any, source: str, samples: Sequence[Values]) -> list[dict[str, An
 
 
 def inputs_of(model: Any, source: str, shapes: Shapes) -> Inputs:
-    """The shape and NumPy type of every input, once `shapes` has fixed what the model leaves open."""
+    """Shape and NumPy type of every input, by name; `shapes` fixes open shapes."""
     fix_shapes(model, source, shapes)
     return {
         value.name: (
@@ -209,7 +212,7 @@ def inputs_of(model: Any, source: str, shapes: Shapes) -> Inputs:
 
 
 def _require_sizes(model: Any, source: str) -> None:
-    """No tensor is larger than any network's, so far as shapes are known before anything is computed."""
+    """Raise `UnsupportedError` for tensors and folded constants that are too large, if shapes can be inferred."""
     try:
         shapes = inferred_shapes(model)
     except Exception:  # of any class: onnxruntime says next what is wrong
@@ -232,7 +235,7 @@ def _require_sizes(model: Any, source: str) -> None:
 
 
 def _foldable(model: Any) -> list[str]:
-    """Tensors that operators compute from constants alone."""
+    """Names of tensors that depend on constants only."""
     known = {part.name for part in model.graph.initializer}
     found = []
     for node in model.graph.node:
@@ -243,7 +246,7 @@ def _foldable(model: Any) -> list[str]:
 
 
 def _is_foreign(model: Any) -> Callable[[Any], bool]:
-    """Whether a node's operator is in no standard, not the file's own, and unknown to the importer."""
+    """A predicate of nodes: the operator is in no standard, no function of the file, and unknown to the importer."""
     own = {(function.domain, function.name) for function in model.functions}
 
     def is_foreign(node: Any) -> bool:
@@ -256,7 +259,7 @@ def _is_foreign(model: Any) -> Callable[[Any], bool]:
 
 
 def _is_unknown(node: Any) -> bool:
-    """Whether the importer has no converter; it goes by names only, and some are of onnxruntime's own operators."""
+    """Whether the importer has no converter for a node; it goes by name, and some names are onnxruntime's operators."""
     if node.op_type in RUNTIMES and node.domain != RUNTIME:
         return True
     of_others = node.domain not in ("", "ai.onnx", RUNTIME)
@@ -264,7 +267,7 @@ def _is_unknown(node: Any) -> bool:
 
 
 def _require_operators(model: Any, source: str, is_refused: Callable[[Any], bool]) -> None:
-    """Name every refused operator, the first nodes of each, and what can be done."""
+    """Raise `OperatorsError` with each refused operator, its first nodes, and advice."""
     refused: dict[tuple[str, str], list[str]] = defaultdict(list)
     for node in model.graph.node:
         if is_refused(node):

@@ -1,8 +1,8 @@
-"""TVM's ONNX importer, watched: what it leaves out of a node is an error that names the node, never another result.
+"""TVM's ONNX importer with checks: an ignored attribute or a wrong result is an error that names the node.
 
-It takes each operator by a converter of its own, which may not look at an attribute, make fewer outputs than there are,
-or make them of another shape or type. So every attribute that is not the standard's default has to be looked at, and
-every result has to be what ONNX infers.
+TVM converts each operator separately. A converter may ignore an attribute, make fewer outputs, or make them of another
+shape or type. So each attribute that differs from the standard's default must be read, and each result must have the
+shape and type that ONNX infers.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ WITHOUT_EFFECT = {
     ("MaxPool", "storage_order"),
     ("Split", "num_outputs"),
 }
-"""Attributes that say nothing about the values of the first output, or no more than the shapes of the outputs."""
+"""Attributes that do not change the values of the first output, or that follow from the shapes of the outputs."""
 TYPES = {
     *(TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.BOOL),
     *(TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64),
     *(TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64),
 }
-"""Of values."""
+"""Types of values that TVM represents as ONNX does."""
 COUNTED = ("NonMaxSuppression",)
-"""Operators whose result has as many rows as there is room for, in TVM's types, and fewer when it runs."""
+"""Operators whose number of result rows is known only at run time; TVM's type has the maximum."""
 CONSTANT = {"ConstantOfShape": (0,), "Expand": (1,), "NonMaxSuppression": (2, 3, 4)}
-"""Operands that the importer takes for something else where they are computed."""
+"""Places of operands that the importer misreads if they are computed."""
 
 
 def imported(model: Any, source: str, weights: Path | None = None, *, rehearsed: bool = False) -> Any:
-    """The model as a Relax program; `weights` is the file that holds what is not in the model.
+    """The model as a Relax program; `weights` is the file of its external weights.
 
-    Where it is `rehearsed`, large real weights are zeros, which take neither time nor memory.
-    Raises `UnsupportedError`, which names the node.
+    With `rehearsed`, large float weights are replaced by zeros, which need neither time nor memory. Raises
+    `UnsupportedError`, which names the node.
     """
     version = version_of(model)
     with redirect_stdout(StringIO()), without_native_chatter(), warnings.catch_warnings(action="ignore"):
@@ -64,15 +64,15 @@ def imported(model: Any, source: str, weights: Path | None = None, *, rehearsed:
             return _Importer(model, source, weights, rehearsed).from_onnx(model.graph, version)
         except UnsupportedError as error:
             reason = error
-        except Exception as error:  # whatever it meets outside of nodes
+        except Exception as error:  # any error outside of nodes
             LOG.debug("the importer failed", exc_info=True)
             reason = UnsupportedError(source, "it cannot be imported", first_line(error), LEVER)
-    # Raised only here, by its text: as a cause, an error would keep the importer's state alive, which complains then.
+    # A new error, raised here: a cause would keep the importer's state alive, and that prints complaints at its end.
     raise UnsupportedError(reason.where, reason.demand, reason.bound, reason.lever)
 
 
 class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
-    """Takes one node after another, and looks at what came of each."""
+    """TVM's importer, which checks the result of each node."""
 
     def __init__(self, model: Any, source: str, weights: Path | None, rehearsed: bool) -> None:
         super().__init__(None, "float32")
@@ -111,10 +111,10 @@ class _Importer(ONNXGraphImporter):  # type: ignore[misc] # TVM is untyped
 
 
 class _NodeBuilder(relax.BlockBuilder):  # type: ignore[misc] # TVM is untyped
-    """Keeps constants around real values an operator, behind which integers are found, instead of loops."""
+    """Keeps padding of float values as a Relax operator, so that quantised integers are found through it."""
 
     def emit_te(self, func: Any, *args: Any, **more: Any) -> Any:
-        """As the importer calls it: data, what comes before and after along each axis, the value."""
+        """Emit `topi.nn.pad` as `relax.op.nn.pad`; arguments: data, widths before and after each axis, value."""
         if (
             func is topi.nn.pad
             and str(args[0].ty.dtype) == "float32"
@@ -126,7 +126,7 @@ class _NodeBuilder(relax.BlockBuilder):  # type: ignore[misc] # TVM is untyped
 
 
 class _WatchedImporter(dict[str, Any]):
-    """Attributes of a node that remember which of them were looked at."""
+    """Attributes of a node that record which of them were read."""
 
     def __init__(self, found: dict[str, Any]) -> None:
         super().__init__(found)
@@ -173,7 +173,7 @@ def _require_types(node: Any, types: Mapping[str, Any], where: str) -> None:
 
 
 def _require_read(node: Any, watched: _WatchedImporter, version: int, where: str) -> None:
-    """Every attribute that matters was looked at."""
+    """Raise `UnsupportedError` for an attribute that matters and that no converter read."""
     domain = node.domain if node.domain != "ai.onnx" else ""
     known = onnx.defs.has(node.op_type, domain)
     defaults = onnx.defs.get_schema(node.op_type, version, domain).attributes if known else {}
@@ -198,7 +198,7 @@ def _said(attribute: Any) -> str:
 
 
 def _require_equal(made: Any, expected: tuple[int, tuple[int, ...] | None] | None, where: str) -> None:
-    """A result is what ONNX says, so far as both are known."""
+    """Raise `UnsupportedError` if a result's type or shape differs from what ONNX infers, as far as both are known."""
     kind = getattr(made, "ty", None)
     if expected is None or not isinstance(kind, relax.TensorType):
         return

@@ -1,9 +1,8 @@
-"""Archives of `torch.export`, read as data before PyTorch opens them: it gets a copy of what is known, nothing else.
+"""Archives of `torch.export`, checked as data and copied before PyTorch opens them.
 
-PyTorch says of its loader that it must not open files that are not trusted: it unpickles, puts names into the source of
-functions, evaluates guards and expressions, and looks up attributes by name. So only members of known names are let in,
-the pickles among them (sample inputs, which nobody needs) are left empty, and the program is rebuilt from the fields
-that are known here (`_pt2_program.py`).
+PyTorch warns that its loader must not open untrusted files: it unpickles, puts names into the source of functions,
+evaluates guards and expressions, and looks up attributes by name. So only members of known names are copied, pickles
+(sample inputs, which are not needed) are left empty, and the program is rebuilt from known fields (`_pt2_program.py`).
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ KNOWN = re.compile(
     r"[^/]+/(data/(weights/(weight_\d+|\w+_config\.json)|constants/(tensor_\d+|\w+_config\.json)|sample_inputs/\w+\.pt)"
     r"|models/\w+\.json|archive_format|archive_version|byteorder|\.data/\w+)"
 )
-"""The members of an archive of one program without objects of its own."""
+"""Names of the members of an archive that holds one program and no custom objects."""
 TENSOR = re.compile(r"/(weight|tensor)_\d+$")
 MOST_JSON = 64 << 20
-"""Bytes of one program or list of tensors."""
+"""Most bytes of one JSON member."""
 
 
 def opened(source: Path) -> BytesIO:
-    """A copy of the archive that holds nothing but tensors and what is known of programs.
+    """A copy of the archive with its tensors and the known fields of its program only.
 
-    Outputs of classes that PyTorch does not know (those of transformers, say) are dictionaries in it. Raises
-    `ModelError` where the archive holds anything else, or is larger unpacked than it is.
+    Outputs in classes that PyTorch does not know (for example of transformers) become dictionaries. Raises `ModelError`
+    if the archive is compressed or holds anything else.
     """
     copy = BytesIO()
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as target:

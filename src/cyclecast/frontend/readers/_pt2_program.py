@@ -1,7 +1,7 @@
-"""The JSON of a program of `torch.export` as data: every field of a known name, every string of a known form.
+"""The JSON of a `torch.export` program as data: known fields only, and strings of known forms only.
 
-The fields are those of PyTorch's schema (torch/_export/serde/schema.py, major version 8). What only explains a program
-(stack traces, guards, named tuples) is left out; whatever else is not listed here is refused.
+The fields are those of PyTorch's schema (torch/_export/serde/schema.py, major version 8). Fields that only document a
+program (stack traces, guards, named tuples) are emptied; any other unknown field is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 MOST_LETTERS = 4096
-"""In one string; enough for the specification of a thousand outputs."""
+"""Longest string, in characters; enough for the specification of a thousand outputs."""
 FIELDS = """
     graph_module graph inputs outputs nodes arg kind hint signature input_specs output_specs user_input parameter buffer
     tensor_constant constant_input user_output buffer_mutation user_input_mutation loss_output token sizes strides dtype
@@ -24,7 +24,7 @@ FIELDS = """
     as_optional_tensors as_graph as_complex as_nested_tensors as_int_lists as_expr
 """
 PLAIN = frozenset(FIELDS.split())
-"""Fields that hold numbers, or other fields."""
+"""Fields that hold numbers or other fields."""
 TABLES = (
     "tensor_values",
     "sym_int_values",
@@ -33,12 +33,12 @@ TABLES = (
     "range_constraints",
     "opset_version",
 )
-"""Fields that hold others by names that the program gives."""
+"""Fields whose keys are names that the program chooses."""
 EXPLAIN: dict[str, Any] = {
     "metadata": {}, "guards_code": [], "treespec_namedtuple_fields": {}, "custom_obj_values": {},
     "example_inputs": None,
 }  # fmt: skip
-"""Fields that a program works without, and what stands in their place."""
+"""Fields that only document a program, and the empty value of each."""
 NAME = re.compile(r"[A-Za-z_]\w{0,254}|", re.ASCII)
 PATH = re.compile(r"[\w@]+(\.[\w@]+)*|", re.ASCII)
 WORDS_OF_VALUES = re.compile(r"[\w ,.+\-=>:]*", re.ASCII)
@@ -51,7 +51,7 @@ TARGET = re.compile(
     re.ASCII,
 )
 REACH_OUT = re.compile(r"torch\.ops\.aten\.(from_file|_?print|.*file.*|.*save.*|.*load.*|.*device.*init.*)\..*")
-"""Operators that read or write something else than tensors. Attributes of Python (`__call__`) are no operators."""
+"""Operators that access files or devices. Attributes of Python (`__call__`) are no operators."""
 FUNCTIONS = """
     Symbol Integer Rational Float Add Mul Max Min Mod PythonMod FloorDiv CeilDiv CleanDiv IntTrueDiv floor ceiling And
     Or Not Equality Unequality Eq Ne Ge Gt Le Lt StrictGreaterThan StrictLessThan GreaterThan LessThan Abs
@@ -59,14 +59,14 @@ FUNCTIONS = """
 CALLED = frozenset(FUNCTIONS.split())
 CONSTANTS = frozenset(("true", "false", "True", "False", "BooleanTrue", "BooleanFalse"))
 EXTENT = re.compile(r"[a-z]+\d{1,6}", re.ASCII)
-"""Of a symbol; PyTorch counts up to its number."""
+"""Name of a symbolic extent; PyTorch loops up to its number."""
 LARGEST, SMALLEST = 2**63, 2**-63
 CONTAINERS = ("builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 FIELDS_OF_SPEC = ("type", "context", "children_spec")
 
 
 class FieldError(Exception):
-    """A field that is not known, or whose value may not be what it says."""
+    """An unknown field, or a field with a value of the wrong form."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(field, reason)
@@ -74,12 +74,12 @@ class FieldError(Exception):
 
 
 def program_as_data(program: Any) -> Any:
-    """A program with nothing in it but known fields; raises `FieldError` where that would change what it computes."""
+    """Rebuild a program from known fields. Raises `FieldError` for any other field."""
     return _field("program", _mapping("program", program))
 
 
 def config_of(config: Any) -> Any:
-    """The table of tensors of an archive, none of them a pickle."""
+    """Rebuild the table of tensors of an archive. Raises `FieldError` for a pickled tensor."""
     entries = _mapping("config", _mapping("config", config).get("config"))
     for name, entry in entries.items():
         _matches(PATH, "config", name)
@@ -94,7 +94,7 @@ def config_of(config: Any) -> Any:
 
 
 def _field(key: str, value: Any) -> Any:
-    """The value of a field, rebuilt; strings in it have the form that the field asks for."""
+    """Rebuild the value of a field; each string must have the form that its field requires."""
     if isinstance(value, dict):
         return {name: _member(key, name, inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -141,7 +141,7 @@ def _target(key: str, text: str) -> str:
 
 
 def _expression(key: str, text: str) -> str:
-    """Bounded sums and products of extents, written anew: sympy reads what is left of the same text in another way."""
+    """An expression of extents, parsed, checked and written again, so that sympy reads what was checked."""
     try:
         parsed = ast.parse(text, mode="eval")
         if all(_is_allowed(part) for part in ast.walk(parsed)):
@@ -173,7 +173,7 @@ def _is_allowed(part: ast.AST) -> bool:
 
 
 def _specification(key: str, text: str) -> str:
-    """How arguments or results are nested, as JSON in a string."""
+    """Check the nesting of arguments or results, JSON in a string."""
     found = json.loads(text)
     if not isinstance(found, list) or len(found) != 2 or found[0] not in (0, 1):
         raise FieldError(_shown(key), "no specification of arguments")
@@ -181,7 +181,7 @@ def _specification(key: str, text: str) -> str:
 
 
 def _nested(key: str, spec: Any) -> dict[str, Any]:
-    """One node; of an unknown class that holds named parts it becomes a dictionary."""
+    """Check one node of a specification; an unknown class with named parts becomes a dictionary."""
     if not isinstance(spec, dict) or set(spec) != set(FIELDS_OF_SPEC) or not isinstance(spec["children_spec"], list):
         raise FieldError(_shown(key), "no specification of arguments")
     kind, context = spec["type"], spec["context"]
@@ -213,7 +213,7 @@ STRINGS: Mapping[str, Callable[[str, str], str]] = {
         ("as_string", "as_strings", "type", "verifiers", "torch_version", "as_float"), _of(WORDS_OF_VALUES)
     ),
 }
-"""Fields that hold strings, and what these may be."""
+"""Fields that hold strings, and the check of each."""
 
 
 def _mapping(key: str, value: Any) -> dict[str, Any]:

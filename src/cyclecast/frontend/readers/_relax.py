@@ -1,4 +1,4 @@
-"""Relax programs in memory, as other importers or pass pipelines leave them."""
+"""Relax programs in memory, from other importers or pass pipelines."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ NAME = "IRModule"
 
 @dataclass(frozen=True, slots=True)
 class Relax:
-    """The front end for an `IRModule` whose `main` is the network, its weights constants."""
+    """The front end for an `IRModule` whose `main` is the network, with its weights as constants."""
 
     @property
     def runtime(self) -> str:
-        """Its reference."""
+        """Name of the reference runtime."""
         return "TVM"
 
     def accepts(self, source: Any) -> bool:
-        """Objects of this one type."""
+        """Whether the source is an `IRModule`."""
         return isinstance(source, IRModule)
 
     def inputs(self, source: IRModule, shapes: Shapes) -> Inputs:
-        """The parameters of `main`."""
+        """Shape and type of the parameters of `main`."""
         main = _bound(source, shapes)["main"]
         return {
             str(variable.name): (
@@ -45,7 +45,7 @@ class Relax:
         }
 
     def load(self, source: IRModule, shapes: Shapes, quantization: Quantization) -> Any:
-        """The program with its shapes bound; `ModelError` where one stays open."""
+        """The program with bound shapes. Raises `ModelError` for an open shape, `UnsupportedError` for calibration."""
         if quantization.calibration:
             raise UnsupportedError(NAME, "calibration", "ONNX and PyTorch networks are calibrated", "one of these")
         program = _bound(source, shapes)
@@ -55,7 +55,7 @@ class Relax:
         return program
 
     def reference(self, source: IRModule, samples: Sequence[Values]) -> list[dict[str, Any]]:
-        """What the program computes as TVM builds it."""
+        """Outputs of the program, compiled by TVM for the host."""
         program = _bound(source, {name: value.shape for name, value in samples[0].items()})
         try:
             with without_native_chatter():
@@ -75,7 +75,7 @@ def _outputs_of(machine: Any, values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _bound(source: IRModule, shapes: Shapes) -> IRModule:
-    """The program with every shape of an input fixed; an open first extent becomes 1."""
+    """The program with all input shapes fixed; an open first extent becomes 1."""
     if not any(str(variable.name_hint) == "main" for variable in source.get_global_vars()):
         raise ModelError(NAME, "there is no function 'main'", "it is the network", "renaming it")
     main = source["main"]
@@ -88,12 +88,13 @@ def _bound(source: IRModule, shapes: Shapes) -> IRModule:
     extents: dict[str, int] = {}
     for variable, extent in _open(main, shapes):
         if extents.setdefault(variable, extent) != extent:
-            raise ModelError(NAME, f"{variable} is {extents[variable]} and {extent}", "it is one extent", "equal ones")
+            demand = f"symbolic extent {variable} is bound to {extents[variable]} and to {extent}"
+            raise ModelError(NAME, demand, "it has one value", "equal values")
     return relax.transform.BindSymbolicVars(extents, "main")(source) if extents else source
 
 
 def _open(main: Any, shapes: Shapes) -> Iterator[tuple[str, int]]:
-    """The symbolic extents of the inputs, with what they are to be."""
+    """Symbolic extents of the inputs, each with the value that it is bound to."""
     for variable in main.params:
         name, kind = str(variable.name), variable.ty
         where = f"{NAME}: input '{name}'"

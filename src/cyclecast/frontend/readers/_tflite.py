@@ -1,4 +1,4 @@
-"""TFLite files, real and quantised, by TVM's importer; LiteRT is the reference."""
+"""TFLite files, float and quantised, read by TVM's importer; LiteRT is the reference."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from cyclecast.frontend.readers._tflite_sparse import densify
 LOG = logging.getLogger(__name__)
 IDENTIFIER = b"TFL3"
 LARGEST_TENSOR = 1 << 28
-"""Values; more is a mistake in a shape."""
+"""Most values of a tensor; more indicates a wrong shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,19 @@ class TfLite:
 
     @property
     def runtime(self) -> str:
-        """Its reference."""
+        """Name of the reference runtime."""
         return "LiteRT"
 
     def accepts(self, source: Any) -> bool:
-        """Files by their suffix."""
+        """Whether the source is a `.tflite` file."""
         return isinstance(source, Path) and source.suffix == ".tflite"
 
     def inputs(self, source: Path, shapes: Shapes) -> Inputs:
-        """The inputs of the file."""
+        """Shape and type of the inputs of the file."""
         return _inputs_from(_apart(lambda: _inputs_as_bytes(_inputs_of(_read(source), source, shapes)), source))
 
     def load(self, source: Path, shapes: Shapes, quantization: Quantization) -> Any:
-        """Import the file; every failure is a `ModelError` that names it."""
+        """Import the file. Raises `ModelError`, which names the file; `UnsupportedError` for calibration."""
         if quantization.calibration:
             raise UnsupportedError(
                 str(source), "calibration", "ONNX and PyTorch networks are calibrated", "a quantised .tflite file"
@@ -66,14 +66,14 @@ class TfLite:
             _without_sparse_constants(model, source)
             explicit(model, str(source))
             content = _packed(model)
-            _import(content, inputs, source)  # the same that is done below, with limits
+            _import(content, inputs, source)  # a trial of the import below, with limits
             return _inputs_as_bytes(inputs) + b"\n" + content
 
         inputs, _, content = _apart(prepared, source).partition(b"\n")
         return deep(lambda: _import(content, _inputs_from(inputs), source))
 
     def reference(self, source: Path, samples: Sequence[Values]) -> list[dict[str, Any]]:
-        """What LiteRT computes."""
+        """Outputs of LiteRT."""
         try:
             with without_native_chatter():
                 interpreter = _litert().Interpreter(model_path=str(source))
@@ -129,7 +129,7 @@ def _unpacked(schema: Any, content: bytes) -> Any:
 
 
 def _is_whole(model: Any) -> bool:
-    """Whether every index points at something, and no tensor is larger than any network's."""
+    """Whether all indices are valid, and no tensor is too large."""
     graph = model.subgraphs[0]
     lists = (model.operatorCodes, model.buffers, graph.tensors, graph.operators, graph.outputs)
     if any(part is None or not len(part) for part in lists):
@@ -153,7 +153,7 @@ def _is_whole(model: Any) -> bool:
 
 
 def _apart(work: Callable[[], bytes], source: Path) -> bytes:
-    schema_of_files()  # is imported once and for all
+    schema_of_files()  # imported before the fork, for all later forks
     return apart(work, str(source), size_of(source))
 
 
@@ -180,7 +180,7 @@ def _inputs_from(content: bytes) -> Inputs:
 
 
 def _shape_and_type(tensor: Any, source: Path, shapes: Shapes) -> tuple[tuple[int, ...], Any]:
-    """The shape of an input; what the file leaves open stays as the file has it when run without a resize."""
+    """Shape and type of an input; an open extent has the value in the file, as LiteRT has it without a resize."""
     where, schema = f"{source}: input '{text_of(tensor)}'", schema_of_files()
     kind = names_of(schema.TensorType).get(tensor.type, "?")
     if kind not in TYPES:
@@ -211,10 +211,10 @@ def _import(content: bytes, inputs: Inputs, source: Path) -> Any:
             return with_rounded_averages(IRModule({"main": program["main"].without_attr("params")}))
         except UnsupportedError as error:
             parts = error.where, error.demand, error.bound, error.lever
-        except Exception as error:  # whatever it meets outside of operators
+        except Exception as error:  # any error outside of operators
             LOG.debug("the importer failed", exc_info=True)
             parts = str(source), "it cannot be imported", first_line(error), LEVER
-        gc.collect()  # what the importer leaves behind complains when it goes: here, where nobody hears it
+        gc.collect()  # objects of the importer print complaints at their end; here, the output is discarded
     raise UnsupportedError(*parts)
 
 
@@ -227,7 +227,7 @@ def _packed(model: Any) -> bytes:
 
 
 def _opened(content: bytes) -> Any:
-    """The model as the importer takes it."""
+    """The model as an object of the importer's package."""
     import tflite
 
     return tflite.Model.GetRootAsModel(content, 0)

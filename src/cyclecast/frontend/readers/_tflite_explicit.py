@@ -1,7 +1,7 @@
-"""TFLite files on the way to TVM's importer: only what it takes right is left, and what it takes for known is said.
+"""Rewrite TFLite files for TVM's importer: remove shape arithmetic, check options, add conversions.
 
-Arithmetic on shapes goes: with fixed shapes every tensor says its own. Operators of integers that stand for real values
-get conversions around them where the importer has them for real values only.
+With fixed shapes each tensor has a known shape, so arithmetic on shapes is removed. Quantised operators that the
+importer supports for float values only get conversions around them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from cyclecast.frontend.readers._tflite_transposed import transposed
 MOST_NODES = 3
 """Nodes that an error names for each operator."""
 AS_THEY_ARE = {"QUANTIZE", "DEQUANTIZE", "CAST"}
-"""Operators that say themselves what integers stand for, or do not care."""
+"""Operators that convert integers themselves, or that do not depend on their scale."""
 VIEWS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-"""Other shapes of the same values."""
+"""Operators that only change the shape."""
 NAMES = (
     "ABS ADD ADD_N ARG_MAX ARG_MIN ATAN2 AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BITWISE_XOR BROADCAST_TO "
     "BUCKETIZE CAST CEIL CONCATENATION CONV_2D CONV_3D COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV ELU "
@@ -43,22 +43,22 @@ NAMES = (
     "UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_PROD UNSORTED_SEGMENT_SUM ZEROS_LIKE "
 )
 TAKEN = frozenset(NAMES.split())
-"""Operators that come out as LiteRT computes them: `tests/tflite_operators.py` has cases of each."""
+"""Operators whose imported results equal LiteRT's; `tests/tflite_operators.py` has cases of each."""
 STANDARD: dict[str, dict[str, Any]] = {
     "CONCATENATION": {"fusedActivationFunction": 0},
     "FULLY_CONNECTED": {"weightsFormat": 0},
     "GATHER": {"batchDims": 0},
     "STRIDED_SLICE": {"offset": False},
 }
-"""Options that are not looked at, and what they must be."""
+"""Options that the importer ignores, and the only value that is supported."""
 UNQUANTISED = {"FLOOR_DIV", "FLOOR_MOD", "NEG", "REDUCE_PROD", "SCATTER_ND"}
-"""Operators that LiteRT applies to the integers themselves, or step by step."""
+"""Operators that LiteRT applies to the integers themselves, or rounds after each step."""
 REAL = {"MEAN", "POW"}
-"""Operators that TVM has for real numbers only."""
+"""Operators that TVM supports for float values only."""
 TABLED = {"EXP", "GELU", "LOG", "PRELU", "RSQRT"}
-"""Operators that LiteRT computes otherwise where integers have 16 bits."""
+"""Operators that LiteRT computes differently for 16-bit integers."""
 GIVEN = {"ONE_HOT", "PADV2"}
-"""Operators whose values must be constants, that are no weights."""
+"""Operators with operands that must be constants but are no weights."""
 BIASED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 MOVING = (
     "BATCH_TO_SPACE_ND BROADCAST_TO DEPTH_TO_SPACE EMBEDDING_LOOKUP GATHER GATHER_ND MIRROR_PAD ONE_HOT PACK PAD PADV2 "
@@ -66,9 +66,9 @@ MOVING = (
     "STRIDED_SLICE TILE TOPK_V2 TRANSPOSE UNPACK"
 )
 COPIED = frozenset(MOVING.split())
-"""Operators that put values at other places, integers as they are."""
+"""Operators that move values and do not change the integers."""
 MOST_ACTIVATION = 3
-"""The number of the last activation that LiteRT applies: RELU6."""
+"""Number of the last activation that LiteRT applies, RELU6."""
 RECURRENT = ("LSTM", "RNN", "SVDF")
 ADVICE = {
     "WHERE": "export it with SELECT: the number of indices that it finds is not fixed",
@@ -78,7 +78,7 @@ ADVICE = {
 
 
 def explicit(model: Any, source: str) -> None:
-    """Rewrite a file in place. Raises `UnsupportedError` or `OperatorsError` for what cannot be imported."""
+    """Rewrite a model in place. Raises `UnsupportedError` or `OperatorsError` for operators that cannot be imported."""
     graph = Graph(model)
     _require_narrow(graph, source)
     _with_whole_bytes(graph)
@@ -99,7 +99,7 @@ def explicit(model: Any, source: str) -> None:
 
 @contextmanager
 def _named(graph: Graph, operator: Any, source: str) -> Iterator[None]:
-    """Errors inside, of whatever class in a damaged file, become one that names the operator."""
+    """Context: turn any error inside into an `UnsupportedError` that names the operator."""
     where = f"{source}: {graph.where(operator)}"
     try:
         yield
@@ -117,7 +117,7 @@ def _require_narrow(graph: Graph, source: str) -> None:
 
 
 def _with_whole_bytes(graph: Graph) -> None:
-    """Constants of 4 bits, of which two share a byte, each in a byte of its own."""
+    """Unpack 4-bit constants, two per byte, to one per byte."""
     for tensor in graph.tensors:
         data = graph.model.buffers[tensor.buffer].data
         if graph.types.get(tensor.type) == "INT4" and data is not None and len(data):
@@ -130,7 +130,7 @@ def _with_whole_bytes(graph: Graph) -> None:
 
 
 def _viewed(graph: Graph, operator: Any) -> list[Any]:
-    """Other shapes of the same values are that of the result; a dense layer takes rows."""
+    """Replace changes of shape by RESHAPE to the result's shape; reshape the input of a dense layer to rows."""
     name = graph.name(operator)
     if name in VIEWS and len(operator.inputs) and len(operator.outputs):
         result = int(operator.outputs[0])
@@ -162,7 +162,7 @@ def _without_unused(graph: Graph) -> None:
 
 
 def _require_operators(graph: Graph, source: str) -> None:
-    """Name every operator that is not known, with how many there are."""
+    """Raise `OperatorsError` with each unsupported operator and its count."""
     refused = defaultdict[str, list[str]](list)
     for operator in graph.graph.operators:
         name = graph.name(operator)
@@ -180,7 +180,7 @@ def _advice(name: str) -> str:
 
 
 def _require_options(graph: Graph, operator: Any) -> None:
-    """Refuse options that the importer ignores and activations that LiteRT leaves out."""
+    """Raise `UnsupportedError` for options that the importer ignores and activations that LiteRT ignores."""
     name, how, where = graph.name(operator), operator.builtinOptions, graph.where(operator)
     for option, value in STANDARD.get(name, {}).items():
         if getattr(how, option, value) != value:
@@ -189,7 +189,7 @@ def _require_options(graph: Graph, operator: Any) -> None:
     if activation > MOST_ACTIVATION:
         raise UnsupportedError(where, f"activation {activation} is fused", "LiteRT leaves it out", LEVER)
     if name == "RESIZE_NEAREST_NEIGHBOR" and how is not None and how.alignCorners and how.halfPixelCenters:
-        raise UnsupportedError(where, "corners are aligned, and centres", "it is one of both", LEVER)
+        raise UnsupportedError(where, "alignCorners and halfPixelCenters are both set", "only one may be", LEVER)
     indices = [int(index) for index in (*operator.inputs, *operator.outputs) if index >= 0]
     how_many = {_scaling(graph, index) for index in indices if graph.is_quantised(index)}
     if name in COPIED and len(how_many) > 1:
@@ -207,19 +207,19 @@ def _scaling(graph: Graph, index: int) -> tuple[tuple[float, ...], tuple[int, ..
 
 
 def _refusal(graph: Graph, name: str, index: int, is_first: bool) -> tuple[str, str] | None:
-    """Reason why an operator is refused with a tensor, and the demand on that tensor; None where it is taken."""
+    """Why an operator is not supported with a tensor, and what the tensor must be; None if it is supported."""
     kind, quantised = graph.kind(index), graph.is_quantised(index)
     if kind not in TYPES:
-        return f"is of type {kind}", "it must be numbers of 8 bits or more"
+        return f"is of type {kind}", "it must hold numbers of 8 bits or more"
     if quantised and (name in UNQUANTISED or (name in TABLED and kind == "INT16")):
-        return f"is quantised as {kind}", "LiteRT has other values than its scale says"
+        return f"is quantised as {kind}", "LiteRT computes other values than its scale gives"
     if name in REAL and is_first and not quantised and not kind.startswith("FLOAT"):
-        return f"is of type {kind}", "it must be real numbers"
+        return f"is of type {kind}", "it must hold real numbers"
     return None
 
 
 def _with_conversions(graph: Graph, source: str) -> None:
-    """Put conversions around operators that the importer has for real values only."""
+    """Add conversions around operators that the importer supports for float values only."""
     operators, makers = [], graph.makers()
     for operator in graph.graph.operators:
         with _named(graph, operator, source):
@@ -230,7 +230,7 @@ def _with_conversions(graph: Graph, source: str) -> None:
 
 
 def _with_small_bias(graph: Graph, operator: Any, makers: dict[int, Any]) -> None:
-    """A constant bias of 64 bits, which activations of 16 bits come with, as one of 32, if it is one."""
+    """Convert a constant 64-bit bias (used with 16-bit activations) to 32 bits if its values fit."""
     for place, index in enumerate(map(int, operator.inputs)):
         if graph.name(operator) in BIASED and index >= 0 and graph.kind(index) == "INT64":
             values = graph.values(index, makers)
@@ -256,14 +256,14 @@ def _around(graph: Graph, operator: Any, makers: dict[int, Any]) -> tuple[list[A
 
 
 def _is_taken(graph: Graph, operator: Any, outputs: list[int]) -> bool:
-    """Whether an operator's integers are taken as they are: not where real values meet weights of 8 bits."""
+    """Whether the importer takes an operator's integers as they are; not if float inputs meet 8-bit weights."""
     first, name = next(iter(map(int, operator.inputs)), -1), graph.name(operator)
     hybrid = not outputs and not graph.is_quantised(first)
     return name in OperatorConverter._SUPPORTED_QUANTIZED_OPS and not hybrid
 
 
 def _real(graph: Graph, index: int) -> int:
-    """A tensor of real values like a quantised one."""
+    """A new float tensor with the shape of a quantised one."""
     made = graph.tensor(graph.tensors[index].name + AS_REAL.encode(), graph.shape(index), index)
     graph.tensors[made].type, graph.tensors[made].quantization = graph.schema.TensorType.FLOAT32, None
     return made
@@ -278,7 +278,7 @@ def _real_constant(graph: Graph, index: int, makers: dict[int, Any]) -> int | No
 
 
 def _name_apart(graph: Graph) -> None:
-    """The importer goes by names, the format by numbers: two tensors of one name would be one."""
+    """Give tensors unique names: the importer identifies tensors by name, the format by number."""
     used: set[bytes] = set()
     first = [*map(int, graph.graph.inputs), *map(int, graph.graph.outputs)]
     for place in dict.fromkeys([*first, *range(len(graph.tensors))]):

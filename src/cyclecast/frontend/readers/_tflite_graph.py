@@ -1,4 +1,4 @@
-"""A TFLite file as a tree of objects that can be looked at and changed."""
+"""A TFLite file as a tree of objects that can be read and changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPES |= {"INT32": "int32", "INT64": "int64", "BOOL": "bool", "FLOAT16": "float1
 
 
 def schema_of_files() -> Any:
-    """The classes of the format. Raises `OptionError` where the packages are missing."""
+    """The classes of the format. Raises `OptionError` if the packages are missing."""
     try:
         import tflite  # noqa: F401 - TVM's importer asks for it
         from ai_edge_litert import schema_py_generated
@@ -27,7 +27,7 @@ def schema_of_files() -> Any:
 
 
 def names_of(enumeration: Any) -> dict[int, str]:
-    """The names of an enumeration's numbers."""
+    """Names of an enumeration's members, by number."""
     return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
 
 
@@ -37,7 +37,7 @@ def text_of(tensor: Any) -> str:
 
 
 class Graph:
-    """The first graph of a file."""
+    """The first subgraph of a TFLite file; tensors and operators are known by index."""
 
     def __init__(self, model: Any) -> None:
         self.schema, self.model, self.graph = schema_of_files(), model, model.subgraphs[0]
@@ -46,36 +46,36 @@ class Graph:
         self._codes: dict[str, int] = {}
 
     def name(self, operator: Any) -> str:
-        """Of an operator's kind."""
+        """Name of an operator's kind."""
         code = self.model.operatorCodes[operator.opcodeIndex]
         number = int(max(code.builtinCode, code.deprecatedBuiltinCode))
         name = self.names.get(number, f"number {number}")
         return f"CUSTOM {(code.customCode or b'?').decode(errors='replace')}" if name == "CUSTOM" else name
 
     def where(self, operator: Any) -> str:
-        """What errors say of an operator: its first result, by which graphs are shown."""
+        """Name of an operator for errors: its first result and its kind."""
         results = [text_of(self.tensors[index]) for index in operator.outputs]
         return f"node '{shortened(next(iter(results), '?'))}' ({shortened(self.name(operator))})"
 
     def makers(self) -> dict[int, Any]:
-        """The operators that make tensors, by the tensors' numbers."""
+        """The operator that computes each tensor, by the tensor's index."""
         return {int(index): operator for operator in self.graph.operators for index in operator.outputs}
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """Of a tensor, as the file has it."""
+        """Shape of a tensor in the file."""
         return tuple(map(int, self.tensors[index].shape))
 
     def kind(self, index: int) -> str:
-        """The type of a tensor's values, in the words of the format."""
+        """Type of a tensor's values, as the format names it."""
         return self.types.get(self.tensors[index].type, "?")
 
     def is_quantised(self, index: int) -> bool:
-        """Whether integers of a tensor stand for real values."""
+        """Whether a tensor has a scale."""
         scales = self.tensors[index].quantization if index >= 0 else None
         return scales is not None and scales.scale is not None and len(scales.scale) > 0
 
     def values(self, index: int, makers: dict[int, Any]) -> Any:
-        """The constant values of a tensor, those of 16 bits made real included; None where they are computed."""
+        """Constant values of a tensor, with float16 constants converted to float32; None if they are computed."""
         maker = makers.get(index)
         if maker is not None:
             is_real = self.name(maker) == "DEQUANTIZE" and self.kind(int(maker.inputs[0])) == "FLOAT16"
@@ -88,7 +88,7 @@ class Graph:
         return found.reshape(self.shape(index)) if len(found) == prod(self.shape(index)) else None
 
     def tensor(self, name: bytes, shape: Sequence[int], like: int) -> int:
-        """A new tensor with the type and scales of another."""
+        """Index of a new tensor with the type and scales of another."""
         tensor, other = self.schema.TensorT(), self.tensors[like]
         tensor.name, tensor.shape, tensor.type = name, list(shape), other.type
         tensor.quantization = other.quantization
@@ -96,7 +96,7 @@ class Graph:
         return len(self.tensors) - 1
 
     def constant(self, name: bytes, values: Any) -> int:
-        """A new tensor with values."""
+        """Index of a new constant tensor."""
         buffer, tensor = self.schema.BufferT(), self.schema.TensorT()
         buffer.data = np.frombuffer(np.ascontiguousarray(values).tobytes(), "uint8")
         self.model.buffers.append(buffer)
@@ -106,7 +106,7 @@ class Graph:
         return len(self.tensors) - 1
 
     def operator(self, name: str, inputs: Sequence[int], output: int, options: str = "", **fields: Any) -> Any:
-        """A new operator, which is in no graph yet."""
+        """A new operator, not yet in the graph; `options` names its options class, `fields` are their values."""
         if name not in self._codes:
             code = self.schema.OperatorCodeT()
             code.builtinCode = getattr(self.schema.BuiltinOperator, name)

@@ -1,6 +1,6 @@
-"""TVM's TFLite importer, watched: an error names the node, and each result has the type and shape that the file says.
+"""TVM's TFLite importer with checks: errors name the node, results have the type and shape of the file.
 
-Operators that the importer takes otherwise than LiteRT computes them are converted here.
+Operators that the importer does not compute as LiteRT does have their own converters here.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from cyclecast.frontend._words import first_line, shortened
 LOG = logging.getLogger(__name__)
 LEVER = "exporting it to ONNX"
 AS_REAL, RESIDUES = ":real", ":residues"
-"""At the end of names of tensors that are not in the file."""
+"""Suffixes of names of tensors that are not in the file."""
 
 
 class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
-    """Converts one operator after another, and looks at what came of each."""
+    """TVM's importer, which checks the result of each operator."""
 
     def __init__(self, *parts: Any, source: str) -> None:
         super().__init__(*parts)
         self.source = source
 
     def check_unsupported_ops(self) -> None:
-        """Is done before, and names nodes."""
+        """Do nothing: `explicit` has checked the operators, with names of nodes."""
 
     def get_expr(self, input_tensor_idx: int) -> Any:
-        """Of a tensor that is computed, or of a constant, which the importer expects of some operands only."""
+        """The expression of a computed or constant tensor; the base class takes constants for some operands only."""
         if self.has_expr(input_tensor_idx):
             return super().get_expr(input_tensor_idx)
         return self.get_tensor_expr(self.get_tensors([input_tensor_idx])[0])
@@ -47,7 +47,7 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
             where = f"{self.source}: node '{shortened(_said(results[0]))}' ({name})"
             try:
                 made = self._converted(operator, OWN.get(name) or self.convert_map[name])
-            except Exception as error:  # whatever a converter meets
+            except Exception as error:  # any error of a converter
                 LOG.debug("the importer failed", exc_info=True)
                 reason = "" if error.args else "TVM does not take its types"
                 raise UnsupportedError(where, "it cannot be imported", reason or first_line(error), LEVER) from None
@@ -63,7 +63,7 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
         return [self.bb.normalize(made[place]) for place in range(operator.OutputsLength())]
 
     def _require_equal(self, made: Any, tensor: Any, where: str) -> None:
-        """A result is what the file says, so far as it says it."""
+        """Raise `UnsupportedError` if a result's type or shape differs from the file's, as far as the file has them."""
         kind = self.get_tensor_type_str(tensor.Type())
         if str(made.ty.dtype) != kind:
             raise UnsupportedError(where, f"TVM imports values of {made.ty.dtype}", f"the file has {kind}", LEVER)
@@ -81,7 +81,7 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
             raise UnsupportedError(where, f"TVM imports a result of {extents}", f"the file has {said}", LEVER)
 
     def operands(self, operator: Any) -> list[Any]:
-        """Each as an expression; real values in the place of quantised ones."""
+        """Expressions of all operands; quantised ones are dequantised."""
         tensors = self.get_input_tensors(operator)
         made = [self.get_tensor_expr(tensor) for tensor in tensors]
         return [
@@ -90,14 +90,14 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
         ]
 
     def constant(self, operator: Any, place: int) -> Any:
-        """The values of an operand. Raises where it is computed."""
+        """Values of a constant operand. Raises `ValueError` if it is computed."""
         tensor = self.get_input_tensors(operator)[place]
         if self.has_expr(tensor.tensor_idx):
             raise ValueError(f"operand {place} is computed, it must be a constant")
         return self.get_tensor_value(tensor)
 
     def options(self, operator: Any, kind: str) -> Any:
-        """The options of an operator, all defaults where the file has none."""
+        """Options of an operator. Raises `ValueError` if the file has none."""
         import tflite
 
         found, table = getattr(tflite, kind)(), operator.BuiltinOptions()
@@ -107,23 +107,23 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
         return found
 
     def result(self, operator: Any, value: Any) -> Any:
-        """Quantised, if the result is."""
+        """The value, quantised if the result is."""
         (tensor,) = self.get_output_tensors(operator)
         return self.quantize(value, tensor) if tensor.qnn_params else value
 
     def shape(self, operator: Any, place: int = 0) -> list[int]:
-        """Of an operand."""
+        """Shape of an operand."""
         return [int(extent) for extent in self.get_tensor_shape(self.get_input_tensors(operator)[place])]
 
 
 def _said(tensor: Any) -> str:
-    """The name of a tensor in the file."""
+    """Name of a tensor in the file."""
     name: str = tensor.Name().decode(errors="replace")
     return name.removesuffix(AS_REAL).removesuffix(RESIDUES)
 
 
 def _softmax(at: Importer, operator: Any) -> Any:
-    """With the factor before, which the importer leaves out."""
+    """Softmax with the factor beta, which the importer ignores."""
     (data,) = at.operands(operator)
     beta = float(at.options(operator, "SoftmaxOptions").Beta())
     if beta != 1:
@@ -132,7 +132,7 @@ def _softmax(at: Importer, operator: Any) -> Any:
 
 
 def _logarithm(at: Importer, operator: Any) -> Any:
-    """Of integers that stand for numbers below zero as of zero: the least that there is."""
+    """Logarithm; of quantised values, negative ones are clipped to zero first."""
     (data,) = at.operands(operator)
     if at.is_quantized(operator):
         data = relax.op.maximum(data, relax.const(0, "float32"))
@@ -140,14 +140,14 @@ def _logarithm(at: Importer, operator: Any) -> Any:
 
 
 def _gelu(at: Importer, operator: Any) -> Any:
-    """In both forms, of which the importer knows the exact one."""
+    """GELU, exact or with tanh; the importer supports the exact one only."""
     (data,) = at.operands(operator)
     approximate = at.options(operator, "GeluOptions").Approximate()
     return at.result(operator, (relax.op.nn.gelu_tanh if approximate else relax.op.nn.gelu)(data))
 
 
 def _select(at: Importer, operator: Any) -> Any:
-    """A vector of conditions chooses whole rows in the first version, and is broadcast in the second."""
+    """Select; a vector of conditions selects rows in version 1 and is broadcast in version 2."""
     condition, one, other = at.operands(operator)
     rows, whole = at.shape(operator), at.shape(operator, 1)
     if at.get_op_code_str(operator) == "SELECT" and len(rows) == 1 < len(whole):
@@ -161,7 +161,7 @@ def _gather_nd(at: Importer, operator: Any) -> Any:
 
 
 def _scatter_nd(at: Importer, operator: Any) -> Any:
-    """Into zeros; what comes to the same place adds up."""
+    """Scatter into zeros; values at the same index are added."""
     indices, updates, _ = at.operands(operator)
     kind = str(updates.ty.dtype)
     base = relax.op.zeros([int(extent) for extent in at.constant(operator, 2)], kind)
@@ -169,7 +169,7 @@ def _scatter_nd(at: Importer, operator: Any) -> Any:
 
 
 def _cast(at: Importer, operator: Any) -> Any:
-    """To the type of the result, whatever the options say; integers stay what they are, whatever they stand for."""
+    """Cast to the type of the result, whatever the options are; integers are not rescaled."""
     (tensor,), (result,) = at.get_input_tensors(operator), at.get_output_tensors(operator)
     return relax.op.astype(at.get_tensor_expr(tensor), at.get_tensor_type_str(result.tensor.Type()))
 
@@ -195,7 +195,7 @@ def _square(at: Importer, operator: Any) -> Any:
 
 
 def _matmul(at: Importer, operator: Any) -> Any:
-    """Batches are broadcast."""
+    """Batched matrix product, with transposed operands and broadcast batches."""
     how, values = at.options(operator, "BatchMatMulOptions"), at.operands(operator)
     for place, turned in enumerate((how.AdjX(), how.AdjY())):
         axes = list(range(len(at.shape(operator, place))))
@@ -205,7 +205,7 @@ def _matmul(at: Importer, operator: Any) -> Any:
 
 
 def _cumulated(at: Importer, operator: Any) -> Any:
-    """Backwards, too."""
+    """Cumulative sum, also in reverse."""
     how, data = at.options(operator, "CumsumOptions"), at.operands(operator)[0]
     axis, kind = int(at.constant(operator, 1).item()) % len(at.shape(operator)), str(data.ty.dtype)
     data = relax.op.flip(data, axis) if how.Reverse() else data
@@ -236,7 +236,7 @@ def _mirrored(at: Importer, operator: Any) -> Any:
 
 
 def _to_batches(at: Importer, operator: Any) -> Any:
-    """Blocks of an image become images."""
+    """SPACE_TO_BATCH_ND: move blocks of space to the batch axis."""
     data = at.get_tensor_expr(at.get_input_tensors(operator)[0])
     (batch, *rest), block, pads = at.shape(operator), at.constant(operator, 1).tolist(), at.constant(operator, 2)
     axes = len(block)
@@ -251,7 +251,7 @@ def _to_batches(at: Importer, operator: Any) -> Any:
 
 
 def _from_batches(at: Importer, operator: Any) -> Any:
-    """The other way round."""
+    """BATCH_TO_SPACE_ND: the inverse."""
     data = at.get_tensor_expr(at.get_input_tensors(operator)[0])
     (batches, *rest), block, crops = at.shape(operator), at.constant(operator, 1).tolist(), at.constant(operator, 2)
     axes, batch = len(block), batches // int(np.prod(block))
@@ -265,7 +265,7 @@ def _from_batches(at: Importer, operator: Any) -> Any:
 
 
 def _buckets(at: Importer, operator: Any) -> Any:
-    """A boundary belongs to the upper bucket."""
+    """Bucketize; a boundary belongs to the upper bucket."""
     limits = at.options(operator, "BucketizeOptions").BoundariesAsNumpy()
     (data,) = at.operands(operator)
     return relax.op.bucketize(data, relax.const(limits, "float32"), out_int32=True, right=True)
@@ -293,4 +293,4 @@ OWN: dict[str, Callable[[Importer, Any], Any]] = {
     "SQUARE": _square,
     "SQUARED_DIFFERENCE": _squared_difference,
 }
-"""Converters in the place of the importer's."""
+"""Converters that replace the importer's."""

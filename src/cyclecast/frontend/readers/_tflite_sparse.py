@@ -1,7 +1,7 @@
-"""Sparse constants of TFLite files, written out as dense ones.
+"""Expand sparse constants of TFLite files to dense ones.
 
-A tensor is cut into blocks or not, and its dimensions are walked in a given order, those within blocks last. Each is
-dense, or lists for each position of what is walked before it the indices that are there.
+A tensor may be cut into blocks. Its dimensions are traversed in a given order, those inside blocks last. Each dimension
+is dense, or lists the present indices for each position of the dimensions before it (as CSR does).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ DENSE, MOST_VALUES = 0, 1 << 28
 
 
 def densify(model: Any, kinds: dict[int, str], operator: int, source: str) -> None:
-    """Write every sparse constant out, and drop the operators that only do so.
+    """Expand every sparse constant in place, and remove the DENSIFY operators.
 
-    `kinds` are the NumPy types of the tensors' types, `operator` the number of DENSIFY. In place. Raises
-    `UnsupportedError` that names the tensor where its description contradicts itself, or where it is no constant.
+    `kinds` maps tensor types to NumPy types, `operator` is the number of DENSIFY. Raises `UnsupportedError`, which
+    names the tensor, if its description is inconsistent or its values are computed.
     """
     graph = model.subgraphs[0]
     for tensor in graph.tensors:
@@ -63,7 +63,7 @@ def _dense(tensor: Any, content: Any, kinds: dict[int, str], source: str) -> Any
 
 
 def _written_out(sparsity: Any, shape: tuple[int, ...], values: Any) -> Any:
-    """The dense tensor; an error of Python or NumPy where the parts do not fit."""
+    """The dense tensor. Raises an error of Python or NumPy if the parts are inconsistent."""
     order = [int(axis) for axis in sparsity.traversalOrder]
     blocks = [int(axis) for axis in ([] if sparsity.blockMap is None else sparsity.blockMap)]
     levels = list(sparsity.dimMetadata)
@@ -88,7 +88,7 @@ def _written_out(sparsity: Any, shape: tuple[int, ...], values: Any) -> Any:
 
 
 def _places(order: list[int], levels: list[Any], extents: list[int]) -> dict[int, Any]:
-    """Along each axis the index of every value that is stored."""
+    """Index of every stored value along each axis."""
     places: dict[int, Any] = {}
     count = 1
     for axis, level in zip(order, levels, strict=True):

@@ -1,4 +1,4 @@
-"""TFLite's transposed convolutions as convolutions, in the sub-pixel form of `_transposed.py`."""
+"""TFLite's transposed convolutions as convolutions in the sub-pixel form of `graphs/_transposed.py`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cyclecast.frontend.readers._tflite_importer import LEVER, RESIDUES
 
 
 def transposed(graph: Graph, operator: Any, makers: dict[int, Any]) -> list[Any]:
-    """The operators in the place of one. Raises `UnsupportedError` where its weights are computed."""
+    """The operators that replace a TRANSPOSE_CONV. Raises `UnsupportedError` if its weights are computed."""
     _, weight, data, *rest = map(int, operator.inputs)
     bias = [index for index in rest if index >= 0]
     values, (result,) = [graph.values(index, makers) for index in (weight, *bias)], map(int, operator.outputs)
@@ -52,13 +52,13 @@ def transposed(graph: Graph, operator: Any, makers: dict[int, Any]) -> list[Any]
 
 
 def _begin(size: int, kernel: int, stride: int, same: bool) -> int:
-    """Where the result begins in the whole one, as LiteRT has it."""
+    """First index of the result inside the full transposed convolution, as LiteRT computes it."""
     steps = -(-size // stride) if same else (size + stride - kernel) // stride
     return max(0, (steps - 1) * stride + kernel - size) // 2
 
 
 def _weights(graph: Graph, index: int, values: Any, strides: tuple[int, int], taps: list[int]) -> int:
-    """The filters of the convolution, with the scales of those of which they are parts."""
+    """Filters of the convolution, with the scales of their original filters."""
     how, zero, kind = graph.tensors[index].quantization, 0, values.dtype
     if graph.is_quantised(index):
         zero = int(how.zeroPoint[0])
@@ -76,7 +76,7 @@ def _repeated(graph: Graph, index: int, values: Any, times: int) -> int:
 
 
 def _scales(how: Any, times: int) -> Any:
-    """Of each filter so many times; one scale for all stays one."""
+    """Quantisation with each filter's scale repeated; one scale for the tensor stays one."""
     if how is None or how.scale is None or len(how.scale) < 2:
         return how
     changed = copy(how)
@@ -87,7 +87,7 @@ def _scales(how: Any, times: int) -> Any:
 def _interleaved(
     graph: Graph, source: int, result: int, shape: tuple[int, ...], strides: tuple[int, int], begins: list[int]
 ) -> list[Any]:
-    """Put the residues between each other, and take what is asked for."""
+    """Operators that interleave the residues (depth to space) and slice the result."""
     name, (batch, height, width, filters) = graph.tensors[result].name, shape
     whole = [batch, height * strides[0], width * strides[1], filters]
     steps: list[Any] = []

@@ -1,7 +1,7 @@
-"""PyTorch: modules, and programs of `torch.export` in memory or in `.pt2` files.
+"""PyTorch modules and `torch.export` programs, in memory or in `.pt2` files.
 
-They become ONNX graphs by PyTorch's own exporter: onnxruntime then folds their shape arithmetic and batch
-normalisation, and calibration sees every tensor. Quantised programs keep their quantise and dequantise operators.
+PyTorch's exporter converts them to ONNX graphs: onnxruntime then folds shape arithmetic and batch normalisation, and
+calibration reaches every tensor. Quantised programs keep their quantise and dequantise operators.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cyclecast.frontend.readers._onnx_graph import inputs_of, program_of
 from cyclecast.frontend.readers._pt2 import LEVER, opened
 
 WITHOUT_GRAPH = (".pt", ".pth")
-"""Suffixes of pickled weights."""
+"""Suffixes of files with pickled weights and no graph."""
 INSTALL = "pip install torch==2.13.0 onnxscript==0.7.2"
 
 
@@ -38,18 +38,18 @@ class Torch:
 
     @property
     def runtime(self) -> str:
-        """Its reference."""
+        """Name of the reference runtime."""
         return "PyTorch"
 
     def accepts(self, source: Any) -> bool:
-        """Files by their suffix, objects by their type; PyTorch is not imported for that."""
+        """Whether the source is a PyTorch file (by suffix), module or program; does not import PyTorch."""
         if isinstance(source, Path):
             return source.suffix in (".pt2", *WITHOUT_GRAPH)
         torch = sys.modules.get("torch")
         return torch is not None and isinstance(source, torch.nn.Module | torch.export.ExportedProgram)
 
     def graph(self, source: Any, shapes: Shapes) -> Any:
-        """What PyTorch's exporter makes of the source; of a file in a process of its own."""
+        """The source as an ONNX graph, by PyTorch's exporter; for a file, in a child process."""
         if not isinstance(source, Path) or not source.is_file():
             return _onnx_of(source, shapes)
         _torch()
@@ -58,15 +58,15 @@ class Torch:
         return onnx.load_from_string(content)
 
     def inputs(self, source: Any, shapes: Shapes) -> Inputs:
-        """The tensors that the program takes."""
+        """Shape and type of the program's inputs."""
         return inputs_of(self.graph(source, shapes), _name(source), shapes)
 
     def load(self, source: Any, shapes: Shapes, quantization: Quantization) -> Any:
-        """Export and import the source; every failure is a `ModelError` that names it."""
+        """Export and import the source. Raises `ModelError`, which names it."""
         return program_of(self.graph(source, shapes), _name(source), shapes, quantization)
 
     def reference(self, source: Any, samples: Sequence[Values]) -> list[dict[str, Any]]:
-        """What PyTorch computes; outputs go by the names that they have in the exported program."""
+        """Outputs of PyTorch, by their names in the exported program."""
         program, name = _exported(source, {given: value.shape for given, value in samples[0].items()}), _name(source)
         with _errors(name, "PyTorch does not run it", "--inputs with values that fit"), _quiet():
             return [_outputs_of(program, values) for values in samples]
@@ -123,12 +123,12 @@ def _from_file(source: Path, torch: Any) -> Any:
     if not zipfile.is_zipfile(source):
         raise ModelError(str(source), "it cannot be read as a .pt2 file", "it is no archive, or cut off", LEVER)
     with _errors(str(source), "it cannot be read as a program of torch.export", LEVER), _quiet():
-        torch.set_num_threads(1)  # this is a fork, which has lost the others
+        torch.set_num_threads(1)  # a fork has no other threads
         return torch.export.load(opened(source))
 
 
 def _from_module(module: Any, shapes: Shapes, torch: Any) -> Any:
-    """Export a module on zeros of the given shapes: real numbers, or indices where the module wants these."""
+    """Export a module on zeros of the given shapes: floats, or integers if tracing with floats fails."""
     name = type(module).__name__
     parameters = inspect.signature(module.forward).parameters
     required = [given for given, parameter in parameters.items() if parameter.default is inspect.Parameter.empty]
@@ -145,7 +145,7 @@ def _from_module(module: Any, shapes: Shapes, torch: Any) -> Any:
             module.eval()
             try:
                 return torch.export.export(module, (), _zeros(shapes, parameters, torch.float32, torch))
-            except Exception:  # whatever an embedding says of real numbers
+            except Exception:  # an embedding refuses floats, with an error of any class
                 return torch.export.export(module, (), _zeros(shapes, parameters, torch.int64, torch))
     finally:
         module.train(training)
@@ -157,7 +157,7 @@ def _zeros(shapes: Shapes, parameters: Mapping[str, Any], kind: Any, torch: Any)
 
 @contextmanager
 def _errors(name: str, demand: str, lever: str) -> Iterator[None]:
-    """Whatever PyTorch raises becomes one line."""
+    """Context: turn any error of PyTorch into a one-line `UnsupportedError`."""
     reason = ""
     try:
         yield
@@ -171,7 +171,7 @@ def _errors(name: str, demand: str, lever: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without PyTorch's progress, warnings and logs."""
+    """Context: suppress PyTorch's progress, warnings and logs."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
