@@ -187,5 +187,5 @@ def test_a_schedule_cannot_write_out_a_matrix_in_place(asked: dict[str, int]) ->
     kernel = depthwise(size=(4, 4), channels=4, multiplier=1, kernel=2)
     mapping = grant(kernel.workload, TINY, {"word_lines": 4, "filters": 1} | asked)
     schedule = decided_schedule(kernel.function, TINY, mapping)
-    with pytest.raises(ScheduleError, match="its matrix is written out before"):
+    with pytest.raises(ScheduleError, match="its matrix must be written out first"):
         lower_schedule(schedule, TINY)

@@ -211,5 +211,5 @@ def test_a_mark_on_something_else_is_an_error() -> None:
     names = re.findall(r'T\.sblock\("(\w+)"\)', text(schedule.mod))
     other = next(name for name in names if name not in ("root", "conv2d_nchw"))
     schedule.annotate(schedule.get_sblock(other), "cim.sketch", "im2col")
-    with pytest.raises(ScheduleError, match="a sketch is marked on a block that is no integer contraction"):
+    with pytest.raises(ScheduleError, match="a sketch rule has marked a block that is no integer contraction"):
         read(schedule.mod, TINY)

@@ -119,11 +119,11 @@ DECIDED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a decision on another block": (
         lambda: annotated(decided(), "cim.word_lines", 4, at="pad_temp"),
-        "block pad_temp: cim.word_lines: 4, no sketch is marked on it",
+        "block pad_temp: cim.word_lines: 4, only a marked block has decisions",
     ),
     "a decision on the root": (
         lambda: annotated(decided(), "cim.word_lines", 4, at="root"),
-        "block root: cim.word_lines: 4, no sketch is marked on it",
+        "block root: cim.word_lines: 4, only a marked block has decisions",
     ),
     "a decision that there is not": (
         lambda: annotated(decided(), "cim.wordlines", 4),

@@ -171,7 +171,7 @@ LOW: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: noted("cim.workload", lambda text: "[]"),
         "cim.workload is '[]', it cannot be read",
     ),
-    "a number for a workload": (lambda: noted("cim.workload", lambda text: 3), "cim.workload is 3, it is a text"),
+    "a number for a workload": (lambda: noted("cim.workload", lambda text: 3), "cim.workload is 3, it must be a text"),
     "an extent in words": (lambda: said(lambda v: with_channels(v, "3")), "cim.workload is "),  # type: ignore[arg-type]
     "a kernel that is none": (lambda: noted("cim.kernel", lambda text: "eJwDAAAAAAE="), "cim.kernel is 'eJwDAAAAAAE='"),
     "a kernel that is not even text": (lambda: noted("cim.kernel", lambda text: "?"), "cim.kernel is '?'"),

@@ -1,4 +1,4 @@
-"""Runners: what answers in the place of a device."""
+"""Runners: they return a time for each candidate, in the place of measurements on a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a runner is: candidates in, one timing or one failure for each out."""
+"""The interface of runners."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cyclecast.timing import Failure, Timing
 
 
 def require_runner(runner: object) -> Runner:
-    """The object as a runner; `OptionError` where it has no `run(candidates)`."""
+    """The object as a runner. Raises `OptionError` if it has no method `run(candidates)`."""
     if isinstance(runner, type) or not isinstance(runner, Runner):
         raise OptionError("runner", f"{runner!r}", "a runner has run(candidates)", "an object of such a class")
     return runner
@@ -18,8 +18,8 @@ def require_runner(runner: object) -> Runner:
 
 @runtime_checkable
 class Runner(Protocol):
-    """Measures candidates. The answers keep the order; a candidate that fails, fails alone."""
+    """Times candidates. The answers keep the order; one candidate's failure does not affect the others."""
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
-        """One answer for each candidate, an `IRModule` with one scheduled function."""
+        """One answer per candidate, each an `IRModule` with one scheduled function."""
         ...

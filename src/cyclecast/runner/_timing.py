@@ -1,4 +1,4 @@
-"""The simulation runner: reads each candidate as a mapping and asks a timing model."""
+"""The simulation runner: reads each candidate as a mapping and calls a timing model."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from cyclecast.timing import Failure, Timing, TimingModel, asked
 
 @dataclass(frozen=True, slots=True)
 class TimingRunner:
-    """Times the module that it is handed, decided or lowered; nothing about a candidate reaches it another way."""
+    """Times decided or lowered modules, from the module alone."""
 
     device: Device
     model: TimingModel
     read: Callable[[Any, Device], Mapping]
-    """From a module to the mapping that it is on the device: `cyclecast.schedule.read`."""
+    """Reads a module as a mapping on the device; `cyclecast.schedule.read`."""
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
-        """The model's timing of each candidate, or why it cannot be read or does not fit."""
+        """The model's timing of each candidate, or the reason why it cannot be read or does not fit."""
         found = (self._time(candidate) for candidate in candidates)
         return [answer if isinstance(answer, Failure) else answer[1] for answer in found]
 
     def look(self, candidates: Sequence[Any]) -> list[tuple[Mapping, Timing] | None]:
-        """The mapping of each candidate with its timing, for a cost model; None where one cannot be read or timed."""
+        """Mapping and timing of each candidate, for a cost model; None if it cannot be read or timed."""
         found = (self._time(candidate) for candidate in candidates)
         return [None if isinstance(answer, Failure) else answer for answer in found]
 

@@ -1,4 +1,4 @@
-"""The space of schedules: rules that open it, readings that turn a schedule into a mapping, and the lowering."""
+"""The space of schedules: rules that open it, reading of a schedule as a mapping, and lowering."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Account for every loop and block of a decided function: the marked product is computed once, the rest is the host's.
+"""Checks that a decided function computes its marked product once, and that the host computes everything else.
 
-What is timed is one product, in full. So the loops around it are its own iterators, each of them once; every other
-block computes each of its values once, and sums nothing up. Whatever else there is would take time that nobody counts.
+Only one product is timed. So the loops around it must be its own iterators, each once. Every other block must compute
+each of its values once and must not sum. Anything else would take time that the timing model does not count.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from cyclecast.errors import ScheduleError
 from cyclecast.schedule._marks import IM2COL, PREFIX, SKETCH
 
 Loops = Sequence[Any]
-"""Outermost first."""
+"""Loops, outermost first."""
 _LEVER = "the module as the rules and the lowering leave it"
 
 
 def refused(where: str, what: str, bound: str) -> ScheduleError:
-    """The error of something that is in no time."""
+    """The error for a part of a module that no timing counts."""
     return ScheduleError(where, what, bound, _LEVER)
 
 
 def marked_blocks(function: Any) -> list[Any]:
-    """The blocks that a sketch rule has marked, whatever stands around them."""
+    """All blocks that a sketch rule has marked."""
     found: list[Any] = []
 
     def visit(block: Any) -> None:
@@ -43,7 +43,7 @@ def marked_blocks(function: Any) -> list[Any]:
 
 
 def decided_block(function: Any) -> Any | None:
-    """The block that a sketch rule has marked, or None; `ScheduleError` for what no time would have in it."""
+    """The block that a sketch rule has marked, or None. Raises `ScheduleError` for anything that no timing counts."""
     complaint: ScheduleError | None = None
     marked: list[tuple[Any, Loops]] = []
     for nest in _nests(function.body):
@@ -74,7 +74,7 @@ def decided_block(function: Any) -> Any | None:
 
 
 def account_for(function: Any, block: str) -> None:
-    """Raise `ScheduleError` for what no time would have in it, were the block of this name the marked one."""
+    """Raise `ScheduleError` for anything that no timing counts, if the block of this name were marked."""
 
     def marked(source: Any) -> Any:
         if str(source.name_hint) != block:
@@ -89,7 +89,7 @@ def account_for(function: Any, block: str) -> None:
 
 
 def _nests(body: Any) -> Sequence[Any]:
-    """The statements of the root block; the body itself where there is no plain one."""
+    """The loop nests of the root block; the body itself if there is no plain root block."""
     if type(body) is not SBlockRealize or SKETCH in body.block.annotations or len(body.block.iter_vars):
         return (body,)
     inner, annotations = body.block.body, body.block.annotations
@@ -99,7 +99,7 @@ def _nests(body: Any) -> Sequence[Any]:
 
 
 class _Same:
-    """A statement as the key of a cache: the candidates of one workload share what their decisions leave alone."""
+    """A statement as a cache key, compared by identity: candidates of one workload share unchanged statements."""
 
     __slots__ = ("statement",)
 
@@ -115,7 +115,7 @@ class _Same:
 
 @lru_cache(maxsize=512)
 def _host_nest(key: _Same) -> tuple[list[tuple[Any, Loops]], ScheduleError | None]:
-    """The marked blocks of a nest, each with its loops, and the first thing in it that no time would count."""
+    """The marked blocks of a nest with their loops, and the error for the first part that no timing counts."""
     marked: list[tuple[Any, Loops]] = []
     try:
         for realize, loops in _blocks(key.statement, ()):
@@ -131,7 +131,7 @@ def _host_nest(key: _Same) -> tuple[list[tuple[Any, Loops]], ScheduleError | Non
 
 
 def _blocks(statement: Any, loops: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Every block under the statement with the loops around it, those inside another block from there on."""
+    """Every block in the statement with its loops; for a nested block, the loops inside its parent."""
     match statement:
         case tirx.For():
             yield from _blocks(statement.body, (*loops, statement))
@@ -153,7 +153,7 @@ def _named(statement: Any) -> str:
 
 
 def _require_plain(loops: Loops) -> None:
-    """Raise `ScheduleError` unless each loop goes from 0 in steps of 1 to a number, and is bound to nothing."""
+    """Raise `ScheduleError` unless each loop goes from 0 in steps of 1 to a constant and is bound to no level."""
     for loop in loops:
         name, first, extent = loop.loop_var, loop.min, loop.extent
         if type(extent) is not tirx.IntImm or type(first) is not tirx.IntImm or first.value != 0:
@@ -170,7 +170,7 @@ def _require_plain(loops: Loops) -> None:
 
 
 def require_once(realize: Any, loops: Loops) -> None:
-    """Raise `ScheduleError` unless the loops take the block's iterators through every value exactly once."""
+    """Raise `ScheduleError` unless the loops visit every value of the block's iterators exactly once."""
     block = realize.block
     if type(realize.predicate) is not tirx.IntImm or realize.predicate.value != 1:
         raise refused(
@@ -186,7 +186,7 @@ def require_once(realize: Any, loops: Loops) -> None:
             raise refused(
                 f"block {block.name_hint}",
                 f"a loop {loop.loop_var} of {extent} around it",
-                "its own iterators give one loop for each of them",
+                "only the block's own iterators may have loops",
             )
     if met != len(block.iter_vars):
         _require_bijective(realize, loops)
@@ -194,7 +194,7 @@ def require_once(realize: Any, loops: Loops) -> None:
 
 @lru_cache(maxsize=512)
 def _bound(values: _Same, iterators: _Same) -> dict[Any, int]:
-    """The extent of each iterator by the variable that it is bound to, of those that are bound to one alone."""
+    """Extent of each iterator that is bound to a single variable, by that variable."""
     found: dict[Any, int] = {}
     for iterator, value in zip(iterators.statement, values.statement, strict=True):
         extent, first = (getattr(end, "value", None) for end in (iterator.dom.extent, iterator.dom.min))
@@ -206,7 +206,7 @@ def _bound(values: _Same, iterators: _Same) -> dict[Any, int]:
 
 
 def _require_bijective(realize: Any, loops: Loops) -> None:
-    """Raise `ScheduleError` unless loops that are split, fused or gone still meet every value of the iterators once."""
+    """Raise `ScheduleError` unless split, fused or removed loops visit every value of the iterators once."""
     domains = {loop.loop_var: Range(loop.min, loop.extent) for loop in loops}
     found = detect_iter_map(list(realize.iter_values), domains, check_level="bijective")
     runs, values = 1, 1
@@ -218,12 +218,12 @@ def _require_bijective(realize: Any, loops: Loops) -> None:
         raise refused(
             f"block {realize.block.name_hint}",
             f"{runs} runs of its loops",
-            f"its iterators have {values} values, each of them once",
+            f"its iterators have {values} values, each computed once",
         )
 
 
 def require_product(block: Any) -> None:
-    """Raise `ScheduleError` where a contraction adds to something else than its own sum, or to only a part of it."""
+    """Raise `ScheduleError` unless a contraction adds to its own output and reads its operands from global memory."""
     store = block.body
     name = f"block {block.name_hint}"
     before = store.value.a
@@ -231,23 +231,23 @@ def require_product(block: Any) -> None:
     if not own or not tvm_ffi.structural_equal(list(before.indices), list(store.indices), map_free_vars=False):
         raise refused(name, f"a product added to {before}", "it is added to what the block stores")
     if len(block.match_buffers) or len(block.alloc_buffers):
-        raise refused(name, "buffers of its own", "a product has those of its operands")
+        raise refused(name, "buffers of its own", "a product has only its operands")
     for load in (before, *operands_of(block)[:2]):  # type: ignore[index] # a contraction has them
         if str(load.source.scope()) != "global":
             raise refused(name, f"{load.source.name} in scope {load.source.scope()}", "operands are in global memory")
 
 
 def _require_host(realize: Any, loops: Loops) -> None:
-    """Raise `ScheduleError` unless a block without a mark is the host's: no sum, no decision, no value twice."""
+    """Raise `ScheduleError` unless an unmarked block has no sum and no decision, and computes each value once."""
     block = realize.block
     name = str(block.name_hint)
     require_once(realize, loops)
     for annotation, value in block.annotations.items():
         if str(annotation).startswith(PREFIX):
-            raise refused(f"block {name}", f"{annotation}: {value}", "no sketch is marked on it")
+            raise refused(f"block {name}", f"{annotation}: {value}", "only a marked block has decisions")
     sums = block.init is not None or any(i.iter_type == tirx.IterVar.CommReduce for i in block.iter_vars)
     if sums or (isinstance(block.body, tirx.BufferStore) and _loads(block.body.value, block.body.buffer)):
-        raise refused(f"block {name}", "a sum without a mark", "the marked product is timed and no other")
+        raise refused(f"block {name}", "a sum without a mark", "only the marked product is timed")
 
 
 def _loads(value: Any, buffer: Any) -> bool:

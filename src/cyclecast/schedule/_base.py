@@ -1,4 +1,4 @@
-"""What a sketch rule and an annotation rule are."""
+"""The interface of schedule rules."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 
 class Rule(Protocol):
-    """Extends a schedule at a block; sketch rules say what is done there, annotation rules with which numbers.
+    """Extends a schedule at a block: a sketch rule chooses its structure, an annotation rule samples its numbers.
 
-    A rule that does not apply returns the schedule as it is. It may return several: the search looks into all.
+    A rule that does not apply returns the schedule unchanged. It may return several schedules; the search explores all.
     """
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:

@@ -1,14 +1,14 @@
-"""Write out the matrix of a mapping that loops over the kernel's own axes cannot cut: windows and packed groups.
+"""Write out the matrix of a mapping with windows or packed groups, which loops over the kernel's axes cannot express.
 
-The contraction is replaced by four blocks in matrix-vector form, all of them plain computations of their indices:
+The contraction is replaced by four blocks in matrix-vector form, each a plain computation of its indices:
 
-    input  [group, pixel, row]       the values that a window of outputs meets; zero beyond the edges
-    weight [group, row, column]      shifted duplicates of the filters, packed groups on a diagonal; zero elsewhere
+    input  [group, pixel, row]       the inputs of a window of outputs; zero beyond the edges
+    weight [group, row, column]      shifted copies of the filters, packed groups on a diagonal; zero elsewhere
     product[group, pixel, column]    the contraction
-    output                           every result where the kernel wants it
+    output                           every result at its place in the kernel's output
 
-A row is (row tile, group of the pack, word line), a column (column tile, group of the pack, filter): plain tiles of
-the product are exactly the tiles of the mapping. Extents are those that the loops of the mapping cover.
+A row is (row tile, group of the pack, word line), a column (column tile, group of the pack, filter): plain tiles of the
+product are exactly the tiles of the mapping. Extents are those that the loops of the mapping cover.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cyclecast.network import Axis, Kind, Slide
 
 
 def written_out(function: Any, contraction: Contraction, mapping: Mapping) -> Any:
-    """The function with its contraction as the four blocks above; the product has the contraction's name."""
+    """The function with its contraction as the four blocks above; the product block keeps the contraction's name."""
     found: list[Any] = []
 
     def visit(block: Any) -> None:
@@ -45,7 +45,7 @@ def written_out(function: Any, contraction: Contraction, mapping: Mapping) -> An
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """What stands at an index of the matrix form: the place along every axis, and when there is one."""
+    """An index of the matrix form: the place along every axis, and the conditions under which it is not zero."""
 
     at: dict[Axis, Any]
     conditions: tuple[Any, ...]
@@ -107,7 +107,7 @@ class _Matrix:
         return tuple(self._whole(extent) for extent in extents)
 
     def _extents(self, kind: Kind) -> dict[Axis, int]:
-        """How far the matrix form goes along every axis of a kind: in windows and in the elements they meet."""
+        """Extents of the matrix form along the axes of a kind: windows for pixels, covered elements for kernel axes."""
         found = {axis: axis.extent for axis in self.axes if axis.kind is kind}
         for axis in found:
             if kind is Kind.PIXEL and axis.name in self.by_pixel:
@@ -128,7 +128,7 @@ class _Matrix:
         return _Cell(self._places(Kind.GROUP, index), (index < groups,) if outside else ())
 
     def _value(self, row: Any) -> tuple[Any, _Cell]:
-        """The group in the pack of a row, and its values: elements along the slides with windows."""
+        """Group in the pack, and reduction values, of a row; along a slide with a window, a value is an element."""
         m = self.mapping
         member, value = _untiled(row, m.packed, m.word_lines)
         outside = self._covered("row") * m.word_lines > m.values
@@ -174,7 +174,7 @@ class _Matrix:
         return self._loaded(tensor, self.weight.indices, at, conditions)
 
     def _result(self, at: Sequence[Any]) -> tuple[Any, Any, Any]:
-        """Where in the product a value of the kernel's output is."""
+        """Indices in the product of a value of the kernel's output."""
         m = self.mapping
         variables = {iterator.var: self._whole(0) for iterator in self.iterators}
         for place, index in zip(at, self.output, strict=True):
@@ -203,7 +203,7 @@ class _Matrix:
         return next(axis for axis in self.axes if (axis.name, axis.kind) == (name, kind))
 
     def _axis_places(self, variables: dict[Any, Any]) -> dict[Axis, Any]:
-        """From a value for every iterator to one for every axis."""
+        """A value for every axis, from one for every iterator."""
         axes, places = iter(self.axes), {}
         for position, iterator in enumerate(self.iterators):
             value = variables[iterator.var]
@@ -214,7 +214,7 @@ class _Matrix:
         return places
 
     def _loaded(self, tensor: Any, indices: Any, at: dict[Axis, Any], conditions: Sequence[Any]) -> Any:
-        """The tensor at the indices of the kernel, or zero where a condition fails."""
+        """The tensor at the kernel's indices, or zero if a condition fails."""
         analyzer, absent = Analyzer(), set()
         for axis in self.axes:
             if axis not in at:
@@ -242,14 +242,14 @@ class _Matrix:
 
 
 def _untiled(index: Any, packed: int, size: int) -> tuple[Any, Any]:
-    """The group in the pack, and the index in that group, of (tile, group in the pack, place in the tile)."""
+    """Group in the pack, and index in that group, of (tile, group in the pack, place in the tile)."""
     if packed == 1:
         return index * 0, index
     return index // size % packed, index // (packed * size) * size + index % size
 
 
 def _unravelled(index: Any, extents: Sequence[int]) -> list[Any]:
-    """The index along each dimension, the last one fastest."""
+    """Index along each dimension; the last dimension varies fastest."""
     places = []
     for extent in reversed(extents[1:]):
         places.append(index % extent)
@@ -262,7 +262,7 @@ def _substituted(expression: Any, values: dict[Any, Any]) -> Any:
 
 
 def _spliced(function: Any, block: Any, computation: Any) -> Any:
-    """The function with the nest of a block replaced by those of a computation."""
+    """The function with the loop nest of a block replaced by the nests of a computation."""
     root = function.body.block
     nests = list(root.body.seq) if isinstance(root.body, tirx.SeqStmt) else [root.body]
     places = [place for place, nest in enumerate(nests) if _is_nest_of(nest, block)]

@@ -1,4 +1,4 @@
-"""Apply rules outside any search: the schedule of given decisions, and the lowered function of a given mapping."""
+"""Rules outside a search: the schedule of given decisions, the lowered function of a given mapping."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cyclecast.schedule._read import decided_contraction, only_function, read
 
 
 def decided_schedule(function: Any, device: Device, mapping: Mapping) -> Any:
-    """The schedule, with a replayable trace, whose decisions are granted as this mapping: on offer or not."""
+    """The schedule, with a replayable trace, whose decisions give this mapping. Raises `ScheduleError` if none do."""
     schedule = Schedule(as_module(function))
     block = schedule.get_sblock(_only_contraction(function).block)
     schedule.annotate(block, SKETCH, sketch_of(mapping))
@@ -34,7 +34,7 @@ def decided_schedule(function: Any, device: Device, mapping: Mapping) -> Any:
 
 
 def sampled_decisions(trace: Any) -> dict[str, int]:
-    """Where in the trace each decision is sampled: the place of its instruction, by the decision's name."""
+    """Place in the trace of the instruction that samples each decision, by the decision's name."""
     sampled: dict[Any, int] = {}
     found: dict[str, int] = {}
     for place, instruction in enumerate(trace.insts):
@@ -49,7 +49,7 @@ def sampled_decisions(trace: Any) -> dict[str, int]:
 
 
 def lowered(module: IRModule, device: Device, implementation: Implementation = "native") -> IRModule:
-    """Lower the decided function of a module; what is read from the result is what was read before."""
+    """Lower the decided function of a module. `read` gives the same mapping before and after."""
     contraction = decided_contraction(only_function(module))
     mapping = read(module, device)
     schedule = Schedule(module)
@@ -63,7 +63,10 @@ def lowered(module: IRModule, device: Device, implementation: Implementation = "
 
 
 def lower_schedule(schedule: Any, device: Device, implementation: Implementation = "native") -> None:
-    """Lower a decided schedule in place, its decisions' annotations gone; without windows and packed groups."""
+    """Lower a decided schedule in place and remove its decisions.
+
+    Raises `ScheduleError` for windows and packed groups.
+    """
     contraction = decided_contraction(only_function(schedule.mod))
     mapping = read(schedule.mod, device)
     _forget_decisions(schedule, contraction)
@@ -80,7 +83,7 @@ def _forget_decisions(schedule: Any, contraction: Any) -> None:
 
 
 def lowered_function(function: Any, mapping: Mapping, implementation: Implementation = "native") -> Any:
-    """The function with its contraction lowered as the mapping says; attributes kept."""
+    """The function with its contraction lowered by the mapping; it keeps its attributes."""
     said = notes(noted(function), mapping, implementation, None)
     result = lower_function(function, _only_contraction(function), mapping, implementation, said)
     return tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs)

@@ -1,11 +1,11 @@
-"""Tensor intrinsics of a CIM array, one pair per tile size, registered when first asked for.
+"""Tensor intrinsics of a CIM array, one pair per tile size, registered on first use.
 
 An array of R word lines and F filters is written once (`program`: R x F weights) and then multiplied by input vectors
 (`mvm`: output[F] += input[R] . weights[R, F]). Three implementations compute the same values:
 
-* `native`: plain loops that the back end compiles, for fast programs without any library;
-* `behaviour`: calls into the behaviour model (`cyclecast.simulator`), which knows an array's states;
-* `driver`: like `native`, with the result in a matrix of its own; the C source puts calls of a driver in its place.
+* `native`: plain loops that the back end compiles; fast, without a library;
+* `behaviour`: calls of the behaviour model (`cyclecast.simulator`), which tracks the state of each array;
+* `driver`: like `native`, with the result in a separate matrix; the C source replaces it by calls of a driver.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ Implementation = Literal["native", "behaviour", "driver"]
 IMPLEMENTATIONS: tuple[Implementation, ...] = get_args(Implementation)
 
 REGISTRY = RLock()
-"""Held by whoever registers an intrinsic or has TVM look one up: MetaSchedule lowers candidates in several threads.
+"""Lock for registering and looking up intrinsics: MetaSchedule lowers candidates in several threads.
 
-TVM refuses a name that is registered twice, and its table must not grow while another thread reads it.
-"""
+TVM refuses a name that is registered twice, and its table must not grow while another thread reads it."""
 PROGRAM_CALL = "cyclecast.program"
 """Packed function (array address, weights address, weights row stride, word lines, filters, weight type)."""
 MVM_CALL = "cyclecast.mvm"
@@ -38,7 +37,7 @@ MVM_CALL = "cyclecast.mvm"
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """The size and the types of one array's work."""
+    """Size and types of one array's product."""
 
     word_lines: int
     filters: int
@@ -48,11 +47,11 @@ class Tile:
 
 
 Loops = Sequence[tuple[str, int, str]]
-"""Name, extent and kind ("S" spatial, "R" reduction) of each loop, the outermost first."""
+"""Name, extent and kind ("S" spatial, "R" reduction) of each loop, outermost first."""
 
 
 def mvm_intrinsic(tile: Tile, implementation: Implementation) -> str:
-    """Register, unless it is, the matrix-vector product on one array; return its name."""
+    """Register the matrix-vector product of one array if needed; return its name."""
     loops = (("f", tile.filters, "S"), ("r", tile.word_lines, "R"))
 
     def described() -> Any:
@@ -67,7 +66,7 @@ def mvm_intrinsic(tile: Tile, implementation: Implementation) -> str:
 
 
 def program_intrinsic(tile: Tile) -> str:
-    """Register, unless it is, the writing of one array in the behaviour model; return its name."""
+    """Register the writing of one array in the behaviour model if needed; return its name."""
     loops = (("r", tile.word_lines, "S"), ("f", tile.filters, "S"))
 
     def described() -> Any:
@@ -85,7 +84,7 @@ def _name(operation: str, tile: Tile, implementation: Implementation) -> str:
 
 
 def _mvm(tile: Tile, body: Callable[[Any, Any, Any], None]) -> Any:
-    """The function of a product, around statements on the buffers of output, input and weights."""
+    """A function of the product; `body` emits statements on the buffers of output, input and weights."""
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         handles = [T.arg(name, T.handle()) for name in "oiw"]
@@ -104,7 +103,7 @@ def _mvm(tile: Tile, body: Callable[[Any, Any, Any], None]) -> Any:
 
 
 def _program(tile: Tile, body: Callable[[Any, Any, Any], None]) -> Any:
-    """The function of writing, around statements on the buffers of weights and array, and the stride of a row."""
+    """A function that writes an array; `body` emits statements on weights, array and the stride of a row."""
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         handles = [T.arg(name, T.handle()) for name in "aw"]
@@ -143,7 +142,7 @@ def _program_call(tile: Tile, source: Any, array: Any, stride: Any) -> None:
 
 @contextmanager
 def _block(loops: Loops) -> Iterator[dict[str, Any]]:
-    """The loops around one block, and its iterators by the names of the loops.
+    """Context: the loops around one block; yields the block's iterators by loop name.
 
     Blockizing drops block iterators of extent 1, so the description has none either.
     """
@@ -163,7 +162,7 @@ def _named(name: str, value: Any) -> Any:
 
 
 def _whole(buffer: Any, size: tuple[int, ...]) -> Any:
-    """The region of all of a buffer."""
+    """The region of the whole buffer."""
     return buffer[tuple(slice(0, extent) for extent in size)]
 
 

@@ -1,6 +1,6 @@
 """Lower a decided schedule: from a marked contraction to tensorised loops bound to the device's levels.
 
-The nest that comes out, for levels pe / cu / array (every loop carries the annotation `cim.loop`):
+The resulting nest for levels pe / cu / array (every loop has the annotation `cim.loop`):
 
     time.group, time.column                     passes
       output buffer = 0
@@ -13,8 +13,8 @@ The nest that comes out, for levels pe / cu / array (every loop carries the anno
                 load the input vector
                 MVM                             one array
 
-With stationary inputs, time.pixel stands outermost instead: every pass takes its turn in each of its steps.
-Windows and packed groups change the matrix that these loops cut: `_form.py` writes it out before.
+With stationary inputs, time.pixel is outermost: every step repeats all passes. For windows and packed groups,
+`_form.py` first writes out the matrix that these loops cut.
 
 Tiles that do not divide an extent are padded with zeros: unused word lines and unused columns.
 """
@@ -45,9 +45,9 @@ BLOCK_ORDER = (Kind.GROUP, Kind.PIXEL, Kind.FILTER, Kind.REDUCTION)
 
 
 def as_module(function: Any) -> IRModule:
-    """A copy of the function as the `main` of a module of its own, as MetaSchedule has it.
+    """A deep copy of the function as the `main` of its own module, as MetaSchedule expects it.
 
-    A deep copy: a schedule edits in place what no other module holds, and functions may share their bodies.
+    A schedule edits in place what no other module holds, and functions may share their bodies.
     """
     module = IRModule({"main": function.with_attr("global_symbol", "main")})
     made: IRModule = copied(module)
@@ -61,14 +61,14 @@ def lower(
     implementation: Implementation,
     said: dict[str, str],
 ) -> None:
-    """Turn the contraction's block into the nest above, in place; only where no matrix is to be written out.
+    """Turn the contraction's block into the nest above, in place, with `said` as annotations (`notes`).
 
-    The result carries what is said of it (`notes`).
+    Raises `ScheduleError` for windows and packed groups.
     """
     if needs_form(mapping):
         name = mapping.workload.name
         what = f"a window of {mapping.window or 1} outputs and {mapping.packed} groups in an array"
-        raise ScheduleError(name, what, "its matrix is written out before", "lowered(module, device)")
+        raise ScheduleError(name, what, "its matrix must be written out first", "lowered(module, device)")
     block = schedule.get_sblock(contraction.block)
     types = _to_matrix_form(schedule, block, contraction)
     result = schedule.get_consumers(block)[0]
@@ -85,7 +85,7 @@ def _annotate(schedule: Schedule, block: Any, annotations: dict[str, str]) -> No
 
 
 def _feeds(schedule: Schedule, block: Any, consumer: Any) -> bool:
-    """Whether the consumer reads what the block writes, with no other block between them."""
+    """Whether the consumer reads the block's output directly."""
     return any(schedule.get(producer).same_as(schedule.get(block)) for producer in schedule.get_producers(consumer))
 
 
@@ -101,7 +101,7 @@ def lower_form(
     implementation: Implementation,
     said: dict[str, str],
 ) -> Any:
-    """The module of a function whose matrix is written out and then lowered as any other."""
+    """The module of a function whose matrix is written out and then lowered."""
     schedule = Schedule(as_module(written_out(function, contraction, mapping)))
     block = schedule.get_sblock(contraction.block)
     operands: Any = operands_of(schedule.get(block))  # a contraction has them
@@ -120,7 +120,7 @@ def lower_function(
     implementation: Implementation,
     said: dict[str, str],
 ) -> Any:
-    """The function with its contraction lowered, one way or the other; without attributes."""
+    """The function with its contraction lowered, with or without a written-out matrix; without attributes."""
     if needs_form(mapping):
         result = lower_form(function, contraction, mapping, implementation, said)["main"]
     else:
@@ -131,7 +131,7 @@ def lower_function(
 
 
 def _lower_matrix(schedule: Schedule, block: Any, mapping: Mapping, tile: Tile, implementation: Implementation) -> Any:
-    """Turn a contraction in matrix-vector form, of the extents that the loops cover, into the nest; its write-back."""
+    """Turn a contraction in matrix-vector form, padded to the mapping, into the nest; return the write-back block."""
     loops = _tile(schedule, block, mapping, tile)
     written = schedule.cache_write(block, 0, OUTPUT_SCOPE)
     schedule.reverse_compute_at(written, loops[(TIME, "column")], preserve_unit_loops=True)
@@ -154,7 +154,10 @@ def _lower_matrix(schedule: Schedule, block: Any, mapping: Mapping, tile: Tile, 
 
 
 def _to_matrix_form(schedule: Schedule, block: Any, contraction: Contraction) -> tuple[str, str, str]:
-    """im2col: operands become (group, pixel, reduction), (group, reduction, filter) and (group, pixel, filter)."""
+    """im2col: operands become (group, pixel, reduction), (group, reduction, filter) and (group, pixel, filter).
+
+    Returns the types of input, weight and output. Raises `ScheduleError` for an index that mixes kinds of iterators.
+    """
     kinds = list(contraction.kinds)
     index_type = str(schedule.get(block).iter_vars[0].var.ty)
 
@@ -188,12 +191,12 @@ def _to_matrix_form(schedule: Schedule, block: Any, contraction: Contraction) ->
 
 
 def _index_map(function: Any, dimensions: int, index_type: str) -> Any:
-    """An index map over variables called ax_0, ax_1 ...: names that no variable of a trace has."""
+    """An index map over variables named ax_0, ax_1 ..., which do not occur in a trace."""
     return tirx.IndexMap.from_func(function, ndim=dimensions, index_dtype=index_type)
 
 
 def _cut(position: int, inner: int) -> Any:
-    """The index function that cuts one dimension in (outer, inner)."""
+    """The index function that splits one dimension into (outer, inner)."""
 
     def cut(*ax: Any) -> list[Any]:
         return [*ax[:position], ax[position] // inner, ax[position] % inner, *ax[position + 1 :]]
@@ -202,7 +205,7 @@ def _cut(position: int, inner: int) -> Any:
 
 
 def _fuse_by_kind(kinds: Sequence[Kind | None], extents: Sequence[int], order: Sequence[Kind], index_type: str) -> Any:
-    """The index function that fuses, for each kind in order, all dimensions of that kind, the last one fastest."""
+    """The index function that fuses all dimensions of each kind, in `order`; the last dimension varies fastest."""
 
     def fused(*ax: Any) -> list[Any]:
         out = []
@@ -233,7 +236,7 @@ def _pad(schedule: Schedule, block: Any, mapping: Mapping) -> None:
 
 
 def _tile(schedule: Schedule, block: Any, mapping: Mapping, tile: Tile) -> dict[tuple[str, str], Any]:
-    """Split and reorder the four loops; the result names each new loop by (level, axis), outermost first."""
+    """Split and reorder the four loops; return each new loop by (level, axis), outermost first."""
     levels = [entry.level for entry in mapping.levels]
     spatial = {axis: [entry.factors.along(axis) for entry in mapping.levels] for axis in _AXES}
     group, pixel, column, row = schedule.get_loops(block)
@@ -247,7 +250,7 @@ def _tile(schedule: Schedule, block: Any, mapping: Mapping, tile: Tile) -> dict[
     split(group, [time.group, *spatial["group"]], outer["group"])
     split(column, [time.column, *spatial["column"], tile.filters], [*outer["column"], ("filter", "tile")])
     split(row, [time.row, *spatial["row"], tile.word_lines], [*outer["row"], ("word line", "tile")])
-    if mapping.input_stationary:  # the pixels of one step are neighbours, so that it has an output buffer of its own
+    if mapping.input_stationary:  # the pixels of one step are neighbours, so the step has its own output buffer
         split(pixel, [time.pixel, *spatial["pixel"]], outer["pixel"])
     else:
         split(pixel, [*spatial["pixel"], time.pixel], [*outer["pixel"][1:], (TIME, "pixel")])
@@ -285,7 +288,7 @@ def _program_arrays(schedule: Schedule, block: Any, passes: Any, mapping: Mappin
 
 
 def _inline_all_before(schedule: Schedule, block: Any) -> None:
-    """Inline what feeds the block (padding, im2col), so that only the block itself has a buffer."""
+    """Inline the producers of the block (padding, im2col), so that only the block itself has a buffer."""
     for producer in schedule.get_producers(block):
         _inline_all_before(schedule, producer)
         schedule.compute_inline(producer)

@@ -1,8 +1,8 @@
-"""Read a lowered module: the mapping off its loops, believed once its kernel, lowered again by it, is the same.
+"""Read the mapping of a lowered module from its loops, and check it by lowering the module's kernel again.
 
-`cim.loop` names the level and axis that a loop is bound to; the tile is what the intrinsic multiplies. The block that
-writes results back carries notes (`_notes.py`). Whatever a module has more, less or otherwise than the lowering of its
-own kernel by the mapping that was read is refused, except for loops of one turn that a simplification has dropped.
+`cim.loop` names the level and axis of a loop; the tile is the region that the intrinsic multiplies. The block that
+writes results back carries notes (`_notes.py`). A module that differs from its kernel, lowered again by the mapping, is
+refused; only loops of extent 1 may be missing, because a simplification removes them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ from cyclecast.schedule._notes import (
 
 
 def read_lowered(function: Any, device: Device) -> Mapping:
-    """The mapping of a lowered function; `ScheduleError` where it is not what its kernel gives by that mapping."""
+    """The mapping of a lowered function.
+
+    Raises `ScheduleError` if its kernel, lowered by this mapping, gives another function.
+    """
     said: dict[str, str] = {}
     order: dict[str, int] | None = None
     tile = (0, 0)
@@ -69,11 +72,11 @@ def read_lowered(function: Any, device: Device) -> Mapping:
 
 
 def _notes_of(block: Any, before: dict[str, str]) -> dict[str, str]:
-    """The notes of a block; each is a text, and stands on one block alone."""
+    """Notes of a block. Raises `ScheduleError` for a note that is no text, or that another block has, too."""
     found = {str(name): value for name, value in block.annotations.items() if str(name) in NOTES}
     for name, value in found.items():
         if not isinstance(value, str):
-            raise refused(f"block {block.name_hint}", f"{name} is {value!r}", "it is a text")
+            raise refused(f"block {block.name_hint}", f"{name} is {value!r}", "it must be a text")
         if name in before:
             raise refused(f"block {block.name_hint}", f"a second {name}", "one block writes results back")
     return {name: str(value) for name, value in found.items()}
@@ -88,7 +91,7 @@ def _tile_of(region: Any) -> tuple[int, int]:
 
 
 def _bound(loops: tuple[Any, ...]) -> dict[str, int]:
-    """The extent of every loop around the product by the level and axis that it is bound to, outermost first."""
+    """Extent of every loop around the product, by the level and axis that it is bound to, outermost first."""
     order: dict[str, int] = {}
     for loop in loops:
         variable, extent = str(loop.loop_var.name), getattr(loop.extent, "value", None)
@@ -109,11 +112,11 @@ def _bound(loops: tuple[Any, ...]) -> dict[str, int]:
 
 
 def _mapping_of(loops: dict[str, int], said: dict[str, str], tile: tuple[int, int], device: Device) -> Mapping:
-    """The mapping of bound loops, outermost first, around a tile; a loop that is not there has one turn."""
+    """The mapping of bound loops, outermost first, around a tile; a missing loop has extent 1."""
     form = understood(FORM, said.get(FORM, "{}"), lambda: _form(json.loads(said.get(FORM, "{}"))))
     packed, window = form
     if any(size % packed for size in tile):
-        raise ScheduleError("module", f"a tile of {tile}", f"it has as many rows for each of {packed} groups")
+        raise ScheduleError("module", f"a tile of {tile}", f"its size must be a multiple of {packed} groups")
     factors: dict[str, dict[str, int]] = {}
     for name, extent in loops.items():
         level, axis = name.split(".")
@@ -139,7 +142,7 @@ def _mapping_of(loops: dict[str, int], said: dict[str, str], tile: tuple[int, in
 
 
 def _form(value: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
-    """How many groups an array holds, and the window."""
+    """Number of groups in an array, and the window."""
     packed, window = value.get("packed", 1), tuple(value.get("window", ()))
     if any(type(size) is not int or size < 1 for size in (packed, *window)):
         raise ValueError(f"{value} has a size that is no positive integer")
@@ -147,7 +150,7 @@ def _form(value: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
 
 
 def _require_bits(mapping: Mapping, device: Device) -> None:
-    """Raise `ScheduleError` unless the workload has the bits of the device, as every decided module has."""
+    """Raise `ScheduleError` unless the workload has the device's bits."""
     have = mapping.workload.input_bits, mapping.workload.weight_bits
     want = device.bits.activation, device.bits.weight
     if have != want:
@@ -160,7 +163,7 @@ def _require_bits(mapping: Mapping, device: Device) -> None:
 
 
 def _require_same(function: Any, mapping: Mapping, said: dict[str, str], device: Device) -> None:
-    """Raise `ScheduleError` unless the function is what its own kernel gives when it is lowered by the mapping."""
+    """Raise `ScheduleError` unless the function equals its own kernel, lowered by the mapping."""
     kernel, implementation = said.get(KERNEL), said.get(IMPLEMENTATION)
     if kernel is None or implementation not in IMPLEMENTATIONS:
         missing = KERNEL if kernel is None else f"{IMPLEMENTATION} of {', '.join(IMPLEMENTATIONS)}"
@@ -177,7 +180,7 @@ def _require_same(function: Any, mapping: Mapping, said: dict[str, str], device:
 
 
 def _place(function: Any, path: str) -> str:
-    """The innermost loop or block on an access path, and what of it the path leads to."""
+    """The innermost loop or block on an access path, and the rest of the path."""
     node, named, rest = function, "the function", ""
     for attribute, place in re.findall(r"\.(\w+)|\[(\d+)\]", path):
         rest = f"{rest}.{attribute}" if attribute else f"{rest}[{place}]"
@@ -190,7 +193,7 @@ def _place(function: Any, path: str) -> str:
 
 
 def _plain(function: Any) -> Any:
-    """The function without attributes, which say nothing about its time."""
+    """The function without attributes, which do not affect its time."""
     return tirx.PrimFunc(function.params, function.body, function.ret_type)
 
 
@@ -199,13 +202,13 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _simplified(function: Any) -> Any:
-    """The function with its indices simplified and without loops of one turn, as TVM's passes may leave it."""
+    """The function with simplified indices and without loops of extent 1, as TVM's passes may leave it."""
 
     def unrolled(loop: Any) -> Any:
         if getattr(loop.extent, "value", None) != 1 or getattr(loop.min, "value", None) != 0:
             return loop
-        turn = tirx.IntImm(str(loop.loop_var.ty), 0)
-        return tvm_ffi.structural_map(loop.body, [(Var, lambda at: turn if at.same_as(loop.loop_var) else at)])
+        zero = tirx.IntImm(str(loop.loop_var.ty), 0)
+        return tvm_ffi.structural_map(loop.body, [(Var, lambda at: zero if at.same_as(loop.loop_var) else at)])
 
     body = tvm_ffi.structural_map(function.body, [(tirx.For, unrolled)], order="post")
     module = IRModule({"main": tirx.PrimFunc(function.params, body, function.ret_type)})
@@ -213,7 +216,7 @@ def _simplified(function: Any) -> Any:
 
 
 def _lowered_again(text: str, mapping: Mapping, implementation: Implementation, device: Device | None) -> Any:
-    """The kernel of a note as the mapping lowers it."""
+    """The kernel of a note, lowered by the mapping; cached."""
     key = text, mapping, implementation, device
     made = _MADE.get(key)
     if made is None:
@@ -231,7 +234,7 @@ def _lowered_again(text: str, mapping: Mapping, implementation: Implementation, 
 
 
 def remember(function: Any, text: str, mapping: Mapping, implementation: Implementation, device: Device | None) -> None:
-    """Keep what the kernel of a note has been lowered to: who has just lowered it need not do so again to read it."""
+    """Cache the result of lowering a kernel, so that reading it does not lower the kernel again."""
     with _MADE_LOCK:
         while len(_MADE) >= _MOST_KEPT:
             _MADE.pop(next(iter(_MADE)))
@@ -241,7 +244,7 @@ def remember(function: Any, text: str, mapping: Mapping, implementation: Impleme
 _MADE: dict[tuple[str, Mapping, Implementation, Device | None], Any] = {}
 _MADE_LOCK = Lock()
 _MOST_KEPT = 256
-"""A batch of candidates of MetaSchedule and those before it."""
+"""Cached functions: more than one batch of MetaSchedule's candidates."""
 
 
 def _blocks(statement: Any, loops: tuple[Any, ...]) -> Iterator[tuple[Any, tuple[Any, ...]]]:

@@ -1,6 +1,6 @@
-"""The annotations by which a schedule says what has been decided.
+"""Annotations that hold the decisions of a schedule.
 
-On the contraction's block, until it is lowered: `cim.sketch` names the sketch, `cim.NAME` holds each decision.
+They stand on the contraction's block until it is lowered: `cim.sketch` names the sketch, `cim.NAME` holds a decision.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from cyclecast.mapspace import ORDER, PACK, WINDOWS
 PREFIX = "cim."
 SKETCH = "cim.sketch"
 IM2COL = "im2col"
-"""The sketch of every contraction; others add to it, as in `im2col+windows`."""
+"""The sketch of every contraction; other sketches extend it, as in `im2col+windows`."""
 
 
 def mark(decision: str) -> str:
-    """The annotation that holds a decision."""
+    """Name of the annotation that holds a decision."""
     return PREFIX + decision
 
 
 def sketch_of(mapping: Mapping) -> str:
-    """The smallest sketch that has the mapping."""
+    """The smallest sketch that contains the mapping."""
     more = ((WINDOWS, mapping.outputs > 1), (PACK, mapping.packed > 1), (ORDER, mapping.input_stationary))
     return "+".join((IM2COL, *(name for name, there in more if there)))

@@ -1,7 +1,7 @@
-"""What a lowered module says about itself: annotations of the block that writes the results back.
+"""Notes on a lowered module: annotations of the block that writes the results back.
 
-None of them is a decision. They say what the loops alone cannot: the workload, the device, and the kernel as it was
-before. The reader believes none of them: it lowers the kernel again and compares.
+They hold what the loops do not show: the workload, the device, and the kernel before lowering. The reader does not
+trust them: it lowers the kernel again and compares.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from cyclecast.mapping import Mapping
 WORKLOAD = "cim.workload"
 """The workload, as JSON."""
 FORM = "cim.form"
-"""Where a matrix was written out: its window and how many groups an array holds, as JSON."""
+"""For a written-out matrix: its window and the number of groups in an array, as JSON."""
 DEVICE = "cim.device"
-"""What the schedule depends on of the device that it was made for, as JSON; absent where no device was at hand."""
+"""The parameters of the device that the schedule depends on, as JSON; absent if it was lowered without a device."""
 KERNEL = "cim.kernel"
-"""The function before it was lowered: TVM's JSON, deflated, in base 64."""
+"""The function before lowering: TVM's JSON, deflated, in base 64."""
 IMPLEMENTATION = "cim.implementation"
-"""That of the intrinsics."""
+"""Implementation of the intrinsics."""
 NOTES = (WORKLOAD, FORM, DEVICE, KERNEL, IMPLEMENTATION)
 
 
 def noted(kernel: Any) -> str:
-    """The text of a `KERNEL` note."""
+    """Text of a `KERNEL` note."""
     return b64encode(compress(to_text(kernel).encode())).decode()
 
 
@@ -53,7 +53,7 @@ def notes(kernel: str, mapping: Mapping, implementation: str, device: Device | N
 
 
 def described(device: Device) -> dict[str, Any]:
-    """What decides on a schedule: the size of an array in weights, the levels, and the bits of the operands."""
+    """Parameters of a device that a schedule depends on: array size in weights, levels, bits of the operands."""
     return {
         "name": device.name,
         "word lines": device.word_lines_per_array,
@@ -64,7 +64,7 @@ def described(device: Device) -> dict[str, Any]:
 
 
 def require_device(text: str | None, device: Device) -> None:
-    """Raise `ScheduleError` where a module was lowered for a device that differs in what decides on a schedule."""
+    """Raise `ScheduleError` if a module was lowered for a device with other such parameters."""
     if text is None:
         return
     here = described(device)
@@ -84,7 +84,7 @@ def _listed(device: dict[str, Any], names: list[str]) -> str:
 
 
 def kernel_of(text: str) -> Any:
-    """The function of a `KERNEL` annotation."""
+    """The function of a `KERNEL` note."""
 
     def function() -> Any:
         found = from_text(decompress(b64decode(text, validate=True)).decode())
@@ -96,7 +96,7 @@ def kernel_of(text: str) -> Any:
 
 
 def understood(note: str, text: str, reading: Callable[[], Any]) -> Any:
-    """What a reading makes of a note; `ScheduleError` where it makes nothing of it, whatever is wrong."""
+    """The result of reading a note; turns any error into a `ScheduleError` that quotes the note."""
     try:
         return reading()
     except CyclecastError:

@@ -1,4 +1,4 @@
-"""What rules do to a schedule: look whether it is opened, extend its sketch, sample a decision."""
+"""Operations of rules on a schedule: test whether it is opened, extend its sketch, sample a decision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cyclecast.schedule._read import on_device
 
 
 def opened_workload(schedule: Any, block: Any, device: Device) -> Workload | None:
-    """The workload of a block that a sketch rule has marked, with the bits of the device; None of any other."""
+    """The workload of a marked block, with the bits of the device; None for other blocks."""
     found = schedule.get(block)
     contraction = contraction_of(found, "block") if SKETCH in found.annotations else None
     return None if contraction is None else on_device(contraction.workload, device)
@@ -26,7 +26,7 @@ def sketches_of(schedule: Any, block: Any) -> list[str]:
 
 
 def extended(schedule: Any, block: Any, sketch: str) -> Any:
-    """A copy of the schedule whose sketch has another part."""
+    """A copy of the schedule with one more part in its sketch."""
     copy = schedule.copy()
     parts = sketches_of(copy, block)
     copy.unannotate(block, SKETCH)
@@ -35,7 +35,7 @@ def extended(schedule: Any, block: Any, sketch: str) -> Any:
 
 
 def sample(schedule: Any, block: Any, device: Device, decision: str, values: Sequence[int]) -> None:
-    """Annotate the block with a decision that is sampled, or with its only value, in the place of an earlier one."""
+    """Sample a decision and annotate the block with it; this replaces an earlier annotation of the decision."""
     if mark(decision) in schedule.get(block).annotations:
         schedule.unannotate(block, mark(decision))
     value: Any = values[0]
@@ -48,7 +48,8 @@ def sample(schedule: Any, block: Any, device: Device, decision: str, values: Seq
 def sample_those(schedule: Any, block: Any, device: Device, which: Collection[str]) -> None:
     """Sample every decision of a marked block that has one of these names, or is about one of these axes at any level.
 
-    Of im2col, those without a choice are left out: what is not asked for is granted in full, which is their value.
+    In the plain im2col sketch, decisions with a single choice are left out: that choice is what the device grants
+    anyway.
     """
     workload = opened_workload(schedule, block, device)
     if workload is None:

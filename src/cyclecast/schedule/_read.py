@@ -1,8 +1,8 @@
-"""Read a scheduled module as a mapping. Every loop and block of it is in the mapping, or the host's, or refused.
+"""Read a scheduled module as a mapping. Each loop and block belongs to the mapping or to the host, or is refused.
 
-Two readings give the same answer. A *decided* module still has its contraction, with the decisions as annotations
-of the block: the mapping is what the device grants. A *lowered* module has no decisions left: the mapping is read off
-its loops, and its kernel, lowered again by that mapping, must be the same (`_lowered.py`).
+There are two kinds of modules. A *decided* module still has its contraction, with decisions as annotations of the
+block: the mapping is what the device grants. A *lowered* module has no decisions: the mapping is read from its loops,
+and its kernel, lowered again by that mapping, must be equal (`_lowered.py`).
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from cyclecast.schedule._marks import IM2COL, PREFIX, SKETCH, mark
 
 
 def read(module: IRModule, device: Device) -> Mapping:
-    """The mapping of the one function of the module.
+    """The mapping of the only function of the module.
 
-    Raises `ScheduleError` where there is none to read, or where the module has a loop, block or annotation that the
-    mapping does not say; `FitError` and `MappingError` where no device, or not this one, has such a mapping.
+    Raises `ScheduleError` if there is none, or if the module has a loop, block or annotation that the mapping does not
+    contain; `FitError` and `MappingError` if this device, or no device, allows such a mapping.
     """
     function = only_function(module)
     block = decided_block(function)
@@ -61,7 +61,7 @@ def only_function(module: IRModule) -> Any:
 
 
 def decided_contraction(function: Any) -> Contraction:
-    """The contraction that a sketch rule has marked; `ScheduleError` if none is, or not one alone."""
+    """The contraction that a sketch rule has marked. Raises `ScheduleError` unless there is exactly one."""
     blocks = marked_blocks(function)
     if len(blocks) > 1:
         decided_block(function)  # says which
@@ -72,7 +72,7 @@ def decided_contraction(function: Any) -> Contraction:
 
 
 def on_device(workload: Workload, device: Device) -> Workload:
-    """The workload with the device's bits; `FitError` where the operands' type has more."""
+    """The workload with the device's bits. Raises `FitError` if the operands' type has more."""
     for what, have, limit in (
         ("input", workload.input_bits, device.bits.activation),
         ("weight", workload.weight_bits, device.bits.weight),
@@ -90,7 +90,7 @@ def on_device(workload: Workload, device: Device) -> Workload:
 def _read_decisions(block: Any, device: Device) -> Mapping:
     contraction = _contraction(_SameProduct(block))
     if contraction is None:
-        raise ScheduleError(str(block.name_hint), "a sketch is marked on a block that is no integer contraction")
+        raise ScheduleError(str(block.name_hint), "a sketch rule has marked a block that is no integer contraction")
     workload = on_device(contraction.workload, device)
     return grant(
         workload, device, _decisions(block, _names(tuple(level.name for level in device.levels), workload.slides))
@@ -98,7 +98,7 @@ def _read_decisions(block: Any, device: Device) -> Mapping:
 
 
 def _decisions(block: Any, names: dict[str, str]) -> dict[str, int]:
-    """The decision of every annotation of ours, by name."""
+    """Decisions in the block's annotations, by name."""
     found = {}
     for annotation, value in block.annotations.items():
         decision = names.get(annotation)
@@ -139,14 +139,14 @@ _SKETCHES = {"+".join((IM2COL, *parts)) for count in range(len(_MORE) + 1) for p
 
 @lru_cache(maxsize=128)
 def _names(levels: tuple[str, ...], slides: tuple[Slide, ...]) -> dict[str, str]:
-    """The decision by annotation, for all decisions of a workload with these slides on these levels."""
+    """Name of the decision of each possible annotation, for a workload with these slides on these levels."""
     decisions = [WORD_LINES, FILTERS, PACKED, INPUT_STATIONARY, *map(window_name, slides)]
     decisions += [Decision(level, axis).name for level in levels for axis in TILE_AXES]
     return {mark(decision): decision for decision in decisions}
 
 
 class _SameProduct:
-    """A block as the key of a cache: candidates of one workload differ in annotations only and share the rest."""
+    """A block as a cache key: candidates of one workload differ in annotations only."""
 
     __slots__ = ("block", "parts")
 

@@ -1,4 +1,4 @@
-"""The space of schedules that a search may look at: our rules, and those of others."""
+"""The space of schedules that a search explores: built-in rules, and rules of the user."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ MUTATORS: Mapping[Mutator, float] = {
     RebindLevel(): 0.4,
     Retile(): 0.33,
 }
-"""Our mutation rules and how often each is tried."""
+"""Built-in mutation rules, and the probability of each."""
 SHARE = 0.2
-"""The weight of a mutation rule of others, where nothing is said."""
+"""Default weight of a user's mutation rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The space of schedules on a device: our rules, and those of others.
+    """The space of schedules on a device: built-in rules, and rules of the user.
 
-    `rules` come after ours, and each sees what the ones before it have decided: it returns the schedule as it is, and
-    others beside it. A decision that it annotates takes the place of an earlier one of that name. `mutators` come
-    beside ours, each with how often it is tried relative to the others (ours: 1 together), or 0.2 if nothing is said.
+    `rules` run after the built-in ones, and each sees the decisions of those before it. A rule returns the schedule
+    unchanged, and others beside it. A decision that it annotates replaces an earlier one of the same name. `mutators`
+    are added to the built-in ones, each with a weight relative to the built-in ones together (1); the default is 0.2.
     """
 
     device: Device
@@ -49,12 +49,12 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The class names of the rules of others."""
+        """Class names of the user's rules."""
         return tuple(type(rule).__name__ for rule in self.rules)
 
     @property
     def identity(self) -> str:
-        """A text for records that differs between the rules of others; "" where there are none."""
+        """A text for records that identifies the user's rules and weights; empty if there are none."""
         weights = self.mutators.values() if isinstance(self.mutators, Mapping) else [SHARE] * len(self.mutators)
         mutators = (f"{identity(rule)} {weight}" for rule, weight in zip(self.mutators, weights, strict=True))
         return ", ".join(chain(map(identity, self.rules), mutators))

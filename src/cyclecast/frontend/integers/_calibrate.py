@@ -60,7 +60,7 @@ class Layer:
 
     @property
     def vector_axes(self) -> tuple[int, ...]:
-        """The activation's axes of one input vector, or of one image of a convolution: of one dynamic scale."""
+        """Axes of the activation that share a dynamic scale: those of an input vector, or an image of a convolution."""
         if self.node.op_type == "Conv":
             return tuple(range(1, self.weights.ndim))
         turned = any(item.name == f"trans{'AB'[self.side]}" and item.i for item in self.node.attribute)

@@ -1,4 +1,4 @@
-"""Sketch and annotation rules for CIM devices: each looks at what the ones before it have decided."""
+"""Sketch and annotation rules for CIM devices; each sees the decisions of the rules before it."""
 
 from __future__ import annotations
 

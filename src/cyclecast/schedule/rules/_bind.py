@@ -1,4 +1,4 @@
-"""Annotation rule: the binding of column tiles and groups to the device's levels."""
+"""Annotation rule: factors of column tiles and groups at the device's levels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclecast.schedule._opening import sample_those
 
 @dataclass(frozen=True, slots=True)
 class BindTiles:
-    """Samples how many column tiles and groups every level works on side by side.
+    """Samples how many column tiles and groups each level works on side by side.
 
     Applies to every marked contraction.
     """
@@ -19,6 +19,6 @@ class BindTiles:
     device: Device
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
-        """One schedule: with the column tiles and groups of every level annotated, or as it was."""
+        """One schedule, with the column and group factors annotated; unchanged if the rule does not apply."""
         sample_those(schedule, block, self.device, ["column", "group"])
         return [schedule]

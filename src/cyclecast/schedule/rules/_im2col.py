@@ -1,4 +1,4 @@
-"""Sketch rule: any integer contraction becomes matrix-vector products by im2col."""
+"""Sketch rule: an integer contraction becomes matrix-vector products by im2col."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from cyclecast.schedule._marks import IM2COL, SKETCH
 
 
 class Im2col:
-    """Marks convolutions of any kind, dense layers and matrix products; lowering does the rest.
+    """Marks every integer contraction: convolutions, dense layers and matrix products. Lowering does im2col itself.
 
-    Applies to every contraction of integers; all other rules wait for its mark.
+    All other rules apply to marked blocks only.
     """
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
-        """One schedule: with the block marked, or as it was where the block is no contraction."""
+        """One schedule, with the block marked; unchanged if the block is no contraction."""
         if contraction_of(schedule.get(block), "block") is not None:
             schedule.annotate(block, SKETCH, IM2COL)
         return [schedule]

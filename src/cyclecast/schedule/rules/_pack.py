@@ -1,4 +1,4 @@
-"""Sketch rule: small groups side by side on the diagonal of an array."""
+"""Sketch rule: pack small groups on the diagonal of an array."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cyclecast.schedule._opening import extended, opened_workload, sample, sketc
 class Pack:
     """Samples how many groups of a grouped or depthwise convolution, or of a batch of products, share an array.
 
-    Applies where there are several groups and an array has room for two of them.
+    Applies if there are several groups and an array has room for two.
     """
 
     device: Device
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
-        """Two schedules, of one group in an array and of several; the one where the rule does not apply."""
+        """Two schedules, with one group per array and with packed groups; only the first if the rule does not apply."""
         workload = opened_workload(schedule, block, self.device)
         if workload is None or not can_pack(workload, self.device):
             return [schedule]

@@ -1,4 +1,4 @@
-"""Annotation rule: the row tiles of one reduction over arrays, compute units and processing elements."""
+"""Annotation rule: factors of row tiles at the device's levels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cyclecast.schedule._opening import sample_those
 
 @dataclass(frozen=True, slots=True)
 class SplitReduction:
-    """Samples how many row tiles are summed side by side at every level.
+    """Samples how many row tiles each level sums side by side.
 
-    A filter longer than an array so takes columns of several arrays: inside a CU, across CUs, or across PEs.
+    A filter longer than an array then occupies columns of several arrays: inside a CU, across CUs, or across PEs.
 
     Applies to every marked contraction.
     """
@@ -21,6 +21,6 @@ class SplitReduction:
     device: Device
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
-        """One schedule: with the row tiles of every level annotated, or as it was."""
+        """One schedule, with the row factor of each level annotated; unchanged if the rule does not apply."""
         sample_those(schedule, block, self.device, ["row"])
         return [schedule]

@@ -1,4 +1,4 @@
-"""Annotation rule: copies of the weights that work on other pixels."""
+"""Annotation rule: replicas of the weights, which work on other pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclecast.schedule._opening import sample_those
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """Samples how many replicas every level holds.
+    """Samples how many replicas each level holds.
 
     Applies to every marked contraction.
     """
@@ -19,6 +19,6 @@ class Replicas:
     device: Device
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
-        """One schedule: with the replicas of every level annotated, or as it was."""
+        """One schedule, with the replicas of each level annotated; unchanged if the rule does not apply."""
         sample_those(schedule, block, self.device, ["pixel"])
         return [schedule]

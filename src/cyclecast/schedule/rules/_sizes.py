@@ -12,7 +12,7 @@ from cyclecast.schedule._opening import sample_those
 
 @dataclass(frozen=True, slots=True)
 class TileSizes:
-    """Samples how much of the reduction and of the filters one array takes.
+    """Samples the word lines and filters of the tile in one array.
 
     Applies to every marked contraction.
     """
@@ -20,6 +20,6 @@ class TileSizes:
     device: Device
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
-        """One schedule: with the size of a tile annotated, or as it was."""
+        """One schedule, with the tile size annotated; unchanged if the rule does not apply."""
         sample_those(schedule, block, self.device, [WORD_LINES, FILTERS])
         return [schedule]

@@ -1,4 +1,4 @@
-"""Sketch rule: several outputs from one input vector, by shifted and duplicated filters."""
+"""Sketch rule: windows of several outputs per input vector, by shifted copies of the filters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cyclecast.schedule._opening import extended, opened_workload, sample
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Samples a window along every slide, as SDK and VW-SDK have it (Rhe et al., DATE 2022, arXiv:2112.11282).
+    """Samples a window along every slide, as in SDK and VW-SDK (Rhe et al., DATE 2022, arXiv:2112.11282).
 
-    Applies where the workload slides over its inputs and an array has columns for two outputs of a filter.
+    Applies if the workload slides over its inputs and an array has columns for two outputs of a filter.
     """
 
     device: Device
 
     def apply(self, schedule: Any, block: Any) -> list[Any]:
-        """Two schedules, without and with windows; the one where the rule does not apply."""
+        """Two schedules, without and with windows; only the first if the rule does not apply."""
         workload = opened_workload(schedule, block, self.device)
         windows = {} if workload is None else window_choices(workload, self.device)
         if not windows:
