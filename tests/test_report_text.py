@@ -171,7 +171,7 @@ def test_energy_where_the_device_has_components_and_the_model_counts() -> None:
 def test_a_time_that_cannot_be_is_pointed_out() -> None:
     result = tuned()
     entry = result.workloads[0]
-    for model, text in ((Fixed(1), "below what its"), (Fixed(10**9), "above that of everything one after another")):
+    for model, text in ((Fixed(1), "below its lower bound"), (Fixed(10**9), "above its upper bound")):
         wrong = replace(entry, timing=model.time(entry.mapping, TINY))
         shown = text_of(tuned_info(Tuned(result.network, TINY, (wrong,), model)))
         assert f"warning: small: the time is {text}" in shown

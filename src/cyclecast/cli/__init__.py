@@ -1,8 +1,7 @@
-"""The command line: one verb for each public function. The only files that print.
+"""The command line: one verb per public function. Only its files print.
 
-Every verb takes `--json` (`device schema` prints JSON anyway) and then prints one JSON object to standard output and
-nothing else there (`docs/json.md`).
-A mistake of the user's ends in one message and exit code 2, never in a traceback (`_door.py`).
+Every verb takes `--json` (`device schema` prints JSON anyway) and then prints exactly one JSON object to standard
+output (`docs/json.md`). A mistake of the user ends in one message and exit code 2, never in a traceback (`_door.py`).
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Entry point of the `cyclecast` command; a fault of cyclecast itself is one line here, too, and exit code 1."""
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop then
+    """Entry point of the `cyclecast` command; a fault of cyclecast is reported in one line, too, with exit code 1."""
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # at exit, nothing is left to stop
     try:
         app()
     except KeyboardInterrupt:

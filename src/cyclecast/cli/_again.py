@@ -1,4 +1,4 @@
-"""A second run of tune: where files, options and versions are as before, the answer is in the folder."""
+"""Reuse of the result of an earlier `tune` with the same files, options and versions."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from cyclecast.storage.reading import json_value
 
 RECORDS, RESULT = "records.db", "result.json"
 MOST_BYTES = 1 << 28
-"""Of `result.json`."""
+"""Largest `result.json` [bytes]."""
 MOST_OF_FILES = 1 << 32
-"""Bytes of a network and its samples that are read to see whether they are as before."""
+"""Most bytes of a network and its samples that are hashed."""
 BESIDE = b"location"
-"""Key with which an ONNX file names another file of weights."""
+"""Key of an ONNX file that names an external file of weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class TuneQuestion:
-    """All that the result of `tune` depends on, but the records that it finds."""
+    """A digest of everything that the result of `tune` depends on, except the records in its folder."""
 
     digest: str
 
     @classmethod
     def of(cls, model: Path, samples: Path | None, options: Sequence[Any]) -> TuneQuestion | None:
-        """Files by their content.
+        """The digest of files (by content), options and versions.
 
-        None where not all of them can be read, of which `tune` will say more, and where other packages announce
-        variants, whose text nothing here knows.
+        None if a file cannot be read (`tune` then reports it), or if other packages announce variants, whose code has
+        no digest.
         """
         if entry_points(group=plugins.GROUP):
             return None
@@ -44,17 +44,17 @@ class TuneQuestion:
             if _size(paths) > MOST_OF_FILES:
                 return None
             files = [[str(path), _digest(path)] for path in paths]
-        except Exception:  # of any class: they are strangers' files
+        except Exception:  # of any class: the files are untrusted
             return None
         text = json.dumps([versions.built_by(), str(model), files, options], sort_keys=True)
         return cls(sha256(text.encode()).hexdigest())
 
     def asked(self, out: Path) -> str:
-        """The digest of this and of the folder's records."""
+        """The digest, combined with that of the folder's records."""
         return sha256(f"{self.digest} {folders.digest_of(out / RECORDS)}".encode()).hexdigest()
 
     def answer(self, out: Path) -> dict[str, Any] | None:
-        """The stored result of `tune` in this folder, marked as reused; None where `tune` has to run."""
+        """The stored result of `tune` in this folder, marked as reused; None if `tune` has to run."""
         if not folders.answers(out, "tune", self.asked(out)):
             return None
         try:
@@ -62,7 +62,7 @@ class TuneQuestion:
         except (CyclecastError, OSError, ValueError):
             return None
         if found["verification"] and "error" in found["verification"]:
-            return None  # a full disk and the like: it may be gone
+            return None  # the cause, such as a full disk, may have gone
         for workload in found["workloads"]:
             workload |= {"reused": True, "disbelieved": ""}
         found["total"]["reused"] = len(found["workloads"])
@@ -70,7 +70,7 @@ class TuneQuestion:
 
 
 def _files(root: Path) -> list[Path]:
-    """A file and those that hold its weights; or the files of a folder."""
+    """A file and its external weights, or the files of a folder."""
     if root.is_dir():
         return sorted(path for path in root.iterdir() if path.is_file())
     if root.suffix != ".onnx" or _size([root]) > MOST_OF_FILES or BESIDE not in root.read_bytes():
@@ -83,7 +83,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _size(paths: Sequence[Path]) -> int:
-    """The bytes of files; `ValueError` where one is a pipe, a device, or anything else that may have no end."""
+    """Bytes of files. Raises `ValueError` for a pipe, a device, or anything else without a size."""
     if not all(path.is_file() for path in paths):
         raise ValueError(paths)
     return sum(path.stat().st_size for path in paths)

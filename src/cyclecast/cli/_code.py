@@ -26,9 +26,9 @@ from cyclecast.units import Size
 TARGETS = ("c", "llvm")
 
 InputsOption = Annotated[
-    Path | None, typer.Option("--inputs", help="An .npz file with an array for each input; else random values.")
+    Path | None, typer.Option("--inputs", help="An .npz file with an array per input; default: random values.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random inputs.")]
 
 
 @app.command("compile")
@@ -81,8 +81,8 @@ def vectors(
     folder: FolderArgument,
     workload: Annotated[str, typer.Option("--workload", help="A workload of the network, or its kernel.")],
     out: Annotated[Path, out_option("--out", "The folder for manifest, .npz and $readmemh files.")],
-    arrays: Annotated[int, typer.Option("--arrays", min=1, help="How many arrays, the first ones.")] = 4,
-    products: Annotated[int, typer.Option("--products", min=1, help="How many products of each array.")] = 16,
+    arrays: Annotated[int, typer.Option("--arrays", min=1, help="Number of arrays, from the first on.")] = 4,
+    products: Annotated[int, typer.Option("--products", min=1, help="Number of products per array.")] = 16,
     inputs: InputsOption = None,
     seed: SeedOption = 0,
     force: ForceOption = False,
@@ -121,13 +121,13 @@ def vectors(
 def trace(
     folder: FolderArgument,
     out: Annotated[Path, out_option("--out", "The trace: .jsonl for lines of JSON, else binary.")],
-    workload: Annotated[str, typer.Option("--workload", help="One workload, or its kernel; else all.")] = "",
+    workload: Annotated[str, typer.Option("--workload", help="One workload, or its kernel; default: all.")] = "",
     inputs: InputsOption = None,
     seed: SeedOption = 0,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what one run of the network tells the device's driver, call by call, with payloads."""
+    """Write the driver calls of one run of the network, with payloads."""
     from cyclecast.report import status
     from cyclecast.workflow import building, capture
 
@@ -149,11 +149,11 @@ def trace(
 @app.command()
 def replay(
     path: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by trace.", show_default=False)],
-    fast: Annotated[bool, typer.Option("--fast", help="Skip the bits where converters lose nothing.")] = False,
-    memory: Annotated[str, typer.Option(help="What the trace may take, its device included.")] = "1 GiB",
+    fast: Annotated[bool, typer.Option("--fast", help="Skip the bit level where converters are lossless.")] = False,
+    memory: Annotated[str, typer.Option(help="Memory limit of the trace, its device included.")] = "1 GiB",
     as_json: JsonOption = False,
 ) -> None:
-    """Execute a trace on the behaviour model in C; sums and counters have to come out as recorded."""
+    """Execute a trace on the behaviour model in C, and compare sums and counters with the recorded ones."""
     from cyclecast.report import status
     from cyclecast.simulator import replay as execute
 

@@ -1,4 +1,4 @@
-"""Shared by all verbs: the program, its options, how results are printed."""
+"""The program, options that several verbs share, and printing of results."""
 
 from __future__ import annotations
 
@@ -50,16 +50,18 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option(DEBUG, help="Print a traceback where a command fails; of any verb.")] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Print a traceback if a command fails; works with any verb.")
+    ] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """An auto-scheduler for chips that do not exist yet."""
 
 
 def _path(text: str) -> Path:
-    """A path that is one: an empty text would be the current folder."""
+    """A path; an empty text, which would mean the current folder, is refused."""
     if not text:
         raise typer.BadParameter("it is empty; it must be a path")
     return Path(text)
@@ -71,12 +73,12 @@ FolderArgument = Annotated[
 
 
 def out_option(name: str, help: str) -> Any:
-    """An option that says where to write."""
+    """An option for the path of an output."""
     return typer.Option(name, help=help, parser=_path, metavar="PATH", show_default=False)
 
 
 ForceOption = Annotated[
-    bool, typer.Option("--force", help="Replace files that are in the way and not written by cyclecast.")
+    bool, typer.Option("--force", help="Replace existing files, even if cyclecast did not write them.")
 ]
 
 
@@ -88,7 +90,7 @@ def require_folder(folder: Path) -> None:
 
 
 def read_json(where: str, path: Path) -> Any:
-    """The value of a JSON file that an option names."""
+    """The value of a JSON file. Raises `OptionError`, which names the option `where`."""
     try:
         return json_value(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -97,13 +99,13 @@ def read_json(where: str, path: Path) -> Any:
 
 
 def read_device(name: str, as_json: bool) -> tuple[Device, list[str]]:
-    """The device that an option names, and the doubts about it, told."""
+    """The device that an option names, and its doubts, which are printed unless `as_json`."""
     device, doubts = load_doubted(name)
     return device, tell_doubts(doubts, as_json)
 
 
 def tell_doubts(doubts: Iterable[Doubt], as_json: bool) -> list[str]:
-    """A line for each on standard error, unless JSON has them; what JSON has."""
+    """Print a line per doubt on standard error unless `as_json`; return the lines."""
     told = list(map(str, doubts))
     for doubt in () if as_json else told:
         errors().print(f"doubt: {doubt}")
@@ -111,7 +113,7 @@ def tell_doubts(doubts: Iterable[Doubt], as_json: bool) -> list[str]:
 
 
 def shapes_of(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
-    """The shapes that `--shape name=1,3,224,224` options mean."""
+    """Shapes by input name, from `--shape name=1,3,224,224` options. Raises `OptionError`."""
     shapes = {}
     for option in options or ():
         name, _, numbers = option.rpartition("=")
@@ -137,7 +139,7 @@ FrontEndOption = Annotated[
 
 
 def bound_model(model: Path, options: Sequence[str] | None) -> Any:
-    """The network with the inputs bound that `--constant rate=16000` options name."""
+    """The network with inputs bound by `--constant rate=16000` options. Raises `OptionError`."""
     from cyclecast.frontend import bound
 
     constants = {}
@@ -154,7 +156,7 @@ def bound_model(model: Path, options: Sequence[str] | None) -> Any:
 
 
 def _number(text: str) -> float:
-    """A number, whole if it is written so."""
+    """A number, integer if it is written so; true and false are booleans."""
     words = {"true": True, "false": False}
     if text.lower() in words:
         return words[text.lower()]
@@ -169,6 +171,6 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def console() -> Console:
-    """For results."""
+    """The console for results."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)

@@ -1,4 +1,4 @@
-"""Verbs about devices."""
+"""Verbs about device files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cyclecast.cli._common import DeviceArgument, JsonOption, app, console, prin
 from cyclecast.device import Device, load_doubted
 from cyclecast.terminal import write
 
-device_app = typer.Typer(help="Look at device files.", no_args_is_help=True)
+device_app = typer.Typer(help="Check and show device files.", no_args_is_help=True)
 app.add_typer(device_app, name="device")
 
 
@@ -17,7 +17,7 @@ def device_check(
     device: DeviceArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a device file, and say what follows from it."""
+    """Check a device file, and print the figures that follow from it."""
     from cyclecast.report import device_info, device_text
 
     info = device_info(*load_doubted(device))
@@ -32,7 +32,7 @@ def device_show(
     device: DeviceArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a device as its file says it; with --json, every default filled in."""
+    """Print a device file; with --json, all defaults are filled in."""
     loaded = Device.load(device)
     if as_json:
         print_json(loaded.model_dump(mode="json"))

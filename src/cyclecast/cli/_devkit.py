@@ -10,10 +10,10 @@ import typer
 from cyclecast.cli._common import JsonOption, app, console, print_json, read_device
 from cyclecast.terminal import Table
 
-devkit_app = typer.Typer(help="Check what you add to cyclecast.", no_args_is_help=True)
+devkit_app = typer.Typer(help="Test your own extensions of cyclecast.", no_args_is_help=True)
 app.add_typer(devkit_app, name="devkit")
 FAILED = 3
-"""Exit code, as of values that depart."""
+"""Exit code if a test fails."""
 
 
 @devkit_app.command("check")
@@ -41,6 +41,6 @@ def devkit_check(
         for law in found:
             table.add_row(law.test, "FAILS" if law.failed else "left out" if law.said else "holds", law.said)
         console().print(table)
-        console().print(f"{failed} of {len(found)} fail" if failed else "all that it has to do, it does")
+        console().print(f"{failed} of {len(found)} tests fail" if failed else "all tests pass")
     if failed:
         raise typer.Exit(FAILED)

@@ -1,10 +1,10 @@
-"""The door of the command line: the one place where mistakes, stops and failures become a line and an exit code.
+"""Exit of the command line: the only place that turns mistakes, interrupts and failures into a line and an exit code.
 
-| what ends the command | line on standard error | exit code |
+| cause | line on standard error | exit code |
 |---|---|---|
 | a `CyclecastError`, a wrong option | `error: ` where, demand, bound; try lever | 2 |
 | the machine: no space, no memory, a number or a nesting beyond all bounds, TVM's refusal | the same | 2 |
-| values that depart further than `verify` was told that they may | `departs: ` what, and by how much | 3 |
+| values that differ by more than `verify` allows | `departs: ` what, and by how much | 3 |
 | Ctrl-C | `stopped`, and what is kept | 130 |
 | a fault of cyclecast itself | that it is one, and how to report it (`main` only) | 1 |
 
@@ -41,11 +41,11 @@ MISTAKE, FAULT = 2, 1
 
 
 class StoppedError(KeyboardInterrupt):
-    """Ctrl-C, with a line that says what is kept."""
+    """Ctrl-C, with a line about the results that are kept."""
 
 
 class Door(TyperGroup):
-    """All verbs; running it ends in `SystemExit`, unless cyclecast itself has a fault."""
+    """The group of all verbs. Running it ends in `SystemExit`, except for a fault of cyclecast."""
 
     def main(
         self,
@@ -56,7 +56,7 @@ class Door(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a verb; as Typer has it, save for how it ends."""
+        """Run a verb like Typer does, but with our exit codes."""
         given = list(sys.argv[1:] if args is None else args)
         words = [word for word in given if word != DEBUG]
         run = partial(super().main, words, prog_name, complete_var, False, windows_expand_args, **extra)
@@ -79,12 +79,12 @@ class Door(TyperGroup):
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """Notes every Ctrl-C: a library may turn it into an error of its own, such as a network that cannot be read."""
+    """Context: record every Ctrl-C, because a library may turn it into another error."""
     stops: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         stops.append(number)
-        if _is_in_tvm(frame):  # through which no exception may go: it ends the process by a signal, at times
+        if _is_in_tvm(frame):  # an exception through TVM's frames may end the process by a signal
             leave(_stop())
         signal.default_int_handler(number, frame)
 
@@ -108,7 +108,7 @@ def _is_in_tvm(frame: FrameType | None) -> bool:
 
 
 def leave(code: int) -> NoReturn:
-    """End at once: threads of libraries that were stopped midway may never end, or end by a signal."""
+    """Exit at once: threads of interrupted libraries may never end, or end by a signal."""
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -121,9 +121,9 @@ def _stop(line: str = "") -> int:
 
 
 def answer(error: BaseException, *, as_json: bool, debug: bool) -> int:
-    """Say what has ended the command; the exit code. A fault of cyclecast's own is raised again."""
+    """Print the cause of the end; return the exit code. A fault of cyclecast is raised again."""
     if isinstance(error, typer.TyperException) and not str(error):
-        return error.exit_code  # no verb: all of them were listed
+        return error.exit_code  # no verb: the list of verbs was printed
     mistake = mistake_of(error)
     if mistake is None:
         raise error
@@ -146,14 +146,14 @@ def _fields(error: CyclecastError) -> dict[str, str]:
 
 
 def _listed(error: CyclecastError) -> dict[str, Any]:
-    """What an error has several of."""
+    """The entries of an error that has several."""
     if isinstance(error, OperatorsError):
         return {"operators": [asdict(row) for row in error.refused]}
     return {"mistakes": [_fields(each) for each in error.mistakes]} if isinstance(error, MistakesError) else {}
 
 
 def mistake_of(error: BaseException) -> CyclecastError | None:
-    """What is to be said of an error that is the user's, the machine's or TVM's; None of one that is ours."""
+    """The error to report for a mistake of the user, the machine or TVM; None for a fault of cyclecast."""
     match error:
         case CyclecastError():
             return error
@@ -197,12 +197,12 @@ def _first_line(error: BaseException) -> str:
 
 
 def tell_traceback(error: BaseException) -> None:
-    """The traceback on standard error, cleaned."""
+    """Print the traceback on standard error, without control characters."""
     errors().print("".join(traceback.format_exception(error)).rstrip())
 
 
 def tell_fault(error: BaseException) -> None:
-    """That cyclecast has a fault, and how to report it."""
+    """Print that cyclecast has a fault, and how to report it."""
     line = _first_line(error)
     what = f"{type(error).__name__}: {line}" if line else type(error).__name__
     errors().print(

@@ -1,4 +1,4 @@
-"""Ctrl-C before there is a command to stop. Imports little itself, since it is late for whatever comes before it."""
+"""Ctrl-C during the import of packages. This module imports little, because it runs first."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import signal
 
 STOPPED = 130
-"""The exit code after Ctrl-C."""
+"""Exit code after Ctrl-C."""
 
 
 class Stoppable:
-    """In a `with` block that imports packages: Ctrl-C ends the process at once. Through some no exception may go."""
+    """Context for imports: Ctrl-C ends the process at once, because some packages cannot pass an exception on."""
 
     _ours = False
 
@@ -19,7 +19,7 @@ class Stoppable:
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
                 signal.signal(signal.SIGINT, _end)
                 self._ours = True
-        except ValueError:  # another thread than the main one, which has no signals
+        except ValueError:  # only the main thread has signals
             pass
 
     def __exit__(self, *error: object) -> None:

@@ -57,11 +57,10 @@ if TYPE_CHECKING:
     from cyclecast.workflow.tuning import Tuned
 
 STRATEGIES = (
-    "exhaustive: all mappings, by branch and bound on arrays of numbers, without MetaSchedule. "
-    "evolution: MetaSchedule's EvolutionarySearch with our sketch, annotation and mutation rules, and the timing model "
-    "as its cost model. "
-    "random: mappings drawn independently. "
-    "pareto: all that no other beats in time, energy and arrays at once."
+    "exhaustive: all mappings, by branch and bound, without MetaSchedule. "
+    "evolution: MetaSchedule's EvolutionarySearch with the rules of cyclecast, and the timing model as its cost model. "
+    "random: independent random mappings. "
+    "pareto: all Pareto mappings in time, energy and arrays."
 )
 WRITTEN = (
     "records.db, module.so, network.json, program.json, mappings.json, traces/, device.yaml, result.json, "
@@ -69,8 +68,8 @@ WRITTEN = (
 )
 SETTINGS = ("timing", "strategy", "trials", "seed", "seconds")
 MOST_WORK = 1 << 35
-"""Products of single cells for which `tune` simulates a device that loses something; that takes about ten seconds."""
-OTHERS = "A name that a plug-in announces, or ./mine.py:Name; several: the option again."
+"""Most products of single cells for which `tune` simulates a lossy device; they take about ten seconds."""
+OTHERS = "The name of a plug-in, or ./mine.py:Name. Repeatable."
 DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
 TimingOption = Annotated[
     str, typer.Option("--timing", help="The timing model: poster, analytical, event, a plug-in's, or ./mine.py:Name.")
@@ -85,11 +84,11 @@ def tune(
     timing: TimingOption = "analytical",
     strategy: Annotated[str, typer.Option("--strategy", help=STRATEGIES)] = "exhaustive",
     trials: Annotated[
-        int, typer.Option("--trials", min=1, help="Mappings of each workload that evolution and random may time.")
+        int, typer.Option("--trials", min=1, help="Most mappings per workload that evolution and random time.")
     ] = 64,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed; the same seed gives the same result.")] = 0,
     seconds: Annotated[
-        float, typer.Option("--seconds", help="The time that the search of one workload may take; 0: until it ends.")
+        float, typer.Option("--seconds", help="Time limit of the search of each workload, in seconds; 0: no limit.")
     ] = 20.0,
     shape: ShapeOption = None,
     constant: ConstantOption = None,
@@ -100,15 +99,15 @@ def tune(
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
     explain: Annotated[
-        bool, typer.Option("--explain-search", help="Say how large the space is, and how good the answer is at least.")
+        bool, typer.Option("--explain-search", help="Show the size of the search space and the bounds on each result.")
     ] = False,
     check: Annotated[
         bool,
-        typer.Option("--verify/--no-verify", help="Compare the program with the network's own runtime at the end."),
+        typer.Option("--verify/--no-verify", help="At the end, compare the program with the network's own runtime."),
     ] = True,
-    rule: Annotated[list[str] | None, typer.Option("--rule", help=f"A rule beside ours. {OTHERS}")] = None,
+    rule: Annotated[list[str] | None, typer.Option("--rule", help=f"An additional rule. {OTHERS}")] = None,
     mutator: Annotated[
-        list[str] | None, typer.Option("--mutator", help=f"A mutation rule beside ours. {OTHERS}")
+        list[str] | None, typer.Option("--mutator", help=f"An additional mutation rule. {OTHERS}")
     ] = None,
     runner: Annotated[
         str | None, typer.Option("--runner", help="Measures mappings in the place of the timing model: ./mine.py:Name.")
@@ -118,7 +117,7 @@ def tune(
 ) -> None:
     """Search schedules for a network on a device, build the program, and compare it with the network.
 
-    A second run with the same folder reuses the searches that it finds finished there. Ctrl-C keeps what was found.
+    A second run with the same folder reuses finished searches. Ctrl-C keeps all results so far.
     """
     described, doubted = read_device(device, as_json)
     require_folder(out)
@@ -141,7 +140,7 @@ def tune(
 
 @dataclass(frozen=True)
 class _TuneJob:
-    """A run of `tune`."""
+    """One run of `tune`."""
 
     device: Device
     samples: QuantizationOptions
@@ -153,11 +152,11 @@ class _TuneJob:
     shown: bool
 
     def run(self, model: Any, doubts: list[str], question: TuneQuestion | None) -> dict[str, Any]:
-        """Search, build, compare, write; what is told of it."""
+        """Search, build, verify and write; return the values to print."""
         from cyclecast.search import search_strategy
         from cyclecast.timing import timing_model
 
-        timing_model(self.settings["timing"])  # a wrong name is told before the network is read
+        timing_model(self.settings["timing"])  # report a wrong name before the network is read
         search_strategy(self.settings["strategy"])
         space, runner = self._space(), self._runner()
         from cyclecast.frontend import load_quantised
@@ -182,7 +181,7 @@ class _TuneJob:
                 info["verification"] = self._verified(tuned, place, model, inputs, quantization)
             (place / RESULT).write_text(json_text(info), encoding="utf-8")
         if is_new:
-            building.load(self.out)  # a folder that nothing can read is no result
+            building.load(self.out)  # check that the folder can be read
         return info
 
     def _searched(self, network: Network, space: Space | None, runner: Runner | None) -> Tuned:
@@ -194,7 +193,7 @@ class _TuneJob:
             progress_bar(len(network.members), shown=self.shown) as show,
             _kept(network, self.out, show) as progress,
         ):
-            from cyclecast.workflow import tuning  # not before the first line is told
+            from cyclecast.workflow import tuning  # imported after the first line is printed
 
             options |= {"space": space, "runner": runner, "database": self.out / RECORDS, "progress": progress}
             return tuning.tune(network, self.device, **options)
@@ -221,7 +220,7 @@ class _TuneJob:
     def _verified(
         self, tuned: Tuned, folder: Path, model: Any, inputs: dict[str, Any], quantization: Quantization
     ) -> dict[str, Any]:
-        """The answer of `verify` for the first sample, or for random values; or why there is no reference."""
+        """Result of `verify` for the first sample, or for random values; or the reason why there is no reference."""
         from cyclecast.frontend import as_samples
         from cyclecast.report import status
         from cyclecast.workflow.verification import verify
@@ -242,7 +241,7 @@ class _TuneJob:
 
 
 def _inputs(model: Any, shapes: Shapes, calibration: Values) -> dict[str, Any]:
-    """The shape of each input, and its extremes in the calibration."""
+    """Shape of each input, and its range in the calibration samples."""
     from cyclecast.frontend import input_shapes
 
     ranges = {name: (float(values.min()), float(values.max())) for name, values in calibration.items() if values.size}
@@ -257,7 +256,7 @@ def estimate(
     timing: TimingOption = "analytical",
     mapping: Annotated[
         Path | None,
-        typer.Option("--mapping", help="Mappings by kernel, in the form of mappings.json.", show_default=False),
+        typer.Option("--mapping", help="A file of mappings by kernel, like mappings.json.", show_default=False),
     ] = None,
     shape: ShapeOption = None,
     constant: ConstantOption = None,
@@ -269,7 +268,7 @@ def estimate(
     image_deviation: DeviationOption = IMAGE_DEVIATION,
     as_json: JsonOption = False,
 ) -> None:
-    """Time a network with the default mapping of every workload, or with mappings of a file, without any search."""
+    """Time a network without a search: with the default mapping of every workload, or with mappings from a file."""
     described, doubted = read_device(device, as_json)
     samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     network = _load(bound_model(model, constant), described, shape, samples)
@@ -299,10 +298,10 @@ def sqnr(
     weights: WeightsOption = "symmetric",
     image_mean: MeanOption = IMAGE_MEAN,
     image_deviation: DeviationOption = IMAGE_DEVIATION,
-    worst: Annotated[int, typer.Option("--worst", min=1, help="How many layers to list.")] = 10,
+    worst: Annotated[int, typer.Option("--worst", min=1, help="Number of layers to list.")] = 10,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what quantising its operands does to each layer: signal over quantisation noise, the worst layers first."""
+    """Report the quantisation error of each layer: signal to quantisation noise ratio, worst layers first."""
     described, doubted = read_device(device, as_json)
     samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     from cyclecast.frontend import layer_errors
@@ -325,7 +324,7 @@ def _load(model: Any, device: Device, shape: Sequence[str] | None, samples: Quan
 
 
 def _limit(seconds: float) -> float | None:
-    """None where a search may take as long as it takes."""
+    """The time limit, or None for no limit. Raises `OptionError`."""
     if not seconds >= 0:
         raise OptionError("--seconds", f"{seconds:g}", "it must be 0 or more", "--seconds 20")
     return seconds or None
@@ -333,7 +332,7 @@ def _limit(seconds: float) -> float | None:
 
 @contextmanager
 def _kept(network: Network, out: Path, show: Callable[[Progress], None]) -> Iterator[Callable[[Progress], None]]:
-    """Pass progress on; on Ctrl-C, say what is kept: searches that are finished, and the best of the one at work."""
+    """Context: pass progress on; on Ctrl-C, report finished searches and the best result of the current one."""
     told: deque[Progress] = deque(maxlen=1)
 
     def follow(progress: Progress) -> None:

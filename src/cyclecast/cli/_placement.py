@@ -28,35 +28,37 @@ if TYPE_CHECKING:
 
 WRITTEN = "placement.json"
 MOST_BYTES = 1 << 28
-"""Of it."""
+"""Largest `placement.json` [bytes]."""
 
 
 @app.command()
 def place(
     folder: FolderArgument,
-    chips: Annotated[str, typer.Option("--chips", help="How many chips, or auto: as many as hold all weights.")] = "1",
+    chips: Annotated[str, typer.Option("--chips", help="Number of chips, or auto: as many as hold all weights.")] = "1",
     objective: Annotated[
-        str, typer.Option("--objective", help="What is to be least: interval, latency, energy or arrays.")
+        str, typer.Option("--objective", help="The quantity to minimise: interval, latency, energy or arrays.")
     ] = "interval",
     batch: Annotated[
-        int, typer.Option("--batch", min=1, help="Images for which weights stay, where not all can stay for good.")
+        int, typer.Option("--batch", min=1, help="Images per writing of the weights, if not all weights are resident.")
     ] = 1,
     dynamic: Annotated[
         str | None,
-        typer.Option("--dynamic", help="Who multiplies two computed operands: host or arrays; else the device says."),
+        typer.Option(
+            "--dynamic", help="Where to multiply two computed operands: host or arrays; default: by the device."
+        ),
     ] = None,
     timing: Annotated[str, typer.Option("--timing", help="The timing model of single operators.")] = "analytical",
     arrays: Annotated[
-        int | None, typer.Option("--arrays", min=1, help="Arrays in use at the same time, at most.", show_default=False)
+        int | None, typer.Option("--arrays", min=1, help="Most arrays in use at the same time.", show_default=False)
     ] = None,
     plan: Annotated[
         Path | None,
-        typer.Option("--plan", help="Replicas by operator, as JSON: that plan is placed as it is.", show_default=False),
+        typer.Option("--plan", help="A JSON file with replicas by operator, placed as given.", show_default=False),
     ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a tuned network into the arrays of whole chips: replicas, pipeline, re-programming."""
+    """Place a tuned network on whole chips: replicas, pipeline, re-programming."""
     settings = {"chips": chips, "objective": objective, "batch": batch, "dynamic": dynamic, "timing": timing}
     settings |= {"arrays": arrays, "replicas": _plan(plan) if plan else None}
     from cyclecast.report import placement_info
@@ -79,7 +81,7 @@ def report(
     folder: FolderArgument,
     out: Annotated[Path | None, out_option("--out", "The file; FOLDER/report.html unless said.")] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Another folder written by tune: what differs from it.")
+        Path | None, typer.Option("--against", help="Another folder written by tune, to compare with.")
     ] = None,
     trace: Annotated[
         Path | None, out_option("--trace", "A timeline of the pipeline for Perfetto: trace events as JSON.")
@@ -92,7 +94,7 @@ def report(
 ) -> None:
     """Write one HTML page about a placed network: plots and tables, for a browser or a printer.
 
-    The placement is that of the last `place`, or one with all its defaults.
+    The placement is that of the last `place`, or one with default options.
     """
     from cyclecast import report as reports
     from cyclecast.placement import simulate
@@ -121,9 +123,9 @@ def report(
 
 
 IMAGES = 4
-"""In a timeline."""
+"""Images in a timeline."""
 TIMELINE = r'"generator": "cyclecast"'
-"""First bytes of a timeline."""
+"""Mark at the beginning of a timeline."""
 DEFAULTS: dict[str, Any] = {
     "chips": "1",
     "objective": "interval",
@@ -134,11 +136,11 @@ DEFAULTS: dict[str, Any] = {
     "replicas": None,
 }
 OPTIONAL: dict[str, tuple[type, ...]] = {"dynamic": (str,), "arrays": (int,), "replicas": (list, dict)}
-"""Settings that may be left out, and what they are if not."""
+"""Settings that may be missing or None, and their other types."""
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """Those of the last `place`."""
+    """Settings of the last `place`, or the defaults. Raises `OptionError` for a damaged file."""
     require_file_unchanged(folder / WRITTEN)
     try:
         found = json_value(read_file(folder, WRITTEN, MOST_BYTES))["settings"]
@@ -157,7 +159,7 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def _placed(folder: Path, settings: dict[str, Any], as_json: bool) -> tuple[Placement, Check, list[str]]:
-    """The placement of what `tune` wrote, its event simulation, and the doubts about its device, told."""
+    """Placement of a tuned network, its event simulation, and the doubts about its device, which are printed."""
     chips = _chips(settings["chips"])
     from cyclecast.placement import simulate
     from cyclecast.workflow import stored
@@ -173,7 +175,7 @@ def _placed(folder: Path, settings: dict[str, Any], as_json: bool) -> tuple[Plac
 
 
 def _plan(path: Path) -> Any:
-    """Replicas by operator: an object, or a list; of an object with `replicas`, these."""
+    """Replicas by operator, an object or a list; or those in the field `replicas` of an object."""
     found = read_json(f"--plan {path}", path)
     found = found["replicas"] if isinstance(found, dict) and "replicas" in found else found
     if not isinstance(found, list | dict):
@@ -193,4 +195,4 @@ def _chips(text: str) -> int | None:
 
 
 MOST_DIGITS = 18
-"""Of a number of chips."""
+"""Most digits of a number of chips."""

@@ -1,4 +1,4 @@
-"""Options on quantisation, and the samples that they name."""
+"""Options of quantisation, and the samples that they name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cyclecast.frontend import Quantization
 
 IMAGE_MEAN, IMAGE_DEVIATION = "0.485,0.456,0.406", "0.229,0.224,0.225"
-"""Of red, green and blue over ImageNet: what most image networks are trained with."""
+"""Mean and standard deviation of red, green and blue in ImageNet, which most image networks are trained with."""
 
 CalibrateOption = Annotated[
     Path | None,
@@ -25,16 +25,21 @@ CalibrateOption = Annotated[
 ]
 ActivationsOption = Annotated[
     str | None,
-    typer.Option("--activations", help="affine (zero points; if sums of the device are exact) or symmetric."),
+    typer.Option("--activations", help="affine (the default if the device's sums are exact) or symmetric."),
 ]
-WeightsOption = Annotated[str, typer.Option("--weights", help="symmetric or affine, a scale for each output channel.")]
-MeanOption = Annotated[str, typer.Option("--image-mean", help="Of the channels of images, from 0 to 1.")]
-DeviationOption = Annotated[str, typer.Option("--image-deviation", help="Images are (value / 255 - mean) / deviation.")]
+WeightsOption = Annotated[
+    str, typer.Option("--weights", help="symmetric or affine, with one scale per output channel.")
+]
+MeanOption = Annotated[str, typer.Option("--image-mean", help="Mean of each image channel, from 0 to 1.")]
+DeviationOption = Annotated[
+    str,
+    typer.Option("--image-deviation", help="Deviation of each channel: inputs are (value / 255 - mean) / deviation."),
+]
 
 
 @dataclass(frozen=True)
 class QuantizationOptions:
-    """The options on quantisation."""
+    """The options of quantisation."""
 
     path: Path | None
     activations: str | None
@@ -43,7 +48,10 @@ class QuantizationOptions:
     deviation: str
 
     def quantization(self, model: Any, device: Device, shapes: Mapping[str, tuple[int, ...]]) -> Quantization:
-        """The same for the front ends, samples read, with the bits of the device."""
+        """The options for the front ends, with the bits of the device and the samples.
+
+        Raises `OptionError`, `ModelError`.
+        """
         from cyclecast.frontend import (
             Quantization,
             activations_of,
@@ -54,7 +62,7 @@ class QuantizationOptions:
         )
 
         bits = bits_of(device)
-        schemes: Any = (activations_of(device, self.activations), self.weights)  # which are checked there
+        schemes: Any = (activations_of(device, self.activations), self.weights)  # checked by Quantization
         centre, spread = (_channels(*option) for option in (("mean", self.mean), ("deviation", self.deviation)))
         require_channels(centre, spread)
         if self.path is None:
@@ -65,7 +73,7 @@ class QuantizationOptions:
 
 
 def _channels(what: str, numbers: str) -> tuple[float, ...]:
-    """One number for each channel of an image."""
+    """One number per channel of an image."""
     try:
         return tuple(float(number) for number in numbers.split(","))
     except ValueError:

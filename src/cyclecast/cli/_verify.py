@@ -1,4 +1,4 @@
-"""The verb verify, and how its answer is told."""
+"""The verb verify, and the lines of its result."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from cyclecast.cli._samples import (
 from cyclecast.terminal import errors, printable
 
 DEPARTED = 3
-"""Exit code of a program whose values depart from the reference."""
+"""Exit code if values depart from the reference."""
 
 
 @app.command()
@@ -45,27 +45,27 @@ def verify(
         Path | None,
         typer.Option(
             "--inputs",
-            help="An .npz file with an array for each input, one sample or several along a leading axis, and the right "
-            "classes as 'labels' if it has them; else random values.",
+            help="An .npz file with an array per input: one sample, or several along a leading axis; an array "
+            "'labels' with the right classes is optional. Default: random values.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="For the random inputs.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the random inputs.")] = 0,
     shape: ShapeOption = None,
     constant: ConstantOption = None,
     front_end: FrontEndOption = None,
     least: Annotated[
         float | None,
-        typer.Option("--min-cosine", min=-1, max=1, help=f"Exit code {DEPARTED} where any output's cosine is below."),
+        typer.Option("--min-cosine", min=-1, max=1, help=f"Exit with {DEPARTED} if the cosine of any output is below."),
     ] = None,
     on_device: Annotated[
-        bool, typer.Option("--device/--no-device", help="Simulate a device whose converters lose something, too.")
+        bool, typer.Option("--device/--no-device", help="If the device's converters are lossy, simulate it, too.")
     ] = True,
     layers: Annotated[
         bool,
         typer.Option(
             "--layers",
-            help="Compare every operator by itself, and name the first that departs by more than its quantisation "
-            "explains. The options below must be those of tune.",
+            help="Compare every operator alone, and name the first whose error exceeds that of its quantisation. The "
+            "options below must be those of tune.",
         ),
     ] = False,
     calibrate: CalibrateOption = None,
@@ -75,7 +75,7 @@ def verify(
     image_deviation: DeviationOption = IMAGE_DEVIATION,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the compiled program, in a process of its own, with the original network in its own runtime."""
+    """Compare the compiled program, run in a child process, with the original network in its own runtime."""
     from cyclecast.device import load_doubted
     from cyclecast.report import layers_table, status
     from cyclecast.workflow.verification import verify as compare
@@ -101,7 +101,7 @@ def verify(
 
 
 def verification_lines(result: dict[str, Any] | None) -> Iterator[str]:
-    """Lines for the answer of `verification.verify`; none for None."""
+    """Lines for the result of `verification.verify`; none for None."""
     if result is None:
         return
     if "error" in result:
@@ -134,13 +134,13 @@ def _lines(part: dict[str, Any], text: str) -> Iterator[str]:
 
 
 def _left_out(output: dict[str, Any]) -> str:
-    """Text on values of an output that were not compared."""
+    """Text about values of an output that were not compared."""
     ours, theirs = output["not_finite"], output["not_finite_in_reference"]
     return f"; NaN or infinite and left out: {ours:,}, in the reference {theirs:,}" if ours or theirs else ""
 
 
 def _departed(result: dict[str, Any], least: float | None) -> list[str]:
-    """A line for each output that departs further than it may, the device's own among them, and for an operator."""
+    """A line per output that departs by more than allowed, that of the device included, and one for an operator."""
     first = result["layers"]["first"] if result["layers"] else None
     operator = [f"departs: {printable(first['name'])}: more than quantisation explains"] if first else []
     return operator + ([] if least is None else _below(result, least))

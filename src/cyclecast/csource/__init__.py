@@ -1,4 +1,4 @@
-"""Networks as C: readable sources with a driver interface, which build and run without Python."""
+"""Networks as C sources with a driver interface; they build and run without Python."""
 
 from __future__ import annotations
 

@@ -32,20 +32,20 @@ BINARY: Mapping[type, tuple[str, int]] = {
     prim.And: ("&&", 4),
     prim.Or: ("||", 3),
 }
-"""Operators with how tightly they bind, as C has it."""
+"""Binary operators and their precedence in C."""
 CONDITIONAL, UNARY, PRIMARY = 2, 13, 14
 COMPARISONS = (8, 9)
 BITWISE = (5, 6, 7, 10)
-"""Operators of so little precedence that their neighbours stand in parentheses."""
+"""Precedences of operators whose operands are put in parentheses for readability."""
 NARROW = ("int8", "int16", "uint8", "uint16")
-"""What C computes as int and has to be cut back."""
+"""Types that C promotes to int; results are cast back."""
 REALS = {"float32": "f32", "float64": "f64"}
 LIBRARY = {"tirx.fabs": "fabs", "tirx.isnan": "isnan"}
-"""Functions of C's own that TVM leaves as they are."""
+"""Functions of <math.h> that TVM leaves in the program."""
 GENERIC = ("isnan",)
-"""One name for all types."""
+"""Functions with one name for all types."""
 DIVISIONS = {prim.Div: "div", prim.FloorDiv: "floor_div", prim.Mod: "mod", prim.FloorMod: "floor_mod"}
-"""Functions of `cyclecast_host.h` for each type of integers."""
+"""Functions of `cyclecast_host.h`, one per integer type."""
 EXTERN = frozenset(
     (
         *MATHEMATICAL,
@@ -54,11 +54,12 @@ EXTERN = frozenset(
         *(f"{name}_{kind}" for name in DIVISIONS.values() for kind in ("i32", "i64", "u32", "u64")),
     )
 )
-"""What a program may call by name: functions of <math.h> and ours. The name is a text in the program, and becomes C."""
+"""Functions that a program may call by name: those of <math.h> and of `cyclecast_host.h`. Other names are refused,
+because the name is a string in the program and becomes C code."""
 
 
 class Expressions:
-    """Prints expressions, given what variables and buffers are called."""
+    """Prints expressions; `name_of` names variables and buffers."""
 
     def __init__(self, name_of: Callable[[Any], str]) -> None:
         self._name_of = name_of
@@ -84,7 +85,7 @@ class Expressions:
         return self._printed(expression)[0]
 
     def _operand(self, expression: Any, binding: int, around: int = PRIMARY) -> str:
-        """An operand of an operator that binds so tightly (`around`), which wants at least `binding`."""
+        """An operand of an operator of precedence `around`, in parentheses if it binds less tightly than `binding`."""
         text, inner = self._printed(expression)
         unclear = (
             (around in BITWISE and inner < UNARY)
@@ -94,7 +95,7 @@ class Expressions:
         return f"({text})" if inner < binding or unclear else text
 
     def _printed(self, expression: Any) -> tuple[str, int]:
-        """An expression, and how tightly its outermost operator binds."""
+        """An expression as C, and the precedence of its outermost operator."""
         form = self._forms.get(type(expression))
         if form is None:
             raise _unknown(type(expression).__name__)
@@ -145,7 +146,7 @@ class Expressions:
         if kind == "bool":
             return f"{self._operand(expression.value, 9)} != 0", 8
         if given in REALS and kind not in REALS:
-            c_type(kind)  # there are the functions of cyclecast_host.h for these
+            c_type(kind)  # cyclecast_host.h has a function for each of these types
             return f"{kind}_of_{REALS[given]}({self.text(expression.value)})", PRIMARY
         return f"({c_type(kind)}){self._operand(expression.value, UNARY)}", UNARY
 
@@ -176,7 +177,7 @@ class Expressions:
 
 
 def _extern(name: Any) -> str:
-    """The name of a function that a program may call."""
+    """Name of a function that a program may call. Raises `UnsupportedError` for other names."""
     text = str(getattr(name, "value", name))
     if text not in EXTERN:
         raise _unknown(f"a call of '{text}'")
@@ -184,12 +185,12 @@ def _extern(name: Any) -> str:
 
 
 def type_of(expression: Any) -> str:
-    """The element type of an expression."""
+    """Element type of an expression."""
     return str(getattr(expression, "ty", ""))
 
 
 def stable_tanh(call: Any) -> Any:
-    """What TVM compiles the hyperbolic tangent to: exponentials that cannot overflow, on either side of zero."""
+    """Hyperbolic tangent as TVM compiles it: exponentials that cannot overflow on either side of zero."""
     (x,) = call.args
     one, two = (tirx.const(value, type_of(x)) for value in (1, 2))
     falling, rising = tirx.exp(-two * x), tirx.exp(two * x)

@@ -1,4 +1,4 @@
-"""TIR functions as C: flat loops, buffers in a workspace that the caller gives."""
+"""TIR functions as C: flat loops, with buffers in a workspace that the caller provides."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from cyclecast.csource._text import BYTES, CodeLines, Names, c_type, wrapped
 from cyclecast.errors import UnsupportedError
 
 ALIGNMENT = 64
-"""Of every tensor in a workspace [bytes]."""
+"""Alignment of every tensor in a workspace [bytes]."""
 MOST_ON_STACK = 256
-"""Larger buffers are in the workspace [bytes]."""
+"""Largest buffer on the stack [bytes]; larger ones are in the workspace."""
 RESERVED = frozenset(("device", "workspace"))
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A function in C."""
+    """A function as C."""
 
     name: str
     declaration: str
-    """Without the semicolon."""
+    """Declaration without the semicolon."""
     text: str
     workspace: int
-    """Bytes of workspace that a call needs."""
+    """Workspace of a call [bytes]."""
     on_device: bool
     """Whether it takes the device and returns a status."""
 
 
 class FunctionWriter:
-    """Writes one function; a nest of loops on the device is left to `on_device`."""
+    """Writes one function; `on_device` writes the loop nests of the device."""
 
     def __init__(
         self, name: str, function: Any, on_device: Callable[[FunctionWriter, Any], None] | None = None
@@ -61,15 +61,15 @@ class FunctionWriter:
         self._name, self._function = name, function
         self._loaded = _buffers(function.body, TensorLoad, "source")
         self._dead: set[Any] = set()
-        """Allocated, but never loaded from: what is stored there need not be."""
+        """Buffers that are never read; stores to them are omitted."""
 
     def written(self, comment: str) -> Written:
-        """The function, with a comment before it."""
+        """The function, after a comment."""
         stored = _buffers(self._function.body, tirx.BufferStore, "buffer")
         params, unused = [], []
         for param in self._function.params:
             self._called[param] = self.names.new(str(param.name))
-            self._called[param.elem_offset] = "0"  # it may be a variable, and tensors begin at their first value
+            self._called[param.elem_offset] = "0"  # may be a variable; tensors have no offset
             names = self._other_names(param)
             constant = "" if names & stored else "const "
             params.append(f"{constant}{c_type(str(param.dtype))} *restrict {self._called[param]}")
@@ -90,18 +90,18 @@ class FunctionWriter:
         return Written(self._name, declaration, str(self.lines), self.workspace, self._on_device is not None)
 
     def name_of(self, variable: Any) -> str:
-        """What a variable or a buffer is called."""
+        """C name of a variable or a buffer."""
         return self._called[variable]
 
     def allocate(self, kind: str, extent: int, wanted: str) -> str:
-        """A new buffer in the workspace, declared; its name."""
+        """Declare a new buffer in the workspace; return its name."""
         name, c_kind = self.names.new(wanted), c_type(kind)
         self.lines.add(f"{c_kind} *const {name} = ({c_kind} *){_offset(self.workspace)};")
         self.workspace += -(-extent * BYTES[kind] // ALIGNMENT) * ALIGNMENT
         return name
 
     def _other_names(self, param: Any) -> set[Any]:
-        """The buffers that are other names of a parameter."""
+        """Buffers that alias a parameter."""
         found = {param}
 
         def visit(declared: Any) -> None:

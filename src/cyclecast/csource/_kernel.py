@@ -1,4 +1,4 @@
-"""A kernel in C: operands arranged as matrices on the host, multiplied on the device, results put where they belong."""
+"""A kernel in C: the host arranges operands as matrices, the device multiplies, the host stores the results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from cyclecast.mapping import Mapping
 
 
 def kernel(name: str, label: str, function: Any, mapping: Mapping) -> Written:
-    """The kernel of a flat function whose nest is what the mapping says; its text has both functions.
+    """The kernel of a flat function that was lowered by the mapping; its text has the host's and the device's function.
 
-    `label` is what it tells the driver when it begins.
+    `label` is the name that the kernel passes to the driver when it begins.
     """
     texts: list[str] = []
 
@@ -46,7 +46,7 @@ def kernel(name: str, label: str, function: Any, mapping: Mapping) -> Written:
 
 
 def operands(nest: Any) -> tuple[Any, Any, Any]:
-    """The matrices of a nest: what is copied to input buffers and arrays, and where the output buffers are copied."""
+    """Matrices of inputs, weights and results: sources of input buffers and arrays, target of output buffers."""
     found: dict[str, Any] = {}
 
     def visit(store: Any) -> None:

@@ -1,4 +1,4 @@
-"""A generated network as a library of this process: run it on a driver that is watched."""
+"""A generated network as a library of this process, run on an observable driver."""
 
 from __future__ import annotations
 
@@ -36,11 +36,14 @@ class Library:
         self._weights[:] = np.fromfile(folder / "weights.bin", dtype=np.uint8)
 
     def open(self, parameters: Parameters) -> Driver:
-        """A device for this library to run on."""
+        """Open a device for this library."""
         return Driver.open(parameters, self._library)
 
     def run(self, driver: Driver, inputs: Sequence[Any], observer: Callable[[Call], None] | None = None) -> list[Any]:
-        """The network's outputs; the observer is told of every call of the driver."""
+        """Outputs of the network; `observer` gets every call of the driver.
+
+        Raises `ModelError` for inputs of other shapes or types, `BehaviourError` if the driver reports an error.
+        """
         given = self._joined(inputs)
         results = np.zeros(sum(tensor.bytes for tensor in self.generated.outputs), dtype=np.uint8)
         workspace = _aligned(self.generated.workspace)
@@ -71,7 +74,7 @@ class Library:
 
 
 def _aligned(size: int) -> Any:
-    """Zeros whose first byte has the alignment of a workspace."""
+    """Zeros, aligned as a workspace must be."""
     whole = np.zeros(size + ALIGNMENT, dtype=np.uint8)
     skipped = -whole.ctypes.data % ALIGNMENT
     return whole[skipped : skipped + size]

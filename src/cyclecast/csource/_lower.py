@@ -1,4 +1,4 @@
-"""From scheduled functions to flat loops over flat buffers: TVM's own passes, up to where its code generators begin."""
+"""Lower scheduled functions to flat loops over flat buffers, with TVM's passes before its code generators."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ PASSES = (
     tirx.transform.RemoveNoOp(),
     tirx.transform.LowerIntrin(),
 )
-"""Without vectors, unrolling or shared storage: what is left reads as it was scheduled."""
+"""No vectorisation, unrolling or shared storage, so that the loops look as scheduled."""
 
 
 def flat_functions(program: Any) -> dict[str, Any]:
-    """Every TIR function of a program, by name, as flat loops with calls of C's mathematical functions."""
+    """Every TIR function of a program, by name, as flat loops that call C's mathematical functions."""
     functions = {
         variable: _prepared(function)
         for variable, function in program.functions.items()
@@ -52,7 +52,7 @@ def _prepared(function: Any) -> Any:
 
 
 def _division(division: Any) -> Any:
-    """A call of a function of ours that is defined for all divisors."""
+    """A call of a function of `cyclecast_host.h` that is defined for all divisors."""
     kind = str(division.ty)
     if not is_open(division):
         return division

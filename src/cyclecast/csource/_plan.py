@@ -1,4 +1,4 @@
-"""The network's own function as a list of calls, with every tensor's place in a workspace."""
+"""The network's main function as a list of calls, with the place of each tensor in a workspace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSES = (
     relax.transform.CallTIRRewrite(),
     relax.transform.StaticPlanBlockMemory(),
 )
-"""TVM's own plan of which tensors can share memory."""
+"""TVM's memory planning, which lets tensors share memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
-        """In memory, without padding."""
+        """Size in memory without padding."""
         return prod(self.shape) * BYTES[self.kind]
 
 
@@ -45,12 +45,12 @@ class ProgramStep:
     function: str
     arguments: tuple[str, ...]
     size: int = 0
-    """Of a copy [bytes]."""
+    """Size of a copy [bytes]."""
 
 
 @dataclass(slots=True)
 class Program:
-    """What the network does, in C names."""
+    """Calls and tensors of a network, with C names."""
 
     inputs: list[Tensor] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
@@ -60,12 +60,12 @@ class Program:
     """Tensors among the weights: C type, name, offset [bytes]."""
     steps: list[ProgramStep] = field(default_factory=list)
     workspace: int = 0
-    """Bytes for the tensors between the steps."""
+    """Bytes for tensors between the steps."""
     weights: bytearray = field(default_factory=bytearray)
 
 
 def plan(program: Any) -> Program:
-    """The plan of a program's `main`, whose shapes are all fixed."""
+    """The plan of a program's `main`, whose shapes must be fixed. Raises `UnsupportedError`."""
     return _Planner(Sequential(PASSES)(program)["main"]).plan
 
 

@@ -1,4 +1,4 @@
-"""A folder of C that anyone can build: the network, its parts, the device, the drivers, and how to use them."""
+"""Write a folder of C that builds anywhere: network, kernels, device, drivers, build files and a README."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ INCLUDE = '#include "parts.h"\n\n'
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What was written."""
+    """The files and sizes of a generated folder."""
 
     folder: Path
     files: tuple[str, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     workspace: int
-    """Bytes that a run needs."""
+    """Workspace of a run [bytes]."""
     weights: int
-    """Bytes of `weights.bin`."""
+    """Size of `weights.bin` [bytes]."""
 
 
 def write_project(name: str, program: Any, mappings: Mapped[str, Mapping], device: Device, folder: Path) -> Generated:
-    """Write a lowered program, whose kernels were lowered as the mappings say, as C into an empty folder."""
+    """Write a lowered program as C into an empty folder; its kernels must have been lowered by `mappings`.
+
+    Raises `UnsupportedError` for operators and types that C99 lacks.
+    """
     name, what = plain(name), plan(program)
     texts = _parts(program, what, mappings)
     files = {file: driver_source(file) for file in DRIVER_FILES}
@@ -83,7 +86,7 @@ def _parts(program: Any, what: Program, mappings: Mapped[str, Mapping]) -> dict[
 def _values(
     name: str, what: Program, parts: Mapped[str, Written], mappings: Mapped[str, Mapping], device: Device
 ) -> dict[str, Any]:
-    """What the templates say."""
+    """Variables of the templates."""
     scratch = max((part.workspace for part in parts.values()), default=0)
     places, end = _laid_out([*what.inputs, *what.outputs], what.workspace + scratch, ALIGNMENT)
     offsets, input_bytes = _laid_out(what.inputs, 0, 1)
@@ -131,7 +134,7 @@ def _values(
 
 
 def _reals(where: str, tensors: list[Tensor], offsets: list[int]) -> list[dict[str, Any]]:
-    """The tensors that may have values that are no numbers, and where they stand."""
+    """Float tensors, which main.c checks for NaN, and their places."""
     return [
         {
             "name": tensor.name,
@@ -145,7 +148,7 @@ def _reals(where: str, tensors: list[Tensor], offsets: list[int]) -> list[dict[s
 
 
 def _signature(what: Program) -> str:
-    """Of `network_run`."""
+    """Declaration of `network_run`."""
     given = [f"const {c_type(tensor.kind)} *{tensor.name}" for tensor in what.inputs]
     taken = [f"{c_type(tensor.kind)} *{tensor.name}" for tensor in what.outputs]
     first = ("cyclecast_device *device", "const unsigned char *weights")
@@ -154,7 +157,7 @@ def _signature(what: Program) -> str:
 
 
 def _laid_out(tensors: list[Tensor], start: int, alignment: int) -> tuple[list[int], int]:
-    """Where tensors begin one after another, and where the last one ends."""
+    """Offsets of consecutive tensors, and the end of the last."""
     places = []
     for tensor in tensors:
         places.append(start)

@@ -1,8 +1,8 @@
 """The device's part of a kernel: the loops of a mapping as calls of the driver.
 
-For every pass: program the arrays, then step along the pixels. A step sends the tiles of inputs, hands them down the
-levels, starts all arrays, waits, and adds up sums on their way back. Padding is computed as zeros, as in the lowered
-kernel, so that all arrays of a step work for as long as a full tile takes.
+Each pass programs the arrays, then steps along the pixels. A step sends tiles of inputs, moves them down the levels,
+starts all arrays, waits, and accumulates the sums on their way up. Padding is computed as zeros, as in the lowered
+kernel, so every array of a step works for the time of a full tile.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from cyclecast.csource._text import CodeLines, Names, c_type, plain
 from cyclecast.mapping import TILE_AXES, Mapping, TileAxis
 
 INPUT_AXES: tuple[TileAxis, ...] = ("group", "row", "pixel")
-"""Tiles of inputs differ along these; all columns share them."""
+"""Axes along which tiles of inputs differ; all columns share them."""
 SUM_AXES: tuple[TileAxis, ...] = ("group", "column", "pixel")
-"""Tiles of sums differ along these; rows are added up."""
+"""Axes along which tiles of sums differ; row tiles are accumulated."""
 MATRICES = ("device", "inputs", "weights", "results", "tile", "sums")
 INDICES = (
     "group",
@@ -48,19 +48,19 @@ class _Level:
         self.several = several
 
     def count(self, axes: Sequence[TileAxis]) -> int:
-        """How many combinations of these axes it has."""
+        """Number of combinations of these axes."""
         return prod(self._factors[axis] for axis in axes)
 
     def digits(self, axes: Sequence[TileAxis]) -> list[Digit]:
-        """A loop for each of these axes, units included."""
+        """A loop for each of these axes, including loops of extent 1."""
         return [(self._variables[axis], self._factors[axis]) for axis in axes]
 
 
 def device_function(name: str, mapping: Mapping, kinds: tuple[str, str, str]) -> str:
-    """The function `NAME_on_device` in C; `kinds` are the types of inputs, weights and results.
+    """The function `NAME_on_device` in C; `kinds` are the C types' names of inputs, weights and results.
 
-    Its operands are matrices, padded to whole tiles: inputs group x pixel x row, weights group x row x column, and
-    results group x pixel x column.
+    Its operands are matrices, padded to whole tiles: inputs group x pixel x row, weights group x row x column, results
+    group x pixel x column.
     """
     return str(_Schedule(name, mapping, kinds).lines)
 
@@ -104,7 +104,7 @@ class _Schedule:
             self.lines.add("return CYCLECAST_OK;")
 
     def _legend(self) -> str:
-        """What the loops over instances of levels are about."""
+        """Meaning of the loops over instances of levels."""
         meaning = {"group": "groups", "row": "row tiles", "column": "column tiles", "pixel": "replicas"}
         found = [
             f"{variable}: {extent} {meaning[axis]}"
@@ -127,7 +127,7 @@ class _Schedule:
             yield
 
     def _along(self, axis: TileAxis) -> list[Digit]:
-        """All loops along an axis, slowest first: what numbers its tiles."""
+        """All loops along an axis, slowest first; together they number its tiles."""
         temporal = self.mapping.temporal.along(axis)
         spatial = [digit for level in self.levels for digit in level.digits((axis,))]
         if axis != "pixel":
@@ -135,7 +135,7 @@ class _Schedule:
         return [("step", temporal), *spatial] if self.mapping.input_stationary else [*spatial, ("step", temporal)]
 
     def _declare(self, axes: Sequence[TileAxis]) -> dict[str, str]:
-        """Declare the number of the tile along each axis; what to call it, or nothing where there is one only."""
+        """Declare the tile index along each axis; return its C name, or an empty text if there is only one tile."""
         found: dict[str, str] = {}
         for axis in axes:
             name = {"row": "row_tile", "column": "column_tile"}.get(axis, axis)
@@ -170,7 +170,7 @@ class _Schedule:
 
     @contextmanager
     def _nodes(self, axes: Sequence[TileAxis]) -> Iterator[None]:
-        """Loops over the instances of all levels, or over those that differ along some axes; a scope in any case."""
+        """Context: loops over all instances, or over those that differ along the axes; always opens a scope."""
         with ExitStack() as blocks:
             if all(level.count(axes) == 1 for level in self.levels):
                 blocks.enter_context(self.lines.block(""))
@@ -193,7 +193,7 @@ class _Schedule:
             self.lines.add(f"TRY(cyclecast_send(device, {slot}, tile, {lines}));")
 
     def _down(self, position: int) -> None:
-        """Hand the tiles of a level's instances to them, and start the arrays."""
+        """Move tiles of inputs down to the instances of a level, and start the arrays."""
         level, place = self.levels[position], self._place(position)
         inner = prod(deeper.count(INPUT_AXES) for deeper in self.levels[position + 1 :])
         if position == 0:
@@ -209,7 +209,7 @@ class _Schedule:
             self._down(position + 1)
 
     def _up(self, position: int) -> None:
-        """Add the sums of a level's instances to those of the node around them."""
+        """Accumulate the sums of a level's instances in the node above."""
         level, place = self.levels[position], self._place(position)
         inner = prod(deeper.count(SUM_AXES) for deeper in self.levels[position + 1 :])
         if position == 0:
@@ -248,13 +248,13 @@ class _Schedule:
 
 
 def level_names(levels: Sequence[str]) -> list[str]:
-    """Levels as C identifiers: the function `at_NAME` makes a place."""
+    """Levels as C identifiers; the function `at_NAME` makes a place."""
     names = Names(frozenset(("place",)))
     return [names.new(level) for level in levels]
 
 
 def numbered(digits: Sequence[Digit], scale: int = 1) -> str:
-    """The number that digits make, slowest first, times a scale: a sum of products, "0" without any digit."""
+    """The mixed-radix number of the digits, slowest first, times `scale`, as a C expression; "0" without digits."""
     terms, stride = [], scale
     for variable, extent in reversed(digits):
         if extent > 1:
@@ -264,10 +264,10 @@ def numbered(digits: Sequence[Digit], scale: int = 1) -> str:
 
 
 def describe(m: Mapping) -> str:
-    """What a mapping does, for people."""
+    """A mapping in words."""
     w = m.workload
     groups = f"{w.groups} groups of " if w.groups > 1 else ""
-    turn = ", all passes in every step" if m.input_stationary else ""
+    order = ", all passes in every step" if m.input_stationary else ""
     replicas = f" {m.replicas} replicas of the weights work on different pixels." if m.replicas > 1 else ""
     window = f" {m.outputs} outputs of a filter from one input vector." if m.outputs > 1 else ""
     packed = f" {m.packed} groups share an array." if m.packed > 1 else ""
@@ -276,10 +276,10 @@ def describe(m: Mapping) -> str:
         f"{several(w.filters, 'filter')}, {w.input_bits}-bit inputs, {w.weight_bits}-bit weights. "
         f"Tiles of {several(m.word_lines, 'word line')} x {several(m.filters, 'filter')} on "
         f"{several(m.arrays, 'array')}; {several(m.passes, 'pass', 'passes')} of {several(m.temporal.pixel, 'step')}"
-        f"{turn}.{replicas}{window}{packed}"
+        f"{order}.{replicas}{window}{packed}"
     )
 
 
 def several(count: int, one: str, many: str = "") -> str:
-    """A count of things."""
+    """A count with its noun."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"

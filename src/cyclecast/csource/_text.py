@@ -1,4 +1,4 @@
-"""C text in the making: indented lines, names that C accepts, types, numbers."""
+"""C source text: indented lines, valid identifiers, types, literals."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ HEADERS = frozenset(
         *("isfinite", "isinf", "isnan", "memcpy", "memset", "size_t", "math_errhandling", "try_status"),
     )
 )
-"""Names of the headers that generated files include."""
+"""Names from the headers that generated files include."""
 PREFIXES = (
     *("at_", "cyclecast_", "div_", "floor_", "host_", "int", "kernel_", "max_", "min_", "mod_"),
     *("network_", "uint"),
 )
-"""Of functions and types of ours and of the headers."""
+"""Prefixes of functions and types of generated files and headers."""
 TYPES = {
     **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
     "bool": "bool",
@@ -51,26 +51,26 @@ BYTES = {
 }
 MOST_COLUMNS = 110
 MOST_SIGNS = 40
-"""Of a name in a network that its name in C keeps: C99 tells names apart by their first 63 characters."""
+"""Longest part of a network's name that a C name keeps; C99 distinguishes the first 63 characters."""
 BREAKS = (((", ", 1), (" && ", 0), (" || ", 0), (" ? ", 0), (" : ", 0)), ((" = ", 2), (" + ", 0), ("(", 1)))
-"""Where a long line can be broken, the second kind only without the first; whether the mark stays before the break."""
+"""Marks at which a long line breaks, the second group only without the first; the number of characters kept before."""
 
 
 class CodeLines:
-    """Lines of C, indented by the blocks that they are in."""
+    """Lines of C, indented by block."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._depth = 0
 
     def add(self, *lines: str) -> None:
-        """Lines at the present depth, long ones in several; empty ones stay empty."""
+        """Add lines at the current depth; long lines are broken, empty lines stay empty."""
         indent = "    " * self._depth
         for line in lines:
             self.lines += wrapped(f"{indent}{line}" if line else "", indent + "    ")
 
     def comment(self, text: str) -> None:
-        """A comment, over as many lines as it takes; `_` for signs that a compiler or an editor may obey."""
+        """Add a comment; characters that a compiler or an editor may interpret become `_`."""
         indent = "    " * self._depth
         room = MOST_COLUMNS - len(indent) - len(" */")
         harmless = re.sub(r"[^ -~]|[\\?]", "_", text).replace("*/", "* /").replace("/*", "/ *")
@@ -79,7 +79,7 @@ class CodeLines:
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
-        """Inside, lines belong to the block with this head, if it has one."""
+        """Context: lines inside belong to the block with this head, which may be empty."""
         self.add(f"{head} {{".lstrip())
         self._depth += 1
         yield
@@ -88,7 +88,7 @@ class CodeLines:
 
     @contextmanager
     def function(self, *head: str) -> Iterator[None]:
-        """Inside, lines belong to the function with this head."""
+        """Context: lines inside belong to the function with this head."""
         self.add(*head, "{")
         self._depth += 1
         yield
@@ -100,7 +100,7 @@ class CodeLines:
 
 
 def wrapped(line: str, indent: str) -> list[str]:
-    """A line of code, broken after commas and before operators where it is too long."""
+    """A line of code, broken after commas and before operators if it is too long."""
     found = []
     while len(line) > MOST_COLUMNS:
         room = line[: MOST_COLUMNS + 1]
@@ -114,13 +114,13 @@ def wrapped(line: str, indent: str) -> list[str]:
 
 
 class Names:
-    """Different C identifiers for different things."""
+    """Unique C identifiers."""
 
     def __init__(self, taken: frozenset[str] = frozenset()) -> None:
         self._taken = set(KEYWORDS | HEADERS | taken)
 
     def new(self, wanted: str) -> str:
-        """An identifier like the wanted name that nothing else has."""
+        """A new identifier similar to the wanted name."""
         plain = re.sub(r"\W", "_", wanted[:MOST_SIGNS], flags=re.ASCII).strip("_") or "value"
         macro = re.fullmatch(r"[A-Z_][A-Z0-9_]+", plain) is not None
         plain = f"v_{plain}" if plain[0].isdigit() or macro or plain.startswith(PREFIXES) else plain
@@ -133,19 +133,19 @@ class Names:
 
 
 def plain(text: str) -> str:
-    """A text that is harmless in comments and string literals."""
+    """A text without characters that are special in comments and string literals."""
     return re.sub(r"[^\w .+>-]", "_", text, flags=re.ASCII)
 
 
 def c_type(kind: str) -> str:
-    """The C type of a tensor's elements; `UnsupportedError` where C99 has none."""
+    """C type of a tensor's elements. Raises `UnsupportedError` if C99 has none."""
     if kind not in TYPES:
         raise UnsupportedError("generated C", f"values of type {kind}", "C99 has no such type", "--target llvm")
     return TYPES[kind]
 
 
 def c_integer(value: int, kind: str) -> str:
-    """A literal of an integer type; the smallest ones have none and are sums."""
+    """Literal of an integer type; the smallest integers are written as differences."""
     if kind == "bool":
         return "true" if value else "false"
     if kind.endswith("64"):
@@ -157,7 +157,7 @@ def c_integer(value: int, kind: str) -> str:
 
 
 def c_real(value: float, kind: str) -> str:
-    """A literal of a floating-point type that reads back as the same number."""
+    """Literal of a floating-point type that reads back as the same number."""
     if math.isnan(value):
         return "NAN"
     if math.isinf(value):

@@ -1,4 +1,4 @@
-"""Programs for this machine, built from lowered networks."""
+"""Compile lowered networks for this machine."""
 
 from __future__ import annotations
 

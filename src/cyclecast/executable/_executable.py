@@ -1,4 +1,4 @@
-"""A network built for this machine: run it, save it, load it."""
+"""A network compiled for this machine: run it, save it, load it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cyclecast.executable._inline import with_stages_inlined
 from cyclecast.storage.folders import output_file, require_file_unchanged
 
 OURS = r"\A\x7fELF(?s:.*)__tvm_ffi__library_bin"
-"""Pattern of a program of TVM's, which holds its constants and bytecode under that name."""
+"""Pattern of a TVM program, an ELF file with constants and bytecode under this symbol."""
 
 
 class Executable:
@@ -31,7 +31,7 @@ class Executable:
         self._compiled = compiled
 
     def __call__(self, *inputs: Any) -> list[Any]:
-        """Run the network on NumPy arrays of its input shapes and types; `ModelError` on others."""
+        """Run the network on NumPy arrays of its input shapes and types. Raises `ModelError` for others."""
         tensors = [tvm.runtime.tensor(np.asarray(value, order="C")) for value in inputs]
         try:
             result = self._machine["main"](*tensors)
@@ -43,14 +43,15 @@ class Executable:
 
     @cached_property
     def _machine(self) -> Any:
-        """Generated code is loaded when it first runs, which a program that is only saved never does."""
+        """TVM's virtual machine; created on first use, since saving a program does not need it."""
         with without_native_chatter():
             return relax.VirtualMachine(self._compiled, tvm.cpu())
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Write a shared library that `load_executable`, or TVM's runtime alone, loads in any process.
+        """Write a shared library that `load_executable`, or TVM's runtime alone, can load in any process.
 
-        It is written whole or not at all. A file that is there must be such a program; `force` replaces any.
+        The file is written completely or not at all. An existing file must be such a program, unless `force` is set.
+        Raises `OptionError` if there is no C compiler, no folder or no room.
         """
         if not any(map(shutil.which, LINKERS)):
             raise OptionError("saving a program", "no C compiler", "gcc or clang links it", "apt-get install gcc")
@@ -67,7 +68,7 @@ class Executable:
 
 
 def _require_room(bytes_: int) -> None:
-    """Raise `OptionError` where the temporary folder has no room: LLVM, which writes there, would end the process."""
+    """Raise `OptionError` if the temporary folder is full: LLVM would end the process."""
     folder = tempfile.gettempdir()
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -78,25 +79,26 @@ def _require_room(bytes_: int) -> None:
 
 
 LONGEST = 400
-"""Characters of what TVM says."""
+"""Longest message of TVM, in characters."""
 ROOM = 4 << 20
 """Bytes for object files."""
 LINKERS = ("g++", "gcc", "clang++", "clang", "c++", "cc")
-"""What TVM calls to link, whichever there is."""
+"""Programs that TVM can link with."""
 
 TARGET = {"kind": "llvm", "opt-level": 2, "cl-opt": ["-unroll-threshold-default:uint=100"]}
-"""Level 3 takes half as long again to compile and runs no faster on these kernels; so do loops that LLVM writes out at
-its own threshold, of 150 instructions."""
+"""Optimisation level 3 takes half as long again to compile, and these kernels run no faster; the same holds for loops
+that LLVM unrolls at its default threshold, of 150 instructions."""
 
 
 CONFIG = {"tirx.disable_assert": True}
-"""Every function would check every operand, which is most of the code; the network's own inputs are checked anyway."""
+"""Without assertions: every function would check every operand, which is most of the code. The virtual machine checks
+the inputs of the network."""
 
 
 def build_program(program: Any) -> Executable:
     """Compile a Relax program for this machine's processor.
 
-    Raises `UnsupportedError`, which names the function, where TVM cannot.
+    Raises `UnsupportedError`, which names the function, if TVM cannot compile it.
     """
     with tvm.transform.PassContext(config=CONFIG):
         legal = with_stages_inlined(with_defined_operators(relax.transform.LegalizeOps()(program)))
@@ -111,7 +113,7 @@ def build_program(program: Any) -> Executable:
 
 
 def _first_refused(program: Any) -> str:
-    """The first function that cannot be compiled by itself, "" where each can."""
+    """Name of the first function that cannot be compiled alone; empty if there is none."""
     for variable, function in program.functions.items():
         if isinstance(function, tvm.tirx.PrimFunc):
             try:
@@ -122,17 +124,16 @@ def _first_refused(program: Any) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """An error of TVM in one line: its first line, with the second where the first ends in a colon."""
+    """TVM's error in one line: its first line, with the second if the first ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     whole = " ".join(lines[:2]) if lines and lines[0].endswith(":") else next(iter(lines), type(error).__name__)
     return whole[:LONGEST]
 
 
 def load_executable(path: str | Path) -> Executable:
-    """Load what `Executable.save` wrote: code, which runs as it is.
+    """Load a program that `Executable.save` wrote. The file is machine code: load only files from trusted sources.
 
-    `ModelError` where `cyclecast.json` beside it says that it was another. A file of somebody else's is as trusted as
-    any program of theirs.
+    Raises `ModelError` if it is no program, or if `cyclecast.json` beside it has the hash of another file.
     """
     if not Path(path).is_file():
         raise ModelError(str(path), "there is no such file", lever="the folder that tune wrote")

@@ -1,15 +1,14 @@
-"""Stages of host operators, computed where they are used.
+"""Inline the stages of host operators.
 
-A fused operator comes as one loop nest for each of its stages, with the whole tensor between them. A stage that one
-other stage reads becomes part of it: about half of the code to compile, and no values change. Left as they are:
+A fused operator consists of one loop nest per stage, with a whole tensor between two stages. A stage with one reader is
+inlined into it. This halves the code to compile and changes no values. Not inlined are:
 
-* kernels of the device, whose loops say where they run;
-* stages of 32-bit and wider integers: TVM simplifies terms of them as if no sum were ever beyond its type;
-* stages that would be computed several times for one value, and are more than a few operations;
+* kernels of the device, whose loops are bound to levels;
+* stages of 32-bit and wider integers: TVM simplifies their terms as if no sum could overflow;
+* stages that would be computed several times per value and have more than a few operations;
 * stages that TVM cannot inline.
 
-Every stage is defined for all operands before (`with_defined_operators`), so an index stays inside of the tensor that
-it is an index of.
+All operators are defined for all operands before (`with_defined_operators`), so an index stays inside its tensor.
 """
 
 from __future__ import annotations
@@ -27,32 +26,32 @@ from tvm.s_tir import Schedule, ScheduleError
 from tvm.s_tir.stmt import SBlock
 
 MOST = 16
-"""Operations and loads of a stage that is computed several times for one value, over all these times."""
+"""Most operations and loads, over all repetitions, of a stage that is computed several times per value."""
 ARITHMETIC = (prim.Add, prim.Sub, prim.Mul, prim.Div, prim.FloorDiv, prim.Mod, prim.FloorMod, prim.Max, prim.Min)
 LOGIC = (prim.EQ, prim.NE, prim.LT, prim.LE, prim.GT, prim.GE, prim.And, prim.Or, prim.Not)
 OPERATIONS = (TensorLoad, Call, prim.Let, prim.Select, prim.Cast, *ARITHMETIC, *LOGIC)
 WIDE = ("int32", "uint32", "int64", "uint64")
-"""Types of stages that stay."""
+"""Types of stages that are not inlined."""
 
 
 @dataclass(slots=True)
 class _Stage:
-    """A stage: what one block computes."""
+    """The computation of one block."""
 
     output: Any
     inside: bool
-    """Whether its output is none of the operator."""
+    """Whether its output is not an output of the operator."""
     spatial: bool
-    """Whether it computes every value once, from others than its own."""
+    """Whether it computes every value once and does not read its own output."""
     loads: Counter[Any] = field(default_factory=Counter)
-    """Reads of each buffer for one value."""
+    """Loads per value, by buffer."""
     size: int = 0
-    """Operations and loads."""
+    """Operations and loads per value."""
     calls: bool = False
-    """Whether functions are called, such as an exponential, or values get names."""
+    """Whether it calls functions, such as an exponential, or binds names."""
 
     def take(self, other: _Stage) -> None:
-        """Compute the other stage here, wherever it is read."""
+        """Inline another stage."""
         times = self.loads.pop(other.output)
         for buffer, count in other.loads.items():
             self.loads[buffer] += times * count
@@ -61,7 +60,7 @@ class _Stage:
 
 
 def with_stages_inlined(program: IRModule) -> IRModule:
-    """The program, the stages of its host operators computed where they are used."""
+    """The program with the stages of its host operators inlined."""
     made = program.clone()
     for variable, function in program.functions.items():
         if isinstance(function, tirx.PrimFunc) and (names := _inlined(function)):
@@ -74,7 +73,7 @@ def with_stages_inlined(program: IRModule) -> IRModule:
 
 
 def _inlined(function: Any) -> list[str]:
-    """The stages to inline, last first; none of a kernel."""
+    """Names of the stages to inline, last first; empty for a kernel."""
     stages = _stages(function.body)
     found = []
     for name, stage in reversed(list(stages.items())):
@@ -90,7 +89,7 @@ def _inlined(function: Any) -> list[str]:
 
 
 def _stages(body: Any) -> dict[str, _Stage]:
-    """The blocks of a host operator by their names, in their order; none where one of them is more than a loop nest."""
+    """The blocks of a host operator, by name and in order; empty if a block is not a plain loop nest."""
     found: list[SBlock] = []
     marked: list[Any] = []
     tvm_ffi.structural_walk(

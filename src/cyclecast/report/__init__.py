@@ -1,4 +1,4 @@
-"""Reports: values first, drawing second."""
+"""Reports: first values, then drawings."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _LAZY = {
     "tuned_table": "cyclecast.report._text",
     "write_report": "cyclecast.report._forms",
 }
-"""Modules, fetched when first used: a page needs Plotly and Jinja, a line about a device needs neither."""
+"""Modules that are imported on first use: a page needs Plotly and Jinja, a line of text needs neither."""
 
 
 def __getattr__(name: str) -> Any:

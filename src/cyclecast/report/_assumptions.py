@@ -1,4 +1,4 @@
-"""What a placement assumes, for readers of a report; the numbers are those of `docs/assumptions.md`."""
+"""Assumptions of a placement, shown in a report; numbers and texts are those of `docs/assumptions.md`."""
 
 from __future__ import annotations
 

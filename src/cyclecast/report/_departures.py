@@ -1,4 +1,4 @@
-"""Operators beside their reference, as a table."""
+"""A table of operators with their errors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.text import Text
 from cyclecast.terminal import Table
 
 MOST = 10
-"""Operators with constant weights that are shown."""
+"""Most operators with constant weights in the table."""
 
 
 def layers_table(info: dict[str, Any]) -> RenderableType:
-    """The largest errors of operators with constant weights, and the first operator that departs."""
+    """The operators with constant weights and the largest errors, and the first operator that departs."""
     products = [each for each in info["operators"] if each["is_product"]]
     table = Table(title="errors of single operators, as shares of the root mean square", title_justify="left")
     for column in ("operator", "kind"):

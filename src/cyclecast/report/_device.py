@@ -1,4 +1,4 @@
-"""What follows from a device file alone."""
+"""Figures that follow from a device file alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cyclecast.energy import area, peak, power
 
 
 def device_info(device: Device, doubted: Sequence[Doubt] | None = None) -> dict[str, Any]:
-    """What `device check` says, with these doubts or those about the device; documented in `docs/json.md`."""
+    """Values of `device check`, documented in `docs/json.md`; `doubted` replaces the device's own doubts."""
     array, rate, drawn = device.array, float(peak(device).operations_per_second), power(device)
     watts = drawn.total.watts if drawn.shares else None
     return {
@@ -32,7 +32,7 @@ def device_info(device: Device, doubted: Sequence[Doubt] | None = None) -> dict[
 
 
 def device_text(info: dict[str, Any]) -> str:
-    """The same in two lines, and one for each doubt."""
+    """The values in two lines, and one line per doubt."""
     lossless = info["lossless_adc_bits"]
     exact = "sums are exact" if info["exact"] else f"sums saturate, exact ones need {lossless} bits"
     sums = f"{info['adc_bits']}-bit ADCs ({exact})" if lossless else "digital sums (exact)"

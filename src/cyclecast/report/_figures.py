@@ -1,4 +1,4 @@
-"""The plots of a report, made of nothing but the values of `report_info`."""
+"""The plots of a report, drawn from the values of `report_info` only."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cyclecast.report._text import short_time
 from cyclecast.units import Time
 
 MICROSECOND = 10**9
-"""Femtoseconds."""
+"""A microsecond [fs]."""
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#999933", "#882255", "#44aa99", "#666666")
-"""Told apart with any kind of colour vision (Okabe and Ito; Tol)."""
+"""Colours that readers with colour vision deficiency can tell apart (Okabe and Ito; Tol)."""
 HEIGHT, ROW = 360, 20
-"""Of a plot, and of a bar in one with a bar for each operator [pixels]."""
+"""Height of a plot, and of a bar in plots with one bar per operator [pixels]."""
 
 
 def figures(info: dict[str, Any]) -> dict[str, go.Figure]:
-    """Every plot by its name; an empty one is left out."""
+    """All plots by name; empty ones are left out."""
     made = {
         "graph": _graph(info),
         "pipeline": _pipeline(info),
@@ -38,12 +38,12 @@ def figures(info: dict[str, Any]) -> dict[str, go.Figure]:
 
 
 def label(operator: dict[str, Any]) -> str:
-    """Number and kind of an operator: what there is room for beside a bar."""
+    """Number and kind of an operator, for the axis of a bar chart."""
     return f"{operator['place']} {operator['name'].split()[0]}"
 
 
 def hover(operator: dict[str, Any]) -> str:
-    """What is said of an operator where the pointer is."""
+    """Text about an operator at the pointer."""
     return (
         f"{operator['place']} {operator['name']}<br>{operator['mapping']}<br>{operator['arrays']:,} arrays, "
         f"{operator['replicas']:,} replicas, busy {short_time(Time(operator['busy_fs']))}"
@@ -71,7 +71,7 @@ def _log(title: str) -> dict[str, Any]:
 
 
 def _names() -> dict[str, Any]:
-    """Operators from the first one down."""
+    """An axis of operators, the first on top."""
     return _axis("", autorange="reversed", ticksuffix=" ")
 
 
@@ -80,7 +80,7 @@ def _rows(count: int) -> int:
 
 
 def _graph(info: dict[str, Any]) -> go.Figure:
-    """Operators from left to right by their distance from the input, the time of each by size and colour."""
+    """Operators from left to right by their distance from the input; size and colour show the time of each."""
     operators = info["operators"]
     places = {each["place"]: each for each in operators}
     depth: dict[int, int] = {}
@@ -123,7 +123,7 @@ def _graph(info: dict[str, Any]) -> go.Figure:
 
 
 def _edge(start: tuple[float, float], end: tuple[float, float]) -> go.Scatter:
-    """A line, bent where it leads over other operators."""
+    """A line, bent if it passes other operators."""
     far = end[0] - start[0]
     bend = 0.0 if far <= 1 else min(1.6, 0.45 + 0.08 * far)
     middle = (start[0] + end[0]) / 2, max(start[1], end[1]) + bend
@@ -139,7 +139,7 @@ def _edge(start: tuple[float, float], end: tuple[float, float]) -> go.Scatter:
 
 
 def _pipeline(info: dict[str, Any]) -> go.Figure:
-    """When every operator works on the first image; segments follow each other, each after it is written."""
+    """Time at which every operator works on the first image; segments follow one another, each after it is written."""
     operators, offsets, clock = info["operators"], [], 0
     for segment in info["segments"]:
         offsets.append(clock + segment["write_fs"])
@@ -155,7 +155,7 @@ def _pipeline(info: dict[str, Any]) -> go.Figure:
 
 
 def _floor(info: dict[str, Any], who: bool) -> go.Figure:
-    """Every PE of every chip: the operator with most arrays in it, or how many of its arrays are in use."""
+    """Every PE of every chip: the operator with most arrays in it (`who`), or the utilisation of its arrays [%]."""
     floor, chips = info["floor"], info["chips"]
     wide, tall = _grid(floor)
     held: list[dict[int, int]] = [{} for _ in range(floor["pes"] * chips)]
@@ -195,7 +195,7 @@ def _floor(info: dict[str, Any], who: bool) -> go.Figure:
 
 
 def _grid(floor: dict[str, Any]) -> tuple[int, int]:
-    """Columns and rows of a chip: as its routers, each with its PEs side by side, or nearly a square."""
+    """Columns and rows of a chip: those of its routers, with the PEs of each side by side, or almost a square."""
     network, pes = floor["network"], floor["pes"]
     wide = ceil(pes**0.5)
     if network:
@@ -205,7 +205,7 @@ def _grid(floor: dict[str, Any]) -> tuple[int, int]:
 
 
 def _phases(info: dict[str, Any]) -> go.Figure:
-    """What makes up the time of every operator's mapping; hidden phases are paler."""
+    """The phases of every operator's time; hidden phases are paler."""
     operators = info["operators"]
     names = list(dict.fromkeys(phase["name"] for each in operators for phase in each["phases"]))
     figure = go.Figure()
@@ -233,7 +233,7 @@ def _phase(operator: dict[str, Any], name: str, hidden: bool) -> int:
 
 
 def energy_parts(info: dict[str, Any]) -> list[str]:
-    """The components that take energy, level and name, those that take most first."""
+    """The components that take energy, as level and name, largest first."""
     found: dict[str, int] = {}
     for spent in (info["energy"], *(each["energy"] for each in info["operators"])):
         for part in spent:
@@ -242,7 +242,7 @@ def energy_parts(info: dict[str, Any]) -> list[str]:
 
 
 def energy_of(spent: list[dict[str, Any]], names: Sequence[str]) -> list[int]:
-    """What each component takes of it [aJ]."""
+    """Energy of each component [aJ]."""
     amounts = {_part(part): part["aj"] for part in spent}
     return [amounts.get(name, 0) for name in names]
 
@@ -272,7 +272,7 @@ def _energy(info: dict[str, Any]) -> go.Figure | None:
 
 
 def _roofline(info: dict[str, Any]) -> go.Figure | None:
-    """Rates over operational intensity (Williams et al., CACM 2009), under the roof of the whole system."""
+    """Rates over operational intensity (Williams et al., CACM 2009), with the roof of the whole system."""
     roof = info["roof"]
     points = [each for each in info["operators"] if each["port_bytes"] and each["busy_fs"]]
     if not points:
@@ -295,10 +295,10 @@ def _roofline(info: dict[str, Any]) -> go.Figure | None:
 
 
 def _gaps(info: dict[str, Any]) -> go.Figure:
-    """The time of every operator over what no mapping beats on the whole system."""
+    """Time of every operator alone, and its lower bound on the whole system."""
     operators = info["operators"]
     figure = go.Figure()
-    for name, field in (("alone", "alone_fs"), ("no mapping on all arrays is below", "lower_fs")):
+    for name, field in (("alone", "alone_fs"), ("lower bound on all arrays", "lower_fs")):
         times = [each[field] / MICROSECOND for each in operators]
         figure.add_trace(go.Bar(y=[label(each) for each in operators], x=times, orientation="h", name=name))
     axes = _log("us"), _names()
@@ -308,7 +308,7 @@ def _gaps(info: dict[str, Any]) -> go.Figure:
 
 
 def _changes(info: dict[str, Any]) -> go.Figure | None:
-    """What the next best changes of the chip would save."""
+    """Time that the best changes of the chip would save [%]."""
     shown = info["changes"][:12]
     if not shown:
         return None
@@ -337,7 +337,7 @@ def _front(info: dict[str, Any]) -> go.Figure | None:
 
 
 def _difference(info: dict[str, Any]) -> go.Figure | None:
-    """Every operator beside the one in the same place of the other run."""
+    """Every operator beside the one at the same place of the other run."""
     other = info.get("against")
     if not other:
         return None

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: values first, plots and tables made of them."""
+"""A report as one self-contained HTML file: first values, then plots and tables."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from cyclecast.timing import TimingModel, bounds_of, timing_model
 from cyclecast.units import Energy, Time
 
 Table = tuple[list[str], list[list[str]]]
-"""Titles of the columns, and the rows."""
+"""Column titles, and rows."""
 
 
 def report_info(
     placement: Placement, *, timing: str | TimingModel = "analytical", check: Check | None = None
 ) -> dict[str, Any]:
-    """`placement_info`, with bounds of every operator, the roof, what would help, and what is assumed."""
+    """`placement_info`, with bounds of every operator, the roof, the best changes of the chip, and the assumptions."""
     info, model, device = placement_info(placement, check), timing_model(timing), placement.device
     for operator, stage in zip(info["operators"], placement.stages, strict=True):
         found = bounds_of(model, stage.mapping, device)
@@ -54,7 +54,7 @@ def report_info(
 
 
 def _roof(placement: Placement) -> dict[str, Any]:
-    """The peak of all chips, and what the ports of their outermost level move."""
+    """Peak rate of all chips, and bandwidth of the ports at their outermost level."""
     level, count = placement.chip.levels[0], placement.chip.levels[0].count * placement.chips
     ports = [port.bytes_per_second for port in (level.input_bandwidth, level.output_bandwidth) if port]
     rate = float(peak(placement.chip).operations_per_second) * placement.chips / 1e12
@@ -62,7 +62,7 @@ def _roof(placement: Placement) -> dict[str, Any]:
 
 
 def _flat(device: Device) -> Iterator[tuple[str, str]]:
-    """Every field that the device's file states, by its dotted name; components apart."""
+    """Every field that the device's file states, by its dotted name, without components."""
 
     def walk(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
@@ -79,7 +79,7 @@ def _flat(device: Device) -> Iterator[tuple[str, str]]:
 
 
 def html(info: dict[str, Any]) -> str:
-    """The page of `report_info`; with another one as `against`, what differs is shown, too."""
+    """The page of `report_info`; with another one as `against`, it also shows the differences."""
     drawn = {name: json.loads(figure.to_json()) for name, figure in figures(info).items()}
     environment = Environment(
         loader=PackageLoader("cyclecast.report"),
@@ -103,12 +103,12 @@ def html(info: dict[str, Any]) -> str:
 
 
 def _seen(value: Any) -> Any:
-    """What a template prints: names without invisible characters; markup of our own as it is."""
+    """A value that a template prints, without invisible characters; markup is kept."""
     return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _script(value: Any) -> Markup:
-    """JSON that can stand in a script element; it is ASCII."""
+    """JSON for a script element, in ASCII."""
     return Markup(json_text(value, indent=None).replace("<", "\\u003c"))
 
 
@@ -117,7 +117,7 @@ def _time(femtoseconds: int) -> str:
 
 
 def _cards(info: dict[str, Any]) -> list[dict[str, Any]]:
-    """Title, what is shown, the value that it shows, and a line below."""
+    """Title, text, value and subtitle of each card."""
     total, check, limit = info["total"], info["check"], info["limit"]
     rate = f"{10**15 / total['interval_fs']:,.0f} per second" if total["interval_fs"] else ""
     found = [
@@ -140,21 +140,21 @@ def _cards(info: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _sections(info: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, heading, and what a plot shows."""
+    """Name, heading and caption of each plot."""
     slowest = "the fullest segment" if len(info["segments"]) > 1 else "all operators"
     level = info["floor"]["level"]
     return [
-        ("difference", "What differs", "how long every operator is busy here and in the other run"),
-        ("graph", "The network", "operators from the input on; the larger and darker, the longer busy for one image"),
-        ("pipeline", "The first image", "when every operator works on it"),
-        ("floor", "Who is where", f"the operator with most arrays in every {level}, {slowest}"),
-        ("occupancy", "How full it is", f"arrays in use in every {level}, {slowest}"),
-        ("phases", "Where time goes", "phases of every operator's mapping; hidden ones can be switched on"),
-        ("energy", "Where energy goes", "components, for one image; idle ones that draw power are shared out"),
-        ("roofline", "Roofline", "rates of the operators under what arrays and ports can do"),
-        ("gaps", "Bounds", "how long operators take alone, and what no mapping on all arrays goes below"),
-        ("changes", "The next best change", "what a tenth more of one field of the chip would save"),
-        ("front", "What there is to choose from", "no placement looked at is better in everything"),
+        ("difference", "Differences", "time that every operator is busy, here and in the other run"),
+        ("graph", "The network", "operators from the input on; large and dark ones are busy longest for one image"),
+        ("pipeline", "The first image", "time at which every operator works on it"),
+        ("floor", "Floor plan", f"the operator with most arrays in every {level}, {slowest}"),
+        ("occupancy", "Utilisation", f"arrays in use in every {level}, {slowest}"),
+        ("phases", "Time", "phases of every operator's mapping; hidden ones can be switched on"),
+        ("energy", "Energy", "components, for one image; the power of idle ones is shared by the operators"),
+        ("roofline", "Roofline", "rates of the operators, and the limit by arrays and ports"),
+        ("gaps", "Bounds", "time of every operator alone, and the lower bound for mappings on all arrays"),
+        ("changes", "The next best change", "time saved if one field of the chip were 10 % better"),
+        ("front", "Pareto placements", "no evaluated placement is better in all objectives"),
     ]
 
 
@@ -234,11 +234,11 @@ BY_OPERATOR: dict[str, tuple[list[str], Row]] = {
         lambda each: [_time(each["alone_fs"]), _time(each["lower_fs"]), each["lower_by"]],
     ),
 }  # fmt: skip
-"""Tables with a row for each operator: the other columns, and what stands in them."""
+"""Tables with one row per operator: the titles of the other columns, and the function that fills them."""
 
 
 def totals_table(info: dict[str, Any]) -> Table:
-    """The results here and in the other run."""
+    """Results of this and the other run."""
     rows = []
     for name, field, show in TOTALS:
         here, there = info["total"][field], info["against"]["total"][field]
@@ -264,7 +264,7 @@ def _phase(phase: dict[str, Any]) -> str:
 
 
 def _ranges(numbers: list[int]) -> str:
-    """Numbers in order, those that follow each other together: 0-3, 7."""
+    """Ordered numbers as text, with runs joined: 0-3, 7."""
     found: list[list[int]] = []
     for number in numbers:
         if found and number == found[-1][1] + 1:

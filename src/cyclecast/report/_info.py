@@ -1,4 +1,4 @@
-"""What a report says, as plain values; drawing comes second."""
+"""Values of a report on a tuned network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tuned_info(tuned: Tuned) -> dict[str, Any]:
-    """Everything about a tuned or estimated network; documented in `docs/json.md`."""
+    """All values about a tuned or estimated network; documented in `docs/json.md`."""
     workloads = [_workload_info(entry, tuned) for entry in tuned.workloads]
     host = host_info(tuned.network, tuned.device)
     on_host = sum(operator["fs"] for operator in host)
@@ -59,7 +59,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def _energy(workloads: list[dict[str, Any]]) -> int | None:
-    """Of all occurrences, or nothing where it is not known of one."""
+    """Energy of all occurrences [aJ], or None if one of them has none."""
     spent = [(workload["count"], workload["why"]["energy"]) for workload in workloads]
     if not spent or any(energy is None for _, energy in spent):
         return None

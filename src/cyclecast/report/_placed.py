@@ -1,4 +1,4 @@
-"""A placement for a terminal."""
+"""A placement as text for a terminal."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from cyclecast.terminal import Table
 from cyclecast.units import Energy, Time
 
 LEGEND = (
-    "busy: what one image keeps the operator's arrays or ports busy | starts, ends: of the first image in its "
-    "segment |\nkeeps: inputs that wait for it at the same time, and the room for them in the buffers of its PEs"
+    "busy: time that one image occupies the operator's arrays or ports | starts, ends: of the first image in its "
+    "segment |\nkeeps: inputs that wait at the same time, and the space for them in the buffers of its PEs"
 )
 MOST_POINTS = 8
-"""Of the front, that are shown."""
+"""Most placements of the front in the table."""
 
 
 def placement_table(info: dict[str, Any]) -> RenderableType:
-    """The operators of `placement_info` with their arrays and times, segments, the front, and the totals."""
+    """The operators of `placement_info` with arrays and times, segments, the front, and the totals."""
     parts: list[RenderableType] = [_operators(info), Text(LEGEND, style="dim")]
     if len(info["segments"]) > 1:
         parts.append(_segments(info))
@@ -71,7 +71,7 @@ def _segments(info: dict[str, Any]) -> Table:
 def _front(info: dict[str, Any]) -> Table:
     front = info["front"]
     shown = spread(front, MOST_POINTS)
-    table = Table(title=f"to choose from: {len(shown)} of {len(front)}", title_justify="left")
+    table = Table(title=f"Pareto placements: {len(shown)} of {len(front)}", title_justify="left")
     for name in ("segments", "interval", "latency", "energy", "arrays"):
         table.add_column(name, justify="right")
     for point in shown:
@@ -82,7 +82,7 @@ def _front(info: dict[str, Any]) -> Table:
 
 
 def spread(values: list[Any], most: int) -> list[Any]:
-    """At most so many of the values, evenly spread, the first and the last among them."""
+    """At most `most` of the values, evenly spread, with the first and the last."""
     if len(values) <= most:
         return values
     return [values[round(place * (len(values) - 1) / (most - 1))] for place in range(most)]
@@ -95,12 +95,12 @@ def _dynamic(info: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for product in info["dynamic_products"]:
         times = (_time(product[name]) for name in ("host_fs", "write_fs", "compute_fs"))
-        table.add_row(product["name"], *times, f"{product['arrays']:,}" if product["arrays"] else "do not hold it")
+        table.add_row(product["name"], *times, f"{product['arrays']:,}" if product["arrays"] else "too few")
     return table
 
 
 def limit_text(limit: dict[str, Any]) -> str:
-    """What limits, and where."""
+    """The bottleneck, and where it is."""
     return f"{limit['what']} ({limit['where']}, {_time(limit['fs'])})"
 
 
@@ -137,19 +137,19 @@ def totals_text(info: dict[str, Any]) -> str:
 
 
 FAR = 0.05
-"""Where the simulated interval is so far from the closed form, the first line says so."""
+"""Relative difference between simulated and closed-form interval from which the first line shows it."""
 
 
 def _contradicted(info: dict[str, Any]) -> list[str]:
-    """What the event simulation says, where it does not bear the closed form out."""
+    """A line with the result of the event simulation, if it contradicts the closed form."""
     check = info["check"]
     if check["blocked"]:
         places = ", ".join(map(str, check["blocked"]))
-        return [f"the event simulation{_of_segment(info)} stops: operators {places} wait for room in buffers for ever"]
+        return [f"deadlock in the event simulation{_of_segment(info)}: operators {places} wait for buffer space"]
     if abs(check["interval_fs"] - check["closed_interval_fs"]) <= FAR * check["closed_interval_fs"]:
         return []
     simulated = f"interval {_time(check['interval_fs'])}, latency {_time(check['latency_fs'])}"
-    return [f"by event simulation{_of_segment(info)}: {simulated}; what follows is by the closed form"]
+    return [f"by event simulation{_of_segment(info)}: {simulated}; the lines below are by the closed form"]
 
 
 def _of_segment(info: dict[str, Any]) -> str:
@@ -159,7 +159,7 @@ def _of_segment(info: dict[str, Any]) -> str:
 def _stalls(check: dict[str, Any]) -> str:
     if check["blocked"]:
         places = ", ".join(map(str, check["blocked"]))
-        return f"; with larger buffers, as operators {places} would wait for room for ever"
+        return f"; with larger buffers, because operators {places} would wait for space forever"
     found = [f"{each['operator']} waits {_time(each['fs'])} for {each['cause']}" for each in check["stalls"]]
     return "; " + "; ".join(found[:2]) if found else ""
 
@@ -169,8 +169,8 @@ def _gains(info: dict[str, Any]) -> list[str]:
     if total["gain"] is not None:
         what = "as fast" if info["objective"] == "interval" else f"better in {info['objective']}"
         lines.append(
-            f"mappings as tuned, each by itself: interval {_time(total['independent_fs'])}; "
-            f"tuned for the arrays they got: {total['gain']:.2f} times {what}"
+            f"with the mappings of tune: interval {_time(total['independent_fs'])}; "
+            f"with mappings chosen for this placement: {total['gain']:.2f} times {what}"
         )
     crowded = [
         each for each in info["operators"] if (each["room_bytes"] or 0) < each["kept_bytes"] and each["room_bytes"]
@@ -179,11 +179,11 @@ def _gains(info: dict[str, Any]) -> list[str]:
         worst = max(crowded, key=lambda each: each["kept_bytes"] / each["room_bytes"])
         lines.append(
             f"warning: buffers are too small for {len(crowded)} operators; {worst['name']} keeps "
-            f"{_bytes(worst['kept_bytes'])} of inputs, and there is room for {_bytes(worst['room_bytes'])}"
+            f"{_bytes(worst['kept_bytes'])} of inputs, and there is space for {_bytes(worst['room_bytes'])}"
         )
     if wear:
         lines.append(
-            f"cells are written {wear['writes']} times a batch, {wear['endurance']:,} times at most: they last "
+            f"wear: {wear['writes']} writes of a cell per batch, endurance {wear['endurance']:,} writes; lifetime "
             f"{_years(wear['years'])} at full speed, {_years(wear['years_at_one'])} at one image a second"
         )
     return lines

@@ -1,4 +1,4 @@
-"""What a placement says, as plain values; drawing comes second."""
+"""Values of a report on a placement."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from cyclecast.placement import Bottleneck, Check, DynamicCost, ParetoPlacement,
 from cyclecast.report._mapping import mapping_text
 
 MOST_LIMITS = 5
-"""Of a segment, that are told."""
+"""Most bottlenecks reported per segment."""
 
 
 def placement_info(placement: Placement, check: Check | None = None) -> dict[str, Any]:
-    """Everything about a placement and its event simulation; documented in `docs/json.md`."""
+    """All values about a placement and its event simulation; documented in `docs/json.md`."""
     found = check or simulate(placement, spans=False)
     interval, latency = placement.with_host
     return {
@@ -146,7 +146,7 @@ def _operators(placement: Placement) -> list[dict[str, Any]]:
 
 
 def _energies(placement: Placement) -> dict[int | None, list[dict[str, Any]]]:
-    """Energy of components by operator, None for what belongs to no operator; each rounded for itself."""
+    """Energy of components by operator, None for the chips themselves; each value is rounded."""
     found: dict[int | None, list[dict[str, Any]]] = {}
     for each in placement.spent:
         entry = {"level": each.level, "name": each.component, "aj": round(each.amount)}
@@ -155,7 +155,7 @@ def _energies(placement: Placement) -> dict[int | None, list[dict[str, Any]]]:
 
 
 def _port_bytes(stage: Stage) -> int:
-    """Through all ports of the outermost level."""
+    """Bytes through all ports of the outermost level."""
     moved = stage.timing.events.moved[1] if stage.timing.events else None
     return int(moved.inputs + moved.outputs) if moved else 0
 

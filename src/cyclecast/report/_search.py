@@ -1,4 +1,4 @@
-"""What a search says about its answer, as plain values and as a table."""
+"""Values and tables about a search."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from cyclecast.terminal import Table
 from cyclecast.units import Energy, Time
 
 LEGEND = (
-    "points: combinations of decisions | legal: the share that fits in arrays and levels | next: the shortest longer "
-    "time met\ntimed: bounds show that no other is better | gap: of the best time above the lower bound, "
-    "0 % is a proof\nnot in the space: windows of more outputs than an array has filters side by side"
+    "points: combinations of decisions | legal: fraction that fits arrays and levels | timed: mappings that were "
+    "timed | next: the next longer time\ngap: best time over lower bound, 0 % proves the optimum | not in the "
+    "space: windows with more outputs than an array has filters"
 )
 
 
 def search_info(outcome: SearchResult) -> dict[str, Any]:
-    """Everything about a search; documented in `docs/json.md`."""
+    """All values about a search; documented in `docs/json.md`."""
     plain = outcome.to_json()
     certificate = plain["certificate"]
     if certificate:
         certificate["gap"] = outcome.certificate.gap if outcome.certificate else None
-    for choice, said in zip(outcome.front, plain["front"], strict=True):
-        said["text"] = mapping_text(choice.mapping)
+    for choice, entry in zip(outcome.front, plain["front"], strict=True):
+        entry["text"] = mapping_text(choice.mapping)
     return plain
 
 
 def search_table(info: dict[str, Any]) -> RenderableType:
-    """How the answer for each workload of `tuned_info` was found, and how good it is at least."""
+    """Space and certificate of the search of each workload of `tuned_info`."""
     table = Table(title="search", title_justify="left")
     table.add_column("workload", overflow="fold")
     for column in ("points", "legal", "timed", "best", "next", "lower bound", "gap"):
@@ -49,7 +49,7 @@ def search_table(info: dict[str, Any]) -> RenderableType:
 
 
 def rules_table(info: dict[str, Any]) -> Table:
-    """What every set of rules opened, over all workloads."""
+    """Size of the space that each set of rules opened, over all workloads."""
     opened: dict[str, list[dict[str, Any]]] = {}
     for workload in info["workloads"]:
         for sketch in workload["search"]["sketches"]:
@@ -65,7 +65,7 @@ def rules_table(info: dict[str, Any]) -> Table:
 
 
 def front_table(workload: dict[str, Any]) -> Table:
-    """The mappings to choose from, at most `MOST_CHOICES` of them, evenly spread."""
+    """The Pareto mappings of a workload, at most `MOST_CHOICES`, evenly spread."""
     front = workload["search"]["front"]
     shown = front if len(front) <= MOST_CHOICES else [front[round(place)] for place in _spread(len(front))]
     table = Table(title=f"front of {workload['name']}: {len(shown)} of {len(front)}", title_justify="left")
@@ -86,7 +86,7 @@ def _spread(length: int) -> list[float]:
 
 
 def _points(points: int, legal: int) -> tuple[str, str]:
-    """How many there are, and the share that the device can hold."""
+    """Number of points, and the fraction that fits the device."""
     return (f"{points:.3g}", f"{legal / points:.2g}") if points else ("", "")
 
 

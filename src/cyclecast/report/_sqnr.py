@@ -1,4 +1,4 @@
-"""What quantisation does to each layer, as values and as a table."""
+"""Quantisation errors of layers, as values and as a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def sqnr_info(errors: Sequence[LayerError]) -> dict[str, Any]:
-    """Every layer, the worst first, and the medians; decibels."""
+    """Every layer, the worst first, and the medians [dB]."""
     layers = [
         {
             "name": layer.name,
@@ -33,7 +33,7 @@ def sqnr_info(errors: Sequence[LayerError]) -> dict[str, Any]:
 
 
 def sqnr_table(info: dict[str, Any], worst: int) -> RenderableType:
-    """So many of the worst layers."""
+    """A table of the `worst` layers."""
     if not info["layers"]:
         return Text("no layer has constant float weights")
     table = Table(title="signal over quantisation noise, dB", title_justify="left")

@@ -1,4 +1,4 @@
-"""Reports for a terminal."""
+"""Reports as text for a terminal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cyclecast.units import short_energy as short_energy
 from cyclecast.units import short_time as short_time
 
 LEGEND = (
-    "simulated: how much longer the event simulation is, the second opinion on time | "
-    "MACs, share: of all multiply-accumulates, and of the time with the host's\n"
+    "simulated: additional time by event simulation | "
+    "MACs: share of all multiply-accumulates | share: of the time, with the host's\n"
     "mapping: window of outputs for each input vector | word lines x filters of an array | groups packed into it |\n"
     "LEVEL with g groups, r row tiles, c column tiles, p replicas side by side | "
     "time with passes (g, r, c) and steps (p) |\n"
@@ -24,14 +24,14 @@ LEGEND = (
 )
 
 WHY_LEGEND = (
-    "phases: shares of the time, in brackets the longest that is hidden | least: how many times what no mapping beats, "
-    "and what takes that long |\nhelps most: what the same mapping saves with that field of the device a tenth better; "
-    "larger steps are shown, and count with their tenth"
+    "phases: shares of the time, in brackets the longest hidden one | least: time over lower bound, and what sets the "
+    "bound |\nhelps most: time saved if this field of the device were 10 % better; a step of another size is shown, "
+    "and its saving is scaled to 10 %"
 )
 
 
 def tuned_table(info: dict[str, Any]) -> RenderableType:
-    """The workloads of `tuned_info` with their mappings and times, and the totals."""
+    """The workloads of `tuned_info` with mappings and times, and the totals."""
     table = Table(title=f"{info['network']} on {info['device']['name']}", title_justify="left")
     table.add_column("workload", overflow="fold")
     table.add_column("count", justify="right")
@@ -66,18 +66,18 @@ def tuned_table(info: dict[str, Any]) -> RenderableType:
 
 
 def warnings(*texts: str) -> tuple[Text, ...]:
-    """A visible line for each that says something."""
+    """A line for each text that is not empty."""
     return tuple(Text(f"warning: {text}", style="bold") for text in texts if text)
 
 
 def _simulated(workload: dict[str, Any]) -> str:
-    """How much longer the event simulation is."""
+    """Time of the event simulation relative to that of the timing model."""
     second = workload["second_opinion"]
     return f"+{second['total_fs'] / workload['timing']['total_fs'] - 1:.1%}" if second else ""
 
 
 def why_table(info: dict[str, Any]) -> Table:
-    """What makes up each time, how far it is from the least, what would help, and what it costs."""
+    """Phases of each time, its lower bound, the field of the device that would help most, and the energy."""
     table = Table(title="why", title_justify="left")
     spent = any(workload["why"]["energy"] for workload in info["workloads"])
     for column in ("workload", "phases, %", "least", "helps most"):
@@ -93,7 +93,7 @@ def why_table(info: dict[str, Any]) -> Table:
 
 
 def host_table(info: dict[str, Any]) -> Table:
-    """What stays on the host, the longest first."""
+    """Operators on the host, the longest first."""
     table = Table(title="on the host", title_justify="left")
     table.add_column("operator")
     for column in ("count", "operations", "bytes", "time", "MACs", "share"):
@@ -108,7 +108,7 @@ def host_table(info: dict[str, Any]) -> Table:
 
 
 def refused_table(refused: Sequence[Refused]) -> Table:
-    """Operators that cannot be imported: which, where, and what to do."""
+    """Operators that cannot be imported, their first nodes, and advice."""
     table = Table(title="operators that cannot be imported", title_justify="left")
     for column in ("operator", "count", "first nodes", "what to do"):
         table.add_column(column, overflow="fold")
@@ -118,7 +118,7 @@ def refused_table(refused: Sequence[Refused]) -> Table:
 
 
 def _phases(phases: list[dict[str, Any]]) -> str:
-    """Shares of the total, from half a percent on."""
+    """Shares of the total, of at least half a percent."""
     shown = [phase for phase in phases if phase["share"] >= 0.005]
     visible = ", ".join(f"{phase['name']} {100 * phase['share']:.0f}" for phase in shown if not phase["hidden"])
     hidden = max((phase for phase in shown if phase["hidden"]), key=lambda phase: phase["share"], default=None)
@@ -174,9 +174,7 @@ def _totals(info: dict[str, Any]) -> str:
 
 
 def _alone(info: dict[str, Any]) -> str:
-    """What the energy is of, where it is known."""
+    """A line that says what the energy contains, if it is known."""
     if info["total"]["energy_aj"] is None:
         return ""
-    return (
-        "energy is of one operator after another: what draws power all the time, such as chip links, counts for each\n"
-    )
+    return "energy is for one operator after another: components that always draw power (chip links) count for each\n"

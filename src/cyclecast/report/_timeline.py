@@ -1,8 +1,8 @@
-"""The simulated pipeline as trace events, which Perfetto and chrome://tracing show.
+"""The simulated pipeline as trace events, for Perfetto and chrome://tracing.
 
 The format is that of the "Trace Event Format" document of the Chromium project: complete events (`ph` is "X") with
-times in microseconds, and metadata events that name processes and threads. A process is a PE: of every operator that
-with the busiest port, which stands for the others. Its threads are the operator's arrays, their ADCs, and the port.
+times in microseconds, and metadata events that name processes and threads. A process is a PE: of each operator, the one
+with the busiest port represents the others. Its threads are the operator's arrays, their ADCs, and the port.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from cyclecast.timing import slots
 from cyclecast.units import Time
 
 NETWORK = 1_000_000
-"""The process of the network between PEs."""
+"""Process number of the network between PEs."""
 
 
 def trace_events(placement: Placement, check: Check) -> dict[str, Any]:
-    """What JSON in trace-event format says of a simulation."""
+    """The trace-event JSON of a simulation."""
     named = dict(_names(placement, check))
     metadata = [
         {"name": kind, "ph": "M", "pid": pid, "tid": tid, "args": {"name": name}}
@@ -51,7 +51,10 @@ def _names(placement: Placement, check: Check) -> Iterator[tuple[tuple[str, int,
 
 
 def _thread(span: Busy) -> tuple[int, int]:
-    """Process and thread: a PE's port is 0, an operator's arrays have an odd number, its ADCs the next."""
+    """Process and thread numbers of a span.
+
+    The port of a PE is thread 0, an operator's arrays have an odd number, its ADCs the next.
+    """
     if span.resource == "network":
         return NETWORK, span.operator + 1
     return span.pe + 1, 0 if span.resource == "port" else 2 * span.operator + 1
@@ -69,7 +72,7 @@ def _events(span: Busy, converting: Mapped[int, tuple[int, Fraction]]) -> Iterat
 
 
 def _conversions(placement: Placement) -> dict[int, tuple[int, Fraction]]:
-    """For every operator: when its ADCs begin after its arrays, and for which share of the time they convert [fs]."""
+    """By operator: start of the ADCs after the arrays [fs], and the fraction of the time in which they convert."""
     device, overlap = placement.device, placement.chip.array.adc_overlap
     found = {}
     for stage in placement.stages:

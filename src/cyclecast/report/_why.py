@@ -1,4 +1,4 @@
-"""Why a workload takes as long as it does: phases, bounds, energy, and the field of the device that would help most."""
+"""Explanation of a workload's time: phases, bounds, energy, and the field of the device that would help most."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cyclecast.units import Time
 
 
 def why_info(mapping: Mapping, device: Device, model: TimingModel, timing: Timing) -> dict[str, Any]:
-    """What explains one timing; documented in `docs/json.md`."""
+    """Values that explain one timing; documented in `docs/json.md`."""
     total, bounds = timing.total, bounds_of(model, mapping, device)
     return {
         "phases": [
@@ -30,7 +30,7 @@ def why_info(mapping: Mapping, device: Device, model: TimingModel, timing: Timin
 
 
 def _energy(mapping: Mapping, device: Device, timing: Timing) -> dict[str, Any] | None:
-    """Nothing where the device states no components, or the timing does not count what spends energy (A17)."""
+    """Energy by component; None if the device states no components or the timing counts no events (A17)."""
     if timing.events is None:
         return None
     found = energy(mapping, device, timing)
@@ -46,16 +46,16 @@ def _energy(mapping: Mapping, device: Device, timing: Timing) -> dict[str, Any] 
 
 
 def warning(total: Time, bounds: Bounds) -> str | None:
-    """What is wrong with a time that its bounds exclude."""
+    """A warning for a time outside its bounds, else None."""
     if total < bounds.lower:
-        return f"the time is below what its {bounds.lower_by} takes at least, {bounds.lower}"
+        return f"the time is below its lower bound, {bounds.lower} ({bounds.lower_by})"
     if total > bounds.upper:
-        return f"the time is above that of everything one after another, {bounds.upper}"
+        return f"the time is above its upper bound, {bounds.upper} (all phases one after another)"
     return None
 
 
 def host_info(network: Network, device: Device) -> list[dict[str, Any]]:
-    """What stays on the host, with the roofline time of each kind of operator."""
+    """Host operators, with the roofline time of each kind."""
     times = [host_time(operator, device.host) for operator in network.host]
     whole = sum(times, Time(0))
     return [
@@ -74,7 +74,7 @@ def host_info(network: Network, device: Device) -> list[dict[str, Any]]:
 
 
 def share(part: Time, whole: Time) -> float:
-    """How much of the whole a part is; 0 of nothing."""
+    """The ratio of part to whole; 0 if the whole is 0."""
     return part / whole if whole > Time(0) else 0.0
 
 
