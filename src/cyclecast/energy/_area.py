@@ -12,12 +12,12 @@ from cyclecast.units import Area
 
 
 def area(device: Device) -> Breakdown[Area]:
-    """The area of the whole device; nothing where the device states no components."""
+    """Area of the whole device; empty if the device states no components."""
     return breakdown(shares(device, all_instances(device), _area), Area(0))
 
 
 def instance_area(device: Device, level: str) -> Breakdown[Area]:
-    """The area of one instance of that level, with all that is inside it."""
+    """Area of one instance of a level, with everything inside it."""
     return breakdown(shares(device, inside(device, level), _area), Area(0))
 
 

@@ -1,8 +1,8 @@
-"""Power, peak rate and energy: events x energy per event, and power x the time that instances are in use.
+"""Power, peak rate and energy: events x energy per event, and power x time of the instances in use.
 
-The assumptions A15 ... are those of `docs/assumptions.md`. The power of a component is what it draws at full load; for
-ISAAC it is Table I of Shafiee et al., ISCA 2016, doi:10.1109/ISCA.2016.12. The energy of one event is stated by the
-device file, or is that power over the events in a second at full load.
+The assumptions A15 ... are those of `docs/assumptions.md`. The power of a component is its power at full load; for
+ISAAC it is Table I of Shafiee et al., ISCA 2016, doi:10.1109/ISCA.2016.12. The energy of an event is stated by the
+device file, or is that power divided by the events per second at full load.
 """
 
 from __future__ import annotations
@@ -37,42 +37,42 @@ from cyclecast.timing import (
 from cyclecast.units import Energy, Power, Time
 
 MUCH = LARGEST // 2
-"""As much energy as a bound goes up to, but for that of events [aJ]."""
+"""Largest energy of components without events that a bound uses [aJ]."""
 PICOWATTS_FEMTOSECONDS = 10**9
-"""In an attojoule."""
+"""Picowatt femtoseconds in an attojoule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """What the device computes at full load: so many multiply-accumulates in every such time."""
+    """Peak rate of a device: `macs` multiply-accumulates per `time`."""
 
     macs: int
     time: Time
 
     @property
     def operations_per_second(self) -> Fraction:
-        """Two operations for each multiply-accumulate, exact."""
+        """Operations per second, two per multiply-accumulate; exact."""
         return Fraction(2 * self.macs * 10**15, self.time.femtoseconds)
 
 
 def power(device: Device) -> Breakdown[Power]:
-    """The power of the whole device at full load; nothing where the device states no components."""
+    """Power of the whole device at full load; empty if the device states no components."""
     return breakdown(shares(device, all_instances(device), _power), Power(0))
 
 
 def instance_power(device: Device, level: str) -> Breakdown[Power]:
-    """The power of one instance of that level at full load, with all that is inside it."""
+    """Power of one instance of a level at full load, with everything inside it."""
     return breakdown(shares(device, inside(device, level), _power), Power(0))
 
 
 def peak(device: Device) -> Peak:
-    """Every array full and busy: arrays x word lines x filters in the time of one product (A16)."""
+    """Peak rate with every array full and busy: arrays x word lines x filters per time of one product (A16)."""
     macs = device.arrays * device.word_lines_per_array * device.filters_per_array
     return Peak(macs, Time(product_time(_full_array(device), device)))
 
 
 def energy_per_mac(device: Device) -> Breakdown[Energy]:
-    """The energy of one multiply-accumulate at full load: power x time / multiply-accumulates, shares rounded up."""
+    """Energy of one multiply-accumulate at full load: power x time / multiply-accumulates, shares rounded up."""
     full = peak(device)
     per_mac = Fraction(1, full.macs)
     return breakdown(
@@ -85,16 +85,16 @@ def energy_per_mac(device: Device) -> Breakdown[Energy]:
 
 
 def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy]:
-    """The energy of a workload so mapped and timed (A17, A18).
+    """Energy of a mapped and timed workload, by component (A17, A18).
 
-    * A component with an event: events of its level x energy of one event. Where the timing counts no events (the
-      poster's), as if it had none.
+    * A component with an event: events of its level x energy per event. If the timing counts no events (the poster's),
+      it is treated like one without event.
     * Another component of a level: power x instances in use / sharers x time without writing. An instance is in use if
       one of its arrays is.
     * Another component of the device itself: power x total time.
 
-    A mapping that uses every array for the whole time so takes `power(device)` x time, but for what moves bytes. A
-    mapping that does not fit the device raises `FitError`.
+    So a mapping that uses every array all the time takes `power(device)` x time, apart from components that move bytes.
+    Raises `FitError` if the mapping does not fit the device.
     """
     require_fit(mapping, device)
     used, busy = instances_in_use(mapping), busy_time(timing)
@@ -111,9 +111,9 @@ def energy(mapping: Mapping, device: Device, timing: Timing) -> Breakdown[Energy
 
 
 def energies(mappings: Mappings, device: Device, timings: Timings) -> Whole:
-    """The total energy of many mappings of one workload [aJ], each as `energy` says of a timing that counts events.
+    """Total energy of many mappings of one workload [aJ], shape (n,), as `energy` computes it from timings with events.
 
-    A phase that writes is hidden behind no other. That the mappings fit the device is not looked at.
+    No writing phase may be hidden. The mappings must fit the device; this is not checked.
     """
     exact = mappings if _counts_fit(mappings, device) else mappings.unlimited()
     used: dict[str, Whole] = {"": 1}
@@ -126,11 +126,11 @@ def energies(mappings: Mappings, device: Device, timings: Timings) -> Whole:
 
 
 def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Timings) -> Whole:
-    """What mappings of the same tiles and turns take at least [aJ], if they use so many arrays or more.
+    """Lower bounds on the energy of mappings with these tiles and passes that use at least `arrays` arrays [aJ].
 
-    Their timings are no shorter than those given, with and without writing. Their factors at the levels are
-    left open: all arrays of an instance are taken to share its inputs, and to add up their sums inside it. Beyond what
-    64 bits hold, longer times count no more.
+    `timings` are lower bounds on their times, with and without writing. Factors at the levels are open: all arrays of
+    an instance are assumed to share its inputs and to sum inside it. Times that exceed 64 bits in the result are
+    clipped.
     """
     exact = relaxed if _counts_fit(relaxed, device) else relaxed.unlimited()
     instances, moved = 1, [_least_moved(exact, "", device.arrays)]
@@ -148,7 +148,7 @@ def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Ti
 
 
 def _least_moved(m: Mappings, level: str, held: int) -> Moved:
-    """At least so much moves through a level whose instances hold so many arrays."""
+    """Lower bound on the bytes moved through a level whose instances have `held` arrays."""
     again = 1 - m.input_stationary
     columns = again * larger(m.temporal.column, ceil_div(m.tiles("column"), held)) + m.input_stationary
     sums = again * larger(m.temporal.row, ceil_div(m.tiles("row"), held)) + m.input_stationary
@@ -159,7 +159,7 @@ def _least_moved(m: Mappings, level: str, held: int) -> Moved:
 
 
 def _totals(found: Events, used: Mapped[str, Whole], device: Device, whole: Whole, busy: Whole) -> Whole:
-    """The shares of all components, added up [aJ]; in 64 bits where those are enough."""
+    """Sum of all components' energy [aJ], in 64 bits if they suffice."""
     amounts = []
     for level, component, one in _event_energies(device):
         if component.event is not None:
@@ -179,7 +179,7 @@ def _drawn(component: Component, used: Whole) -> Whole:
 
 @lru_cache(maxsize=256)
 def _event_energies(device: Device) -> tuple[tuple[str, Component, Fraction], ...]:
-    """Every component with its level, and what it takes for one event, if it has any [aJ]."""
+    """Every component with its level and its energy per event, 0 without event [aJ]."""
     return tuple(
         (level, component, event_energy(component, level, device) if component.event is not None else Fraction(0))
         for level, component in listed(device)
@@ -187,7 +187,7 @@ def _event_energies(device: Device) -> tuple[tuple[str, Component, Fraction], ..
 
 
 def _in_steps(count: Whole, numerator: int, denominator: int) -> Whole:
-    """`in_steps` in as many bits as it takes."""
+    """`in_steps` with arbitrary precision if 64 bits do not suffice."""
     ratio = Fraction(numerator, denominator)
     bounds = ratio.numerator * ratio.denominator, greatest(count) * ratio.numerator // ratio.denominator + 1
     return in_steps(exact(count, *bounds), numerator, denominator)
@@ -204,19 +204,19 @@ def _power_times(drawn: Whole, time: Whole) -> Whole:
 
 
 def _counts_fit(m: Mappings, device: Device) -> bool:
-    """Whether no number on the way to the events can exceed 64 bits: all that make them, at their largest."""
+    """Whether no intermediate value of the event counts can exceed 64 bits, for the largest factors."""
     vectors, values, results = greatest(m.vectors), greatest(m.values), greatest(m.results)
     group, row, column = (greatest(m.tiles(axis)) for axis in ("group", "row", "column"))
     packed, workload = greatest(m.packed), m.workload
     cells = device.array.rows_per_weight * device.columns_per_weight
     bits = workload.input_bits + workload.weight_bits + partial_sum_bits(m)
-    row_turns = row * greatest(row_phases(used_rows(m, device), device))
-    column_turns = column * greatest(column_phases(used_columns(m, device), device))
+    row_repeats = row * greatest(row_phases(used_rows(m, device), device))
+    column_repeats = column * greatest(column_phases(used_columns(m, device), device))
     columns = max(packed * results * device.columns_per_weight, column * device.array.cols)
     steps = vectors * device.input_steps * group * packed
     counts = (
-        steps * row_turns * columns,
-        steps * values * device.array.rows_per_weight * column_turns,
+        steps * row_repeats * columns,
+        steps * values * device.array.rows_per_weight * column_repeats,
         steps * values * results * cells * packed,
         workload.weights * results * cells * greatest(m.replicas) * greatest(m.turns),
         vectors * workload.groups * values * bits * column,
@@ -226,9 +226,9 @@ def _counts_fit(m: Mappings, device: Device) -> bool:
 
 
 def event_energy(component: Component, level: str, device: Device) -> Fraction:
-    """The energy of one event of a component at that level that has one [aJ].
+    """Energy of one event of a component with an event [aJ].
 
-    As stated, or the power of the group over the events in a second at full load, in all instances that share it.
+    As stated, or the power of the group divided by the events per second at full load of all instances that share it.
     """
     if component.energy is not None:
         return Fraction(component.energy.attojoules)
@@ -240,12 +240,12 @@ def event_energy(component: Component, level: str, device: Device) -> Fraction:
 
 
 def busy_time(timing: Timing) -> Time:
-    """From the first input to the last result, without the writing of weights."""
+    """Time from the first input to the last result, without writing of weights."""
     return timing.of(Role.BUSY, Role.FILL, Role.ENDS)
 
 
 def instances_in_use(mapping: Mapping) -> dict[str, int]:
-    """How many instances of each level have an array in use; "" stands for the device itself."""
+    """Number of instances of each level with an array in use; "" stands for the device itself."""
     return {"": 1} | {
         entry.level: prod(outer.factors.product for outer in mapping.levels[: position + 1])
         for position, entry in enumerate(mapping.levels)
@@ -262,7 +262,7 @@ def _full_array(device: Device) -> Mapping:
 
 
 def _count(found: Events, event: Event, level: str) -> Whole:
-    """How many of the events there are; bytes are those of the component's own level."""
+    """Number of the events; bytes are those of the component's own level."""
     moved = next(entry for entry in found.moved if entry.level == level)
     counts: dict[Event, Whole] = {
         Event.PRODUCT: found.products,

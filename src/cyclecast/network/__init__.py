@@ -1,4 +1,4 @@
-"""What is scheduled: workloads, the network that they are of, and what its operators need of each other."""
+"""Workloads, networks, and the pixels that operators of a network need from each other."""
 
 from __future__ import annotations
 

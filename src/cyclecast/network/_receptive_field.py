@@ -1,8 +1,7 @@
-"""What an operator of a network needs of the ones before it, pixel by pixel.
+"""Pixels that an operator of a network needs from the operators before it.
 
-An operator's pixels are computed in *raster order*: along its raster axes, the last one fastest. Operators on the host
-between two operators of the graph only change what is needed: a pooling window needs more of the one before it, a
-softmax over pixels all of it.
+An operator's pixels are computed in *raster order*: along its raster axes, the last one fastest. Host operators between
+two operators only change the need: a pooling window needs more pixels, a softmax over pixels needs all.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from cyclecast.storage.reading import read_as
 
 
 def receptive_field(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: int) -> int:
-    """How many pixels of the source, in raster order, must be there before this pixel of the target is computed.
+    """Number of source pixels, in raster order, that must exist before a target pixel is computed.
 
-    `source` and `target` are the rasters of the two; pixels count from 0.
+    `source` and `target` are the rasters of the two operators; `pixel` counts from 0.
     """
     place = []
     for extent in reversed(target):
@@ -32,7 +31,7 @@ def receptive_field(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]
 
 
 def live_pixels(edge: Edge, source: tuple[int, ...]) -> int:
-    """How many pixels of the source one pixel of the target keeps alive: for a window of k x k, k - 1 rows and k."""
+    """Number of source pixels that one target pixel keeps alive: for a window of k x k, k - 1 rows and k pixels."""
     last, whole = 0, 1
     for extent, along in zip(source, edge.reach, strict=True):
         last = last * extent + (extent - 1 if along is None else min(extent - 1, along.span))
@@ -41,12 +40,12 @@ def live_pixels(edge: Edge, source: tuple[int, ...]) -> int:
 
 
 def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Any]]:
-    """Plain values for JSON; `operators_from_json` is the inverse."""
+    """Operators as plain values for JSON; `operators_from_json` is the inverse."""
     return [asdict(operator) for operator in operators]
 
 
 def operators_from_json(values: list[dict[str, Any]]) -> tuple[Operator, ...]:
-    """Rebuild operators from `operators_to_json`; `ValueError` names a field of a wrong type, or a wrong place."""
+    """Rebuild operators from `operators_to_json`. Raises `ValueError`, which names the wrong field or place."""
     operators = read_as(tuple[Operator, ...], values)
     for place, operator in enumerate(operators):
         if min(operator.raster, default=1) < 1:

@@ -1,7 +1,7 @@
-"""What is scheduled: one operator instance (`Workload`) and the network it comes from (`Network`).
+"""One operator instance (`Workload`) and the network that it belongs to (`Network`).
 
-Every workload is seen in matrix-vector form: for each group, `pixels` input vectors of `reduction` values
-meet a weight matrix of `reduction` x `filters` values. A convolution's im2col gives exactly this form.
+Every workload is in matrix-vector form: for each group, `pixels` input vectors of `reduction` values are multiplied by
+a weight matrix of `reduction` x `filters` values. The im2col of a convolution gives exactly this form.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from cyclecast.storage.reading import loadable, read_as
 from cyclecast.units import Time
 
 NOT_FINITE = "its weights are no finite numbers"
-"""Why a product stays on the host."""
+"""Reason why a product stays on the host."""
 MOST_PARTS = 3
-"""Of the host, in a sentence."""
+"""Most host operators listed in a sentence."""
 
 
 class Kind(StrEnum):
@@ -55,16 +55,16 @@ class Axis:
 @loadable
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """A kernel that slides over an input dimension: output i and tap j meet its element `stride` i + `dilation` j.
+    """A kernel that slides over an input dimension: output i and tap j read element `stride` i + `dilation` j.
 
-    Outputs next to each other share elements, and so can be computed from one input vector: a *window* of them, as in
-    shifted and duplicated kernels (Zhang et al., TCAD 2020; Rhe et al., VW-SDK, DATE 2022, arXiv:2112.11282).
+    Neighbouring outputs share elements, so a *window* of them can be computed from one input vector, as with shifted
+    and duplicated kernels (Zhang et al., TCAD 2020; Rhe et al., VW-SDK, DATE 2022, arXiv:2112.11282).
     """
 
     pixel: str
-    """The axis of the outputs."""
+    """Name of the axis of the outputs."""
     kernel: str
-    """The axis of the taps."""
+    """Name of the axis of the taps."""
     outputs: int
     taps: int
     stride: int = 1
@@ -72,12 +72,12 @@ class Slide:
 
     @property
     def step(self) -> int:
-        """The stride, in units of the elements that are met at all."""
+        """The stride divided by gcd(stride, dilation), the spacing of elements that are read."""
         return self.stride // gcd(self.stride, self.dilation)
 
     @property
     def gap(self) -> int:
-        """The dilation, in the same units."""
+        """The dilation divided by the same gcd."""
         return self.dilation // gcd(self.stride, self.dilation)
 
     @property
@@ -87,11 +87,11 @@ class Slide:
 
     @property
     def windows(self) -> range:
-        """The windows of more than one output that share elements."""
+        """Sizes of the windows of more than one output that share elements."""
         return range(self.gap + 1, self.outputs + 1) if self.shares else range(0)
 
     def elements(self, window: Whole) -> Whole:
-        """The input elements that a window of so many outputs meets."""
+        """Number of input elements that a window of `window` outputs reads."""
         return window * self.taps - larger(window - self.gap, 0) * max(0, self.taps - self.step)
 
 
@@ -105,7 +105,7 @@ class Workload:
     input_bits: int = 8
     weight_bits: int = 8
     slides: tuple[Slide, ...] = ()
-    """Pairs of a pixel axis and a reduction axis whose outputs share inputs; each axis is in one of them at most."""
+    """Pairs of a pixel axis and a reduction axis whose outputs share inputs; an axis is in at most one pair."""
 
     def __post_init__(self) -> None:
         named = {(axis.name, axis.kind): axis.extent for axis in self.axes}
@@ -125,7 +125,7 @@ class Workload:
 
     @property
     def groups(self) -> int:
-        """Independent matrices."""
+        """Number of independent matrices."""
         return self.extent(Kind.GROUP)
 
     @property
@@ -145,7 +145,7 @@ class Workload:
 
     @property
     def inputs(self) -> int:
-        """Input values, each counted once however many outputs it meets."""
+        """Number of input values, each counted once, however many outputs read it."""
         met = prod(slide.elements(slide.outputs) for slide in self.slides)
         beside = self.pixels // prod(slide.outputs for slide in self.slides)
         return int(self.groups * beside * met * self.reduction // prod(slide.taps for slide in self.slides))
@@ -162,14 +162,14 @@ class Workload:
 
 
 def workload_from_json(value: Mapped[str, Any]) -> Workload:
-    """Rebuild a workload from `asdict`; `ValueError` names a field of a wrong type."""
+    """Rebuild a workload from `asdict`. Raises `ValueError`, which names a field of a wrong type."""
     return read_as(Workload, value)
 
 
 @loadable
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A workload of a network: how often it occurs, and the kernel (function of the program) that computes it."""
+    """A workload of a network, its number of occurrences, and the program's function that computes it."""
 
     workload: Workload
     count: int
@@ -179,50 +179,50 @@ class Member:
 @loadable
 @dataclass(frozen=True, slots=True)
 class HostOperator:
-    """Operators of one kind that stay on the host, and what all of them together ask of it."""
+    """Operators of one kind that stay on the host, and their total cost."""
 
     name: str
     count: int
     operations: int
-    """Elementary operations; 0 of what only moves values, such as a transposition."""
+    """Elementary operations; 0 for operators that only move values, such as a transposition."""
     bytes: int
-    """Loaded and stored; 0 of what moves nothing, such as a change of shape."""
+    """Bytes loaded and stored; 0 for operators that move nothing, such as a change of shape."""
     macs: int = 0
-    """Multiply-accumulates among the operations; 0 of what is no product."""
+    """Multiply-accumulates among the operations."""
     reason: str = ""
-    """Why a product is not computed by arrays; nothing where the operator is no product."""
+    """Why a product is not computed by arrays; empty for other operators."""
 
 
 @loadable
 @dataclass(frozen=True, slots=True)
 class Along:
-    """The last index along a raster axis of the source that index i along an axis of the target needs."""
+    """Indices along a raster axis of the source that index i along an axis of the target needs."""
 
     axis: int
-    """Of the target."""
+    """Axis of the target."""
     scale: int = 1
     offset: int = 0
-    """It needs scale x i + offset, as far as there is such an index,"""
+    """The last index needed is scale x i + offset, clipped to the extent,"""
     span: int = 0
-    """and so many before that: a kernel of size k and dilation d spans (k - 1) d."""
+    """and `span` indices before it: a kernel of size k and dilation d spans (k - 1) d."""
 
     def after(self, inner: Along) -> Along:
-        """What is needed through another operator, which needs `self` of what it reads."""
+        """The need through another operator, whose result needs `inner` of the tensor that `self` is about."""
         scale, offset = self.scale * inner.scale, self.scale * inner.offset + self.offset
         return Along(inner.axis, scale, offset, self.scale * inner.span + self.span)
 
 
 Reach = tuple[Along | None, ...]
-"""For every raster axis of the source; None where all of it is needed."""
+"""For every raster axis of the source: the indices needed, or None for all."""
 
 
 @loadable
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What one operator needs of another one before it."""
+    """The pixels that one operator needs from an earlier one."""
 
     source: int
-    """The other one's place in the network."""
+    """Place of the earlier operator in the network."""
     reach: Reach
 
 
@@ -232,33 +232,34 @@ class Operator:
     """One occurrence of a workload in a network."""
 
     kernel: str
-    """The function that computes it; "" of a product of two computed operands, which the program has on the host."""
+    """Function that computes it; empty for a product of two computed operands, which the program computes on the
+    host."""
     workload: Workload
     raster: tuple[int, ...]
-    """Extents of the axes along which its pixels follow each other, outermost first."""
+    """Extents of the axes in which its pixels are computed, outermost first."""
     sources: tuple[Edge, ...]
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """Name in reports."""
         return self.workload.name
 
     @property
     def is_dynamic(self) -> bool:
-        """Whether both operands are computed, so that no weights stay."""
+        """Whether both operands are computed, so that it has no constant weights."""
         return not self.kernel
 
     @property
     def pixels(self) -> int:
-        """Of all groups together, as far as these follow each other."""
+        """Number of pixels in the raster."""
         return prod(self.raster)
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network ready to schedule: equal workloads merged, the rest left to the host.
+    """A network ready to schedule: equal workloads are merged, other operators are left to the host.
 
-    `program` is the front end's compiled-from form (a TVM `IRModule`); only the rows that may import TVM look into it.
+    `program` is the front end's result (a TVM `IRModule`); only rows that may import TVM use it.
     """
 
     name: str
@@ -266,7 +267,7 @@ class Network:
     host: tuple[HostOperator, ...]
     program: Any = field(compare=False, repr=False)
     operators: tuple[Operator, ...] = ()
-    """Every occurrence of a workload in the order of the program, and every product of two computed operands."""
+    """Every occurrence of a workload in program order, and every product of two computed operands."""
 
     def __repr__(self) -> str:
         on_host = sum(operator.count for operator in self.host)
@@ -283,7 +284,7 @@ class Network:
 
     @property
     def beside_arrays(self) -> str:
-        """Products on the host, with shares and reasons, the largest first; "" where there are none."""
+        """Products on the host, with shares and reasons, largest first; empty if there are none."""
         parts = sorted((operator for operator in self.host if operator.macs), key=lambda operator: -operator.macs)
         whole = self.macs + self.host_macs
         shares = [f"{part.name} {part.macs / whole:.0%}{f' ({part.reason})' if part.reason else ''}" for part in parts]
@@ -296,14 +297,14 @@ class Network:
 
     @property
     def coverage(self) -> float:
-        """The share of the network's operations that its workloads do, two for each multiply-accumulate; 0 to 1."""
+        """Fraction of the network's operations that its workloads do, two per multiply-accumulate; 0 to 1."""
         scheduled = 2 * self.macs
         everything = scheduled + sum(operator.operations for operator in self.host)
         return scheduled / everything if everything else 0.0
 
     @property
     def warning(self) -> str:
-        """That arrays do less than half of the multiply-accumulates, or weights are no numbers; what the host does."""
+        """A warning if arrays do less than half of the multiply-accumulates or weights are not finite; else empty."""
         whole, beside = self.macs + self.host_macs, self.beside_arrays
         odd = sum(operator.count for operator in self.host if operator.reason == NOT_FINITE)
         if not whole:
@@ -316,5 +317,5 @@ class Network:
 
 
 def host_time(operator: HostOperator, host: Host) -> Time:
-    """The roofline of the host: the longer of operations / rate and bytes / bandwidth (A13, A33)."""
+    """Roofline time of the host: the maximum of operations / rate and bytes / bandwidth (A13, A33)."""
     return max(host.operations.time(operator.operations), host.bandwidth.time(operator.bytes))

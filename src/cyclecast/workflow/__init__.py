@@ -1,1 +1,1 @@
-"""What the verbs do, one module each: tune, place, build, capture, verify."""
+"""The verbs of the command line as functions, one module each: tune, place, build, capture, verify."""

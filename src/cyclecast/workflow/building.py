@@ -1,4 +1,4 @@
-"""From tuned mappings to programs and files: lower every kernel, build for the host, write what others need."""
+"""From tuned mappings to programs and files: lower kernels, build for the host, write and load folders."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ if TYPE_CHECKING:
     pass
 
 NEEDED = {"ir.TensorLoad": "source", "ir.GenericConst": "value", "relax.expr.VarBinding": "var"}
-"""Fields of a program's nodes that TVM takes as given."""
+"""Fields of a program's nodes that TVM reads without a check."""
 
 
 def compile(tuned: MappedNetwork) -> Executable:
-    """Lower every workload as its mapping says, and build the whole network for this machine."""
+    """Lower every workload by its mapping, and compile the network for this machine."""
     return build_program(lowered_program(tuned))
 
 
 def generate(tuned: MappedNetwork, folder: str | Path, *, force: bool = False) -> Generated:
-    """Write the whole network as C, with drivers and what it takes to build it, into a folder that is made.
+    """Write the network as C, with drivers and build files, into a folder, which is created.
 
-    `OptionError` names a file that is in the way and not ours; `force` replaces it.
+    Raises `OptionError` for an existing file that cyclecast did not write; `force` replaces it.
     """
     with output(folder, "compile c", force=force) as place:
         program = lowered_program(tuned, "driver")
@@ -62,7 +62,7 @@ def generate(tuned: MappedNetwork, folder: str | Path, *, force: bool = False) -
 
 
 def lowered_program(tuned: MappedNetwork, implementation: Implementation = "native") -> IRModule:
-    """The network's program with every kernel lowered; host operators as they were."""
+    """The network's program with every kernel lowered by its mapping; host operators are unchanged."""
     program = tuned.network.program.clone()
     for kernel, mapping in tuned.mappings.items():
         variable = program.get_global_var(kernel)
@@ -71,18 +71,19 @@ def lowered_program(tuned: MappedNetwork, implementation: Implementation = "nati
 
 
 def save(tuned: MappedNetwork, folder: str | Path, *, force: bool = False) -> None:
-    """Write what `load` reads into a folder that is made: `PARTS`, all traces, and a manifest of them.
+    """Write the files that `load` reads into a folder, which is created: `PARTS`, all traces, and a manifest.
 
-    `OptionError` names a file that is in the way and not ours; `force` replaces it.
+    Raises `OptionError` for an existing file that cyclecast did not write; `force` replaces it.
     """
     with output(folder, "tune", force=force) as place:
         write(tuned, place)
 
 
 def write_built(tuned: MappedNetwork, folder: Path, before: Path) -> bool:
-    """`write`, and the program: that of the folder `before` if `tune` built it from equal files; whether it is new.
+    """`write`, and build the program; return whether it is new.
 
-    `network.json`, which is compared, says by which versions.
+    The program in the folder `before` is copied if `tune` built it from equal files. `network.json`, one of them, names
+    the versions.
     """
     write(tuned, folder)
     files = {name: digest_of(folder / name) for name in PARTS}
@@ -122,7 +123,7 @@ def write(tuned: MappedNetwork, folder: Path) -> None:
 
 
 def load(folder: str | Path) -> Scheduled:
-    """What `save` wrote into a folder; `ModelError` where that is not all there, or no longer what it was."""
+    """Load a folder that `save` wrote. Raises `ModelError` if a file is missing or has changed."""
     place = Path(folder)
     with explained(place):
         return described(
@@ -131,10 +132,10 @@ def load(folder: str | Path) -> Scheduled:
 
 
 def _program(folder: Path, content: bytes) -> IRModule:
-    """The program in `program.json`."""
+    """The program in `program.json`. Raises `ModelError`."""
     with parsing(folder, "program"):
         text = content.decode()
-        _require_parts(json.loads(text)["nodes"])  # in which TVM writes infinities as they are
+        _require_parts(json.loads(text)["nodes"])  # not json_value: TVM writes infinities
         program = from_text(text)
     if not isinstance(program, IRModule):
         raise ModelError(f"{folder}/program.json", "it holds no program", lever="tuning again")
@@ -142,7 +143,7 @@ def _program(folder: Path, content: bytes) -> IRModule:
 
 
 def _require_parts(nodes: Any) -> None:
-    """Raise `ValueError` where a part of a program is missing that TVM reads, without a look, when it compiles."""
+    """Raise `ValueError` if a part of a program is missing that TVM reads without a check."""
     nothing = {place for place, node in enumerate(nodes) if node["type"] == "None"}
     for place, node in enumerate(nodes):
         kind, data = node["type"], node.get("data", [])
@@ -152,7 +153,7 @@ def _require_parts(nodes: Any) -> None:
 
 
 def _require_equal(scheduled: Scheduled, folder: Path) -> None:
-    """Raise `ModelError` where the program is another network's."""
+    """Raise `ModelError` if the program belongs to another network."""
     network, mappings = scheduled.network, scheduled.mappings
     functions = {str(variable.name_hint): variable for variable in network.program.get_global_vars()}
     for kernel, mapping in mappings.items():
@@ -166,12 +167,15 @@ def _require_equal(scheduled: Scheduled, folder: Path) -> None:
 
 
 def trace_to_text(trace: Any) -> str:
-    """A trace as JSON text; `replay` reads it."""
+    """A trace as JSON text, for `replay`."""
     return json.dumps(_plain(trace.as_json())) + "\n"
 
 
 def replay(text: str, function: Any) -> Any:
-    """Replay a trace written by `save` on the kernel's function before scheduling: the decided module."""
+    """Replay a trace of `save` on the kernel's function before scheduling; return the decided module.
+
+    Raises `ScheduleError` if the trace cannot be read.
+    """
     schedule = Schedule(as_module(function))
     try:
         Trace.apply_json_to_schedule(json.loads(text), schedule)
@@ -181,7 +185,7 @@ def replay(text: str, function: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """TVM's containers and numbers as Python's."""
+    """TVM's containers and numbers as Python values."""
     match value:
         case tirx.IntImm() | tirx.FloatImm():
             return value.value

@@ -1,4 +1,4 @@
-"""Run a scheduled network in C and keep what the driver was told: instruction traces and golden vectors."""
+"""Run a scheduled network in C and record the driver calls: instruction traces and golden vectors."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 
 VERSIONS = ("cyclecast", "apache-tvm", "numpy")
 TRACE = r'"format": ?"cyclecast-trace"'
-"""First bytes of a trace."""
+"""Mark at the beginning of a trace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A trace that was written."""
+    """A written trace."""
 
     path: Path
     calls: int
     counters: Counters
     outputs: tuple[Any, ...]
-    """Of the whole network."""
+    """Outputs of the network."""
 
 
 def write_trace(
@@ -61,8 +61,9 @@ def write_trace(
 ) -> Traced:
     """Write the driver calls of one run of the network, or of one of its workloads, as a trace.
 
-    `inputs` is an .npz file with an array for each input; without it they are drawn at random. `fast` skips the bits of
-    arrays that lose nothing, which changes no value. A file that is there must be a trace; `force` replaces any.
+    `inputs` is an .npz file with an array per input; without it, inputs are random. `fast` skips the bit level of
+    lossless arrays, which changes no value. An existing file must be a trace, unless `force` is set. Raises
+    `OptionError` and `ModelError`.
     """
     kernel = _kernel(tuned, workload) if workload else ""
     with _library(tuned) as library, library.open(parameters(tuned.device, fast=fast)) as driver:
@@ -77,9 +78,9 @@ def write_trace(
 
 
 def device_outputs(tuned: MappedNetwork, samples: Sequence[Sequence[Any]]) -> list[Any]:
-    """Outputs of the device's behaviour model: an array of each, samples along its first axis.
+    """Outputs of the device's behaviour model, one array per output, samples along the first axis.
 
-    A sample is an array for each input, in order. Where converters lose nothing, these are the values of `module.so`.
+    A sample has one array per input, in order. With lossless converters, the outputs equal those of `module.so`.
     """
     with _library(tuned) as library, library.open(parameters(tuned.device, fast=True)) as driver:
         found = [library.run(driver, sample) for sample in samples]
@@ -97,10 +98,10 @@ def golden_vectors(
     seed: int = 0,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write what single arrays of a workload are given and what comes of it; what `manifest.json` says of it.
+    """Write inputs, intermediate and output values of single arrays of a workload; return the manifest.
 
-    Of the first `arrays` arrays that the workload programs, the first `products` products. `OptionError` names a file
-    that is in the way and not ours; `force` replaces it.
+    The first `arrays` arrays that the workload programs are recorded, the first `products` products of each. Raises
+    `OptionError` for an existing file that cyclecast did not write; `force` replaces it.
     """
     if arrays < 1 or products < 1:
         raise OptionError("vectors", f"{arrays} arrays with {products} products", "1 of each, at least")
@@ -123,7 +124,7 @@ def golden_vectors(
 
 
 class _Recorder:
-    """Writes the calls of a run, or of one kernel in it, and counts what they make the device do."""
+    """Writes the calls of a run, or of one kernel in it, and counts the work of the device."""
 
     def __init__(self, writer: TraceWriter, driver: Driver, kernel: str) -> None:
         self._writer, self._driver, self._kernel = writer, driver, kernel
@@ -143,7 +144,7 @@ class _Recorder:
             self._writer.write(call)
 
     def finish(self) -> Counters:
-        """End the trace; what its calls have counted."""
+        """End the trace; return the counters of its calls."""
         counters = self._driver.counters if self._done is None else self._done
         counted = counters if self._before is None else counters.since(self._before)
         self._writer.finish(counted)
@@ -157,7 +158,7 @@ def _library(tuned: MappedNetwork) -> Iterator[Library]:
 
 
 def _kernel(tuned: MappedNetwork, workload: str) -> str:
-    """The kernel that is meant by its own name or by its workload's."""
+    """The kernel with this name, or of the workload with this name. Raises `OptionError`."""
     named = {kernel: mapping.workload.name for kernel, mapping in tuned.mappings.items()}
     found = [kernel for kernel, name in named.items() if workload in (kernel, name)]
     if not found:
@@ -167,7 +168,10 @@ def _kernel(tuned: MappedNetwork, workload: str) -> str:
 
 
 def _inputs(library: Library, path: Path | None, seed: int) -> list[Any]:
-    """Of a file by their names in C; in the file's order where it has none of these names but as many arrays."""
+    """Inputs from a file by their C names, or in the file's order if it has no such name but as many arrays.
+
+    Else random.
+    """
     tensors = library.generated.inputs
     if path is None:
         generator = np.random.default_rng(seed)

@@ -1,7 +1,7 @@
-"""Records of every search: what was tried on which workload and device, and what the timing model said.
+"""Records of searches: the timed mappings of each workload, device and timing model.
 
-A SQL database (SQLite by default, any other by its URL). Searches and records are only ever added; a batch of records
-is one transaction, so that a process killed at any moment leaves whole batches behind.
+A SQL database (SQLite by default, others by URL). Searches and records are only added. A batch of records is one
+transaction, so a process that is killed leaves complete batches.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from cyclecast.storage.reading import json_value, whole
 from cyclecast.timing import Timing, timing_from_json
 
 FORMAT = 2
-"""The version of the tables, kept in SQLite's user_version. Those of version 1 have no `timed` and no `outcome`."""
+"""Version of the tables, stored in SQLite's user_version. Tables of version 1 lack `timed` and `outcome`."""
 
 PROGRAMS = """SELECT count(*) FROM sqlite_master
 WHERE type = 'trigger' OR (name IN ('search', 'record') AND (type <> 'table' OR sql LIKE 'CREATE VIRTUAL%'))"""
-"""Counts triggers and views, which a file of SQLite runs when others read it and write to it."""
+"""Counts triggers and views, which SQLite runs when others read and write the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a search is asked. Equal questions have equal answers."""
+    """The input of a search. Equal questions have equal answers."""
 
     kernel: str
-    """Identifies the kernel: a hash of its function before scheduling."""
+    """Hash of the kernel's function before scheduling."""
     device: str
-    """The device's digest."""
+    """Digest of the device."""
     timing: str
-    """The timing model's identity."""
+    """Identity of the timing model."""
     strategy: str
     trials: int
     seed: int
     versions: str
-    """Of this package and of TVM."""
+    """Versions of cyclecast and TVM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class Record:
 
 
 class Answer(NamedTuple):
-    """What a search found."""
+    """The result of a search."""
 
     records: list[Record]
-    """What was timed; of millions, the default mapping and what improved on the best."""
+    """Timed mappings; of millions, the default mapping and those that improved the best time."""
     timed: int
     outcome: SearchResult
     whole: bool = True
-    """Whether it is as the search wrote it, by a digest, which is no signature and which version 1 has not."""
+    """Whether the digest (no signature) matches the records and the outcome; version 1 has no digest."""
 
 
 class _Base(DeclarativeBase):
@@ -96,7 +96,7 @@ class _Record(_Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     search_id: Mapped[int] = mapped_column(ForeignKey("search.id"), index=True)
     seconds: Mapped[float]
-    """For ordering by other programs; the exact time is in `timing`."""
+    """For sorting by other programs; `timing` has the exact time."""
     mapping: Mapped[str]
     timing: Mapped[str]
 
@@ -105,7 +105,7 @@ class Database:
     """Searches and their records; a context manager."""
 
     def __init__(self, location: str | Path) -> None:
-        """Open the database at a path or a URL, and create what is missing; `DatabaseError` if that fails."""
+        """Open the database at a path or a URL; create missing tables. Raises `DatabaseError`."""
         text = str(location)
         self.location = text
         with self._guard("opening"):
@@ -123,11 +123,11 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file or the connection."""
+        """Close the file or the connection."""
         self._engine.dispose()
 
     def start(self, question: Question) -> int:
-        """Begin a search; its records refer to the number returned."""
+        """Begin a search; return its number, which its records refer to."""
         with self._guard("writing"), Session(self._engine) as session, session.begin():
             search = _Search(**asdict(question), started=datetime.now(UTC).isoformat(timespec="seconds"))
             session.add(search)
@@ -148,16 +148,16 @@ class Database:
             )
 
     def finish(self, search: int, timed: int, outcome: SearchResult) -> None:
-        """Mark a search as complete: from now on its answer may be reused."""
+        """Mark a search as complete; from now on its answer can be reused."""
         with self._guard("writing"), Session(self._engine) as session, session.begin():
             row, value = session.get_one(_Search, search), outcome.to_json()
             row.finished, row.timed = True, timed
             row.outcome = json.dumps(value | {"digest": _digest(row, value, _rows(session, row))})
 
     def answered(self, question: Question, skip: int = 0) -> Answer | None:
-        """What the first finished search with the same question and at least its trials found, or None.
+        """The answer of the first finished search with the same question and at least its trials, or None.
 
-        `skip` leaves out so many of these searches.
+        `skip` leaves out the first such searches.
         """
         wanted = asdict(question)
         trials = wanted.pop("trials")
@@ -175,14 +175,14 @@ class Database:
             records = [self._record(row) for row in rows]
             with _readable(f"{self.location}: search {found.id}"):
                 timed = len(records) if found.timed is None else whole(found.timed)
-                if found.outcome is None:  # as in version 1
+                if found.outcome is None:  # version 1
                     return Answer(records, timed, SearchResult(found.strategy), whole=False)
                 value = json_value(found.outcome)
                 digest = value.pop("digest", "")
                 return Answer(records, timed, outcome_from_json(value), digest == _digest(found, value, rows))
 
     def count(self) -> int:
-        """How many records there are."""
+        """Number of records."""
         with self._guard("reading"), Session(self._engine) as session:
             return session.scalar(select(func.count()).select_from(_Record)) or 0
 
@@ -230,7 +230,7 @@ def _wait_for_other_writers(connection: Any, _: object) -> None:
 
 
 def _require_file(path: str) -> None:
-    """Raise `DatabaseError` where the database, or a file that SQLite keeps beside it, is a link or no file."""
+    """Raise `DatabaseError` if the database, or a file that SQLite keeps beside it, is a link or no file."""
     for each in (path, *(f"{path}{suffix}" for suffix in ("-journal", "-wal", "-shm"))):
         kind = stat.S_IFMT(os.lstat(each).st_mode) if os.path.lexists(each) else stat.S_IFREG
         if kind not in (stat.S_IFREG, stat.S_IFDIR):  # SQLite itself refuses a folder
@@ -239,12 +239,12 @@ def _require_file(path: str) -> None:
 
 
 def _rows(session: Session, search: _Search) -> Sequence[_Record]:
-    """The records of a search, in their order."""
+    """The records of a search, in order."""
     return session.scalars(select(_Record).where(_Record.search_id == search.id).order_by(_Record.id)).all()
 
 
 def _digest(search: _Search, outcome: dict[str, Any], rows: Iterable[_Record]) -> str:
-    """Of the question, the answer and all that was timed."""
+    """Digest of the question, the answer and all timed mappings."""
     asked = [getattr(search, field.name) for field in fields(Question)]
     made = [asked, search.timed, outcome, [[row.mapping, row.timing] for row in rows]]
     return sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Operator by operator: where a program departs from its network by more than quantisation explains.
+"""Find the first operator whose error exceeds that of quantisation.
 
-The network is built once more with all of its tensors as outputs. Each operator is then computed by onnxruntime from
-the values that the program had at its inputs, as it is and with quantised operands: what is left is a fault.
+The network is built again with all of its tensors as outputs. For each operator, onnxruntime computes the result from
+the program's own inputs of that operator, in float and with quantised operands; a larger error is a fault.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from cyclecast.frontend import Departure, Quantization, Shapes, Values, exposed
 
 @dataclass(frozen=True, slots=True)
 class Departures:
-    """Every operator in order."""
+    """All operators, in order, with their errors."""
 
     operators: tuple[Departure, ...]
     outputs: tuple[Any, ...]
-    """Of the network, as the program that was built for this computes them."""
+    """Outputs of the network, computed by the program that was built for this."""
 
     @property
     def first(self) -> Departure | None:
-        """The first operator that departs by more than its quantisation explains."""
+        """The first operator whose error exceeds that of quantisation, or None."""
         return next((each for each in self.operators if each.departs), None)
 
 
 def find(model: Any, quantization: Quantization, values: Values, *, shapes: Shapes | None = None) -> Departures:
-    """Every operator of an ONNX or PyTorch network, on one sample: an array for each input, in order.
+    """Compare every operator of an ONNX or PyTorch network on one sample: one array per input, in order.
 
-    `quantization` must be that of the program that is asked about.
+    `quantization` must be that of the program under test. Raises `OptionError`, `UnsupportedError`, `ModelError`.
     """
     whole = exposed(model, quantization, shapes=shapes)
     outputs = build_program(whole.network.program)(*values.values())

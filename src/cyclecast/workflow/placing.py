@@ -24,15 +24,15 @@ def place(
     replicas: Mapped[str, int] | Sequence[int] | None = None,
     progress: Callable[[Told], None] | None = None,
 ) -> Placement:
-    """Put a whole network into the arrays of so many chips; None: as many as hold all its weights.
+    """Place a network on `chips` chips; None: on as many as hold all its weights.
 
-    `objective` is what is to be least: interval, latency, energy or arrays. `batch` images go through a segment before
-    the next one is written, where not all weights are resident. `dynamic` says who multiplies two computed operands,
-    host or arrays; unless said, the device does. `timing` times the mappings of single operators. At most so many
-    `arrays` are in use at the same time. `replicas` is a plan of another tool, as a number for each operator on arrays
-    in the order of the program, or by kernel or place in the network: it is placed as it is, in tiles as large as
-    arrays. `progress` is told where it stands. Raises `FitError` where the network does not fit and arrays are not
-    written during inference, or where the plan does not, `OptionError` where an option is none.
+    `objective` is the quantity to minimise: interval, latency, energy or arrays. `batch` images go through a segment
+    before the next segment is written, if not all weights are resident. `dynamic` chooses where products of two
+    computed operands run, host or arrays; the default is the device's. `timing` times the mappings of single operators.
+    `arrays` limits the arrays in use at the same time. `replicas` is the plan of another tool: a number per operator on
+    arrays in program order, or by kernel or place in the network; it is placed as given, in tiles as large as arrays.
+    `progress` is called with the state of the search. Raises `FitError` if the network does not fit and arrays are not
+    written during inference, or if the plan does not fit; `OptionError` for a bad option.
     """
     return placement.place(
         tuned.network,

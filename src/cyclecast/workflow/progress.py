@@ -1,4 +1,4 @@
-"""Progress of a tuning and of a placement: what is told, and how it is shown on standard error."""
+"""Progress of tuning and placement, shown on standard error."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from cyclecast.units import short_time
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a tuning stands: told after every batch, and every second or so where a search times nothing."""
+    """State of a tuning; reported after every batch, and about once a second if a search times nothing."""
 
     position: int
-    """Of the workload at work, from 0."""
+    """Index of the current workload, from 0."""
     member: Member
     timed: int
-    """Mappings of this workload so far."""
+    """Mappings of this workload timed so far."""
     best: Timing | None
-    """None before the timing model has a time for any mapping."""
+    """Best timing so far; None before the first."""
     reused: bool
     done: bool
     looked: int = 0
-    """Mappings, and sets of mappings, that were looked at so far."""
+    """Mappings and sets of mappings visited so far."""
 
     @property
     def text(self) -> str:
-        """The workload and the best time of it so far."""
+        """The workload and its best time so far."""
         best = short_time(self.best.total) if self.best else "none yet"
         return f"{self.member.workload.name}: best {best}"
 
 
 @contextmanager
 def progress_bar(workloads: int, shown: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar over all workloads: the mappings timed, their rate, and the best time of the workload at hand.
+    """Context: a bar over all workloads with mappings timed, their rate, and the best time of the current workload.
 
-    Without a terminal it is a line at the beginning, and one for every workload that is done.
+    Without a terminal, it prints a line at the start and one per finished workload.
     """
     console = Console(stderr=True)
     if shown and not console.is_terminal:
@@ -81,9 +81,9 @@ def progress_bar(workloads: int, shown: bool) -> Iterator[Callable[[Progress], N
 
 @contextmanager
 def placing_bar(shown: bool) -> Iterator[Callable[[Told], None]]:
-    """A bar for what a placement looks at, part after part.
+    """Context: a bar over each part of a placement.
 
-    Without a terminal it is a line for every part that is done.
+    Without a terminal, it prints a line per finished part.
     """
     console = Console(stderr=True)
     columns = TextColumn("placing: {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -109,7 +109,7 @@ def placing_bar(shown: bool) -> Iterator[Callable[[Told], None]]:
 
 @contextmanager
 def status(text: str, shown: bool) -> Iterator[None]:
-    """A spinner for a step of unknown length."""
+    """Context: a spinner for a step of unknown length."""
     if not shown:
         yield
         return

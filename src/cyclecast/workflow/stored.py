@@ -1,4 +1,4 @@
-"""A tuned network in a folder: its files, read back without TVM."""
+"""Read the folder of a tuned network, without TVM."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ from cyclecast.storage.folders import read_file, require_unchanged
 from cyclecast.storage.reading import json_value, read_as, text, whole
 
 MOST = 2**53
-"""Operators, operations and bytes: what JSON's numbers are exact up to."""
+"""Largest count of operators, operations or bytes: JSON's numbers are exact up to 2^53."""
 PROGRAM = "module.so"
 FORMAT = 2
-"""Of `network.json`."""
+"""Version of `network.json`."""
 PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 << 28, "device.yaml": 1 << 20}
-"""Files that `load` reads, and how long they are at most [bytes]."""
+"""Files that `load` reads, and their maximum sizes [bytes]."""
 KERNEL = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-"""Pattern of the names of kernels, which are names of files, too."""
+"""Pattern of kernel names, which are also file names."""
 CHECKED = ("tune", "place", "compile llvm")
-"""Verbs whose files must be as they were written."""
+"""Verbs whose files must not have changed since they were written."""
 
 
 def names_of(network: Network) -> list[str]:
-    """The files that `tune` makes of a network, but the program and the result."""
+    """Names of the files that `tune` writes for a network, except the program and the result."""
     return [*PARTS, *(f"traces/{member.kernel}.json" for member in network.members)]
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A network with a mapping for each of its kernels: what a folder written by `save` holds."""
+    """A network with a mapping for each kernel, as read from a folder that `save` wrote."""
 
     network: Network
     device: Device
     mappings: Mapped[str, Mapping]
-    """By kernel."""
+    """Mapping of each kernel."""
     doubts: tuple[Doubt, ...] = ()
-    """About the device, with the lines of its file."""
+    """Doubts about the device, with the lines of its file."""
 
 
 def load(folder: str | Path) -> Scheduled:
-    """The network, device and mappings that `tune` wrote into a folder; the program is None.
+    """The network, device and mappings that `tune` wrote into a folder; the network's program is None.
 
-    Raises `ModelError` where that is not all there, or no longer what it was.
+    Raises `ModelError` if a file is missing or has changed.
     """
     place = Path(folder)
     with explained(place):
@@ -60,7 +60,7 @@ def load(folder: str | Path) -> Scheduled:
 
 @contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Raise `ModelError` for whatever files can be that are not what `tune` wrote."""
+    """Context: turn any error in reading a folder into a `ModelError`."""
     try:
         yield
     except OSError as error:
@@ -75,7 +75,7 @@ def explained(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def parsing(folder: Path, name: str) -> Iterator[None]:
-    """Raise `ModelError`, which names the file, for what is not of its form."""
+    """Context: turn an error in parsing a file into a `ModelError` that names it."""
     try:
         yield
     except (ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
@@ -86,7 +86,7 @@ def parsing(folder: Path, name: str) -> Iterator[None]:
 def described(
     folder: Path, program_of: Callable[[bytes], Any], require_equal: Callable[[Scheduled], None]
 ) -> Scheduled:
-    """The content of a folder whose files are as they were written; the program by its own reader and check."""
+    """The content of a folder with unchanged files; `program_of` reads the program, `require_equal` checks it."""
     read = {name: read_file(folder, name, PARTS[name]) for name in PARTS}
     require_unchanged(folder, read, CHECKED)
     about, mappings = (_parsed(folder, name, read) for name in ("network", "mappings"))
@@ -127,7 +127,7 @@ def _described(value: dict[str, Any], mappings: Mapped[str, Mapping], program: A
 
 
 def _require_consistent(scheduled: Scheduled, folder: Path) -> None:
-    """Raise `ModelError` where the files speak of different networks, `FitError` where of different devices."""
+    """Raise `ModelError` if the files belong to different networks, `FitError` if to different devices."""
     network, mappings = scheduled.network, scheduled.mappings
     for kernel, mapping in mappings.items():
         if not KERNEL.fullmatch(kernel):
@@ -145,7 +145,7 @@ def _require_consistent(scheduled: Scheduled, folder: Path) -> None:
 
 
 def require_counts(scheduled: Scheduled, found: Mapped[str, int], folder: Path, where: str) -> None:
-    """Raise `ModelError` where kernels do not occur as often as the members of the network say."""
+    """Raise `ModelError` unless kernels occur as often as the members of the network state."""
     said = {member.kernel: member.count for member in scheduled.network.members}
     for kernel in {*scheduled.mappings, *filter(None, said)}:
         if found.get(kernel, 0) != said.get(kernel, 0):

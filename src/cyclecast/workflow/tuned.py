@@ -1,4 +1,4 @@
-"""What `tune` and `estimate` answer: a network with a mapping for each of its workloads."""
+"""The result of `tune` and `estimate`: a network with a mapping for each of its workloads."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from cyclecast.units import Energy, Time, short_time
 
 @dataclass(frozen=True, slots=True)
 class TunedWorkload:
-    """The best mapping that was found for one workload of a network."""
+    """The best mapping of one workload of a network."""
 
     member: Member
     mapping: Mapping
     timing: Timing
     candidates: int
-    """How many timed mappings it was chosen from."""
+    """Number of mappings that were timed."""
     reused: bool
-    """Whether the answer came from the database."""
+    """Whether the result came from the database."""
     outcome: SearchResult
-    """What the search says about it."""
+    """The certificate and other results of the search."""
     second_opinion: Timing | None = None
-    """By the model that the timing model names (the event simulation of the analytical one); None if it names none."""
+    """Timing by the second model that the timing model names (event simulation for the analytical model), or None."""
     disbelieved: str = ""
-    """Why an answer in the database was not believed and searched again; nothing where there was none such."""
+    """Why a result in the database was rejected and searched again; empty if none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +42,21 @@ class Tuned:
     device: Device
     workloads: tuple[TunedWorkload, ...]
     model: TimingModel
-    """The clock of the search."""
+    """The timing model of the search."""
 
     @property
     def mappings(self) -> dict[str, Mapping]:
-        """The mapping of every kernel."""
+        """Mapping of every kernel."""
         return {entry.member.kernel: entry.mapping for entry in self.workloads}
 
     @property
     def total(self) -> Time:
-        """One workload after another, counts included; operators on the host are not in it."""
+        """Time of all workloads one after another, counts included, without host operators."""
         return sum((entry.member.count * entry.timing.total for entry in self.workloads), Time(0))
 
     @property
     def second_opinion(self) -> Time | None:
-        """The same sum by the second opinion; None where the timing model names none."""
+        """The same time by the second model; None if the timing model names none."""
         found = [(entry.member.count, entry.second_opinion) for entry in self.workloads]
         if any(second is None for _, second in found):
             return None
@@ -64,7 +64,10 @@ class Tuned:
 
     @property
     def energy(self) -> Energy | None:
-        """Of one image, counts included and the host left out; None where device or timing model do not say (A17)."""
+        """Energy of one image without the host, counts included.
+
+        None if device or timing model do not state it (A17).
+        """
         found = [
             (entry.member.count, energy(entry.mapping, self.device, entry.timing))
             for entry in self.workloads
@@ -75,7 +78,7 @@ class Tuned:
         return sum((count * spent.total for count, spent in found), Energy(0))
 
     def to_records(self) -> list[dict[str, Any]]:
-        """A row for each workload, of numbers and texts: `pandas.DataFrame(tuned.to_records())`."""
+        """One row per workload, with numbers and texts: `pandas.DataFrame(tuned.to_records())`."""
         return [
             {
                 "workload": entry.member.workload.name,

@@ -1,4 +1,4 @@
-"""Tune a network for a device: for every workload, search mappings with a timing model as the clock."""
+"""Tune a network for a device: search a mapping for every workload, timed by a timing model."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from cyclecast.workflow.tuned import Tuned as Tuned
 from cyclecast.workflow.tuned import TunedWorkload as TunedWorkload
 
 MOST_OPINIONS = 8
-"""Mappings of a workload that the second opinion re-times."""
+"""Most mappings of a workload that the second model times."""
 MOST = 2**31 - 1
-"""Trials, and seeds: what MetaSchedule counts with."""
+"""Largest number of trials, and largest seed, that MetaSchedule accepts."""
 
 
 def estimate(
@@ -54,10 +54,11 @@ def estimate(
     timing: str | TimingModel = "analytical",
     mappings: Mapped[str, Mapping] | None = None,
 ) -> Tuned:
-    """The default mapping of every workload, or those given by kernel, without any search.
+    """Time the default mapping of every workload, or the given mappings by kernel, without a search.
 
-    Raises `MappingError` where a given one is for another workload, `FitError` where it does not fit the device,
-    `OptionError` where a kernel is unknown or has none, and `TimingError` where the timing model has no time.
+    Raises `MappingError` for a mapping of another workload, `FitError` for one that does not fit the device,
+    `OptionError` for an unknown kernel or one without a mapping, and `TimingError` if the timing model has no time for
+    a mapping.
     """
     model = timing_model(timing)
     given = _checked(network, device, mappings) if mappings is not None else {}
@@ -88,17 +89,15 @@ def tune(
 ) -> Tuned:
     """Search a mapping for every workload of the network; the same arguments give the same result.
 
-    The search of a workload ends after `seconds` of wall time (None: when it has found its answer). Its outcome then
-    says how good the answer is at least, and that the clock has ended it: another run may end elsewhere.
+    The search of a workload ends after `seconds` of wall time (None: no limit). If the limit ends it, its certificate
+    bounds the error of the result, and another run may end with another one.
 
-    `trials` is the number of mappings that a strategy which draws samples may time for a workload; the exhaustive one
-    looks at all. What was timed (of millions: what improved on the best) is recorded in the database (a path or a URL;
-    by default it lives in memory), and a search that it has the answer of is not repeated. The default mapping always
-    takes part, so no result is worse than `estimate`'s. `progress` is told where the tuning stands, every second or
-    more often; "rich" shows it on standard error. `space` adds rules of others to ours. A `runner` measures mappings in
-    the place of the timing model, which then only ranks what is not yet measured; an exhaustive search becomes an
-    evolution. Raises `FitError` where a workload does not fit, `TimingError` where no mapping has a time, and
-    `OptionError`.
+    `trials` limits the mappings per workload that a sampling strategy times; the exhaustive one covers all. Timed
+    mappings (of millions: those that improved the best) are recorded in `database` (a path or a URL; the default is in
+    memory), and a search with a recorded answer is not repeated. The default mapping always takes part, so no result is
+    worse than `estimate`'s. `progress` is called with the state of tuning at least every second; "rich" shows it on
+    standard error. `space` adds the user's rules. Raises `FitError` if a workload does not fit, `TimingError` if the
+    timing model has no time for any mapping, and `OptionError`.
     """
     if space and space.device != device:
         raise OptionError("space", f"it is of {space.device.name}", f"tune is for {device.name}", "Space(device, ...)")
@@ -146,9 +145,9 @@ def problem(
     space: Space | None = None,
     guide: TimingModel | None = None,
 ) -> Problem:
-    """The search problem of one workload, `function` its kernel, of the hash `hashed` where that is known.
+    """The search problem of one workload; `function` is its kernel, `hashed` the kernel's hash if it is known.
 
-    The seed does not depend on its place in a network.
+    The seed of the search depends on the kernel, not on its place in a network.
     """
     opened = space or Space(device)
     kernel = Kernel(as_module(function), opened.for_metaschedule(), read, opened.names)
@@ -195,7 +194,7 @@ class _Job:
         return TunedWorkload(self.member, mapping, timing, answer.timed, reused, answer.outcome, second, why)
 
     def _known(self, question: Question) -> tuple[Answer | None, str]:
-        """The first answer of the database that is believed; or None, and why the others are not."""
+        """The first valid answer in the database; or None, and the reason why the last one was rejected."""
         why, place = "", 0
         while (answer := self.plan.database.answered(question, skip=place)) is not None:
             why, place = self._disbelief(answer), place + 1
@@ -204,9 +203,10 @@ class _Job:
         return None, why
 
     def _disbelief(self, answer: Answer) -> str:
-        """What an answer of the database says that is not so; nothing where it is believed.
+        """Why an answer of the database is rejected; empty if it is valid.
 
-        A file can be edited: mappings must be of this workload and fit, and the first ones take what is recorded.
+        The file may have been edited: mappings must be of this workload and fit, and the best ones must have the
+        recorded time.
         """
         if not answer.records:
             return "its records are gone"
@@ -268,7 +268,7 @@ class _Job:
         return Answer(records, timed, outcome)
 
     def _worth_recording(self, found: Timed, records: list[Record], watch: Watch) -> list[Record]:
-        """All of a few; of arrays of mappings the best, if it improves on the best so far."""
+        """All of a few timings; of an array of timings the best, if it improves the best so far."""
         if not isinstance(found.timings, Timings):
             return [Record(found.batch[place], timing) for place, timing in enumerate(found.timings) if timing]
         least = found.least()
@@ -278,7 +278,7 @@ class _Job:
         return [record] if record and (not records or _rank(record) < min(map(_rank, records))) else []
 
     def _record(self, mapping: Mapping, watch: Watch, total: int | None = None) -> Record | None:
-        """The mapping, timed by itself; None where the model refuses it. `total` is its time among many [fs]."""
+        """The mapping, timed alone; None if the model refuses it. `total` is its time as one of many [fs]."""
         timing = asked(self.clock, mapping, self.plan.device)
         if isinstance(timing, Failure):
             watch.refuse(timing.reason)
@@ -308,9 +308,9 @@ class _Job:
 def second_of(
     timed: Sequence[tuple[Mapping, Timing]], model: TimingModel, device: Device
 ) -> tuple[Mapping, Timing, Timing | None]:
-    """The shortest mapping, its timing and the second opinion of it; of near-ties the shortest by the second opinion.
+    """The best mapping, its timing and its second timing; near-ties are decided by the second timing.
 
-    A second opinion is never shorter than the first one, so that it is not asked for mappings above the best so far.
+    A second timing is never shorter than the first, so mappings above the best second timing are skipped.
     """
     ranked = sorted(timed, key=lambda each: (each[1].total, each[0].arrays))
     (mapping, timing), limit = ranked[0], WITHIN * ranked[0][1].total.femtoseconds
@@ -325,12 +325,12 @@ def second_of(
 
 
 def kernel_hash(function: Any) -> str:
-    """A hash of a kernel before scheduling, the same in every process."""
+    """Hash of a kernel before scheduling, equal in all processes."""
     return sha256(as_module(function).script().encode()).hexdigest()
 
 
 def _checked(network: Network, device: Device, mappings: Mapped[str, Mapping]) -> Mapped[str, Mapping]:
-    """Mappings of all kernels of the network, each of its own workload, that fit the device."""
+    """The given mappings, checked: one per kernel, of its workload, and fitting the device."""
     known = {member.kernel: member.workload for member in network.members}
     for kernel in [*(kernel for kernel in mappings if kernel not in known), *(set(known) - set(mappings))]:
         what = "no such kernel" if kernel not in known else "no mapping"
@@ -357,10 +357,10 @@ def _no_time(member: Member, reason: str) -> TimingError:
 
 
 def _rank(record: Record) -> tuple[int, int]:
-    """Shortest first; of equally short ones, the one with the fewest arrays."""
+    """Sort key: time, then arrays."""
     return record.timing.total.femtoseconds, record.mapping.arrays
 
 
 def _seed(seed: int, kernel: str) -> int:
-    """A seed for one kernel that does not depend on its place in the network; 1 to 2^31 - 1, as MetaSchedule wants."""
+    """A seed for one kernel, independent of its place in the network, from 1 to 2^31 - 1 as MetaSchedule requires."""
     return int(sha256(f"{seed}:{kernel}".encode()).hexdigest(), 16) % (2**31 - 1) + 1

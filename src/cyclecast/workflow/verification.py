@@ -1,6 +1,6 @@
-"""Compare a compiled program with the runtime of the network that it came from: onnxruntime, LiteRT or PyTorch.
+"""Compare a compiled program with the reference runtime of its network: onnxruntime, LiteRT, PyTorch or TVM.
 
-Of a device whose converters lose something, the values that the device itself computes are compared as well.
+If the device's converters are lossy, the values of the device's behaviour model are compared as well.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ if TYPE_CHECKING:
     pass
 
 LABELS = "labels"
-"""The array of an .npz file that holds the right classes."""
+"""Name of the array of an .npz file that holds the right classes."""
 RESULT, MOST_BYTES = "result.json", 1 << 28
-"""File with the answer of `tune`, and its largest size [bytes]."""
+"""File with the result of `tune`, and its largest size [bytes]."""
 SECONDS_A_SAMPLE = 60
-"""Processor time of the compiled program, for each sample."""
+"""Processor seconds of the compiled program per sample."""
 
 
 @loadable
 @dataclass(frozen=True)
 class _Input:
-    """An input as `tune` notes it."""
+    """An input as recorded by `tune`."""
 
     shape: tuple[int, ...]
     range: tuple[float, float] | None
-    """Its extremes in the calibration, where there was one."""
+    """Its minimum and maximum in the calibration samples, or None."""
 
 
 class Samples(NamedTuple):
-    """Inputs of a network: one dictionary for each sample."""
+    """Inputs of a network, one dictionary per sample."""
 
     values: list[dict[str, Any]]
     labels: Any
-    """(rows,), or None."""
+    """Right classes, (rows,), or None."""
     text: str
     """Their origin."""
 
@@ -77,17 +77,18 @@ def verify(
     tuned: MappedNetwork | None = None,
     layers: Quantization | None = None,
 ) -> dict[str, Any]:
-    """Run `module.so` in a process of its own and the network in its own runtime, on the same inputs.
+    """Run `module.so` in a child process and the network in its reference runtime, on the same inputs.
 
-    `inputs` holds an array for each input by name, one sample or several along a leading axis, in an .npz file or in
-    memory; `labels` in the file are the right classes. Without it, values are drawn: of the ranges of the calibration
-    where `tune` had one, else of a normal distribution. For each output: the cosine between both, the largest absolute
-    difference, the largest magnitude, where both are finite numbers; and how many values of each are not. `not_finite`
-    counts these among the inputs.
+    `inputs` holds an array per input by name, one sample or several along a leading axis, in an .npz file or in memory;
+    `labels` in the file are the right classes. Without it, inputs are random: within the calibration ranges of `tune`
+    if there are any, else normally distributed. The result has for each output: the cosine between both, the largest
+    absolute difference and the largest magnitude (over finite values), and the number of non-finite values of each.
+    `not_finite` counts the non-finite values of the inputs.
 
-    Where converters lose something, `device` compares the device's own values with the reference in the same way,
-    unless `on_device` is False; `tuned` is what the program was built from, else what its folder holds. With `layers`,
-    the quantisation of the program, `layers` compares every operator on the first sample.
+    If converters are lossy, `device` compares the device's own values with the reference in the same way, unless
+    `on_device` is False; `tuned` is the network that the program was built from, by default that of its folder. With
+    `layers`, the quantisation of the program, the entry `layers` compares every operator on the first sample. Raises
+    `ModelError`.
     """
     require_file_unchanged(module)
     samples = _samples(inputs, model, shapes or {}, _known(module.parent), seed)
@@ -118,17 +119,17 @@ def verify(
 
 
 def _of_device(tuned: MappedNetwork, samples: Samples, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the device's behaviour model beside the reference, or why it does not compute them."""
+    """Values of the device's behaviour model, compared with the reference; or why they cannot be computed."""
     found: dict[str, Any] = {"name": tuned.device.name, "outputs": [], "top1": None, "error": ""}
     try:
         computed = capture.device_outputs(tuned, [list(values.values()) for values in samples.values])
-    except BehaviourError as error:  # such as the least integer, where inputs are a sign and a magnitude
+    except BehaviourError as error:  # for example, the least integer has no sign and magnitude
         return found | {"error": str(error)}
     return found | {"outputs": _outputs(expected, computed), "top1": _right(samples, expected, computed)}
 
 
 def _layers(found: Departures, actual: Sequence[Any]) -> dict[str, Any]:
-    """Every operator, the first one that departs, and whether the program is the one that was asked about."""
+    """All operators, the first that departs, and whether the program is the one under test."""
     pairs = zip(found.outputs, actual, strict=True)
     return {
         "operators": [asdict(each) for each in found.operators],
@@ -142,7 +143,7 @@ def _shapes_of(samples: Samples) -> Shapes:
 
 
 def _lossy(folder: Path) -> Scheduled | None:
-    """Network that `tune` wrote there, if converters of its device can lose something; else None."""
+    """The network in a folder of `tune` if its device has lossy converters, else None."""
     if not (folder / "mappings.json").is_file():
         return None
     device, _ = load_doubted(folder / "device.yaml")
@@ -155,7 +156,7 @@ def _outputs(expected: Mapping[str, Any], computed: Sequence[Any]) -> list[dict[
 
 
 def compared(reference: Any, computed: Any) -> dict[str, Any]:
-    """How alike two outputs are, where both are finite numbers, and how many values of each are not."""
+    """Similarity of two outputs over finite values, and the number of non-finite values of each."""
     want, have = _real(reference), _real(computed)
     finite = np.isfinite(want) & np.isfinite(have)
     error = np.abs(want[finite] - have[finite]).max(initial=0.0)
@@ -183,7 +184,7 @@ def _right(samples: Samples, expected: Mapping[str, Any], computed: Sequence[Any
 
 
 def _classes(output: Any, rows: int) -> Any:
-    """The place of the largest value in each row of an output of all samples."""
+    """Index of the largest value in each row of an output of all samples. Raises `ModelError`."""
     count, batch = len(output), output.shape[1] if output.ndim > 2 else 1
     if rows not in (count, count * batch) or output.size <= rows:
         shape = "x".join(map(str, output.shape[1:]))
@@ -198,7 +199,7 @@ def _not_finite(values: Any) -> int:
 
 
 def cosine(left: Any, right: Any) -> float:
-    """The cosine of the angle between two arrays seen as vectors; 1 where both are zero."""
+    """Cosine of the angle between two arrays as vectors; 1 if both are zero."""
     a, b = _real(left).ravel(), _real(right).ravel()
     length = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / length if length else float(np.array_equal(a, b))
@@ -229,7 +230,7 @@ def _samples(
 
 
 def _wanted(given: Values, model: Any, shapes: Shapes, tuned_for: Shapes) -> Inputs:
-    """The inputs: of the shapes that they were tuned for, else with those of one sample, with or without its axis."""
+    """Shape and type of the inputs: as tuned, else from the given samples, with or without their sample axis."""
     if tuned_for:
         wanted = input_shapes(model, {**tuned_for, **shapes})
         for name in sorted(wanted.keys() - tuned_for.keys()):
@@ -250,7 +251,7 @@ def _wanted(given: Values, model: Any, shapes: Shapes, tuned_for: Shapes) -> Inp
 
 
 def _fitting(given: Values, name: str, shape: tuple[int, ...], kind: Any, text: str) -> Any:
-    """The samples of an input."""
+    """The samples of an input. Raises `ModelError`."""
     try:
         return as_samples(given[name], shape).astype(kind)
     except (KeyError, ValueError):
@@ -259,7 +260,7 @@ def _fitting(given: Values, name: str, shape: tuple[int, ...], kind: Any, text: 
 
 
 def _known(folder: Path) -> dict[str, _Input]:
-    """The inputs as `tune` noted them; none where it did not write the folder."""
+    """The inputs recorded by `tune`; empty if `tune` did not write the folder."""
     try:
         require_file_unchanged(folder / RESULT)
         found = json_value(read_file(folder, RESULT, MOST_BYTES)).get("inputs", {})
@@ -274,7 +275,7 @@ def _known(folder: Path) -> dict[str, _Input]:
 
 
 def _computed(module: Path, samples: Sequence[Values]) -> list[Any]:
-    """Outputs of the program: an array of each, samples along its first axis."""
+    """Outputs of the program, one array per output, samples along the first axis."""
     if not module.is_file():
         raise ModelError(str(module), "there is no such file", lever="cyclecast tune MODEL --out FOLDER first")
 
