@@ -176,7 +176,7 @@ class TestSearch:
 
     def test_explain_search_shows_rules_and_proof(self, model: Path, tmp_path: Path) -> None:
         arguments = ("tune", model, "--out", tmp_path, "--device", "tiny")
-        assert "lower bound" not in run(*arguments).stdout
+        assert "\nsearch " not in run(*arguments).stdout
         _, _, printed = run(*arguments, "--explain-search").stdout.partition("\nsearch ")
         searches, _, rules = printed.partition("\nrules ")
         workloads = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["workloads"]

@@ -105,7 +105,7 @@ def test_another_package_announces_a_variant(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("AGAIN", "plugin 'again': a second timing 'plain', names differ; try another name"),
+        ("AGAIN", "plugin 'again': duplicate timing 'plain', names are unique; try another name"),
         ("WRONG", "plugin 'wrong': cannot be loaded, AttributeError.*; try removing it"),
         ("ABSENT", "plugin 'absent': cannot be loaded, AttributeError.*; try removing it"),
     ],

@@ -59,7 +59,7 @@ _ROOMS = {
     "cyclecast.workflow.tuning": ("Tuned", "estimate", "tune"),
 }
 _LAZY = {name: room for room, names in _ROOMS.items() for name in names}
-"""Fetched when first used: TVM takes seconds to import, and the command line is to answer Ctrl-C before."""
+"""Names imported on first use: TVM takes seconds to import, and the command line must react to Ctrl-C before."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
-"""Exact arithmetic on whole numbers, and on arrays of them: the same formula for one mapping and for many.
+"""Exact integer arithmetic on numbers and arrays: the same formula for one mapping and for many.
 
-`Whole` is an `int`, or a NumPy array of `int64` or (where those are too short) of Python integers. A formula that uses
-`+ - * //` and these functions only takes and gives either.
+`Whole` is an `int`, or a NumPy array of `int64` or (if these overflow) of Python integers. A formula of `+ - * //` and
+these functions accepts and returns either.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 Whole = Any
-"""An `int`, or an array of whole numbers."""
+"""An `int`, or an array of integers."""
 
 
 def ceil_div(dividend: Whole, divisor: Whole) -> Whole:
-    """The quotient of whole numbers, the divisor at least 1, rounded up."""
+    """ceil(dividend / divisor), divisor >= 1."""
     if isinstance(divisor, int) and divisor == 1:
         return dividend
     quotient = dividend + (divisor - 1)
@@ -28,21 +28,21 @@ def ceil_div(dividend: Whole, divisor: Whole) -> Whole:
 
 
 def smaller(one: Whole, other: Whole) -> Whole:
-    """The smaller of the two, element by element."""
+    """Elementwise minimum."""
     if isinstance(one, int) and isinstance(other, int):
         return min(one, other)
     return np.minimum(one, other)
 
 
 def larger(one: Whole, other: Whole) -> Whole:
-    """The larger of the two, element by element."""
+    """Elementwise maximum."""
     if isinstance(one, int) and isinstance(other, int):
         return max(one, other)
     return np.maximum(one, other)
 
 
 def ceil_log2(number: Whole) -> Whole:
-    """The least power that 2 has to be raised to for at least so much; exact up to 2^53, numbers are at least 1."""
+    """ceil(log2(number)), number >= 1; exact for number <= 2**53."""
     if isinstance(number, int):
         return (number - 1).bit_length()
     exponent = np.frexp((number - 1).astype(np.float64))[1]
@@ -50,29 +50,29 @@ def ceil_log2(number: Whole) -> Whole:
 
 
 def is_zero(number: Whole) -> bool:
-    """Whether this is the plain number 0, which arrays need not be combined with."""
+    """Whether this is the plain number 0, which can be skipped in sums."""
     return isinstance(number, int) and number == 0
 
 
 def product(one: Whole, other: Whole) -> Whole:
-    """The product, element by element."""
+    """Elementwise product."""
     if isinstance(one, int) and one == 1:
         return other
     return one * other if not is_zero(other) else 0
 
 
 def total(*numbers: Whole) -> Whole:
-    """The sum, element by element."""
+    """Elementwise sum."""
     return _reduced(np.add, add, numbers)
 
 
 def largest(*numbers: Whole) -> Whole:
-    """The largest, element by element; none is negative."""
+    """Elementwise maximum of non-negative numbers."""
     return _reduced(np.maximum, max, numbers)
 
 
 def _reduced(together: np.ufunc, alone: Callable[[int, int], int], numbers: Iterable[Whole]) -> Whole:
-    """All numbers that are not the plain 0, reduced; arrays in as few steps over memory as can be."""
+    """Reduction of all numbers that are not the plain 0; arrays are combined in place where possible."""
     constant, found, own = 0, None, False
     for number in numbers:
         if isinstance(number, int):
@@ -124,11 +124,11 @@ def exact_product(*numbers: Whole) -> Whole:
 
 
 SMALL = 64
-"""Denominators up to this are divided by last: an intermediate value is so many times the result at most."""
+"""Denominators up to this are applied last, so an intermediate value is at most this multiple of the result."""
 
 
 def in_steps(count: Whole, numerator: int, denominator: int) -> Whole:
-    """count x numerator / denominator, rounded up once. No intermediate value exceeds `SMALL` times the result."""
+    """ceil(count x numerator / denominator). No intermediate value exceeds `SMALL` times the result."""
     numerator, denominator = reduced(numerator, denominator)
     if denominator == 1:
         return count * numerator
@@ -140,6 +140,6 @@ def in_steps(count: Whole, numerator: int, denominator: int) -> Whole:
 
 @cache
 def reduced(numerator: int, denominator: int) -> tuple[int, int]:
-    """The same ratio in lowest terms."""
+    """The ratio in lowest terms."""
     common = gcd(numerator, denominator)
     return numerator // common, denominator // common

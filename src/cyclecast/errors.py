@@ -1,21 +1,15 @@
-"""Every exception that cyclecast raises on purpose.
+"""All exceptions that cyclecast raises on purpose.
 
-CyclecastError
- |- OptionError          an unknown name or a bad value of an option
- |- DeviceError          a device file that cannot be read or contradicts itself
- |   `- MistakesError      ... in several places, with all of them
- |- ModelError           a network file that cannot be read
- |   `- UnsupportedError   ... or asks for an operator or a shape that is not supported
- |       `- OperatorsError ... with a table of these operators
- |- FitError             a workload that the device cannot hold
- |- TimingError          a timing model that has no time for any mapping of a workload
- |- MappingError         a mapping that breaks one of its laws
- |- ScheduleError        a scheduled module that cannot be read as a mapping
- |- TraceError           an instruction trace that cannot be read, or that a device does not follow
- |- BehaviourError       a wrong use of the behaviour model, such as reading an unwritten array
- `- DatabaseError        a record database that cannot be opened or written
+CyclecastError |- OptionError an unknown name or a bad value of an option |- DeviceError a device file that cannot be
+read or contradicts itself | `- MistakesError ... in several places, with all of them |- ModelError a network file that
+cannot be read | `- UnsupportedError ... or asks for an operator or a shape that is not supported | `- OperatorsError
+... with a table of these operators |- FitError a workload that the device cannot hold |- TimingError a timing model
+that has no time for any mapping of a workload |- MappingError a mapping that breaks one of its laws |- ScheduleError a
+scheduled module that cannot be read as a mapping |- TraceError an instruction trace that cannot be read, or that a
+device does not follow |- BehaviourError a wrong use of the behaviour model, such as reading an unwritten array `-
+DatabaseError a record database that cannot be opened or written
 
-Each says where it happened, what was demanded, the bound that was met, and a lever to pull.
+Each has a place, a demand (what is wrong), a bound (what it must be) and a lever (what to try).
 """
 
 from __future__ import annotations
@@ -26,9 +20,9 @@ from dataclasses import dataclass
 from cyclecast.terminal import printable, short
 
 LONGEST = 1000
-"""Characters of each part of a message; names and values of strangers have any length."""
+"""Longest part of a message, in characters; names in untrusted files have any length."""
 MOST_MISTAKES = 40
-"""Of a device, as many as a person reads at once."""
+"""Most mistakes of a device that are listed."""
 
 
 class CyclecastError(Exception):
@@ -54,7 +48,7 @@ class DeviceError(CyclecastError, ValueError):
 
 
 class MistakesError(DeviceError):
-    """A device has several mistakes; its text is a line for each, in the order of the file."""
+    """A device has several mistakes; the text has one line per mistake, in the order of the file."""
 
     def __init__(self, mistakes: Sequence[DeviceError]) -> None:
         self.mistakes = tuple(mistakes)
@@ -63,7 +57,7 @@ class MistakesError(DeviceError):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """A line for each mistake, the first of very many."""
+        """One line per mistake, at most `MOST_MISTAKES`, and one with the number of the others."""
         more = len(self.mistakes) - MOST_MISTAKES
         rest = (f"and {more:,} mistakes more",) if more > 0 else ()
         return (*map(str, self.mistakes[:MOST_MISTAKES]), *rest)
@@ -76,7 +70,7 @@ class MistakesError(DeviceError):
 
     @staticmethod
     def of(mistakes: Iterable[DeviceError]) -> DeviceError:
-        """The mistake, if there is one; all of them, if there are several."""
+        """The only mistake, or an error with all of them."""
         found = tuple(mistakes)
         return found[0] if len(found) == 1 else MistakesError(found)
 
@@ -96,7 +90,7 @@ class Refused:
     operator: str
     count: int
     nodes: tuple[str, ...]
-    """The first of them."""
+    """Names of the first nodes."""
     advice: str
 
     def __str__(self) -> str:
@@ -105,7 +99,7 @@ class Refused:
 
 
 class OperatorsError(UnsupportedError):
-    """A network has operators that cannot be imported: which, where, and what to do about each."""
+    """A network has operators that cannot be imported; it lists their nodes and advice for each."""
 
     def __init__(self, where: str, refused: Sequence[Refused]) -> None:
         self.refused = tuple(refused)
@@ -114,7 +108,7 @@ class OperatorsError(UnsupportedError):
         super().__init__(where, f"operators {listed}", "TVM's importer does not know them", ", and ".join(advice))
 
     def __reduce__(self) -> tuple[type[OperatorsError], tuple[str, tuple[Refused, ...]]]:
-        """As it was made, for other processes."""
+        """For pickling, with the original arguments."""
         return OperatorsError, (self.where, self.refused)
 
 
@@ -125,11 +119,11 @@ def _gerund(order: str) -> str:
 
 
 FAULTS = (AssertionError, AttributeError, ImportError, LookupError, NameError, NotImplementedError, TypeError)
-"""Of a program, even if they went through TVM on their way."""
+"""Errors of a program, even if they passed through TVM."""
 
 
 def is_of_tvm(error: BaseException) -> bool:
-    """Whether TVM raised an error, or handed it on: it is about what TVM was given, not a fault of cyclecast."""
+    """Whether TVM raised or passed on an error about its input, and it is no fault of cyclecast."""
     return hasattr(error, "__tvm_ffi_error__") and not isinstance(error, FAULTS)
 
 
@@ -150,11 +144,11 @@ class ScheduleError(CyclecastError, ValueError):
 
 
 class TraceError(CyclecastError, ValueError):
-    """An instruction trace cannot be read, or a device answers it otherwise."""
+    """An instruction trace cannot be read, or a device answers differently."""
 
 
 class BehaviourError(CyclecastError, RuntimeError):
-    """The behaviour model was used as the device cannot be."""
+    """The behaviour model was used in a way that the device does not allow."""
 
 
 class DatabaseError(CyclecastError, RuntimeError):

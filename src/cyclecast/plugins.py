@@ -1,13 +1,13 @@
-"""Finding a variant by name: the built-in ones, those that other packages announce, and those in a file.
+"""Find a variant by name: built-in, announced by another package, or in a file.
 
-A package announces its variants with one entry point of the group "cyclecast"; the entry point is a dictionary from
-a kind to the classes of that kind by name:
+A package announces its variants with one entry point of the group "cyclecast"; the entry point is a dictionary from a
+kind to the classes of that kind by name:
 
     [project.entry-points.cyclecast]
     mine = "my_package:variants"        # variants = {"timing": {"mine": MyTiming}}
 
-Options are the fields of a dataclass: "poster:fill=false" builds `PosterTiming(fill=False)`.
-A class in a file needs no package: "./mine.py:MyTiming", with options "./mine.py:MyTiming:fill=false".
+Options are the fields of a dataclass: "poster:fill=false" builds `PosterTiming(fill=False)`. A class in a file needs no
+package: "./mine.py:MyTiming", with options "./mine.py:MyTiming:fill=false".
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ GROUP = "cyclecast"
 """The entry-point group."""
 
 NOUNS = {"frontend": "front end", "mutator": "mutation rule", "search": "search strategy", "timing": "timing model"}
-"""What a message calls a kind, where its name alone does not say it."""
+"""Nouns for kinds in messages."""
 IN_A_FILE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)(?::(?P<options>.*))?", re.DOTALL)
 """A class in a file, with options."""
 
 
 def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]], **given: Any) -> Any:
-    """The variant that a text names; a built-in is a function giving its class.
+    """Build the variant that `spec` names; `builtin` maps names to functions that return a class.
 
-    "name", "file.py:Name", and each with ":option=value,option=value". Fields that are `given` need no option.
-    `OptionError` where there is none, it cannot be loaded, or an option is wrong.
+    `spec` is "name" or "file.py:Name", each with ":option=value,option=value". `given` sets fields without an option.
+    Raises `OptionError` for an unknown name, a class that cannot be loaded, or a wrong option.
     """
     inside = IN_A_FILE.fullmatch(spec)
     if inside:
@@ -73,19 +73,19 @@ _USED: dict[str, list[Any]] = {}
 
 
 def is_in_a_file(spec: object) -> bool:
-    """Whether a text names a class in a file, which may be another one tomorrow."""
+    """Whether a text names a class in a file, whose content may change."""
     return isinstance(spec, str) and IN_A_FILE.fullmatch(spec) is not None
 
 
 def raised_in(error: BaseException) -> str:
-    """The file and line of a named class that an error comes from, "own.py:12"; "" where it comes from elsewhere."""
+    """File and line of the named class that raised an error, "own.py:12"; empty if it comes from elsewhere."""
     places = [(frame.filename, frame.lineno) for frame in extract_tb(error.__traceback__)]
     found = [f"{_FILES[name]}:{line}" for name, line in places if name in _FILES]
     return found[-1] if found else ""
 
 
 _FILES: dict[str, Path] = {}
-"""Files that classes were named in: as they are run, and as they were given."""
+"""Files of named classes: the path as run, and as given."""
 
 
 def _of_file(file: Path, name: str) -> type:
@@ -97,9 +97,9 @@ def _of_file(file: Path, name: str) -> type:
 
 
 def _module(file: Path) -> ModuleType:
-    """The module in a file, loaded once for each content; its name says nothing of where the file is.
+    """The module in a file, loaded once per content; its name does not depend on the folder.
 
-    It may import the files beside it, as a program may; what is installed comes first.
+    It may import files beside it, as a program may; installed packages have precedence.
     """
     try:
         content = file.read_bytes()
@@ -118,7 +118,7 @@ def _module(file: Path) -> ModuleType:
     module = sys.modules[name] = module_from_spec(made)
     try:
         made.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # whatever a file of the user's does while it is loaded
+    except (Exception, SystemExit) as error:  # any error of the user's file
         del sys.modules[name]
         raise OptionError(str(file), "cannot be loaded", repr(error), "python " + str(file)) from error
     return module
@@ -129,11 +129,13 @@ def _gather(kind: str, builtin: Mapping[str, Callable[[], type]]) -> dict[str, C
     for entry in entry_points(group=GROUP):
         try:
             announced = entry.load().get(kind, {})
-        except Exception as error:  # whatever a foreign package does while it is imported
+        except Exception as error:  # any error of the package
             raise OptionError(f"plugin '{entry.name}'", "cannot be loaded", repr(error), "removing it") from error
         for name, variant in announced.items():
             if name in found:
-                raise OptionError(f"plugin '{entry.name}'", f"a second {kind} '{name}'", "names differ", "another name")
+                raise OptionError(
+                    f"plugin '{entry.name}'", f"duplicate {kind} '{name}'", "names are unique", "another name"
+                )
             found[name] = partial(_itself, variant)
     return found
 

@@ -1,4 +1,4 @@
-"""Behaviour models: what the device computes, and the states it may be in while it does."""
+"""Behaviour models of a device: the values that it computes, and the state of each array."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of a device as values, their payloads as arrays; and as C takes them, each number checked before."""
+"""Calls of a device as Python values with arrays as payloads, and their checked conversion to C."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cyclecast.simulator._parameters import LEVELS
 
 
 class Operation(IntEnum):
-    """`cyclecast_operation`."""
+    """`cyclecast_operation` of the C interface."""
 
     BEGIN = 0
     TO_WRITE = 1
@@ -43,13 +43,13 @@ class Call:
     """Indices, outermost level first; () is the device itself."""
     slot: int = 0
     count: int = 0
-    """Word lines, values, sums or slots."""
+    """Number of word lines, values, sums or slots."""
     filters: int = 0
-    """Of weights."""
+    """Number of filters of the weights."""
     values: NDArray[Any] = field(default_factory=lambda: NO_VALUES)
-    """What goes to the device (weights, inputs), or what came from it (sums), one after another."""
+    """Payload, flat: weights or inputs to the device, or sums from it."""
     name: str = ""
-    """Of the workload that begins."""
+    """Name of the workload that begins."""
 
 
 def where(call: Call) -> str:
@@ -58,7 +58,7 @@ def where(call: Call) -> str:
 
 
 def c_call(call: Call) -> CCall:
-    """The structure without payload and sums; `BehaviourError` for what its fields cannot hold."""
+    """The C structure without payload and sums. Raises `BehaviourError` for values that its fields cannot hold."""
     if not isinstance(call.place, tuple | list) or len(call.place) > LEVELS:
         raise BehaviourError(where(call), "a place of another kind", f"it must be a tuple of at most {LEVELS} indices")
     made = CCall(operation=_operation(call))
@@ -88,7 +88,7 @@ NUMBERS = ("slot", "count", "filters")
 
 
 def _word(call: Call, name: str, value: Any) -> int:
-    """An integer of 32 bits; C would take any other modulo 2^32."""
+    """An unsigned 32-bit integer. Raises `BehaviourError`; C would silently take it modulo 2^32."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not 0 <= value < 2**32:
         raise BehaviourError(where(call), f"{name} is {str(value)[:40]}", "it must be an integer from 0 to 2^32 - 1")
@@ -96,7 +96,7 @@ def _word(call: Call, name: str, value: Any) -> int:
 
 
 def c_values(call: Call) -> NDArray[np.int32]:
-    """The payload, one value after another; whole numbers of any type, as many as the call says at least."""
+    """The payload as int32, flat. Raises `BehaviourError` for non-integers or fewer values than the call states."""
     what = {Operation.PROGRAM: "a weight", Operation.SEND: "an input"}.get(call.operation)
     if what is None:
         return np.zeros(0, dtype=np.int32)
@@ -121,7 +121,7 @@ INT32 = np.iinfo(np.int32)
 
 
 def call_of(call: CCall) -> Call:
-    """The call that C was given, with copies of its arrays."""
+    """The Python value of a C call, with copies of its arrays."""
     operation = Operation(call.operation)
     values = NO_VALUES
     if operation in (Operation.PROGRAM, Operation.SEND):

@@ -1,20 +1,20 @@
 """The behaviour model of one array: states, encoded weights, input steps, converters.
 
-An array is either write-only or read-only (the WO and RO of the poster's figure, read as two phases of an array;
-its wording is not explained by any source): weights are programmed in the state WRITE, products are taken in the
-state READ. Anything else is a `BehaviourError`.
+An array is in one of two states (the WO and RO of the poster's figure, read as two phases of an array; no source
+explains its wording): weights are programmed in the state WRITE, products are computed in the state READ. Anything else
+is a `BehaviourError`.
 
-Weights are stored `cell_bits` in each of several neighbouring columns, in one of three encodings:
+Weights are stored with `cell_bits` in each of several neighbouring columns, in one of three encodings:
 
 * with an offset of half their range (Shafiee et al., ISAAC, ISCA 2016, section V); a further column sums the inputs,
-  from which offset and flips are corrected;
-* their magnitude in the positive or the negative one of two columns, converted apart;
-* their magnitude in one of a pair of word lines driven with opposite signs, so that the bit line itself subtracts
+  to correct for offset and flips;
+* the magnitude in the positive or the negative one of two columns, which are converted separately;
+* the magnitude in one of a pair of word lines driven with opposite signs, so that the bit line itself subtracts
   (Wan et al., NeuRRAM, Nature 2022).
 
-Inputs arrive `dac_bits` per step, as two's complement, the highest bit counting negatively (wider DACs take inputs
-with an offset, too, which keeps the number of steps), or as a magnitude whose sign is the polarity of the drive. A sign
-and a magnitude have no room for the most negative value. How many bit lines are read at once changes no value.
+Inputs arrive with `dac_bits` per step. In two's complement the highest bit counts negatively (wider DACs take inputs
+with an offset, which keeps the number of steps). With sign and magnitude the sign is the polarity of the drive, and the
+most negative value cannot be represented. The number of bit lines read at once changes no value.
 """
 
 from __future__ import annotations
@@ -33,51 +33,54 @@ Integers = NDArray[np.int64]
 
 
 class State(StrEnum):
-    """What an array is ready for."""
+    """The operation that an array is ready for."""
 
     WRITE = "write"
     READ = "read"
 
 
 class Reading(NamedTuple):
-    """One read of an array: an input step applied to the word lines of a row phase."""
+    """One read of an array: an input step applied to the word lines of one row phase."""
 
     weight: int
-    """What the input step counts for."""
+    """Factor of the input step."""
     phase: int
     pulses: Integers
-    """What drives each word line of the phase."""
+    """Drive of each word line of the phase, (word lines,)."""
     sums: Integers
-    """Of the bit lines: filters x columns of a weight."""
+    """Sums of the bit lines, (filters, columns of a weight)."""
     codes: Integers
-    """The same as the converters tell them."""
+    """The sums after conversion."""
 
 
 class Crossbar:
-    """One array of a device. Starts in the state WRITE, unwritten."""
+    """One array of a device. It starts in the state WRITE, unwritten."""
 
     def __init__(self, device: Device, name: str = "array") -> None:
         self.device = device
         self.name = name
         self.state = State.WRITE
         self.activations = 0
-        """Matrix-vector products taken so far."""
+        """Matrix-vector products computed so far."""
         self._phases: list[tuple[Integers, Integers]] = []
-        """For each row phase, the cells of its word lines, and which of its columns are stored flipped."""
+        """For each row phase: the cells of its word lines, and the columns that are stored flipped."""
         self._weight_sums: Integers = np.zeros(0, dtype=np.int64)
 
     def to_read(self) -> None:
-        """Enter the state READ; an unwritten array has nothing to read."""
+        """Enter the state READ. Raises `BehaviourError` if the array has not been written."""
         if not self._phases:
             raise BehaviourError(self.name, "a read", "the array has not been written", "write its weights first")
         self.state = State.READ
 
     def to_write(self) -> None:
-        """Enter the state WRITE; what was written stays until it is overwritten."""
+        """Enter the state WRITE; the cells keep their values until they are overwritten."""
         self.state = State.WRITE
 
     def write(self, weights: Integers) -> None:
-        """Program integer weights, word lines x filters; only in the state WRITE."""
+        """Program integer weights, (word lines, filters).
+
+        Raises `BehaviourError` in the state READ, and for weights of a wrong shape or range.
+        """
         if self.state is not State.WRITE:
             raise BehaviourError(self.name, "a write", "the array is in the state read", "to_write() first")
         array, lines = self.device.array, self.device.word_lines_per_array
@@ -98,10 +101,10 @@ class Crossbar:
         self._weight_sums = weights.astype(np.int64).sum(axis=0)
 
     def multiply(self, inputs: Integers) -> Integers:
-        """The product of one input vector (one value per row of weights) with the weights; only in the state READ.
+        """Multiply one input vector, (word lines,), by the weights; the result has shape (filters,).
 
-        Exact while the converters can tell all sums apart (`Crossbar.lossless_adc_bits`), and where there are none;
-        beyond that, sums saturate.
+        It is exact for digital arrays and if the ADCs resolve all sums (`lossless_adc_bits`); otherwise sums saturate.
+        Raises `BehaviourError` in the state WRITE, and for inputs of a wrong shape or range.
         """
         total = self.correction
         for reading in self.readings(inputs):
@@ -109,7 +112,7 @@ class Crossbar:
         return total
 
     def readings(self, inputs: Integers) -> list[Reading]:
-        """All reads of the product of one input vector: input steps, and in each of them the row phases."""
+        """All reads of one product: for each input step, all row phases. Raises like `multiply`."""
         if self.state is not State.READ:
             raise BehaviourError(self.name, "a read", "the array is in the state write", "to_read() first")
         array, bits = self.device.array, self.device.bits.activation
@@ -132,7 +135,10 @@ class Crossbar:
         return found
 
     def shifted(self, reading: Reading) -> Integers:
-        """What a read adds to the sum of every filter: flips and offsets undone, slices and steps shifted."""
+        """Contribution of a read to the sum of every filter, (filters,).
+
+        Flips and offsets are corrected; slices and input steps are weighted.
+        """
         driven = reading.pulses.sum()
         flipped = self._phases[reading.phase][1]
         column = reading.codes + flipped * (self._cell_most * driven - 2 * reading.codes)
@@ -141,17 +147,17 @@ class Crossbar:
 
     @property
     def correction(self) -> Integers:
-        """What is added once to the sum of every filter, for the offset of the inputs."""
+        """The term added once to the sum of every filter, for the offset of the inputs, (filters,)."""
         return -self._input_offset * self._weight_sums
 
     @property
     def cells(self) -> Integers:
-        """As they are stored: word lines x filters x columns of a weight."""
+        """Stored cells, (word lines, filters, columns of a weight)."""
         return np.concatenate([cells for cells, _ in self._phases])
 
     @property
     def flipped(self) -> Integers:
-        """Which columns are stored complemented, 0 or 1: row phases x filters x columns of a weight."""
+        """Columns that are stored complemented, 0 or 1, (row phases, filters, columns of a weight)."""
         return np.stack([flipped for _, flipped in self._phases])
 
     @property
@@ -165,13 +171,13 @@ class Crossbar:
 
     @property
     def _column_weights(self) -> Integers:
-        """What each of the columns of a weight counts for."""
+        """Factor of each column of a weight."""
         slices = 1 << (np.arange(self.device.slices) * self.device.array.cell_bits)
         pairs = self.device.array.encoding is Encoding.DIFFERENTIAL_COLUMNS
         return np.concatenate((slices, -slices)) if pairs else slices
 
     def _cells(self, weights: Integers) -> Integers:
-        """What the cells hold: word lines x filters x columns of a weight."""
+        """Cell values before flips, (word lines, filters, columns of a weight)."""
         encoding = self.device.array.encoding
         if encoding is Encoding.OFFSET:
             return self._sliced(weights + self._weight_offset)
@@ -184,14 +190,17 @@ class Crossbar:
         return (values[:, :, None] >> (np.arange(self.device.slices) * self.device.array.cell_bits)) & self._cell_most
 
     def _stored(self, cells: Integers) -> tuple[Integers, Integers]:
-        """The cells of one row phase as they are stored; a flipped column sums up to at most half of its range."""
+        """Stored cells of one row phase, and the flipped columns.
+
+        A flipped column sums to at most half of its range.
+        """
         flipped = cells.sum(axis=0) * 2 > len(cells) * self._cell_most
         if not self.device.array.flips_columns:
             flipped = np.zeros_like(flipped)
         return np.where(flipped, self._cell_most - cells, cells), flipped.astype(np.int64)
 
     def _input_steps(self, inputs: Integers) -> Iterator[tuple[int, Integers]]:
-        """What each step counts for, and what the DACs drive; a negative value drives with the other polarity."""
+        """Factor of each step, and the drive of the DACs; a negative value drives with the opposite polarity."""
         array, place = self.device.array, 0
         signed = array.inputs is Inputs.SIGN_MAGNITUDE
         for bits in self.device.step_bits:
@@ -201,7 +210,7 @@ class Crossbar:
             place += bits
 
     def _converted(self, sums: Integers) -> Integers:
-        """The sums as the converters tell them; a digital array has none."""
+        """The sums after the ADCs; a digital array has none."""
         array = self.device.array
         if array.digital:
             return sums

@@ -1,4 +1,4 @@
-"""Devices that C drivers make, seen from Python."""
+"""Devices of the C drivers, used from Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cyclecast.simulator._parameters import Parameters, is_whole, wrong_paramete
 
 
 class Status(IntEnum):
-    """`cyclecast_status`."""
+    """`cyclecast_status` of the C interface."""
 
     OK = 0
     RANGE = 1
@@ -34,7 +34,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """`cyclecast_counters`: what has happened since the device was opened."""
+    """`cyclecast_counters` of the C interface: events since the device was opened."""
 
     compute_fs: int
     write_fs: int
@@ -42,12 +42,12 @@ class Counters:
     products: int
     waits: int
     inputs: tuple[int, ...]
-    """Tiles of inputs into the nodes of each depth; at the deepest, into arrays."""
+    """Tiles of inputs moved into the nodes of each depth; at the deepest, into arrays."""
     sums: tuple[int, ...]
-    """Tiles of sums out of them."""
+    """Tiles of sums moved out of them."""
 
     def since(self, before: Counters) -> Counters:
-        """What has been counted after that."""
+        """The events after an earlier state."""
         numbers: dict[str, Any] = {name: getattr(self, name) - getattr(before, name) for name in COUNTED}
         tiles: dict[str, Any] = {
             name: tuple(now - then for now, then in zip(getattr(self, name), getattr(before, name), strict=True))
@@ -61,7 +61,7 @@ TILES = ("inputs", "sums")
 
 
 class Driver:
-    """An open device. Closed by `close`, or at the end of a `with`; every other use is then a `BehaviourError`."""
+    """An open device. `close`, or the end of a `with`, closes it; any later use raises `BehaviourError`."""
 
     def __init__(self, handle: Any, library: Any, columns: int) -> None:
         self._handle = handle
@@ -72,10 +72,10 @@ class Driver:
 
     @classmethod
     def open(cls, parameters: Parameters, library: Any = None, *, most_bytes: int | None = None) -> Self:
-        """The device of these parameters, on the reference driver unless another library is given.
+        """Open a device with these parameters, on the reference driver unless a library is given.
 
-        `most_bytes` bounds the memory of the behaviour model, which has 4 GiB by default. `BehaviourError` where the
-        parameters make no device, or where its memory does not suffice.
+        `most_bytes` limits the memory of the behaviour model; the default is 4 GiB. Raises `BehaviourError` for invalid
+        parameters or too little memory.
         """
         wrong = wrong_parameter(parameters)
         if most_bytes is not None and not is_whole(most_bytes, 64):
@@ -99,7 +99,7 @@ class Driver:
         self.close()
 
     def close(self) -> None:
-        """Give the device's memory back; a second time, nothing happens."""
+        """Free the device's memory; a second call does nothing."""
         if self._telling:
             raise BehaviourError("device", "it cannot be closed by its observer", "a call is under way")
         if self._handle:
@@ -108,21 +108,21 @@ class Driver:
 
     @property
     def handle(self) -> Any:
-        """What functions in C take for the device."""
+        """Pointer to the device for C functions. Raises `BehaviourError` if it is closed."""
         if not self._handle:
             raise BehaviourError("device", "it is closed", lever="Driver.open")
         return self._handle
 
     @property
     def counters(self) -> Counters:
-        """As they stand."""
+        """The current counters."""
         found = self._library.cyclecast_read_counters(self.handle).contents
         tiles: dict[str, Any] = {name: tuple(getattr(found, name)) for name in TILES}
         numbers: dict[str, Any] = {name: int(getattr(found, name)) for name in COUNTED}
         return Counters(**numbers, **tiles)
 
     def execute(self, call: Call) -> NDArray[Any]:
-        """Execute a call; the sums that it received, if it receives. `BehaviourError` where the driver refuses."""
+        """Execute a call; return the sums of a RECEIVE. Raises `BehaviourError` if the driver refuses the call."""
         handle, made, values = self.handle, c_call(call), c_values(call)
         if call.operation is Operation.RECEIVE and made.count > self._columns:
             raise BehaviourError(where(call), f"count is {made.count}", f"it must be at most {self._columns} sums")
@@ -136,7 +136,7 @@ class Driver:
 
     @contextmanager
     def observed(self, observer: Callable[[Call], None]) -> Iterator[None]:
-        """Inside, the observer is told of every call that succeeds; what it raises is raised at the end."""
+        """Context: call the observer with every successful call; its exception is raised at the end."""
         errors: list[BaseException] = []
 
         def told(_: Any, call: Any) -> None:
@@ -160,11 +160,11 @@ class Driver:
             raise errors[0]
 
     def _observe(self, handle: Any, observer: Any) -> None:
-        """Have C tell this observer, which must live as long; None ends that."""
+        """Set the C observer, which must stay alive; None removes it."""
         self._library.cyclecast_observe(handle, observer or OBSERVER(), None)
         self._observer = observer
 
     @property
     def message(self) -> str:
-        """What was wrong with the last call that was refused."""
+        """Reason for the last refused call."""
         return str(self._library.cyclecast_message(self.handle).decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""The C drivers' types, and how their sources become a library for this machine."""
+"""Types of the C drivers, and compilation of their sources for this machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from cyclecast.simulator._parameters import FIELDS, LEVELS, Parameters
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off", "-fwrapv")
-"""Contracted products and sums would round otherwise than the compiled network does."""
+"""Contraction of products and sums is off, because it would round differently from the compiled network."""
 OF_DRIVERS, OF_OTHERS = "-O3", "-O1"
-"""Drivers compute the products; code around them runs a few times and is compiled in half the time."""
+"""Optimisation levels. Drivers compute the products; code around them runs a few times and compiles in half the
+time."""
 REFERENCE = (
     "cyclecast_device.h",
     "cyclecast_device.c",
@@ -40,20 +41,20 @@ DRIVER_FILES = (
     "cyclecast_windows.c",
     "cyclecast_mock.c",
 )
-"""What a generated project contains besides what is generated."""
+"""Files of a generated project that are copied, not generated."""
 
 OK = 0
 TYPES: dict[int, Any] = {32: ctypes.c_uint32, 64: ctypes.c_uint64}
 
 
 class CPlace(ctypes.Structure):
-    """`cyclecast_place`."""
+    """`cyclecast_place` of the C interface."""
 
     _fields_ = (("depth", ctypes.c_uint32), ("at", ctypes.c_uint32 * LEVELS))
 
 
 class CCall(ctypes.Structure):
-    """`cyclecast_call`."""
+    """`cyclecast_call` of the C interface."""
 
     _fields_ = (
         ("operation", ctypes.c_int),
@@ -68,7 +69,7 @@ class CCall(ctypes.Structure):
 
 
 class CCounters(ctypes.Structure):
-    """`cyclecast_counters`."""
+    """`cyclecast_counters` of the C interface."""
 
     _fields_ = (
         *((name, ctypes.c_uint64) for name in ("compute_fs", "write_fs", "programs", "products", "waits")),
@@ -78,7 +79,7 @@ class CCounters(ctypes.Structure):
 
 
 class CParameters(ctypes.Structure):
-    """`cyclecast_parameters`."""
+    """`cyclecast_parameters` of the C interface."""
 
     _fields_ = tuple((name, TYPES[bits] * length if length > 1 else TYPES[bits]) for name, bits, length in FIELDS)
 
@@ -87,7 +88,7 @@ OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.POINTER(CCall))
 
 
 def c_parameters(values: Parameters) -> CParameters:
-    """The structure that the drivers take."""
+    """The parameters as a C structure."""
     made = CParameters()
     for name, bits, length in FIELDS:
         value = values[name]
@@ -96,12 +97,12 @@ def c_parameters(values: Parameters) -> CParameters:
 
 
 def driver_source(name: str) -> str:
-    """The text of one of the drivers' files."""
+    """Text of a driver file."""
     return (files("cyclecast.simulator") / "driver" / name).read_text(encoding="utf-8")
 
 
 def compiler() -> str:
-    """A C compiler; `OptionError` where there is none."""
+    """Path of a C compiler. Raises `OptionError` if there is none."""
     found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
     if found is None:
         raise OptionError("C compiler", "there is none", f"one of {', '.join(COMPILERS)}", "apt-get install gcc")
@@ -111,9 +112,9 @@ def compiler() -> str:
 def compile_library(
     sources: Sequence[Path], library: Path, include: Path, extra: Sequence[str] = (), objects: Sequence[Path] = ()
 ) -> None:
-    """Compile C files, side by side, to a shared library with these objects in it.
+    """Compile C files in parallel, and link them with `objects` to a shared library.
 
-    `OptionError` has the compiler's first complaint.
+    Raises `OptionError` with the compiler's first error.
     """
     with TemporaryDirectory(prefix="cyclecast-") as folder:
         made = _compiled(sources, Path(folder), include, extra)
@@ -121,7 +122,7 @@ def compile_library(
 
 
 def _compiled(sources: Sequence[Path], folder: Path, include: Path, extra: Sequence[str] = ()) -> list[Path]:
-    """The objects of C files, in a folder."""
+    """Object files of C files, in a folder."""
     flags = [*FLAGS, *extra, "-fPIC", f"-I{include}"]
     objects = [folder / f"{number}.o" for number in range(len(sources))]
     with ThreadPoolExecutor(os.cpu_count()) as workers:
@@ -142,7 +143,7 @@ def _compile(arguments: Sequence[str]) -> None:
 
 
 def load_library(path: Path) -> Any:
-    """A library with a driver in it, its functions typed."""
+    """Load a library that contains a driver, and set the types of its functions."""
     library = ctypes.CDLL(str(path))
     device, call = ctypes.c_void_p, ctypes.POINTER(CCall)
     for name, arguments, result in (
@@ -165,13 +166,13 @@ def load_library(path: Path) -> Any:
 
 @lru_cache(maxsize=1)
 def _kept() -> TemporaryDirectory[str]:
-    """A folder that goes with this process."""
+    """A folder that is deleted at the end of the process."""
     return TemporaryDirectory(prefix="cyclecast-")
 
 
 @lru_cache(maxsize=1)
 def reference_objects() -> Sequence[Path]:
-    """The reference driver, compiled for this process when it is first asked for."""
+    """Object files of the reference driver, compiled on first use."""
     folder = Path(_kept().name)
     for name in REFERENCE:
         (folder / name).write_text(driver_source(name), encoding="utf-8")
@@ -180,7 +181,7 @@ def reference_objects() -> Sequence[Path]:
 
 @lru_cache(maxsize=1)
 def reference_library() -> Any:
-    """The reference driver by itself, loaded."""
+    """The reference driver as a loaded library."""
     with TemporaryDirectory(prefix="cyclecast-") as folder:
         library = Path(folder) / "reference.so"
         compile_library([], library, Path(folder), objects=reference_objects())

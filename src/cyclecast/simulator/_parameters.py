@@ -1,4 +1,4 @@
-"""A device as the C drivers see it: the fields of `cyclecast_parameters`, in their order."""
+"""The parameters of a device for the C drivers: the fields of `cyclecast_parameters`, in order."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cyclecast.device import Device, Encoding, Inputs
 from cyclecast.timing import each_step
 
 LEVELS = 8
-"""CYCLECAST_LEVELS, of `cyclecast_device.h`."""
+"""CYCLECAST_LEVELS of `cyclecast_device.h`."""
 STEPS = 32
-"""CYCLECAST_STEPS."""
+"""CYCLECAST_STEPS of `cyclecast_device.h`."""
 
 WHOLE, LONG = 32, 64
-"""Bits of the fields."""
+"""Bits of short and long fields."""
 FIELDS: tuple[tuple[str, int, int], ...] = (
     ("levels", WHOLE, 1),
     ("counts", WHOLE, LEVELS),
@@ -50,11 +50,11 @@ FIELDS: tuple[tuple[str, int, int], ...] = (
 """Name, bits and length of every field."""
 
 Parameters = Mapping[str, int | tuple[int, ...]]
-"""A number or, for a field of some length, as many numbers as there are; the rest is 0."""
+"""A number per field, or a tuple for a field with a length; missing elements are 0."""
 
 
 def wrong_parameter(values: Mapping[str, Any]) -> str:
-    """What is wrong with the fields of a device, by name and range; empty where they fit the structure of C."""
+    """A message about the first invalid field; empty if all fields fit the C structure."""
     unknown = [name for name in values if name not in {field for field, _, _ in FIELDS}]
     if unknown:
         return f"parameter {str(unknown[0])[:40]} is unknown; it must be one of cyclecast_parameters"
@@ -77,12 +77,12 @@ def _wrong_field(values: Mapping[str, Any], name: str, bits: int, length: int) -
 
 
 def is_whole(value: Any, bits: int) -> bool:
-    """Whether a value is an integer of so many bits without a sign; bool is none."""
+    """Whether a value is an unsigned integer of `bits` bits; bool is none."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << bits
 
 
 def parameters(device: Device, *, fast: bool = False) -> Parameters:
-    """The fields for a device; `fast` lets the behaviour model skip the bits where its converters lose nothing."""
+    """The parameters of a device; `fast` lets the behaviour model skip the bit level where converters are lossless."""
     array, write, steps = device.array, device.array.write, each_step(device)
     period, parts = reduced(10**18, array.adc_rate.millihertz)
     values: dict[str, Any] = {

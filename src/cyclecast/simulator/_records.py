@@ -1,4 +1,4 @@
-"""What the records of a trace may say: its header, the types and names of fields; anything else is a `ValueError`."""
+"""Checks on the records of a trace: header, types and names of fields. Errors are `ValueError`s."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ SUM_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a trace says before its first call."""
+    """The header of a trace."""
 
     parameters: Parameters
     network: str = ""
     device: str = ""
     seed: int | None = None
-    """Of random inputs of the network."""
+    """Seed of the network's random inputs, or None."""
     versions: str = ""
 
     @property
     def value_bytes(self) -> int:
-        """Of a weight or an input in a payload: 1, 2 or 4."""
+        """Bytes of a weight or an input in a payload: 1, 2 or 4."""
         bits = max(int(str(self.parameters[name])) for name in ("weight_bits", "input_bits"))
         return next((size for size in (1, 2) if 8 * size >= bits), 4)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The header as plain values."""
         return {"format": FORMAT, "version": VERSION} | asdict(self) | {"parameters": dict(self.parameters)}
 
 
@@ -53,7 +53,7 @@ def header_of(record: dict[str, Any]) -> Header:
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, if no key is there twice."""
+    """A JSON object. Raises `ValueError` for a repeated key."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key is there twice")

@@ -1,9 +1,9 @@
-"""Instruction traces: the calls of a driver as a file, in one of two forms of the same records.
+"""Instruction traces: files of driver calls, in one of two formats of the same records.
 
-A header (what the device is), one record for each call with its payload and the payload's CRC-32, and an end (how many
-calls there were, what the device counted). `.jsonl` files have a JSON object on each line, payloads in base64. All
-other files are binary: `CYCT`, the header's length and the header as JSON, then records of LEB128 numbers (operation,
-indices, slot, count, filters, length of the payload, CRC-32) and payloads. `docs/c.md` describes both.
+A trace has a header (the device), one record per call with its payload and the payload's CRC-32, and an end (number of
+calls, counters of the device). `.jsonl` files have a JSON object per line, with payloads in base64. All other files are
+binary: `CYCT`, the header's length and the header as JSON, then records of LEB128 numbers (operation, indices, slot,
+count, filters, length of the payload, CRC-32) and payloads. `docs/c.md` describes both.
 """
 
 from __future__ import annotations
@@ -40,21 +40,22 @@ from cyclecast.units import Size
 
 MAGIC = b"CYCT"
 END = 255
-"""In place of an operation: the end of a binary trace."""
+"""Operation number that ends a binary trace."""
 MOST_NAME = 4096
 MEMORY = Size(2**30)
-"""What reading or replaying a trace may take, unless another limit is given."""
+"""Default memory limit of reading or replaying a trace."""
 ALL = Size(2**62)
-"""More than any machine has, and still a number of C."""
+"""Largest memory limit: more than any machine has, and still a C integer."""
 SHARE = 128
-"""A record has at most this part of the memory: lists of JSON take 32 times their text, and the device has the rest."""
+"""Largest record, as a fraction of the memory limit: JSON lists take 32 times their text, and the device needs the
+rest."""
 AGAIN = "writing the trace again"
 LARGER = "a larger --memory"
 CALL_FIELDS = ("call", "at", *NUMBERS)
 
 
 class TraceWriter:
-    """Writes a trace: `write` for every call, `finish` at the end."""
+    """Writes a trace: `write` for every call, then `finish`. Raises `OptionError` if the file cannot be written."""
 
     def __init__(self, path: Path, header: Header) -> None:
         self._binary = path.suffix != ".jsonl"
@@ -74,7 +75,7 @@ class TraceWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with suppress(OSError):  # which flushing has reported, or an earlier error stands for
+        with suppress(OSError):  # `finish` has reported it, or another error is under way
             self._file.close()
 
     def write(self, call: Call) -> None:
@@ -88,7 +89,7 @@ class TraceWriter:
         self._put(b"".join(map(_number, (*numbers, len(payload), zlib.crc32(payload)))) + payload)
 
     def finish(self, counters: Counters) -> None:
-        """Add the end: what the device has counted for the calls of this trace."""
+        """Add the end, with the device's counters for the calls of this trace."""
         end = {"end": self._calls, "counters": asdict(counters)}
         if self._binary:
             text = json.dumps(end).encode()
@@ -98,7 +99,7 @@ class TraceWriter:
         self._put(b"")
 
     def _put(self, content: bytes) -> None:
-        """Write; without any content, all that has been written so far."""
+        """Write content; flush if it is empty."""
         try:
             if content:
                 self._file.write(content)
@@ -112,7 +113,7 @@ class TraceWriter:
 
 
 class Trace:
-    """A trace being read: its header at once, its calls one after another, its counters after the last of them."""
+    """A trace to read: the header at once, then the calls by iteration, then the counters. Raises `TraceError`."""
 
     def __init__(self, path: Path, *, memory: Size = MEMORY) -> None:
         self.path, self.memory = path, min(memory, ALL)
@@ -125,7 +126,7 @@ class Trace:
             self.header = header_of(self._json(self._binary_text() if self._binary else self._text_line()))
 
     def _content(self) -> bytes:
-        """The whole file, if it leaves half of the memory to what it says."""
+        """The whole file. Raises `TraceError` if it is larger than half of the memory limit."""
         try:
             if not self.path.is_file() and self.path.exists():
                 raise TraceError(str(self.path), "it is no file", lever="cyclecast trace FOLDER")
@@ -140,7 +141,7 @@ class Trace:
 
     @property
     def left(self) -> int:
-        """What the file and its records leave of the memory [bytes]."""
+        """Memory left beside the file and its records [bytes]."""
         return self.memory.bytes // 4 * 3 - self._bytes.getbuffer().nbytes
 
     def __iter__(self) -> Iterator[Call]:
@@ -158,7 +159,7 @@ class Trace:
             raise self.wrong("something after the end")
 
     def wrong(self, what: str, bound: str = "", lever: str = AGAIN) -> TraceError:
-        """An error at the record that was read last."""
+        """An error at the last record."""
         return TraceError(f"{self.path}: {self._where}", what, bound, lever)
 
     def _explained(self) -> _Explained:
@@ -262,7 +263,7 @@ class Trace:
         return taken
 
     def _read(self) -> int:
-        """A number below 2^32, seven bits in a byte, the lowest first, the highest bit set before the last."""
+        """A LEB128 number below 2^32: seven bits per byte, lowest first; the highest bit marks a continuation."""
         value = 0
         for shift in range(0, 35, 7):
             byte = self._taken(1)[0]
@@ -273,7 +274,7 @@ class Trace:
 
 
 class _Explained:
-    """Turns what goes wrong while a record is read into an error that says where."""
+    """Context: turn any error in reading a record into a `TraceError` that names the record."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -292,20 +293,20 @@ class _Explained:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay found; where anything differed there is an error instead."""
+    """Result of a replay without differences."""
 
     header: Header
     calls: int
     products: int
     received: int
-    """Sums that came out as recorded."""
+    """Number of sums, all equal to the recorded ones."""
     counters: Counters
 
 
 def replay(path: str | Path, *, fast: bool = False, memory: Size = MEMORY) -> Replayed:
-    """Execute a trace on the reference driver: sums and counters come out as recorded, or it is a `TraceError`.
+    """Execute a trace on the reference driver. Raises `TraceError` if a sum or counter differs from the recorded one.
 
-    `memory` is what the trace may take, the device that it describes included.
+    `memory` limits the memory of the trace, including the device that it describes.
     """
     trace = Trace(Path(path), memory=memory)
     calls = received = 0
@@ -343,7 +344,7 @@ def _payload(call: Call, header: Header) -> bytes:
 
 
 def _record(call: Call, payload: bytes) -> dict[str, Any]:
-    """Of a line; numbers that are zero and what is empty are left out."""
+    """The JSON record of a call; zeros and empty fields are left out."""
     fields = {"at": list(call.place), "slot": call.slot, "count": call.count, "filters": call.filters}
     record = {"call": call.operation.name.lower()} | {name: value for name, value in fields.items() if value}
     if call.operation is Operation.BEGIN:

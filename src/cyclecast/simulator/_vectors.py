@@ -1,6 +1,7 @@
-"""Golden vectors: what goes into single arrays of a workload, what happens inside, and what comes out.
+"""Golden vectors: inputs, intermediate values and outputs of single arrays of a workload.
 
-Caught from the calls of a run, computed by the behaviour model `Crossbar`, written for NumPy and Verilog's `$readmemh`.
+They are recorded from the calls of a run, computed by the behaviour model `Crossbar`, and written for NumPy and for
+Verilog's `$readmemh`.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ Integers = NDArray[np.int64]
 
 @dataclass(slots=True)
 class Caught:
-    """An array of a workload: its weights, and the input vectors that it was multiplied with."""
+    """An array of a workload: its weights, and the input vectors that it was multiplied by."""
 
     place: tuple[int, ...]
     weights: Integers
     inputs: list[Integers] = field(default_factory=list)
     open: bool = True
-    """Until other weights are programmed."""
+    """False once other weights are programmed."""
 
 
 class Catcher:
-    """Observes a run and keeps, of one kernel, the first arrays and the first products of each, and all sums."""
+    """Observes a run and records, for one kernel, the first arrays, the first products of each, and all sums."""
 
     def __init__(self, kernel: str, *, arrays: int, products: int) -> None:
         self._kernel, self._most_arrays, self._most_products = kernel, arrays, products
@@ -48,12 +49,12 @@ class Catcher:
         self._streamed: dict[tuple[int, ...], Integers] = {}
         self.arrays: dict[tuple[int, ...], Caught] = {}
         self.received: list[tuple[int, Integers]] = []
-        """Of the first call of the kernel: the slot and the sums of every tile that leaves the device."""
+        """For the first call of the kernel: slot and sums of every tile that leaves the device."""
         self.calls = 0
-        """How often the kernel has begun; the first time is kept."""
+        """Calls of the kernel; the first is recorded."""
 
     def __call__(self, call: Call) -> None:
-        """Take a call that succeeded."""
+        """Observe a successful call."""
         if call.operation is Operation.BEGIN:
             self.calls += call.name == self._kernel
             self._active = call.name == self._kernel and self.calls == 1
@@ -87,7 +88,7 @@ class Catcher:
 
 
 def array_vectors(device: Device, caught: Caught) -> dict[str, Integers]:
-    """Everything about one array, by name; the shapes are those of the manifest."""
+    """All values of one array, by name; `ORDERS` gives the axes."""
     array = Crossbar(device, f"array {caught.place}")
     array.write(caught.weights)
     array.to_read()
@@ -110,7 +111,7 @@ def array_vectors(device: Device, caught: Caught) -> dict[str, Integers]:
 
 
 def widths(device: Device) -> dict[str, int]:
-    """Bits of a word of every file, two's complement where values can be negative."""
+    """Bits per word of every file, in two's complement if values can be negative."""
     array = device.array
     sums = max(1, (array.rows * ((1 << array.cell_bits) - 1) * ((1 << array.dac_bits) - 1)).bit_length()) + 1
     return {
@@ -137,11 +138,11 @@ ORDERS: Mapping[str, str] = {
     "partial_sums": "product, input step, filter",
     "outputs": "product, filter",
 }
-"""Of each file's words, the slowest index first."""
+"""Axes of each file's words, the slowest first."""
 
 
 def write_vectors(device: Device, catcher: Catcher, folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Write all that was caught into an existing folder; the manifest, which is written, too."""
+    """Write all recorded arrays and the manifest into an existing folder; return the manifest."""
     everything: dict[str, Any] = {}
     arrays = []
     for number, caught in enumerate(catcher.arrays.values()):
@@ -177,7 +178,7 @@ def write_vectors(device: Device, catcher: Catcher, folder: Path, about: Mapping
 
 
 def _hex(path: Path, values: Integers, bits: int) -> dict[str, Any]:
-    """Write words of so many bits for `$readmemh`, one on a line; what the manifest says of the file."""
+    """Write words of `bits` bits for `$readmemh`, one per line; return the file's entry in the manifest."""
     digits, mask = -(-bits // 4), (1 << bits) - 1
     text = "".join(f"{int(value) & mask:0{digits}x}\n" for value in values.ravel()).encode()
     path.write_bytes(text)
@@ -185,7 +186,7 @@ def _hex(path: Path, values: Integers, bits: int) -> dict[str, Any]:
 
 
 def _verilog(device: Device, values: Mapping[str, Integers]) -> str:
-    """What a test bench has to know before it can read the files of an array."""
+    """Parameters that a test bench needs to read the files of an array."""
     products, lines = values["inputs"].shape
     numbers = {
         "LINES": lines,

@@ -1,1 +1,1 @@
-"""Files that are written for users and read again: whole folders, JSON of strangers, versions."""
+"""Output folders and files, JSON from untrusted files, versions."""

@@ -1,8 +1,8 @@
-"""Files that are written for the user: whole or not at all, and nothing of the user's is replaced.
+"""Output folders and files: written completely or not at all, without replacing files of the user.
 
-A folder that is written to holds `cyclecast.json`, its manifest: the SHA-256 digest of each file, by the verb that
-wrote it. A file is replaced or deleted only if the manifest names it and it is as it was written. The manifest finds
-mistakes and accidents; it is not signed, so that it proves nothing of who wrote a folder.
+An output folder has a manifest, `cyclecast.json`, with the SHA-256 digest of each file, by the verb that wrote it. A
+file is replaced or deleted only if the manifest names it and it is unchanged. The manifest detects mistakes and
+accidents; it is not signed, so it does not prove who wrote a folder.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ from cyclecast.errors import ModelError, OptionError
 MANIFEST = "cyclecast.json"
 FORMAT, VERSION = "cyclecast-folder", 1
 STAGING = ".cyclecast-writing-"
-"""How folders begin that hold files until all of them are complete."""
+"""Prefix of folders that hold files until all of them are complete."""
 ABANDONED = re.compile(re.escape(STAGING) + r"[a-z0-9_]{8}")
-"""Pattern of the whole name."""
+"""Pattern of such a folder's whole name."""
 HEAD = 4096
-"""Bytes at the beginning of a single file that say what wrote it."""
+"""Bytes at the beginning of a single file that are searched for its mark."""
 LEVER = "another path, or --force, which replaces it"
 MOST_BYTES = 1 << 26
-"""Of a manifest."""
+"""Largest manifest [bytes]."""
 MOST_OF_A_FILE = 1 << 32
-"""Bytes of any file that is read or compared."""
+"""Largest file that is read or compared [bytes]."""
 NO_FILE = "no file"
-"""In place of a digest: of a link, a pipe, a folder, or a file that is too long."""
+"""Digest of a link, a pipe, a folder, or a file that is too long."""
 
 
 @dataclass(slots=True)
 class _Manifest:
-    """Files that were written into a folder."""
+    """The files that were written into a folder."""
 
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     """By verb: the digest of each file."""
     before: dict[str, list[str]] = field(default_factory=dict)
-    """While files are being replaced: the digests that each of them had."""
+    """While files are being replaced: the earlier digests of each."""
     asked: dict[str, str] = field(default_factory=dict)
-    """By verb: a digest of a question and of its files, which are the answer, where all of them are still its own."""
+    """By verb: a digest of its question and of all its files, if they are unchanged."""
 
     def known(self, name: str) -> set[str]:
-        """The digests with which the file is one of ours."""
+        """All digests with which the file counts as ours."""
         return {files[name] for files in self.files.values() if name in files} | set(self.before.get(name, ()))
 
     def after(self, verb: str, files: Mapping[str, str], asked: str) -> _Manifest:
-        """With the files of one verb replaced by these, each of which no other verb has any longer."""
+        """The manifest after a verb has written these files; other verbs lose the files of these names."""
         others = {
             other: {name: digest for name, digest in listed.items() if name not in files}
             for other, listed in self.files.items()
@@ -72,12 +72,12 @@ class _Manifest:
         return after
 
     def outdated(self, verb: str, files: Iterable[str]) -> list[str]:
-        """What the verb wrote before and does not write now; also where it was stopped in the middle."""
+        """Files that the verb wrote before and does not write now, also after an interrupted write."""
         elsewhere = {name for other, listed in self.files.items() if other != verb for name in listed}
         return sorted(({*self.files.get(verb, ()), *self.before} - elsewhere) - set(files))
 
     def write(self, folder: Path, staging: Path) -> None:
-        """In one step."""
+        """Write the manifest atomically."""
         about = {"format": FORMAT, "version": VERSION, "files": self.files}
         more = {name: value for name, value in (("before", self.before), ("asked", self.asked)) if value}
         text = json.dumps(about | more, indent=2) + "\n"
@@ -87,11 +87,11 @@ class _Manifest:
 
 @contextmanager
 def output(folder: str | Path, verb: str, *, force: bool = False, asked: str = "") -> Iterator[Path]:
-    """A folder to write files into, which then replace those that the same verb wrote into `folder` before.
+    """Context: a folder for new files, which then replace the files that the same verb wrote into `folder` before.
 
-    All of them or none: where an error leaves the block, the folder stays as it was. `OptionError` names a file that is
-    in the way: not written by cyclecast, or changed since. `force` replaces these, and deletes no other. `asked` is a
-    SHA-256 digest of the question that the files are the answer to; `answers` knows it later.
+    All files are replaced or none: after an error in the block, the folder is unchanged. Raises `OptionError` for an
+    existing file that cyclecast did not write or that has changed since; `force` replaces these, and deletes no other.
+    `asked` is a SHA-256 digest of the question that the files answer, for `answers`.
     """
     place = Path(folder)
     with _explained(place):
@@ -102,7 +102,7 @@ def output(folder: str | Path, verb: str, *, force: bool = False, asked: str = "
 
 
 def require_replaceable(folder: str | Path, names: Iterable[str], *, force: bool = False) -> None:
-    """Raise `OptionError` now where `output` would do so later."""
+    """Raise the `OptionError` that `output` would raise for these files."""
     place = Path(folder)
     with _explained(place):
         _refuse(place, _read(place, force), dict.fromkeys(names, ""), force)
@@ -110,10 +110,10 @@ def require_replaceable(folder: str | Path, names: Iterable[str], *, force: bool
 
 @contextmanager
 def output_file(path: str | Path, ours: str, *, force: bool = False, within: int | None = HEAD) -> Iterator[Path]:
-    """A path to write one file to, which then replaces the one at `path`.
+    """Context: a path for one file, which then replaces the file at `path`.
 
-    A file that is there must be empty, or the pattern `ours` must find something in its first `within` bytes (None: in
-    all); `force` replaces any. What is no file but can be written to, such as a pipe, is written to as it is.
+    An existing file must be empty or contain the pattern `ours` in its first `within` bytes (None: anywhere), unless
+    `force` is set; otherwise `OptionError` is raised. A pipe or a device is written directly.
     """
     given = Path(path)
     with _explained(given):
@@ -126,7 +126,7 @@ def output_file(path: str | Path, ours: str, *, force: bool = False, within: int
                 head = file.read(within)
             if head and not re.search(ours.encode(), head):
                 raise OptionError(str(given), "it is there and not written by cyclecast", lever=LEVER)
-        if target.parent.name.startswith(STAGING):  # of `output`, which moves all files when they are complete
+        if target.parent.name.startswith(STAGING):  # inside `output`, which moves complete files itself
             yield target
             return
         with _staging(target.parent) as staging:
@@ -135,10 +135,10 @@ def output_file(path: str | Path, ours: str, *, force: bool = False, within: int
 
 
 def read_file(folder: Path, name: str, most: int = MOST_OF_A_FILE) -> bytes:
-    """The bytes of a file of the folder.
+    """The bytes of a file in the folder.
 
-    `FileNotFoundError` where there is none, `ModelError` where it is a link or behind one, a pipe or a folder, or
-    longer than `most`: a folder of somebody else's may not make us read what is outside of it, or wait, or read on.
+    Raises `FileNotFoundError`, and `ModelError` for a link, a file behind a link, a pipe, a folder, or more than `most`
+    bytes: an untrusted folder must not make us read files outside, wait, or read endlessly.
     """
     (folder / name).lstat()
     if not _is_file(folder, name, most):
@@ -149,10 +149,10 @@ def read_file(folder: Path, name: str, most: int = MOST_OF_A_FILE) -> bytes:
 
 
 def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[str]) -> None:
-    """Raise `ModelError` where a file is not what one of the verbs wrote into the folder; it names the file.
+    """Raise `ModelError`, which names the file, for a file that is not what one of the verbs wrote into the folder.
 
-    `read` are the contents of files that must be among them. Others may be missing, save where the verb was stopped
-    while it wrote.
+    `read` has the contents of files that the manifest must name. Other files may be missing, unless the verb was
+    stopped while it wrote.
     """
     if not os.path.lexists(folder / MANIFEST):
         what = "nothing says whether the other files are as they were written"
@@ -180,7 +180,7 @@ def require_unchanged(folder: Path, read: Mapping[str, bytes], verbs: Iterable[s
 
 
 def holds(folder: Path, verb: str, files: Mapping[str, str], also: Iterable[str] = ()) -> bool:
-    """Whether the verb wrote files with these SHA-256 digests into the folder, and others, and all are as they were."""
+    """Whether the verb wrote files with these SHA-256 digests, and those in `also`, and all are unchanged."""
     try:
         known = _read(folder).files.get(verb, {})
     except ModelError:
@@ -190,7 +190,7 @@ def holds(folder: Path, verb: str, files: Mapping[str, str], also: Iterable[str]
 
 
 def answers(folder: Path, verb: str, asked: str) -> bool:
-    """Whether the verb wrote the folder's files as the answer to this question, and all of them are as they were."""
+    """Whether the verb wrote the folder's files as the answer to this question, and all are unchanged."""
     try:
         manifest = _read(folder)
     except ModelError:
@@ -202,7 +202,7 @@ def answers(folder: Path, verb: str, asked: str) -> bool:
 
 
 def _sealed(asked: str, files: Mapping[str, str]) -> str:
-    """A digest of a question and its answer: whoever edits a file and its entry has no answer any longer."""
+    """A digest of a question and its answer; editing a file and its entry invalidates it."""
     return sha256(json.dumps([asked, files], sort_keys=True).encode()).hexdigest()
 
 
@@ -212,7 +212,7 @@ def digest_of(path: Path) -> str:
 
 
 def require_file_unchanged(path: Path) -> None:
-    """Raise `ModelError` where the manifest beside a file names it, and it has changed since or is gone."""
+    """Raise `ModelError` if the manifest beside a file names it and it has changed or is gone."""
     if os.path.lexists(path.parent / MANIFEST):
         known = _read(path.parent).known(path.name)
         if known and _digest(path.parent, path.name) not in known:
@@ -227,7 +227,7 @@ def _is_as_before(manifest: _Manifest, found: Mapping[str, str]) -> bool:
 
 
 def _commit(folder: Path, staging: Path, verb: str, force: bool, asked: str) -> None:
-    """Move all files into their places: a process that is killed leaves a manifest that knows both states."""
+    """Move all files to their places; if the process is killed, the manifest knows both states."""
     made = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
     new = {name: _digest(staging, name, None) for name in made}
     with _locked(folder):
@@ -246,7 +246,7 @@ def _commit(folder: Path, staging: Path, verb: str, force: bool, asked: str) -> 
 
 
 def _refuse(folder: Path, manifest: _Manifest, new: Mapping[str, str], force: bool) -> None:
-    """Name the first file that may not be replaced."""
+    """Raise `OptionError` for the first file that must not be replaced."""
     for name, digest in new.items():
         path = folder / name
         for parent in [folder / part for part in PurePosixPath(name).parents if str(part) != "."]:
@@ -264,7 +264,7 @@ def _refuse(folder: Path, manifest: _Manifest, new: Mapping[str, str], force: bo
 
 
 def _delete(folder: Path, name: str, known: set[str]) -> None:
-    """Delete a file that is as we wrote it, and its folder if that is empty then."""
+    """Delete a file if it is unchanged, and then its empty folders."""
     path = folder / name
     parents = [folder / part for part in PurePosixPath(name).parents if str(part) != "."]
     if _digest(folder, name) not in known:
@@ -276,7 +276,7 @@ def _delete(folder: Path, name: str, known: set[str]) -> None:
 
 
 def _digest(folder: Path, name: str, most: int | None = MOST_OF_A_FILE) -> str:
-    """Of a file's content; nothing where there is nothing of that name, `NO_FILE` where it is something else."""
+    """Digest of a file's content; empty if nothing has that name, `NO_FILE` if it is no file."""
     if not os.path.lexists(folder / name):
         return ""
     if not _is_file(folder, name, most):
@@ -286,7 +286,7 @@ def _digest(folder: Path, name: str, most: int | None = MOST_OF_A_FILE) -> str:
 
 
 def _is_file(folder: Path, name: str, most: int | None) -> bool:
-    """Whether it is a file of the folder itself, of at most so many bytes, and nothing behind a link."""
+    """Whether it is a regular file inside the folder, not behind a link, of at most `most` bytes."""
     within = [folder / part for part in PurePosixPath(name).parents if str(part) != "."]
     about = (folder / name).lstat()
     fits = most is None or about.st_size <= most
@@ -294,12 +294,12 @@ def _is_file(folder: Path, name: str, most: int | None) -> bool:
 
 
 def _opened(path: Path) -> BufferedReader:
-    """For reading, without waiting for the other end of a pipe."""
+    """Open a file for reading, without blocking on a pipe."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 def _read(folder: Path, force: bool = False) -> _Manifest:
-    """The folder's manifest, an empty one where there is none; with `force`, also where it is another file."""
+    """The folder's manifest; empty if there is none or, with `force`, if the file is no manifest."""
     path = folder / MANIFEST
     try:
         return _manifest(json.loads(read_file(folder, MANIFEST, MOST_BYTES)))
@@ -315,7 +315,7 @@ def _read(folder: Path, force: bool = False) -> _Manifest:
 
 
 def _manifest(value: Any) -> _Manifest:
-    """A manifest of plain values; `ValueError` where these are others."""
+    """A manifest from plain values. Raises `ValueError`."""
     if not isinstance(value, dict) or (value.get("format"), value.get("version")) != (FORMAT, VERSION):
         raise ValueError(f"it must be an object of format {FORMAT}, version {VERSION}")
     files, before, asked = value.get("files"), value.get("before", {}), value.get("asked", {})
@@ -338,7 +338,7 @@ def _is_entry(name: str, digest: Any) -> bool:
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A folder inside a folder; what a killed process has left there goes."""
+    """Context: a temporary folder inside a folder; remains of killed processes are deleted."""
     with _locked(folder):
         for left in folder.glob(f"{STAGING}*"):
             if ABANDONED.fullmatch(left.name) and not left.is_symlink() and left.is_dir() and _is_abandoned(left):
@@ -366,7 +366,7 @@ def _is_abandoned(folder: Path) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Alone among processes that write into this folder."""
+    """Context: exclude other processes that write into this folder."""
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Values from JSON files of strangers: exact types, or a `ValueError` that names the field."""
+"""Values from untrusted JSON files: exact types, or a `ValueError` that names the field."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 T = TypeVar("T")
 
 LARGEST = 10**100
-"""Of whole numbers: times in femtoseconds and counts stay far below it, and a float still holds it."""
+"""Largest integer: times in femtoseconds and counts are far below it, and a float can hold it."""
 
 loadable = with_config(ConfigDict(strict=True, extra="forbid"))
-"""Decorates dataclasses that `read_as` makes: no field is converted (1.0 is no integer), and none is unknown."""
+"""Decorates dataclasses for `read_as`: no field is converted (1.0 is no integer), unknown fields are errors."""
 
 
 def json_value(text: str | bytes) -> Any:
-    """The value of a JSON text; `ValueError` for everything else, such as NaN, or brackets without end."""
+    """The value of a JSON text. Raises `ValueError` for anything else, such as NaN or deep nesting."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:
@@ -26,9 +26,9 @@ def json_value(text: str | bytes) -> Any:
 
 
 def read_as(kind: type[T], value: Any) -> T:
-    """A `loadable` dataclass, or a tuple of them, from plain values as JSON has them.
+    """A `loadable` dataclass, or a tuple of them, from plain JSON values.
 
-    Raises `ValueError` with the field and what it must be; laws of the dataclass raise what they raise.
+    Raises `ValueError` with the field and its required type; checks of the dataclass raise their own errors.
     """
     _require_bounded(value)
     try:
@@ -47,7 +47,7 @@ def read_as(kind: type[T], value: Any) -> T:
 
 
 def _require_bounded(value: Any) -> None:
-    """No number is beyond `LARGEST`: Python would add and multiply such numbers, for as long as that takes."""
+    """Raise `ValueError` for integers beyond `LARGEST`, whose arithmetic could take endless time."""
     left = [value]
     while left:
         part = left.pop()
@@ -58,7 +58,7 @@ def _require_bounded(value: Any) -> None:
 
 
 def whole(value: Any, least: int = 0) -> int:
-    """The value, a whole number of at least so much and at most `LARGEST`; `ValueError` where it is none."""
+    """The value, an integer from `least` to `LARGEST`. Raises `ValueError`."""
     if type(value) is not int or not least <= value <= LARGEST:
         shown = value if type(value) in (int, float) and abs(value) <= LARGEST else f"a {type(value).__name__}"
         raise ValueError(f"{shown} is no whole number from {least} to 10^100")
@@ -66,14 +66,14 @@ def whole(value: Any, least: int = 0) -> int:
 
 
 def text(value: Any) -> str:
-    """The value, a text; `ValueError` where it is none."""
+    """The value, a string. Raises `ValueError`."""
     if not isinstance(value, str):
         raise ValueError(f"a {type(value).__name__} is no text")
     return value
 
 
 def truth(value: Any) -> bool:
-    """The value, true or false; `ValueError` where it is neither."""
+    """The value, a boolean. Raises `ValueError`."""
     if not isinstance(value, bool):
         raise ValueError(f"a {type(value).__name__} is neither true nor false")
     return value

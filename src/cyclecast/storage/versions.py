@@ -1,4 +1,4 @@
-"""Versions, the machine and this package's own sources, on all of which an answer depends beside its question."""
+"""Versions of packages, machine and sources, which results depend on."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PACKAGES = (
     *("cyclecast", "apache-tvm", "apache-tvm-ffi", "numpy", "pillow", "onnx", "onnxscript", "onnxruntime"),
     *("ai-edge-litert", "tflite", "torch"),
 )
-"""Those that read networks and samples, compile, or compute values; some need not be installed."""
+"""Packages that read networks and samples, compile, or compute values; some are optional."""
 SOURCES = (".py", ".c", ".h", ".yaml")
 __version__ = version("cyclecast")
 
 
 @cache
 def built_by() -> str:
-    """Versions, machine and a digest of this package's sources."""
+    """Versions, machine, and a digest of this package's sources."""
     digest = sha256()
     for path in sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in SOURCES):
         digest.update(path.read_bytes())

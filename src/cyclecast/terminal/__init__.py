@@ -1,4 +1,4 @@
-"""What reaches a terminal: text without control characters of strangers, consoles and tables."""
+"""Output to a terminal: text without control characters, consoles and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one exit to a terminal: consoles, tables and a stream that let no control character of a name through."""
+"""Consoles, tables and a stream that remove control characters from all text."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cyclecast.terminal._printable import printable, printable_lines
 
 
 class Console(rich.console.Console):
-    """Of Rich, for standard output or standard error: names are printed as they are, brackets too, if one sees them."""
+    """A Rich console without markup, highlighting or emoji: names are printed literally."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, "emoji": False} | options)
 
     @property
     def file(self) -> Any:
-        """The stream behind a `CleanStream`: this console cleans what it prints itself, and colours it then."""
+        """The output stream; of a `CleanStream` the one behind it, since this console cleans its own text."""
         stream = super().file
         return stream.stream if isinstance(stream, CleanStream) else stream
 
@@ -31,7 +31,7 @@ class Console(rich.console.Console):
         self._file = new
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """All that is printed comes by here: its texts, apart from what Rich itself tells the terminal."""
+        """The segments to print, with cleaned text; Rich's own control segments are kept."""
         if isinstance(renderable, str):
             renderable = printable_lines(renderable)
         for segment in super().render(renderable, options):
@@ -42,34 +42,34 @@ class Console(rich.console.Console):
 
 
 class Table(rich.table.Table):
-    """Of Rich, where a name stays on its line: strings of cells and titles are cleaned before they are measured."""
+    """A Rich table that cleans the strings of cells and titles, so that each name stays on one line."""
 
     def __init__(self, *headers: Any, title: str | None = None, **options: Any) -> None:
         super().__init__(*headers, title=title and printable(title), **options)
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
-        """A row; a string among the cells is one line."""
+        """Add a row; each string becomes one line."""
         super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 class CleanStream:
-    """Standard error for everything that does not print by a `Console`: warnings, and what libraries say."""
+    """A stream for text that no `Console` prints, such as warnings and output of libraries."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text with `?` for what has no glyph."""
+        """Write the text, with `?` for characters without a glyph."""
         self.stream.write(printable_lines(text.replace("\r", "\n")))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write all of these texts."""
+        """Write several texts."""
         for line in lines:
             self.write(line)
 
     def isatty(self) -> bool:
-        """False: whoever asks would colour its text, and the colours were taken out."""
+        """False, so that nobody adds colours, which would be removed."""
         return False
 
     def __iter__(self) -> Iterator[str]:
@@ -80,10 +80,10 @@ class CleanStream:
 
 
 def errors() -> Console:
-    """The console for mistakes, on standard error: a message is one line, however long."""
+    """The console for mistakes, on standard error; a message is one line, however long."""
     return Console(stderr=True, soft_wrap=True)
 
 
 def write(text: str) -> None:
-    """Write lines to standard output, cleaned."""
+    """Write cleaned lines to standard output."""
     sys.stdout.write(printable_lines(text))

@@ -1,6 +1,6 @@
 """Suites for what others add: timing models, strategies, rules, runners, front ends, reports, devices.
 
-Subclass one in a test file, and pytest does the rest:
+Subclass a suite in a test file, and pytest finds its tests:
 
     from cyclecast.testing import TimingModelSuite
 
@@ -8,7 +8,7 @@ Subclass one in a test file, and pytest does the rest:
         def subject(self):
             return Mine()
 
-`cyclecast devkit check ./mine.py:Mine` runs the right suite without a test file.
+`cyclecast devkit check ./mine.py:Mine` runs the matching suite without a test file.
 """
 
 from __future__ import annotations

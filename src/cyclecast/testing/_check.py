@@ -25,16 +25,16 @@ SUITES: dict[tuple[str, int], type[Suite]] = {
     ("load", 3): FrontEndSuite,
     ("text", 1): ReportSuite,
 }
-"""By a method and its number of arguments."""
+"""Suite by a method of the object and the method's number of arguments."""
 
 
 class CheckedLaw(NamedTuple):
-    """The result of one test of a suite."""
+    """Result of one test of a suite."""
 
     test: str
-    """The law, in words."""
+    """Name of the test, in words."""
     said: str
-    """The breach, or the reason why the law was left out; "" where it holds."""
+    """The failure, or the reason why the test was skipped; empty if it passed."""
     failed: bool
 
 
@@ -78,7 +78,7 @@ def _run(suite: Suite) -> Iterator[CheckedLaw]:
                 yield CheckedLaw(words, str(skipped), False)
             except AssertionError as error:
                 yield CheckedLaw(words, str(error), True)
-            except Exception as error:  # of the user's own object
+            except Exception as error:  # any error of the user's object
                 yield CheckedLaw(words, f"it raises {type(error).__name__}: {error}", True)
             else:
                 yield CheckedLaw(words, "", False)

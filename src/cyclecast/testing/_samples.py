@@ -1,4 +1,4 @@
-"""Workloads, mappings and kernels that the suites try things on."""
+"""Sample workloads, mappings and kernels for the suites."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from cyclecast.timing import Analytical
 
 DEVICES = ("tiny", "isaac", "hermes64")
 DRAWN = 20
-"""Mappings of each workload on each device."""
+"""Random mappings per workload and device."""
 
 
 def workloads(device: Device) -> list[Workload]:
-    """A dense layer, a convolution and a depthwise one, with the bits of the device."""
+    """A dense layer, a convolution and a depthwise convolution, with the bits of the device."""
     bits = device.bits.activation, device.bits.weight
     kernel = [Axis("ky", 3, Kind.REDUCTION), Axis("kx", 3, Kind.REDUCTION)]
     pixels = [Axis("y", 6, Kind.PIXEL), Axis("x", 6, Kind.PIXEL)]
@@ -42,13 +42,13 @@ def workloads(device: Device) -> list[Workload]:
 
 
 def mappings(devices: Sequence[Device] = ()) -> Iterator[tuple[Device, list[Mapping]]]:
-    """Mappings that fit, drawn from those on offer: some for every workload, on these devices or on `DEVICES`."""
+    """Random mappings that fit, for every workload, on these devices or on `DEVICES`."""
     random = Random(0)
     for device in devices or list(map(Device.load, DEVICES)):
         for workload in workloads(device):
             try:
                 found = {default_mapping(workload, device): None}
-            except CyclecastError:  # it does not fit the device at all
+            except CyclecastError:  # the workload does not fit the device
                 continue
             for _ in range(DRAWN):
                 asked = {name: random.choice(values) for name, values in choices(workload, device).items()}

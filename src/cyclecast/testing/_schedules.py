@@ -1,4 +1,4 @@
-"""What every rule, runner and device file has to do."""
+"""Suites for rules, runners and device files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from cyclecast.units import Time
 
 
 class RuleSuite(Suite):
-    """Tests of a rule beside ours: `apply`."""
+    """Tests of a schedule rule: `apply`."""
 
     kind = "rule"
 
     def device(self) -> Device:
-        """The device that the rule is for."""
+        """The device of the rule."""
         return Device.load("isaac")
 
     def subject(self) -> Rule:
@@ -35,20 +35,20 @@ class RuleSuite(Suite):
         raise NotImplementedError("make the rule in subject()")
 
     def opened(self) -> list[Any]:
-        """The schedules of the whole space, the rule among ours."""
+        """All schedules of the space with the built-in rules and this rule."""
         space = Space(self.device(), rules=[self.subject()]).for_metaschedule()
         context = ms.TuneContext(_kernel(self.device()), space_generator=space, task_name="rule", num_threads=1)
         return list(context.generate_design_space())
 
     def test_every_schedule_is_a_mapping_that_can_be_read(self) -> None:
-        """Each schedule of the space is read as a mapping, or does not fit."""
+        """Each schedule of the space can be read as a mapping that fits the device."""
         found = self.opened()
         assert found, "the space is empty; apply must return the schedule as it is, and others beside it"
         for schedule in found:
             require_fit(read(schedule.mod, self.device()), self.device())
 
     def test_a_schedule_that_nothing_has_opened_stays_alone(self) -> None:
-        """A block without a sketch is none of its business."""
+        """The rule leaves a block without a sketch unchanged."""
         schedule = Schedule(_kernel(self.device()))
         block = schedule.get_sblock(contractions_in(schedule.mod["main"], "main")[0].block)
         answer = self.subject().apply(schedule, block)
@@ -73,14 +73,14 @@ class RunnerSuite(Suite):
         return Device.load("isaac")
 
     def candidates(self) -> list[Any]:
-        """A scheduled module, one that nothing has scheduled, and the first again."""
+        """A scheduled module, an unscheduled one, and the first again."""
         device, module = self.device(), _kernel(self.device())
         mapping = default_mapping(problem(device, 1).workload, device)
         good = decided_schedule(module["main"], device, mapping).mod
         return [good, as_module(module["main"]), good]
 
     def test_every_candidate_gets_one_answer(self) -> None:
-        """In their order: a `Timing`, or an object with a `reason`."""
+        """Answers keep the order; each is a `Timing` or an object with a `reason`."""
         answers = self.subject().run(self.candidates())
         assert len(answers) == 3, f"{len(answers)} answers for 3 candidates"
         for answer in answers:
@@ -88,13 +88,13 @@ class RunnerSuite(Suite):
         assert isinstance(answers[0], Timing), f"a good candidate fails: {getattr(answers[0], 'reason', '')}"
 
     def test_a_candidate_fails_alone(self) -> None:
-        """The one that nothing has scheduled takes no other with it."""
+        """The unscheduled candidate does not affect the others."""
         first, _, last = self.subject().run(self.candidates())
         assert isinstance(last, Timing), "the candidate after a bad one fails, too"
         assert first.total == last.total, f"one candidate takes {first.total} and then {last.total}"
 
     def test_no_candidates_get_no_answers(self) -> None:
-        """An empty batch is one."""
+        """An empty batch has no answers."""
         assert list(self.subject().run([])) == [], "answers without candidates"
 
 
@@ -104,21 +104,21 @@ class DeviceSuite(Suite):
     kind = "device"
 
     def subject(self) -> str:
-        """The path of the file, or a name of the library."""
+        """Path of the file, or a name of the library."""
         raise NotImplementedError("name the file in subject()")
 
     def test_nothing_in_it_is_doubtful(self) -> None:
-        """No slips of a unit, and no fields that do not go together."""
+        """No likely mistakes of units, and no inconsistent fields."""
         _, doubts = load_doubted(self.subject())
         assert not doubts, "; ".join(map(str, doubts))
 
     def test_what_is_written_is_what_is_read(self) -> None:
-        """The device's own text loads as the same device."""
+        """A device written to JSON and read back is equal."""
         device = Device.load(self.subject())
         assert Device.from_json(device.to_json()) == device
 
     def test_times_lie_between_the_bounds(self) -> None:
-        """L0, L1 and L2 have a time for every sample mapping, and L1 lies between its bounds."""
+        """All built-in timing models time every sample mapping, and the analytical time lies between its bounds."""
         device = Device.load(self.subject())
         for mapping in (each for _, some in mappings([device]) for each in some):
             for model in (Poster(), EventDriven()):

@@ -1,4 +1,4 @@
-"""What every timing model, strategy and mutation rule has to do."""
+"""Suites for timing models, strategies and mutation rules."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from cyclecast.units import Time
 SEEDS = range(40)
 AT_ONCE = 16
 MOST_ASKED = 2000
-"""Mappings of one search; it may want more."""
+"""Most mappings that a test takes from one search."""
 
 
 class Suite:
-    """Tests of one object. Subclass it in a test file and make the object in `subject`; pytest finds the rest."""
+    """Tests of one object. Subclass it in a test file and create the object in `subject`; pytest finds the tests."""
 
     kind: ClassVar[str] = ""
-    """What a message calls the object."""
+    """Name of the kind of object in messages."""
 
     def subject(self) -> Any:
         """The object to test."""
@@ -33,7 +33,7 @@ class Suite:
 
 
 class TimingModelSuite(Suite):
-    """Tests of a timing model: `time`, and of `times`, `bounds` and `second_opinion` what it has."""
+    """Tests of a timing model: `time`, and the optional `times`, `bounds` and `second_opinion`."""
 
     kind = "timing model"
 
@@ -42,25 +42,25 @@ class TimingModelSuite(Suite):
         raise NotImplementedError("make the timing model in subject()")
 
     def timed(self, model: TimingModel) -> list[tuple[Device, Mapping, Timing]]:
-        """All sample mappings that it has a time for."""
+        """All sample mappings that the model has a time for."""
         found = [(device, each, asked(model, each, device)) for device, some in mappings() for each in some]
         return [(device, mapping, timing) for device, mapping, timing in found if isinstance(timing, Timing)]
 
     def test_it_times_some_mapping(self) -> None:
-        """At least one of the sample mappings has a time."""
+        """At least one sample mapping has a time."""
         model = self.subject()
         answers = [asked(model, each, device) for device, some in mappings() for each in some]
         why = [answer.reason for answer in answers if isinstance(answer, Failure)]
         assert len(why) < len(answers), f"it has no time for any sample mapping; the first reason: {why[0]}"
 
     def test_times_are_longer_than_nothing(self) -> None:
-        """No mapping takes no time, and the cycle is one."""
+        """Times and cycle are positive."""
         for device, mapping, timing in self.timed(self.subject()):
             assert timing.total > Time(0), f"{mapping} on {device.name} takes no time; it must be more than 0"
             assert timing.cycle > Time(0), f"the cycle of {device.name} is 0; it must be more"
 
     def test_the_same_mapping_gets_the_same_time(self) -> None:
-        """Asked again in another order, and of a second object."""
+        """Times are equal in another order and from another object."""
         first, second = self.timed(self.subject()), self.timed(self.subject())
         for (device, mapping, timing), (*_, again) in zip(reversed(first), reversed(second), strict=True):
             assert timing == again, f"{mapping} on {device.name} takes {timing.total}, and then {again.total}"
@@ -78,7 +78,7 @@ class TimingModelSuite(Suite):
                 assert alone == together, f"{mapping} on {device.name} takes {alone} alone and {together} among many"
 
     def test_times_lie_between_its_bounds(self) -> None:
-        """`bounds` of its own hold for every sample mapping."""
+        """The model's own `bounds` hold for every sample mapping."""
         model = self.subject()
         if not hasattr(model, "bounds"):
             raise SkipTest("it has no `bounds`; those of cyclecast are taken")
@@ -87,7 +87,7 @@ class TimingModelSuite(Suite):
             assert low <= timing.total <= high, f"{mapping} on {device.name}: {timing.total} is not in {low} to {high}"
 
     def test_the_second_opinion_is_never_shorter(self) -> None:
-        """The model that it names re-times the best mappings, and may find them longer only."""
+        """The second model's times are never shorter than the model's."""
         model = self.subject()
         if not getattr(model, "second_opinion", None):
             raise SkipTest("it names no second opinion")
@@ -97,7 +97,10 @@ class TimingModelSuite(Suite):
             assert second.total >= timing.total, f"{mapping} on {device.name}: {second.total} is below {timing.total}"
 
     def test_it_keeps_the_laws_that_bounds_rest_on(self) -> None:
-        """A sample of mappings keeps them; or the model says `lawful = False`, and is searched by evolution."""
+        """Sample mappings obey the laws that lower bounds rely on.
+
+        A model that breaks them must have `lawful = False`; it is searched by evolution.
+        """
         model = self.subject()
         if not getattr(model, "lawful", True):
             raise SkipTest("it says lawful = False")
@@ -109,7 +112,7 @@ class TimingModelSuite(Suite):
 
 
 class StrategySuite(Suite):
-    """Tests of a search strategy: `start`, and `ask`, `tell` and `outcome` of what it starts."""
+    """Tests of a search strategy: `start`, and `ask`, `tell` and `outcome` of the search."""
 
     kind = "strategy"
     trials: ClassVar[int] = 32
@@ -119,11 +122,11 @@ class StrategySuite(Suite):
         raise NotImplementedError("make the strategy in subject()")
 
     def problems(self) -> list[Problem]:
-        """A layer on two devices, with its kernel."""
+        """The problem of one layer on two devices, with its kernel."""
         return [problem(Device.load(name), self.trials) for name in ("tiny", "isaac")]
 
     def asked(self, of: Problem, *, refuse: bool = False) -> list[Mapping]:
-        """All that it asks for, and is told; or told that there is no time."""
+        """All mappings that the search asks for; it is told their times, or, with `refuse`, that there are none."""
         search, found = begin(self.subject(), of), list[Mapping]()
         while len(batch := search.ask(AT_ONCE)) and len(found) < MOST_ASKED:
             assert len(batch) <= AT_ONCE, f"it asks for {len(batch)} mappings at once; {AT_ONCE} are the most"
@@ -134,7 +137,7 @@ class StrategySuite(Suite):
         return found
 
     def test_it_asks_for_mappings_that_fit(self) -> None:
-        """Of the problem's workload, and some at all."""
+        """The search asks for mappings, of the problem's workload, that fit the device."""
         for of in self.problems():
             found = self.asked(of)
             assert found, f"it asks for no mapping of {of.workload.name}; it must ask for one"
@@ -143,7 +146,7 @@ class StrategySuite(Suite):
                 require_fit(mapping, of.device)
 
     def test_it_asks_for_no_mapping_twice(self) -> None:
-        """A time is asked for once."""
+        """The search asks for each mapping once."""
         for of in self.problems():
             found = self.asked(of)
             assert len(found) == len(set(found)), f"it asks for {len(found) - len(set(found))} mappings again"
@@ -154,7 +157,7 @@ class StrategySuite(Suite):
             assert self.asked(first) == self.asked(second), "two runs with one seed ask for other mappings"
 
     def test_it_survives_a_model_without_times(self) -> None:
-        """Where nothing has a time, it ends without an error."""
+        """Without any time, the search ends without an error."""
         for of in self.problems():
             self.asked(of, refuse=True)
 
@@ -169,7 +172,7 @@ class MutatorSuite(Suite):
         raise NotImplementedError("make the mutation rule in subject()")
 
     def test_its_answers_are_on_offer(self) -> None:
-        """Decisions of the same names, each with a value on offer; or None."""
+        """The answer has the same decisions, with values on offer; or it is None."""
         changed = 0
         for device in map(Device.load, DEVICES):
             for workload in workloads(device):
