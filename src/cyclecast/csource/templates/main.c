@@ -1,7 +1,7 @@
 /* Run the network on files: ./network input.bin output.bin [--fast]
  *
- * input.bin holds all inputs one after another, as the machine has them in memory; output.bin will hold all outputs.
- * --fast lets the behaviour model skip the bits where its converters lose nothing. */
+ * input.bin holds all inputs one after another, in the machine's byte order; output.bin will hold all outputs.
+ * --fast lets the behaviour model skip the bit level where its converters are lossless. */
 #include "network.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 #define ALIGNMENT {{ alignment }}
 
-/* Memory whose first byte has the alignment; freed by its own pointer, in *memory. */
+/* Allocate aligned memory; *memory is the pointer to free. */
 static unsigned char *aligned(size_t size, void **memory)
 {
     unsigned char *start;
@@ -19,7 +19,7 @@ static unsigned char *aligned(size_t size, void **memory)
     return start == NULL ? NULL : start + (ALIGNMENT - (uintptr_t)start % ALIGNMENT) % ALIGNMENT;
 }
 
-/* Whether a file has exactly so many bytes, and they could be read; it is closed in any case. */
+/* Read a file of exactly `size` bytes and close it; return whether that succeeded. */
 static int read_open_file(FILE *file, const char *path, unsigned char *bytes, size_t size)
 {
     int good;
@@ -40,7 +40,7 @@ static int read_file(const char *path, unsigned char *bytes, size_t size)
     return read_open_file(fopen(path, "rb"), path, bytes, size);
 }
 
-/* weights.bin in this folder or, if there is none, in the program's. */
+/* Read weights.bin from the current folder or, if it has none, from the program's folder. */
 static int read_weights(const char *program, unsigned char *bytes)
 {
     static const char name[] = "weights.bin";
@@ -88,7 +88,7 @@ static void report(cyclecast_device *device)
 }
 
 {% if reals -%}
-/* Say how many values of a tensor are no numbers; quantisation takes these for 0. */
+/* Report the number of NaN values of a tensor; quantisation takes these as 0. */
 static void count_nan(const char *name, const unsigned char *bytes, unsigned long count, size_t size)
 {
     unsigned long found = 0;
@@ -127,7 +127,7 @@ static int run(const char *program, const char *input, const char *output, int f
     outputs = inputs + NETWORK_INPUT_BYTES;
     parameters.fast = (uint32_t)fast;
     if (!read_weights(program, weights) || !read_file(input, inputs, NETWORK_INPUT_BYTES)) {
-        good = 0; /* what is wrong has been said */
+        good = 0; /* the error has been printed */
     } else if (crc32_of(weights, NETWORK_WEIGHT_BYTES) != NETWORK_WEIGHT_CRC32) {
         fprintf(stderr, "network: weights.bin is not the one that was written with this program\n");
     } else if (cyclecast_open(&parameters, &device) != CYCLECAST_OK) {

@@ -1,4 +1,4 @@
-/* {{ title }}: one call after another, and where each tensor is. Written by cyclecast {{ version }}. */
+/* {{ title }}: the calls in order, and the place of each tensor. Written by cyclecast {{ version }}. */
 #include "network.h"
 #include "parts.h"
 

@@ -27,7 +27,7 @@ extern const cyclecast_parameters network_device;
 {%- endfor %} */
 {{ signature }};
 
-/* The same with all inputs in one piece, one after another, and all outputs. */
+/* The same with all inputs in one buffer, one after another, and all outputs in another. */
 cyclecast_status network_run_bytes(cyclecast_device *device, const unsigned char *weights,
     const unsigned char *inputs, unsigned char *outputs, unsigned char *workspace);
 

@@ -1,4 +1,4 @@
-/* What an array of the behaviour model can hold, tell apart, and takes: ranges of values, of codes, and times.
+/* Limits and times of an array of the behaviour model: ranges of values, ranges of codes, times.
  *
  * Offset encoding and flipped columns: Shafiee et al., ISAAC, ISCA 2016, section V; differential rows: Wan et al.,
  * NeuRRAM, Nature 2022. An input step drives the word lines with some bits of the inputs. All active word lines of a

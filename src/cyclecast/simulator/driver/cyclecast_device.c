@@ -1,4 +1,4 @@
-/* The calls of cyclecast_device.h: each is made a value, given to the driver, and told to the observer. */
+/* The calls of cyclecast_device.h: each becomes a value, goes to the driver, and then to the observer. */
 #include "cyclecast_device.h"
 
 #include <stddef.h>

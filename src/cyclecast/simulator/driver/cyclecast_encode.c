@@ -1,9 +1,9 @@
-/* Weights as cells: slices in columns, offsets and pairs, flipped columns; and what of them is multiplied at once. */
+/* Encoding of weights as cells: slices, offsets, pairs, flipped columns; and the part that is multiplied at once. */
 #include "cyclecast_reference.h"
 
 #include <string.h>
 
-/* The next part of a tile's memory; without memory, it is only counted. */
+/* Allocate the next part of a tile's memory; without memory, only count its bytes. */
 static void *next_part(unsigned char *memory, uint64_t *used, uint64_t bytes)
 {
     const uint64_t at = *used;
@@ -16,7 +16,7 @@ static uint64_t phases(const cyclecast_parameters *p, uint64_t rows)
     return (rows + p->active_rows - 1) / p->active_rows;
 }
 
-/* Bytes of a tile; its parts are in this memory, if there is some. */
+/* Bytes of a tile; its parts are placed in `memory` unless it is NULL. */
 static uint64_t lay_out(const cyclecast_parameters *p, cyclecast_tile *tile, uint64_t lines, uint64_t filters)
 {
     const uint64_t rows = lines * cyclecast_rows_per_weight(p), columns = filters * cyclecast_columns_per_weight(p);
@@ -55,7 +55,7 @@ uint64_t cyclecast_tile_bytes(const cyclecast_parameters *p, uint64_t lines, uin
     return lay_out(p, NULL, lines, filters);
 }
 
-/* One slice of so many weights: of the half that a column or a word line holds, or of weights with their offset. */
+/* One slice of several weights: of the positive or negative half, or of weights with their offset. */
 static void slice_of(
     const cyclecast_parameters *p, const int32_t *restrict weights, size_t filters, int negative, uint32_t shift,
     uint16_t *restrict cells)
@@ -82,7 +82,7 @@ static void encode_row(
     }
 }
 
-/* What encoding needs besides the tile, for every column. */
+/* Temporary memory of the encoding, per column. */
 typedef struct {
     uint32_t *sums[2]; /* of the cells on word lines that are driven as inputs are, and with the other sign */
     uint32_t *kept;    /* the columns that are read bit by bit */
@@ -101,7 +101,7 @@ static workspace workspace_in(int64_t *scratch, size_t columns)
     return parts;
 }
 
-/* Whether a column's largest sums, of all inputs that there are, are beyond its converter. */
+/* Whether the largest possible sums of a column exceed its converter's range. */
 static int saturates(const cyclecast_parameters *p, uint64_t positive, uint64_t negative)
 {
     const uint64_t pulse = ((uint64_t)1 << p->step_bits[0]) - 1;
@@ -129,7 +129,7 @@ static void store_row(
     }
 }
 
-/* Encode a row phase; which of its columns are to be flipped, which may saturate, and the largest sum of cells. */
+/* Encode a row phase: find its flipped columns, those that may saturate, and the largest sum of cells. */
 static uint64_t encode_phase(
     const cyclecast_parameters *p, cyclecast_tile *tile, size_t columns, size_t first, const workspace *work)
 {
@@ -157,7 +157,7 @@ static uint64_t encode_phase(
     return most;
 }
 
-/* Keep the columns that are read bit by bit, and what each counts for. */
+/* List the columns that are read bit by bit, and the factor of each. */
 static void keep(const cyclecast_parameters *p, cyclecast_tile *tile, size_t columns, const workspace *work)
 {
     const size_t all_phases = (size_t)phases(p, (uint64_t)tile->lines * cyclecast_rows_per_weight(p));
@@ -187,7 +187,7 @@ static void keep(const cyclecast_parameters *p, cyclecast_tile *tile, size_t col
     tile->stride = CYCLECAST_PADDED_COLUMNS(tile->columns);
 }
 
-/* Flip cells: what is left of the largest number that a cell holds. */
+/* Flip cells: subtract each from the largest value of a cell. */
 static void flip_row(uint8_t *restrict cells, const uint8_t *restrict flipped, size_t columns, uint32_t most)
 {
     for (size_t column = 0; column < columns; ++column) {
@@ -195,7 +195,7 @@ static void flip_row(uint8_t *restrict cells, const uint8_t *restrict flipped, s
     }
 }
 
-/* Keep the cells of these columns of a row phase, and flip them. Cells move towards the beginning. */
+/* Compact the cells of a row phase to the listed columns, and flip them. */
 static void arrange(
     const cyclecast_parameters *p, cyclecast_tile *tile, size_t columns, size_t first, const workspace *work)
 {
@@ -220,7 +220,7 @@ static void arrange(
     }
 }
 
-/* Take the cells of a word line that are read bit by bit off what is multiplied at once. */
+/* Subtract the cells of a word line that are read bit by bit from the weights multiplied at once. */
 static void take_off(const cyclecast_parameters *p, const cyclecast_tile *tile, size_t row, const workspace *work)
 {
     const int negative = row % cyclecast_rows_per_weight(p) != 0;
@@ -231,7 +231,7 @@ static void take_off(const cyclecast_parameters *p, const cyclecast_tile *tile, 
     }
 }
 
-/* Note what of a line of weights is multiplied at once, and correct every sum for the offset of inputs. */
+/* Store the part of a line of weights that is multiplied at once, and correct every sum for the inputs' offset. */
 static void store_line(cyclecast_tile *tile, size_t line, const int32_t *left, int64_t input_offset)
 {
     const size_t stride = CYCLECAST_PADDED_LINES(tile->lines);

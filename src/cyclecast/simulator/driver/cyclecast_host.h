@@ -1,4 +1,4 @@
-/* What generated host functions need besides <math.h>. */
+/* Helpers of generated host functions. */
 #ifndef CYCLECAST_HOST_H
 #define CYCLECAST_HOST_H
 
@@ -68,8 +68,8 @@ static inline uint64_t min_u64(uint64_t left, uint64_t right)
     return left < right ? left : right;
 }
 
-/* Quotients and remainders for all divisors: by 0 both are 0, and the smallest integer divided by -1 is itself. Those
- * of C are cut towards zero, the others (floor) go down. */
+/* Quotients and remainders for all divisors: by 0 both are 0, and the smallest integer divided by -1 is itself. div and
+ * mod round towards zero as in C, floor_div and floor_mod round down. */
 #define CYCLECAST_DIVISION_OF(kind, type, least)                                                                       \
     static inline type div_##kind(type left, type right)                                                               \
     {                                                                                                                  \
@@ -117,8 +117,8 @@ CYCLECAST_DIVISION_OF(u64, uint64_t)
 
 #undef CYCLECAST_DIVISION_OF
 
-/* A real number as an integer: cut towards zero, clamped to the type's range, 0 for what is no number. `end` is the
- * power of two after the largest integer; both real types hold it. */
+/* A real number as an integer: rounded towards zero, clamped to the type's range, 0 for NaN. `end` is the power of two
+ * after the largest integer; both real types hold it. */
 #define CYCLECAST_INTEGER_OF(name, to, from, least, most, end)                                                         \
     static inline to name(from value)                                                                                  \
     {                                                                                                                  \

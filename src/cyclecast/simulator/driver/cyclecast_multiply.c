@@ -1,4 +1,4 @@
-/* The product of one array: step by step as the converters tell it, and at once where they lose nothing. */
+/* The product of one array: step by step with converters, and at once where they are lossless. */
 #include "cyclecast_reference.h"
 
 #include <string.h>
@@ -53,7 +53,7 @@ static void sum_wide(uint8_t *sums, const uint8_t *cells, size_t stride, const u
     memcpy(sums, all, sizeof all);
 }
 
-/* What the bit lines of so many columns add up, in bytes. */
+/* Sums of the bit lines of several columns, in bytes. */
 static void sum_rows(
     uint8_t *sums, const uint8_t *cells, size_t stride, const uint32_t *rows, size_t count, size_t width)
 {
@@ -125,7 +125,7 @@ static void add_bit_step(
     }
 }
 
-/* What the codes of a row phase add to the sum of every filter: flips undone, slices shifted, offsets taken off. Driven
+/* Add the codes of a row phase to the sum of every filter: flips undone, slices shifted, offsets subtracted. Driven
  * were so many ones in all, each counted as its step is. */
 static void finish(
     const cyclecast_parameters *p, const cyclecast_tile *tile, const uint8_t *flipped, const int64_t *total,
@@ -180,7 +180,7 @@ static void note_bits(const cyclecast_parameters *p, const cyclecast_array *arra
     }
 }
 
-/* Find the word lines of a row phase that a step drives; how many, those of the other polarity taken off. */
+/* Find the word lines of a row phase that a step drives; return their number minus those of the other polarity. */
 static int64_t find_driven(
     const cyclecast_parameters *p, bit_scratch *work, size_t first, size_t active, uint32_t step)
 {
@@ -235,7 +235,7 @@ static void bit_by_bit(const cyclecast_parameters *p, cyclecast_array *array, in
     }
 }
 
-/* What the DACs drive in a step: bits of the input, with its sign where that is the polarity of the drive. */
+/* The drive of the DACs in a step: bits of the input, with its sign if the drive has a polarity. */
 static int64_t pulse(const cyclecast_parameters *p, int64_t input, uint32_t place, uint32_t bits)
 {
     const uint64_t mask = ((uint64_t)1 << bits) - 1;
@@ -270,7 +270,7 @@ static void four_dots(const int16_t *restrict left, const int16_t *restrict righ
     sums[3] = d;
 }
 
-/* What the bit lines of one row phase add up, where 32 bits hold it. */
+/* Sums of the bit lines of one row phase, if they fit 32 bits. */
 static void read_narrow(int64_t *sums, const int16_t *driven, const uint16_t *cells, size_t rows, size_t columns)
 {
     size_t column = 0;
@@ -292,14 +292,14 @@ static void read_wide(int64_t *sums, const int64_t *driven, const uint16_t *cell
     }
 }
 
-/* Whether 16 bits hold pulses and cells of a step, and 32 every sum of a row phase. */
+/* Whether pulses and cells of a step fit 16 bits, and every sum of a row phase 32. */
 static int is_narrow(const cyclecast_parameters *p, uint32_t bits)
 {
     const uint64_t cell = ((uint64_t)1 << p->cell_bits) - 1, most = (((uint64_t)1 << bits) - 1) * cell;
     return p->cell_bits < 16 && bits < 16 && p->active_rows * most <= INT32_MAX;
 }
 
-/* One input step of some bits: drive and read the columns of a row phase, convert, shift and add; what was driven. */
+/* One input step of several bits: drive and read the columns of a row phase, convert, shift, add; return the drive. */
 static int64_t add_step(
     const cyclecast_parameters *p, const cyclecast_array *array, size_t first, uint32_t place, uint32_t bits,
     int64_t weight, int64_t *scratch)

@@ -74,7 +74,7 @@ static cyclecast_status to_state(cyclecast_reference *r, cyclecast_array *array,
     return CYCLECAST_OK;
 }
 
-/* Whether there is memory for an array's inputs and result, and for its weights unless they are there already. */
+/* Whether there is memory for an array's inputs and result, and for its weights unless they exist already. */
 static int has_memory(cyclecast_reference *r, cyclecast_array *array, const cyclecast_call *call, int shared)
 {
     const cyclecast_parameters *const p = &r->base.parameters;
@@ -273,7 +273,7 @@ cyclecast_status cyclecast_reference_open(const cyclecast_parameters *parameters
     return cyclecast_reference_open_within(parameters, CYCLECAST_MOST_BYTES, device);
 }
 
-/* What the device takes before anything is in it. */
+/* Memory of the empty device. */
 static uint64_t own_bytes(const cyclecast_reference *r)
 {
     const cyclecast_parameters *const p = &r->base.parameters;

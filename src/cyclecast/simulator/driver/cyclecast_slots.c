@@ -1,4 +1,4 @@
-/* Tiles on their way: slots of inputs and sums of the nodes around the arrays.
+/* Movement of tiles: slots of inputs and sums of the nodes above the arrays.
  *
  * Every call is checked completely before it changes anything. Slots get their memory when they are first used. */
 #include "cyclecast_reference.h"
@@ -27,7 +27,7 @@ static cyclecast_status check_slots(cyclecast_reference *r, uint32_t depth, uint
     return CYCLECAST_OK;
 }
 
-/* Whether a slot of a node has room for so many values; it is made when it is first needed. */
+/* Whether a slot of a node has room for `count` values; it is allocated on first use. */
 static int has_room(cyclecast_reference *r, cyclecast_slot **slots, uint32_t depth, uint32_t place, uint32_t count)
 {
     cyclecast_slot *slot = NULL;

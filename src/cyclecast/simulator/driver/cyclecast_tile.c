@@ -26,7 +26,7 @@ static uint64_t hash_of(const int32_t *weights, uint64_t count, uint32_t filters
     return hash ^ hash >> 32;
 }
 
-/* Take a tile out of those that no array holds. */
+/* Remove a tile from the list of unused ones. */
 static void unlink_unused(cyclecast_reference *r, cyclecast_tile *tile)
 {
     *(tile->older ? &tile->older->newer : &r->oldest) = tile->newer;

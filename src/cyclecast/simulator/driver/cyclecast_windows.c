@@ -1,4 +1,4 @@
-/* The driver of a device behind two windows: a place to begin for your own. */
+/* The driver of a device behind two windows: a start for your own. */
 #include "cyclecast_windows.h"
 
 #include <stdio.h>
@@ -56,7 +56,7 @@ static cyclecast_status refuse(cyclecast_device *device, const char *why)
     return CYCLECAST_RANGE;
 }
 
-/* What would go wrong on this side of the windows; the device checks the rest. */
+/* Check what the device cannot check. */
 static cyclecast_status check(cyclecast_device *device, const cyclecast_call *call)
 {
     const int given = call->operation == CYCLECAST_PROGRAM || call->operation == CYCLECAST_SEND;
