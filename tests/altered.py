@@ -1,4 +1,4 @@
-"""Modules of one kernel, and ways to change what a rule or the lowering has made."""
+"""Helpers that change a decided or lowered module of one kernel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOWERED = lowered(decided(), TINY)
 
 
 def changed(module: Any, kind: Any, which: Callable[[Any], bool], change: Callable[[Any], Any]) -> Any:
-    """The module with the first node of a kind of which this is true, innermost first, changed."""
+    """The module with one node changed: the first of its kind, innermost first, for which the predicate holds."""
     function = module["main"]
     done: list[Any] = []
 
@@ -53,7 +53,7 @@ def changed(module: Any, kind: Any, which: Callable[[Any], bool], change: Callab
 
 
 def loop(source: Any, **fields: Any) -> Any:
-    """A loop with other fields."""
+    """The loop with other fields."""
     names = ("loop_var", "min", "extent", "kind", "body", "thread_binding", "annotations", "step")
     return tirx.For(**({name: getattr(source, name) for name in names} | fields))
 
@@ -64,12 +64,12 @@ def block(source: Any, **fields: Any) -> Any:
 
 
 def many(statement: Any, times: int = 50, step: int | None = None) -> Any:
-    """The statement in a loop that nothing asks for."""
+    """The statement inside an extra loop."""
     return tirx.For(tirx.Var("again", "int64"), 0, times, tirx.ForKind.SERIAL, statement, step=step)
 
 
 def text(module: Any, pattern: str, replacement: str) -> Any:
-    """The module with its text changed at the one place that matches."""
+    """The module with its text changed at the only match."""
     found, times = re.subn(pattern, replacement, module.script())
     assert times == 1, pattern
     return from_source(found)

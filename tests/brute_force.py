@@ -1,4 +1,4 @@
-"""Small networks on odd chips, and every resident mapping of them one by one."""
+"""Small networks on odd chips, and brute-force enumeration of their resident mappings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = ("pe", "cu", "array")
 
 
 def drawn_device(random: np.random.Generator, ports: bool) -> Device:
-    """One to three levels whose counts are mostly no powers of two; all arrays together few."""
+    """A device of one to three levels, with few arrays and counts that are mostly no powers of two."""
     counts = random.integers(1, 8, random.integers(1, 4))
     levels: list[dict[str, Any]] = []
     for name, count in zip(NAMES[3 - len(counts) :], counts.tolist(), strict=True):
@@ -53,7 +53,7 @@ def drawn_network(random: np.random.Generator, operators: int) -> Network:
 
 
 def resident(workload: Workload, device: Device) -> dict[int, int]:
-    """The least time that arrays are kept busy by an image [fs], for every number of arrays in use."""
+    """Least busy time of the arrays per image [fs], by the number of arrays in use."""
     best: dict[int, int] = {}
     for form in _forms(workload, device):
         mappings = _mappings(workload, device, *form)
@@ -67,7 +67,7 @@ def resident(workload: Workload, device: Device) -> dict[int, int]:
 
 
 def _forms(workload: Workload, device: Device) -> list[tuple[tuple[int, ...], int, int, int]]:
-    """Every window, number of packed groups, word lines and filters that fit in an array."""
+    """Every window, number of packed groups, word lines and filters that fit an array."""
     tall, wide = device.word_lines_per_array, device.filters_per_array
     found = []
     for window in windows(workload, device):
@@ -82,7 +82,7 @@ def _forms(workload: Workload, device: Device) -> list[tuple[tuple[int, ...], in
 def _mappings(
     workload: Workload, device: Device, window: tuple[int, ...], packed: int, lines: int, filters: int
 ) -> Mappings | None:
-    """Every factor at every level, so that one pass holds all weights."""
+    """Every mapping that holds all weights in one pass."""
     form = Form(workload, window)
     tiles = ceil_div(workload.groups, packed), ceil_div(form.values, lines), ceil_div(form.results, filters)
     tables = [combinations(level.count) for level in device.levels]
@@ -103,7 +103,7 @@ def _mappings(
 
 
 def least_interval(of: Network, device: Device) -> int | None:
-    """Over all choices of a mapping for every operator that fit together, the least time of the slowest [fs]."""
+    """Least time of the slowest operator over all combinations of mappings that fit together [fs]."""
     reached: dict[int, int] = {0: 0}  # for so many arrays in use
     known: dict[Workload, dict[int, int]] = {}
     for operator in of.operators:

@@ -1,4 +1,4 @@
-"""Generated C, built and run as a user would: with make, in a process of its own."""
+"""Build and run generated C as a user does, with make, in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 REQUIRED = "CYCLECAST_REQUIRE_TOOLS"
-"""Set where all tools must be there, as in continuous integration: then none is skipped."""
+"""Environment variable of continuous integration: all tools must be installed, and no test is skipped."""
 
 
 def needs(*tools: str) -> None:
-    """Skip the test that asks where a program is not installed, unless all are required."""
+    """Skip the calling test if a program is not installed, unless all are required."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing and os.environ.get(REQUIRED):
         pytest.fail(f"not installed: {', '.join(missing)}")
@@ -41,7 +41,7 @@ def mlperf_tiny(name: str, folder: Path) -> Path:
 
 
 def make(folder: Path, *options: str) -> None:
-    """`make` in the folder, from scratch; its complaints are the error."""
+    """Run `make` in the folder, from scratch; its messages are the error."""
     subprocess.run(["make", "-s", "clean"], cwd=folder, check=True)
     done = subprocess.run(["make", "-s", *options], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:2000]
@@ -51,7 +51,7 @@ def make(folder: Path, *options: str) -> None:
 def run(
     folder: Path, inputs: Sequence[Any], *options: str, before: Sequence[str] = (), program: str = "./network"
 ) -> bytes:
-    """The bytes that `./network` makes of the inputs; what it prints on standard error is an error."""
+    """Output of `./network` for these inputs, in bytes; any text on standard error is an error."""
     joined = b"".join(np.ascontiguousarray(value).tobytes() for value in inputs)
     (folder / "input.bin").write_bytes(joined)
     (folder / "output.bin").unlink(missing_ok=True)
@@ -62,5 +62,5 @@ def run(
 
 
 def joined(outputs: Sequence[Any]) -> bytes:
-    """Outputs of a compiled program as `./network` writes them."""
+    """Outputs of a compiled program in the format of `./network`."""
     return b"".join(np.ascontiguousarray(value).tobytes() for value in outputs)

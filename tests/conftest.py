@@ -24,14 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of searches that all workers of a run share: the same network need not be searched twice."""
+    """A database of searches that all workers share, so that each network is searched once."""
     own = tmp_path_factory.getbasetemp()
     return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "records.db"
 
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Compares a text with the file of that name in tests/golden, which `--update-golden` writes."""
+    """Compare a text with the file of that name in tests/golden; `--update-golden` writes the file."""
 
     def check(name: str, text: str) -> None:
         file = Path(__file__).parent / "golden" / name
@@ -48,7 +48,7 @@ TVM_LOG = "tvm.s_tir.meta_schedule"
 
 @pytest.fixture
 def logging_left_as_it_was() -> Iterator[None]:
-    """`tune_tir` sets logging up for the whole process, and trips over handlers that it did not name itself."""
+    """Restore the logging setup: `tune_tir` changes it for the process, and fails on handlers without a name."""
     before = set(logging.root.manager.loggerDict)
     yield
     changed = [TVM_LOG, *(name for name in set(logging.root.manager.loggerDict) - before if name.startswith(TVM_LOG))]

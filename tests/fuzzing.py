@@ -1,8 +1,8 @@
-"""Strangers' files: mutants of good ones, and what a program may make of them.
+"""Fuzzing of input files: mutants of good files, and limits on what a program may do with them.
 
-A `Format` says which files are good, how one is changed, and which command reads it. Every format is run in the same
-ways: in this process, as a command of its own with limits of time and memory, and under strace. To add a format, write
-its mutators (`mutators.py`), and add it to `FORMATS` in `test_fuzz.py`.
+A `Format` gives good files, their mutators, and the command that reads them. Every format is run in the same ways: in
+this process, as a command with limits on time and memory, and under strace. To add a format, write its mutators
+(`mutators.py`), and add it to `FORMATS` in `test_fuzz.py`.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from cyclecast.cli import app
 from mutators import CANARY, Mutator
 
 MOST_SECONDS = 30
-"""Of processor time for one file, all processes together."""
+"""Most processor seconds for one file, in all processes together."""
 MOST_MEMORY = 2 << 30
-"""Bytes of each process; no more than two work at a time."""
+"""Most bytes of each process; at most two work at a time."""
 MOST_LINES, LONGEST_LINE = 41, 1500
-"""Of an answer: the mistakes that are shown and how many more there are; paths are part of a line."""
+"""Most lines of an answer (mistakes, and the number of further ones), and characters of a line, which may have a
+path."""
 OPENED = re.compile(r'(?:openat\([^,]+, |open\(|execve\(|unlink\(|rename\(|mkdir\()"((?:[^"\\]|\\.)*)"([^\n]*)')
-"""A call that strace has seen: the path, and the rest of the line."""
+"""A system call in strace's output: the path, and the rest of the line."""
 
 
 def write_file(path: Path, content: bytes) -> Path:
-    """A mutant as it lies on the disk."""
+    """Write a mutant to the disk."""
     path.write_bytes(content)
     return path
 
@@ -49,17 +50,17 @@ class Format:
     name: str
     suffix: str
     originals: Callable[[], Sequence[bytes]]
-    """Good files, of which mutants are made."""
+    """Good files, from which mutants are made."""
     mutators: Sequence[Mutator]
-    """Ways to change a file a little; a mutant takes one to three of them, one after another."""
+    """Functions that change a file a little; a mutant is made by one to three of them."""
     command: Callable[[Path], Sequence[str]]
     """The arguments of `cyclecast` that read a file."""
     read: Callable[[Path], object]
-    """The same in Python: what it raises is a `CyclecastError`."""
+    """The Python function for the same; it may raise `CyclecastError` only."""
     write: Callable[[Path, bytes], Path] = write_file
 
     def written(self, folder: Path, position: int, content: bytes) -> Path:
-        """The mutant in a folder of its own."""
+        """Write the mutant into its own folder."""
         inner = folder / str(position)
         inner.mkdir()
         return self.write(inner / f"{position}{self.suffix}", content)
@@ -67,19 +68,19 @@ class Format:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command said of a file."""
+    """The result of a command on a file."""
 
     code: int
-    """Of the exit; negative for a signal."""
+    """Exit code; negative for a signal."""
     stdout: str
     stderr: str
     seconds: float
-    """Of processor time, with the processes that it started."""
+    """Processor seconds, child processes included."""
     memory: int = 0
-    """Bytes of the largest process."""
+    """Largest memory of a process [bytes]."""
 
     def complaints(self) -> Iterator[str]:
-        """What a command must not do, whatever the file."""
+        """Breaches of the rules that hold for every file."""
         if self.code not in (0, 2):
             yield f"exit code {self.code}: {self.stderr[-2000:]}"
         if "Traceback" in self.stdout + self.stderr:
@@ -98,7 +99,7 @@ class Outcome:
 
 
 def mutants(form: Format, seed: int, count: int) -> Iterator[bytes]:
-    """So many mutants; each depends on the seed and its position alone."""
+    """`count` mutants; each depends on the seed and its index only."""
     originals = form.originals()
     for position in range(count):
         random = Random(f"{form.name} {seed} {position}")
@@ -109,7 +110,7 @@ def mutants(form: Format, seed: int, count: int) -> Iterator[bytes]:
 
 
 def ran(folder: Path) -> list[Path]:
-    """Traces of what a mutant has executed."""
+    """Marks that code inside a mutant was executed."""
     return [place / CANARY for place in (folder, Path.cwd()) if (place / CANARY).exists()]
 
 
@@ -119,7 +120,7 @@ def _seconds() -> float:
 
 
 def run_here(arguments: Sequence[str]) -> Outcome:
-    """The command in this process."""
+    """Run the command in this process."""
     start = _seconds()
     result = CliRunner().invoke(app, arguments)
     seconds = _seconds() - start
@@ -129,7 +130,7 @@ def run_here(arguments: Sequence[str]) -> Outcome:
 
 
 def run_apart(arguments: Sequence[str], folder: Path, before: Sequence[str] = ()) -> Outcome:
-    """The command as users run it, in a process of its own and in this folder; `before` is another to run it."""
+    """Run the command as a user does, in its own process in this folder; `before` is a command that wraps it."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS + 1))
@@ -154,7 +155,10 @@ def _text(stream: IO[bytes]) -> str:
 
 
 def opened(arguments: Sequence[str], folder: Path, log: Path) -> tuple[Outcome, set[str]]:
-    """The command under strace: what came of it, and the paths that it has opened, made, removed or executed."""
+    """Run the command under strace.
+
+    Return the outcome, and the paths that were opened, created, deleted or executed.
+    """
     outcome = run_apart(
         arguments, folder, ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=file", "-s", "4096", "-o", str(log)]
     )

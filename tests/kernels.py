@@ -1,4 +1,4 @@
-"""Integer kernels as TVM functions, each with what numpy makes of its operands."""
+"""Integer kernels as TVM functions, each with a NumPy reference."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Integers = NDArray[np.int64]
 Sizes = tuple[int, ...]
 
 TARGET = Target({"kind": "llvm", "opt-level": 1})
-"""Tests build many kernels and run each once."""
+"""Fast to compile: tests build many kernels and run each once."""
 LARGEST = {"int8": 127, "int16": 1000}
-"""Products of so large values do not overflow an int32 sum; -LARGEST - 1 is drawn, too."""
+"""Largest magnitude of operands whose sums do not overflow int32; -LARGEST - 1 is drawn, too."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A function (data, weight, output) and the same computation in numpy, on 64-bit integers."""
+    """A function of (data, weight, output), and the same computation in NumPy on 64-bit integers."""
 
     name: str
     function: Any = field(repr=False)
@@ -41,7 +41,7 @@ class Kernel:
         return workload_of(self.function, self.name)
 
     def operands(self, seed: int) -> tuple[Integers, Integers]:
-        """Random data and weights of the whole range."""
+        """Random data and weights, over the whole range."""
         random = np.random.default_rng(seed)
 
         def values(buffer: Any) -> Integers:
@@ -52,7 +52,7 @@ class Kernel:
         return values(data), values(weight)
 
     def run(self, function: Any, data: Integers, weight: Integers) -> Integers:
-        """What a function, this kernel's own or a lowered one, computes when it is built for this machine."""
+        """Output of a function, this kernel's own or a lowered one, compiled for this machine."""
         program = tvm.compile(as_module(function), target=TARGET)
         *types, result = self.function.params
         given = [
@@ -66,7 +66,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Window:
-    """How a convolution's kernel moves, the same along every spatial axis."""
+    """Size, stride, dilation and padding of a convolution, equal along all spatial axes."""
 
     stride: int = 1
     padding: int = 0
@@ -78,7 +78,7 @@ PLAIN = Window()
 
 
 def readable(module: Any) -> str:
-    """The text of a module, with dots for the kernel that a lowered one carries: deflated, it is for no reader."""
+    """The text of a module, with dots for the deflated kernel that a lowered one carries."""
     return re.sub(r'("cim\.kernel": )"[^"]+"', r'\1"..."', module.script()) + "\n"
 
 
@@ -128,7 +128,7 @@ def conv(
 
 
 def conv_reference(data: Integers, weight: Integers, window: Window) -> Integers:
-    """A convolution of any number of axes, channels first: one matrix product per place of the kernel."""
+    """A convolution of any number of axes, channels first: one matrix product per kernel position."""
     batch, channels, *size = data.shape
     filters, _, *kernel = weight.shape
     groups, step, reach = window.groups, window.stride, window.dilation
@@ -190,7 +190,7 @@ def batch_matmul(*, batch: int, rows: int, features: int, filters: int, kind: st
 
 
 def legalised(emit: Callable[[Any, Any], Any], data: Sizes, weight: Sizes, kind: str) -> Any:
-    """The one function that Relax's legalisation makes of an operator."""
+    """The only function of an operator after legalisation by Relax."""
     builder = relax.BlockBuilder()
     x, w = (relax.Var(name, relax.TensorType(shape, kind)) for name, shape in (("x", data), ("w", weight)))
     with builder.function("main", [x, w]):
@@ -207,7 +207,7 @@ def _conv3d(data: Sizes, weight: Sizes, window: Window, kind: str) -> Any:
 
 
 def network(*kernels: Kernel) -> Network:
-    """A network of these kernels: the first occurs once, the next twice and so on."""
+    """A network of these kernels: the first occurs once, the second twice and so on."""
     names = [f"kernel{position}" for position in range(len(kernels))]
     members = [
         Member(workload_of(kernel.function, name), position + 1, name)

@@ -80,4 +80,5 @@ LARGE_NETWORKS: dict[str, tuple[Callable[[Path], Path], int]] = {
     "vgg16": (vgg16, 15_470_264_320),
     "mobilenet_v2": (mobilenet_v2, 300_774_272),
 }
-"""With the multiply-accumulates of their convolutions and dense layers, as torchvision's models have them."""
+"""By name: the function that writes the file, and the multiply-accumulates of torchvision's model in convolutions and
+dense layers."""

@@ -1,4 +1,4 @@
-"""Small changes of files: of bytes, of text, of JSON, of archives. Each takes the content and a source of chance."""
+"""Mutators of bytes, text, JSON and archives. Each takes the content and a random generator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 Mutator = Callable[[bytes, Random], bytes]
 
 CANARY = "ran"
-"""The folder that a text makes if somebody executes it."""
+"""The folder that is created if the text is executed."""
 PAYLOADS = (
     f"__import__('os').mkdir('{CANARY}')",
     f"x=__import__('os').mkdir('{CANARY}')",
@@ -33,7 +33,7 @@ VALUES: list[Any] = [
 
 
 def change_bytes(content: bytes, random: Random) -> bytes:
-    """A few bytes are others."""
+    """Change a few bytes."""
     changed = bytearray(content)
     for _ in range(random.randint(1, 8)):
         if changed:
@@ -42,14 +42,14 @@ def change_bytes(content: bytes, random: Random) -> bytes:
 
 
 def cut(content: bytes, random: Random) -> bytes:
-    """A part is missing: some bytes, or all up to the end."""
+    """Remove some bytes, or all bytes from a place on."""
     start = random.randint(0, len(content))
     end = len(content) if random.random() < 0.2 else start + random.randint(0, 40)
     return content[:start] + content[end:]
 
 
 def repeat(content: bytes, random: Random) -> bytes:
-    """A part comes again, sometimes very often."""
+    """Repeat a part, sometimes very often."""
     start = random.randint(0, len(content))
     part = content[start : start + random.randint(1, 60)]
     return content[:start] + part * random.choice([2, 2, 3, 50, 2000]) + content[start:]
@@ -72,17 +72,17 @@ ODD_KEYS = (
 
 
 def yaml_value(content: bytes, random: Random) -> bytes:
-    """The value of one key is odd."""
+    """Replace the value of one key by an odd one."""
     return _replace_one(rb"(?<=: )[^,}\n#]+", content, random.choice(ODD_VALUES), random)
 
 
 def yaml_key(content: bytes, random: Random) -> bytes:
-    """One key is odd."""
+    """Replace one key by an odd one."""
     return _replace_one(rb"\w+(?=:)", content, random.choice(ODD_KEYS), random)
 
 
 def text_lines(content: bytes, random: Random) -> bytes:
-    """One line is missing, comes twice, lies elsewhere or further in."""
+    """Delete, double, move or indent one line."""
     lines = content.split(b"\n")
     line = lines.pop(random.randrange(len(lines)))
     found = random.choice(([], [line, line], [b"  " + line], [line.lstrip()], [line]))
@@ -99,7 +99,7 @@ def _replace_one(pattern: bytes, content: bytes, text: str, random: Random) -> b
 
 
 def json_value(content: bytes, random: Random) -> bytes:
-    """One value of a JSON text, or the name of one, is another."""
+    """Replace one value of a JSON text, or one key."""
     try:
         whole = json.loads(content)
     except (ValueError, RecursionError):
@@ -118,7 +118,7 @@ def json_value(content: bytes, random: Random) -> bytes:
 
 
 def json_line(content: bytes, random: Random) -> bytes:
-    """The same for one of many lines, each of which is JSON."""
+    """The same for one line of JSON lines."""
     lines = content.split(b"\n")
     place = random.randrange(len(lines))
     lines[place] = json_value(lines[place], random)
@@ -126,14 +126,14 @@ def json_line(content: bytes, random: Random) -> bytes:
 
 
 def _places(part: Any) -> Iterator[tuple[Any, Any]]:
-    """Every table or list with every place in it."""
+    """Every table and list, with every key or index in it."""
     for place in list(part) if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ():
         yield part, place
         yield from _places(part[place])
 
 
 def member(content: bytes, random: Random) -> bytes:
-    """One member of an archive is changed as its suffix says, has another name, or is missing."""
+    """Change one member of an archive by its suffix, rename it, or delete it."""
     try:
         members = unpacked(content)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError):  # changed before
@@ -156,7 +156,7 @@ def unpacked(content: bytes) -> dict[str, bytes]:
 
 
 def packed(members: dict[str, bytes]) -> bytes:
-    """An archive of these members, stored as they are."""
+    """An archive of these members, uncompressed."""
     file = BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():

@@ -1,4 +1,4 @@
-"""Networks as ONNX files, written by hand: real structures, seeded random weights of realistic size."""
+"""ONNX networks written by hand: real structures, seeded random weights of realistic size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPSET = 17
 
 @dataclass
 class Graph:
-    """Nodes and weights in the making; every method returns the name of its output."""
+    """A graph under construction; every method returns the name of its output."""
 
     seed: int = 0
     nodes: list[Any] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Graph:
         return name
 
     def nodes_of(self, operator: str, results: int, *inputs: str, **attributes: Any) -> list[str]:
-        """A node with several results."""
+        """Add a node with several outputs."""
         self.node(operator, *inputs, **attributes)
         first = self.nodes[-1].output[0]
         self.nodes[-1].output.extend(f"{first}_{place}" for place in range(1, results))
@@ -113,4 +113,4 @@ def resnet18(path: Path, size: int = 224) -> Path:
 
 
 RESNET18_MACS = 1_814_073_344
-"""At 224x224: what torchvision's model does in its convolutions and its dense layer."""
+"""At 224x224: the multiply-accumulates of torchvision's model in convolutions and dense layer."""

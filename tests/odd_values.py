@@ -1,4 +1,4 @@
-"""Values that comparisons and conversions stumble on."""
+"""Float values on which comparisons and conversions may fail."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ REALS = (
     2.0**31, -(2.0**31), 2.0**31 + 256, 2.0**32, 2.0**63, -(2.0**63), -(2.0**63) * 1.5, 2.0**64, 88.0, 89.0, -88.0,
     -104.0, 710.0, -746.0, 1.0, -1.0,
 )  # fmt: skip
-"""No numbers, the ends of types, denormals, where exponentials end."""
+"""NaN, infinities, ends of types, denormals, and limits of exponentials."""
 
 
 def sprinkled(values: Any, seed: int, share: float = 0.1) -> Any:
-    """A copy with odd values in some places."""
+    """A copy with odd values at some places."""
     random = np.random.default_rng(seed)
     found = values.copy()
     places = random.random(found.shape) < share
@@ -26,7 +26,7 @@ def sprinkled(values: Any, seed: int, share: float = 0.1) -> Any:
 
 
 def bits(values: Any) -> list[Any]:
-    """What two arrays must share to be the same: all bits, but any NaN for any other."""
+    """The bits of an array, with one bit pattern for all NaNs, for exact comparison."""
     if values.dtype.kind != "f":
         return list(values.ravel().tolist())
     same = np.where(np.isnan(values), np.array(np.nan, values.dtype), values)

@@ -1,4 +1,4 @@
-"""Mutants of ONNX files: one field of a node, an attribute, a weight, an input or the file set to something else."""
+"""Mutants of ONNX files: one field of a node, an attribute, a weight, an input or the file is replaced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = ("", "input", "output", "t1", "w0", "\n\x1b[31m", "../../etc/passwd", "/
 
 
 def quantised(path: Path) -> Path:
-    """A convolution of dequantised operands, and one that ONNX quantises by itself."""
+    """A convolution of dequantised operands, and a quantised operator of ONNX."""
     weights = np.arange(72, dtype="int8").reshape(4, 2, 3, 3) - 36
     constants: dict[str, Any] = {
         "s": np.float32(0.1), "z": np.uint8(7), "w": weights, "ws": np.full(4, 0.01, "float32"),
@@ -45,14 +45,14 @@ def quantised(path: Path) -> Path:
 
 
 def originals() -> list[bytes]:
-    """Convolutions, attention, quantised operators, and weights that lie in another file."""
+    """Convolutions, attention, quantised operators, and external weights."""
     with TemporaryDirectory() as folder:
         makers: list[Any] = [networks.tiny_cnn, networks.attention_block, quantised]
         return [make(Path(folder) / "network.onnx").read_bytes() for make in makers]
 
 
 def field(content: bytes, random: Random) -> bytes:
-    """One field is something else."""
+    """Replace one field."""
     try:
         model = onnx.load_from_string(content)
     except (DecodeError, ValueError):

@@ -1,6 +1,6 @@
-"""ONNX's own node tests through our path: what comes of each, and the table of operators that follows from them.
+"""ONNX's own node tests through cyclecast: the outcome of each, and the table of operators in the documentation.
 
-Run as a script, writes that table into `docs/operators.md`.
+As a script, it writes that table into `docs/operators.md`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "operators.md"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case."""
+    """The outcome of a case."""
 
     name: str
     operator: str
-    """Its name; "" of a case with several nodes."""
+    """Name of the operator; empty for a case with several nodes."""
     constants: bool
-    """Whether all inputs but the first are constants."""
+    """Whether all inputs except the first are constants."""
     kind: str
     said: str = ""
 
@@ -52,7 +52,7 @@ def cases() -> dict[str, Any]:
 
 
 def outcomes(part: int, constants: bool) -> Iterator[Outcome]:
-    """What comes of a part of the cases."""
+    """The outcomes of some cases."""
     with TemporaryDirectory() as folder:
         for name in sorted(cases())[part::PARTS]:
             model = _model(cases()[name], constants)
@@ -65,7 +65,7 @@ def _array(value: Any) -> Any:
 
 
 def _model(case: Any, constants: bool) -> tuple[Any, list[Any]] | None:
-    """The model and its inputs; None where a case has nothing that can be a constant."""
+    """The model and its inputs; None if no input of the case can be a constant."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     values = [_array(value) for value in case.data_sets[0][0]]
@@ -106,7 +106,7 @@ def _largest(values: list[Any]) -> float:
 
 
 def _equal(made: Any, expected: Any, scale: float) -> bool:
-    """Types and shapes as well; real values to what their type, or products of 16-bit integers of this size, keep."""
+    """Whether types, shapes and values are equal; floats up to the precision of their type or of 16-bit products."""
     made, expected = np.asarray(made), np.asarray(expected)
     if made.shape != expected.shape or made.dtype != expected.dtype:
         return False
@@ -120,7 +120,7 @@ def _equal(made: Any, expected: Any, scale: float) -> bool:
 
 
 def table(found: list[Outcome]) -> str:
-    """The page: each operator, how many cases are right and refused, and the first word on a refusal."""
+    """The page: for each operator the numbers of right and refused cases, and the first reason of a refusal."""
     rows: defaultdict[str, list[Outcome]] = defaultdict(list)
     for each in found:
         if each.operator:

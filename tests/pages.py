@@ -1,4 +1,4 @@
-"""The blocks and commands of a page of documentation."""
+"""Code blocks and commands of a documentation page."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typer.testing import CliRunner
 from cyclecast.cli import app
 
 LEFT_OUT = "..."
-"""What a page shows in place of lines of output."""
+"""Mark on a page for omitted lines of output."""
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
-    """The language and the lines of every fenced block, in order."""
+    """Language and lines of every fenced block, in order."""
     return re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL)
 
 
 def commands(console: str) -> list[tuple[str, list[str]]]:
-    """Every command line, and the lines of output that the page shows for it."""
+    """Every command line, and the lines of output that the page shows."""
     found: list[tuple[str, list[str]]] = []
     for line in console.splitlines():
         if line.startswith("$ "):
@@ -33,9 +33,9 @@ def commands(console: str) -> list[tuple[str, list[str]]]:
 
 
 def check_output(command: str, shown: list[str], folder: Path) -> None:
-    """Run a command: it prints every line that the page shows, and fails only where one says so.
+    """Run a command: it must print every line that the page shows, and must succeed unless the page says otherwise.
 
-    Commands of ours run in this process, which has imported TVM already.
+    Commands of cyclecast run in this process, which has imported TVM already.
     """
     if command.startswith("cyclecast "):
         with chdir(folder):

@@ -1,4 +1,4 @@
-"""The networks that plans of PIMCOMP are for, with 16 bits: products in the order of the program."""
+"""The networks of PIMCOMP's plans, with 16 bits: products in program order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ INCEPTION = (
     (14, 528, 256, 160, 320, 32, 128, 128), (7, 832, 256, 160, 320, 32, 128, 128),
     (7, 832, 384, 192, 384, 48, 128, 128),
 )  # fmt: skip
-"""Size, channels; filters of 1x1; of the reduction before 3x3 and of 3x3; before 5x5 and of 5x5; behind the pool."""
+"""Per module: size; channels; filters of 1x1; of the reduction before 3x3, and of 3x3; before 5x5, and of 5x5; after
+the pool."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Networks as placement sees them: operators without a program."""
+"""Networks for placement: operators without a program."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def product(groups: int, rows: int, inner: int, cols: int, bits: int = 8) -> Wor
 
 
 def window(kernel: int, stride: int = 1) -> tuple[Along, Along]:
-    """What a kernel with `same` padding needs of rows and columns."""
+    """The reach of a kernel with `same` padding along rows and columns."""
     rows, cols = (Along(axis, stride, kernel - 1 - (kernel - 1) // 2, kernel - 1) for axis in (0, 1))
     return rows, cols
 
 
 def network(name: str, operators: Sequence[Operator]) -> Network:
-    """With its members; a product that is no kernel is on the host."""
+    """A network with members for its operators; a product that is no kernel is on the host."""
     counts: dict[str, list[Operator]] = {}
     for operator in operators:
         if operator.kernel:
@@ -58,7 +58,7 @@ def network(name: str, operators: Sequence[Operator]) -> Network:
 
 
 class Build:
-    """One operator after another."""
+    """A network under construction, operator by operator."""
 
     def __init__(self) -> None:
         self.operators: list[Operator] = []
@@ -67,7 +67,10 @@ class Build:
         self, sources: Sequence[int], size: int, channels: int, filters: int, kernel: int, stride: int = 1,
         bits: int = 8
     ) -> int:  # fmt: skip
-        """A pool before it, where its sources have more pixels than its stride says, is taken to need no more."""
+        """Add a convolution.
+
+        If its sources have more pixels than its stride implies, a pool without overlap is assumed.
+        """
         workload = conv(size, channels, filters, kernel, stride, bits)
         edges = tuple(Edge(each, window(kernel, self.operators[each].raster[0] // size)) for each in sources)
         self.operators.append(Operator(workload.name, workload, (size, size), edges))
@@ -123,7 +126,7 @@ def resnet18(bits: int = 8) -> Network:
 
 @cache
 def mobilenet_v2() -> Network:
-    """MobileNetV2 (Sandler et al., CVPR 2018, table 2): expansion, filters, blocks, stride of the first."""
+    """MobileNetV2 (Sandler et al., CVPR 2018, table 2)."""
     build, size, channels = Build(), 112, 32
     data = [build.conv([], size, 3, 32, 3, 2)]
     for expansion, filters, blocks, first in (
@@ -179,6 +182,6 @@ def attention(tokens: int = 64, width: int = 256, heads: int = 4) -> Network:
 
 
 def placed(of: Network, device: Device, **options: object) -> Placement:
-    """A network placed from default mappings."""
+    """The placement of a network with default mappings."""
     mappings = {member.kernel: default_mapping(member.workload, device) for member in of.members}
     return place(of, device, mappings, **options)  # type: ignore[arg-type] # whatever the test says

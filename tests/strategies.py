@@ -71,7 +71,7 @@ def levels(draw: st.DrawFn) -> tuple[Level, ...]:
 
 @st.composite
 def arrays(draw: st.DrawFn, weight_bits: int = 8, largest: int = 256) -> Array:
-    """An array with room for at least one weight."""
+    """An array that can hold at least one weight."""
     cell_bits = draw(st.integers(min_value=1, max_value=4))
     encoding = draw(st.sampled_from(Encoding))
     pair = 2 if encoding is Encoding.DIFFERENTIAL_ROWS else 1
@@ -133,7 +133,7 @@ def devices(draw: st.DrawFn) -> Device:
 
 @st.composite
 def workloads(draw: st.DrawFn, bits: Bits | None = None, largest: int = 40) -> Workload:
-    """A workload of up to six axes in any order, for the given bits or any."""
+    """A workload of up to six axes in any order, with the given bits or any."""
     kinds = draw(st.lists(st.sampled_from(list(Kind)), min_size=1, max_size=6))
     extents = st.integers(min_value=1, max_value=largest)
     axes = tuple(Axis(f"{kind.value}{position}", draw(extents), kind) for position, kind in enumerate(kinds))
@@ -154,12 +154,12 @@ def workloads(draw: st.DrawFn, bits: Bits | None = None, largest: int = 40) -> W
 
 
 def decision_names(device: Device) -> list[str]:
-    """Every name that `grant` asks for on this device."""
-    return [WORD_LINES, FILTERS, *(Decision(level.name, axis).name for level in device.levels for axis in TILE_AXES)]
+    """Names of all decisions of the im2col sketch on this device."""
+    return [WORD_LINES, FILTERS, *(decision_name(level.name, axis) for level in device.levels for axis in TILE_AXES)]
 
 
 def decisions(device: Device, workload: Workload | None = None) -> st.SearchStrategy[Decisions]:
-    """Any integers for any of the decisions, sensible or not; those of other sketches too if a workload is given."""
+    """Any integers for any of the decisions, valid or not; with a workload, also decisions of other sketches."""
     values = st.integers(min_value=1, max_value=12) | st.integers(min_value=-(10**6), max_value=10**6)
     found = st.dictionaries(st.sampled_from(decision_names(device)), values)
     if workload is None:
@@ -171,7 +171,7 @@ def decisions(device: Device, workload: Workload | None = None) -> st.SearchStra
 
 @st.composite
 def mappings(draw: st.DrawFn, device: Device | None = None) -> tuple[Mapping, Device]:
-    """What a device, random or given, grants to random decisions of the im2col sketch; and the device."""
+    """The mapping that a device, random or given, grants for random decisions of the im2col sketch; and the device."""
     chosen = device or draw(devices())
     workload = draw(workloads(bits=chosen.bits))
     return grant(workload, chosen, draw(decisions(chosen))), chosen
@@ -179,14 +179,14 @@ def mappings(draw: st.DrawFn, device: Device | None = None) -> tuple[Mapping, De
 
 @st.composite
 def sketched_mappings(draw: st.DrawFn, device: Device | None = None) -> tuple[Mapping, Device]:
-    """As `mappings`, of any sketch: with windows, packed groups, stationary inputs where they are possible."""
+    """Like `mappings`, for any sketch: with windows, packed groups and stationary inputs if they are possible."""
     chosen = device or draw(devices())
     workload = draw(workloads(bits=chosen.bits))
     return grant(workload, chosen, draw(decisions(chosen, workload))), chosen
 
 
 def unlimited(device: Device) -> Device:
-    """The device with weights that are written for free, and no limit on inputs, outputs and partial sums."""
+    """The device with free writing, and without limits on inputs, outputs and partial sums."""
     said: dict[str, object] = {"array.write.pulse": "0 fs", "array.write.verify": "0 fs"}
     for port in ("input_bandwidth", "output_bandwidth"):
         said |= {port: None} | {f"levels.{level.name}.{port}": None for level in device.levels}

@@ -1,4 +1,4 @@
-"""A second run of tune: what is kept, and what is built again."""
+"""A second run of tune: which results are reused, and which are computed again."""
 
 from __future__ import annotations
 

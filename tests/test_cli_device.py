@@ -1,4 +1,4 @@
-"""What `cyclecast device check` says of files that are mistaken or doubtful."""
+"""Output of `cyclecast device check` for wrong or doubtful files."""
 
 from __future__ import annotations
 

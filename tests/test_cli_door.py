@@ -1,4 +1,4 @@
-"""What ends a command: one line and an exit code, never a traceback unless it is asked for."""
+"""The end of a command: one line and an exit code, and no traceback without `--debug`."""
 
 from __future__ import annotations
 

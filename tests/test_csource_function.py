@@ -1,4 +1,4 @@
-"""TIR functions as C: compiled and run beside TVM's own, on the same values."""
+"""TIR functions as C, compiled and compared with TVM's own build on the same values."""
 
 from __future__ import annotations
 

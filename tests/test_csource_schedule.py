@@ -1,4 +1,4 @@
-"""The loops of a mapping as driver calls: the product of two matrices, in the time that the timing model says."""
+"""The loops of a mapping as driver calls: the product of two matrices, in the time of the timing model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs: built, run, saved, and loaded by a process that knows TVM alone."""
+"""Programs: built, run, saved, and loaded by a process that has TVM's runtime only."""
 
 from __future__ import annotations
 

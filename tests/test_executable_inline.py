@@ -1,4 +1,4 @@
-"""Stages of host operators are computed where they are used, and no value changes by it."""
+"""Stages of host operators are inlined, and no value changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a module offers is there, sorted, and the same for a star import."""
+"""The names in `__all__` exist and are sorted, and a star import gives the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs that choose a branch: bound to constants, they are inputs no more, and the other branch is not looked at."""
+"""Inputs that select a branch: bound to constants they are no inputs any more, and the other branch is removed."""
 
 from __future__ import annotations
 

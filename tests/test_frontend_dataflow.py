@@ -1,4 +1,4 @@
-"""The graph of a network: what operators need, against what changes when a pixel does."""
+"""The reach between operators, compared with the outputs that change when one pixel changes."""
 
 from __future__ import annotations
 

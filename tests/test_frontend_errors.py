@@ -1,4 +1,4 @@
-"""What is said of networks that stop TVM, onnxruntime or the machine: the operator, the reason, and what helps."""
+"""Errors for networks on which TVM, onnxruntime or the machine fails: operator, reason, and what helps."""
 
 from __future__ import annotations
 

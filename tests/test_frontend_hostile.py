@@ -1,4 +1,4 @@
-"""Files that are not what they seem: each ends in one clear error, in bounded time and memory; none opens others."""
+"""Hostile files: each ends in one clear error, in bounded time and memory, and opens no other file."""
 
 from __future__ import annotations
 

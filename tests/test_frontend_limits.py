@@ -1,4 +1,4 @@
-"""Files that would take all memory, all time, or the process: each is one line."""
+"""Files that would exhaust memory or time or crash the process: each ends in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX files on the way in: shapes, constants, and every kind of file that is not what it should be."""
+"""Reading of ONNX files: shapes, constants, and every kind of bad file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators that are written otherwise before the import, beside onnxruntime or the reference; names; few bits."""
+"""Operators that are rewritten before the import, compared with onnxruntime or the reference; names; few bits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs of `torch.export` as data: what their strings may be, field by field."""
+"""`torch.export` programs as data: the allowed strings, field by field."""
 
 from __future__ import annotations
 

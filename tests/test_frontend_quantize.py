@@ -1,4 +1,4 @@
-"""Integer kernels: what becomes one, what it computes, and how far the whole network is from the float one."""
+"""Integer kernels: which products become one, their values, and the error of the whole network."""
 
 from __future__ import annotations
 

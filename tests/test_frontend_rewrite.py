@@ -1,4 +1,4 @@
-"""Operators written as others: the same values in onnxruntime, and none of the old ones left."""
+"""Rewritten operators: equal values in onnxruntime, and no original operator left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sparse weights in TFLite files: they are what LiteRT makes of them, or refused by the name of their tensor."""
+"""Sparse weights in TFLite files: equal to LiteRT's, or refused with the name of their tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TFLite files on the way in, against LiteRT."""
+"""Import of TFLite files, compared with LiteRT."""
 
 from __future__ import annotations
 

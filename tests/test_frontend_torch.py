@@ -1,4 +1,4 @@
-"""PyTorch on the way in: modules, exported programs and their files, real and quantised."""
+"""Import of PyTorch: modules, exported programs and their files, float and quantised."""
 
 from __future__ import annotations
 

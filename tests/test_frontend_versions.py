@@ -1,4 +1,4 @@
-"""Files that onnxruntime reads otherwise than they are meant, or not: sparse constants, and versions newer than it."""
+"""Files that onnxruntime misreads or refuses: sparse constants, and opsets newer than it supports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Large weights, which go through files and arrays beside the messages that name them."""
+"""Large weights, which are passed in files and arrays beside the messages that name them."""
 
 from __future__ import annotations
 

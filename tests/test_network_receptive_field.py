@@ -1,4 +1,4 @@
-"""What an operator needs of the ones before it."""
+"""The pixels that an operator needs from the ones before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks on NaN, infinities, huge and tiny values: C and module.so agree to the bit, and nothing is undefined."""
+"""Networks on NaN, infinities, huge and tiny values: C and module.so agree bit by bit, without undefined behaviour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is reported of a search equals what its outcome says."""
+"""The report of a search equals its outcome."""
 
 from __future__ import annotations
 

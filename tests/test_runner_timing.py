@@ -1,4 +1,4 @@
-"""The simulation runner believes the module alone, and lets every candidate fail for itself."""
+"""The simulation runner times the module alone, and one failing candidate does not affect the others."""
 
 from __future__ import annotations
 

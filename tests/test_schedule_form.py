@@ -1,4 +1,4 @@
-"""Windows, packed groups and stationary inputs: any mapping computes what numpy computes, and is read as it was."""
+"""Windows, packed groups and stationary inputs: a lowered mapping computes NumPy's result and is read back."""
 
 from __future__ import annotations
 

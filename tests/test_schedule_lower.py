@@ -1,4 +1,4 @@
-"""The central law: whatever is decided, the lowered kernel computes what numpy computes."""
+"""The central law: every lowered kernel computes NumPy's result, whatever its decisions."""
 
 from __future__ import annotations
 

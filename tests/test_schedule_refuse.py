@@ -1,4 +1,4 @@
-"""What a decided module has that no time counts is refused: loops, blocks, annotations, functions."""
+"""Parts of a decided module that no timing counts are refused: loops, blocks, annotations, functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lowered module has that its loops do not say, or says and is not so, is refused."""
+"""Lowered modules with parts that their loops do not show, or with false notes, are refused."""
 
 from __future__ import annotations
 

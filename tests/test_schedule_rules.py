@@ -1,4 +1,4 @@
-"""The rules open what the device offers, and what they record replays from text."""
+"""The rules open the whole offer of the device, and their traces replay from text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices that are closed, numbers that C would wrap, and what the mock of a device allocates."""
+"""Closed devices, numbers that C would wrap, and the memory of the mock device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that a device cannot follow: each is an error that says what is wrong, and changes nothing."""
+"""Calls that a device cannot follow: each gives an error with a reason, and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that arrays of the behaviour model share, and columns at the edge of what converters tell."""
+"""Weights that several arrays of the behaviour model share, and columns at the limit of the converters."""
 
 from __future__ import annotations
 

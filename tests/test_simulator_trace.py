@@ -1,4 +1,4 @@
-"""Instruction traces: what is written is read, what is recorded is reproduced, what is wrong is one clear error."""
+"""Instruction traces: written ones are read, recorded ones are reproduced, wrong ones give one clear error."""
 
 from __future__ import annotations
 

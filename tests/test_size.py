@@ -1,4 +1,4 @@
-"""Files and functions that fit in a head."""
+"""Limits on the size of files and functions."""
 
 from __future__ import annotations
 

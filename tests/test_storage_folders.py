@@ -1,4 +1,4 @@
-"""Folders and files that are written for the user: whole or not at all, and nothing of the user's is lost."""
+"""Output folders and files: written completely or not at all, and no file of the user is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suites for variants of others: ours pass them, and what is wrong is found by the test that says so."""
+"""The suites for extensions: built-in variants pass, and each fault is found by the test that names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No name in a stranger's file, and no name of a file, moves the user's cursor or hides text."""
+"""No name of or in an untrusted file moves the cursor or hides text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces and golden vectors of real runs: what a device team feeds to its test benches."""
+"""Traces and golden vectors of real runs, as device teams use them in test benches."""
 
 from __future__ import annotations
 

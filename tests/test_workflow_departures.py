@@ -1,4 +1,4 @@
-"""Operators one by one: faults are told from what quantisation explains."""
+"""Comparison operator by operator: faults are told from quantisation errors."""
 
 from __future__ import annotations
 

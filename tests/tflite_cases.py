@@ -1,4 +1,4 @@
-"""TFLite operators, each by itself, with options as files have them and as few have them."""
+"""Single TFLite operators, with usual and unusual options."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Case:
-    """One operator; inputs are shapes, with the type if it is another than float32, and arrays are constants.
+    """One operator. Inputs are shapes, with the type if it is not float32; constants are arrays.
 
-    "real" is float32 for which no integers stand.
+    "real" is float32 that is never quantised.
     """
 
     operator: str
@@ -21,7 +21,7 @@ class Case:
     options: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
     quantised: str = ""
-    """The type that stands for float32, if another does."""
+    """The integer type that replaces float32, if any."""
 
     def __str__(self) -> str:
         shapes = [part.shape if isinstance(part, np.ndarray) else part for part in self.inputs]
@@ -30,7 +30,7 @@ class Case:
 
     @property
     def has_reals(self) -> bool:
-        """Whether real numbers go in or come out, for which integers may stand."""
+        """Whether inputs or outputs are floats that may be quantised."""
         kinds = (part[1] if _is_typed(part) else "float32" for part in self.inputs if not isinstance(part, np.ndarray))
         return "float32" in (*kinds, *self.out)
 
@@ -45,7 +45,7 @@ def split(part: Any) -> tuple[tuple[int, ...], str]:
 
 
 def case(operator: str, *inputs: Any, out: str | tuple[str, ...] = "float32", options: str = "", **fields: Any) -> Case:
-    """A case; options are called like the operator, if there are any."""
+    """A case. Its options class is named like the operator if there are fields or none is given."""
     words = {"V2": "V2", "ND": "ND", "2D": "2D"}
     name = "".join(words.get(word, word.capitalize()) for word in operator.split("_")) + "Options"
     kinds = (out,) if isinstance(out, str) else out
@@ -53,17 +53,17 @@ def case(operator: str, *inputs: Any, out: str | tuple[str, ...] = "float32", op
 
 
 def reals(*shape: int) -> Any:
-    """Seeded numbers."""
+    """Seeded random floats."""
     return np.random.default_rng(sum(shape)).normal(size=shape).astype("float32")
 
 
 def i(*values: Any) -> Any:
-    """A vector of integers."""
+    """An int32 vector."""
     return np.array(values, "int32")
 
 
 def one(value: Any, kind: str = "int32") -> Any:
-    """A scalar."""
+    """A scalar, int32 by default."""
     return np.array(value, kind)
 
 

@@ -1,4 +1,4 @@
-"""TFLite files written by hand: quantised and real layers with seeded weights."""
+"""TFLite files written by hand: quantised and float layers with seeded weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 
 
 class File:
-    """A graph in the making; tensors are numbers. Scales of weights lie along one axis, others are single."""
+    """A graph under construction.
+
+    Tensors are known by index. Weights have a scale per index of an axis, others one scale.
+    """
 
     def __init__(self) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -22,7 +25,7 @@ class File:
         self.random = np.random.default_rng(0)
 
     def tensor(self, shape: Any, kind: str = "int8", scale: Any = (), zero: Any = (), axis: int = 0) -> int:
-        """A new tensor."""
+        """Add a tensor; return its index."""
         tensor = self.schema.TensorT()
         tensor.name, tensor.shape = f"t{len(self.graph.tensors)}".encode(), list(shape)
         tensor.type = getattr(self.schema.TensorType, kind.upper())
@@ -34,7 +37,7 @@ class File:
         return len(self.graph.tensors) - 1
 
     def constant(self, values: Any, scale: Any = (), axis: int = 0) -> int:
-        """A tensor with values."""
+        """Add a constant tensor; return its index."""
         buffer = self.schema.BufferT()
         buffer.data = list(np.ascontiguousarray(values).tobytes())
         self.model.buffers.append(buffer)
@@ -43,7 +46,7 @@ class File:
         return place
 
     def operator(self, name: str, inputs: list[int], output: int, options: str = "", **fields: Any) -> int:
-        """A new operator; its output."""
+        """Add an operator; return the index of its output."""
         code, operator = self.schema.OperatorCodeT(), self.schema.OperatorT()
         code.builtinCode = getattr(self.schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
@@ -58,7 +61,7 @@ class File:
         return output
 
     def weights(self, shape: Any, axis: int, scale: float) -> tuple[int, int]:
-        """Weights with a scale for each index of the axis, and a bias for inputs of this scale."""
+        """Add weights with one scale per index of the axis, and a bias for inputs of this scale."""
         scales = np.linspace(0.005, 0.01, shape[axis], dtype="float32")
         weights = self.constant(self.random.integers(-127, 128, shape).astype("int8"), scales, axis)
         bias = self.random.integers(-500, 500, shape[axis]).astype("int32")
@@ -76,7 +79,7 @@ class File:
 
 
 def quantised(path: Path) -> Path:
-    """Padding, a convolution with ReLU, a depthwise one, pooling, a computed reshape, a dense layer, softmax: int8."""
+    """An int8 network: padding, convolution with ReLU, depthwise convolution, pool, reshape, dense layer, softmax."""
     file = File()
     given = file.tensor((1, 8, 8, 3), "int8", [0.05], [3])
     pads = file.constant(np.array([[0, 0], [1, 2], [2, 1], [0, 0]], "int32"))
@@ -102,7 +105,7 @@ def quantised(path: Path) -> Path:
 
 
 def half_precision(path: Path) -> Path:
-    """A convolution whose weights are stored with 16 bits in two parts, put together and made real as converters do."""
+    """A convolution with float16 weights in two parts, concatenated and dequantised as converters write it."""
     file = File()
     given, values = file.tensor((1, 8, 8, 3), "float32"), file.random.normal(size=(4, 3, 3, 3)).astype("float16")
     parts = [_of_16_bits(file, part) for part in (values[:1], values[1:])]
@@ -126,7 +129,7 @@ def _of_16_bits(file: File, values: Any) -> int:
 
 
 def _flattened(file: File, tensor: int, size: int) -> int:
-    """A reshape to what shape arithmetic computes, as exporters write it."""
+    """A reshape to a computed shape, as exporters write it."""
     shape = file.operator("SHAPE", [tensor], file.tensor((4,), "int32"), "ShapeOptions", outType=2)
     first, one = (file.constant(np.array([value], "int32")) for value in (0, 1))
     batch = file.tensor((), "int32")
@@ -138,7 +141,7 @@ def _flattened(file: File, tensor: int, size: int) -> int:
 
 
 def real(path: Path) -> Path:
-    """A convolution and a dense layer with weights of 8 bits and real activations."""
+    """A convolution and a dense layer with 8-bit weights and float activations."""
     file = File()
     given = file.tensor((1, 6, 6, 2), "float32")
     weights = file.constant(file.random.normal(size=(4, 3, 3, 2)).astype("float32"))
@@ -151,7 +154,7 @@ def real(path: Path) -> Path:
 
 
 def padded_beside(path: Path, quantised: bool) -> Path:
-    """A convolution of the input, and one of the input with zeros around it, added; the input may be of integers."""
+    """The sum of a convolution of the input and one of the padded input; the input may be quantised."""
     file = File()
     real, pads = file.tensor((1, 6, 6, 2), "float32"), np.array([[0, 0], [1, 1], [1, 1], [0, 1]], "int32")
     given = file.tensor((1, 6, 6, 2), "int8", [0.05], [7]) if quantised else real
@@ -171,7 +174,7 @@ def padded_beside(path: Path, quantised: bool) -> Path:
 
 
 def pooled(path: Path) -> Path:
-    """Averages of four integers, a quarter of which are halves."""
+    """Averages of four integers; a quarter of them are halves."""
     file = File()
     given, output = (file.tensor((1, size, size, 4), "int8", [0.1], [-7]) for size in (16, 8))
     pool = {"filterWidth": 2, "filterHeight": 2, "strideW": 2, "strideH": 2, "padding": 1}
@@ -180,7 +183,7 @@ def pooled(path: Path) -> Path:
 
 
 def transposed(path: Path, quantised: bool = True) -> Path:
-    """A transposed convolution whose shape is computed, as converters write it."""
+    """A transposed convolution with a computed shape, as converters write it."""
     file, kind, scale = File(), "int8" if quantised else "float32", [0.05] if quantised else []
     given = file.tensor((1, 4, 5, 6), kind, scale, [0] * len(scale))
     values = file.random.normal(size=(3, 3, 3, 6)).astype("float32")
@@ -196,7 +199,7 @@ def transposed(path: Path, quantised: bool = True) -> Path:
 
 
 def unknown(path: Path) -> Path:
-    """An operator of somebody's own."""
+    """A custom operator."""
     file = File()
     given, output = file.tensor((1, 4), "float32"), file.tensor((1, 4), "float32")
     file.operator("CUSTOM", [given], output)

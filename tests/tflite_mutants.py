@@ -1,4 +1,4 @@
-"""Mutants of TFLite files: one field of the tree of objects, whichever, is something else."""
+"""Mutants of TFLite files: one field of the object tree is replaced."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def originals() -> list[bytes]:
 
 
 def field(content: bytes, random: Random) -> bytes:
-    """One number, text or list of the file is another, one object stands at another's place, or is missing."""
+    """Replace one number, text or list, move one object to another's place, or remove it."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 

@@ -1,4 +1,4 @@
-"""Files of one TFLite operator each, and what comes of them beside LiteRT: right, refused in a line, or wrong."""
+"""Files of one TFLite operator each, and their outcome compared with LiteRT: right, refused, or wrong."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tflite_files import File
 RIGHT, REFUSED, WRONG, RAISED = "right", "refused", "wrong", "raised"
 KINDS = ("", "int8", "uint8", "int16")
 SCALE, ZEROS, MIDDLE = 0.05, {"int8": 3, "uint8": 120, "int16": 0}, {"int8": 0, "uint8": 128, "int16": 0}
-"""Of quantised inputs; the zero points of results."""
+"""Scale of quantised inputs; zero points of results."""
 APART = {"": 0, "int8": 1, "uint8": 1, "int16": 3}
-"""What the integers of a result may differ by: LiteRT rounds in steps, or takes functions from tables."""
+"""Allowed difference of a result's integers: LiteRT rounds in steps, or uses tables."""
 MOVED = (
     "RESHAPE PAD PADV2 MIRROR_PAD TRANSPOSE STRIDED_SLICE SLICE GATHER GATHER_ND MAX_POOL_2D AVERAGE_POOL_2D PACK "
     "UNPACK "
@@ -29,7 +29,7 @@ MOVED = (
     "REVERSE_SEQUENCE DEPTH_TO_SPACE SPACE_TO_DEPTH SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND SELECT SELECT_V2 REDUCE_MAX "
     "REDUCE_MIN MAXIMUM MINIMUM ZEROS_LIKE FILL SCATTER_ND EMBEDDING_LOOKUP BROADCAST_TO ONE_HOT"
 )
-"""Operators whose results have the scale of what goes in."""
+"""Operators whose results have the scale of the input."""
 FIXED = {
     "LOGISTIC": (1 / 256, -128),
     "SOFTMAX": (1 / 256, -128),
@@ -38,14 +38,14 @@ FIXED = {
 }
 FIXED["LOG_SOFTMAX"] = (16 / 256, 127)
 WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
-"""Operators whose second operand is weights, and its axis of filters."""
+"""Operators whose second operand is weights, and the filter axis of these."""
 
 VERSIONS = {"BROADCAST_TO": 2}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case."""
+    """The outcome of a case."""
 
     case: str
     operator: str
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def outcomes(part: int, parts: int) -> Iterator[Outcome]:
-    """What comes of every so-manieth case, quantised and not; of those that LiteRT runs."""
+    """The outcome of each nth case that LiteRT runs, quantised and not."""
     cases = [
         replace(case, quantised=kind)
         for case in CASES
@@ -69,7 +69,7 @@ def outcomes(part: int, parts: int) -> Iterator[Outcome]:
 
 
 def write(case: Case, path: Path, scales: list[Any], shapes: list[Any]) -> Path:
-    """The file, once scales of quantised results and the shapes of all are known."""
+    """Write the file, with the scales of quantised results and all shapes."""
     file, given, places, results = File(), [], [], []
     for number, part in enumerate(case.inputs):
         if isinstance(part, np.ndarray):
@@ -98,7 +98,7 @@ def _stored(kind: str) -> str:
 
 
 def _scale(case: Case, scale: float) -> tuple[float, int]:
-    """Of a result: what LiteRT demands, or what holds the values."""
+    """Scale of a result: the one that LiteRT requires, or one that covers the values."""
     if case.operator in MOVED.split():
         return SCALE, ZEROS[case.quantised]
     if case.operator not in FIXED:
@@ -134,7 +134,7 @@ def _with_zero(file: File, values: Any, scale: Any, zero: int, kind: str) -> int
 
 
 def values(case: Case, path: Path, seed: int) -> dict[str, Any]:
-    """Seeded values of each input, of which the operator is defined."""
+    """Seeded values of each input, within the operator's domain."""
     random, found = np.random.default_rng(seed), {}
     places = any(word in case.operator for word in ("GATHER", "ONE_HOT", "LOOKUP"))
     positive = case.operator in ("LOG", "SQRT", "RSQRT", "POW")
@@ -160,7 +160,7 @@ def values(case: Case, path: Path, seed: int) -> dict[str, Any]:
 
 
 def _expected(case: Case, path: Path) -> list[list[Any]]:
-    """What LiteRT computes of the file, which is written; scales and shapes of results are from what it computes."""
+    """Outputs of LiteRT for the file, which is written; shapes and scales of results follow from the float outputs."""
     plain = replace(case, quantised="")
     scales = []
     if case.quantised and "float32" in case.out:

@@ -32,7 +32,7 @@ CALLS = (
 
 
 def recorded(path: Path) -> Path:
-    """A trace of calls that a device has followed."""
+    """A trace of calls that a device has executed."""
     with Driver.open(HEADER.parameters) as driver, TraceWriter(path, HEADER) as writer:
         for call in CALLS:
             sums = driver.execute(call)

@@ -1,4 +1,4 @@
-"""Folders that tune wrote, and changed ones whose manifest says that they are as they were."""
+"""Folders written by `tune`, and changed ones with a consistent manifest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cyclecast.storage.folders import MANIFEST, output
 
 
 def with_new_manifest(folder: Path) -> None:
-    """Make the manifest say that the files are as they were written: what only somebody with intent would do."""
+    """Make the manifest match the changed files, as an attacker would."""
     with output(folder, "tune", force=True) as place:
         for path in folder.iterdir():
             if path.is_dir() and not path.name.startswith(".cyclecast-"):
