@@ -1,4 +1,4 @@
-"""Programs: built, run, saved, and loaded by a process that has TVM's runtime only."""
+"""Programs: built, run, saved, and loaded by a process with TVM and without cyclecast."""
 
 from __future__ import annotations
 

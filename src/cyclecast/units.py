@@ -21,16 +21,16 @@ from pydantic_core import core_schema
 from cyclecast.errors import OptionError
 
 LONGEST_TEXT = 100
-"""Characters; no honest quantity is longer, and a hostile one is refused before it is looked at."""
+"""Longest text, in characters; a longer one is refused before it is parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """How one kind of quantity is written."""
+    """Text form of one kind of quantity."""
 
     what: str
     units: Mapping[str, int]
-    """What each unit is worth in the smallest one. Ascending."""
+    """Each unit as a multiple of the smallest one, ascending."""
     aliases: Mapping[str, int]
     """Units that are read but not written."""
     examples: tuple[str, ...]
@@ -71,7 +71,7 @@ class _Scale:
 
 
 class _Quantity:
-    """Reading, writing and pydantic's hooks; a subclass is a dataclass with one whole number."""
+    """Reading, writing and pydantic's hooks; a subclass is a dataclass with one integer."""
 
     __slots__ = ()
     _scale: ClassVar[_Scale]
@@ -81,7 +81,7 @@ class _Quantity:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The quantity that a text such as one of the examples in the class means; exact, or an `OptionError`."""
+        """The quantity of a text such as the examples in the class; exact. Raises `OptionError`."""
         return cls(cls._scale.read(text))
 
     @classmethod
@@ -135,7 +135,7 @@ class Time(_Quantity):
 
     @property
     def seconds(self) -> float:
-        """For display and plots; compute with the `Time` itself."""
+        """Seconds, for display and plots; compute with the `Time` itself."""
         return self.femtoseconds / 10**15
 
     def __add__(self, other: Time) -> Time:
@@ -179,11 +179,11 @@ class Frequency(_Quantity):
 
     @property
     def period(self) -> Time:
-        """One event, rounded up to a whole femtosecond."""
+        """Period of one event, rounded up to a whole femtosecond."""
         return self.time(1)
 
     def time(self, events: int) -> Time:
-        """So many events one after another, rounded up to a whole femtosecond once, not once per event."""
+        """Time of `events` events one after another, rounded up once to a whole femtosecond."""
         return Time(-(-index(events) * 10**18 // self.millihertz))
 
 
@@ -208,7 +208,7 @@ class Bandwidth(_Quantity):
         return self._scale.write(self.bytes_per_second)
 
     def time(self, count: int) -> Time:
-        """To move so many bytes, rounded up to a whole femtosecond."""
+        """Time to move `count` bytes, rounded up to a whole femtosecond."""
         return Time(-(-index(count) * 10**15 // self.bytes_per_second))
 
 
@@ -235,11 +235,11 @@ class Size(_Quantity):
 
 
 class Additive(_Quantity):
-    """What a component has so much of, and a device the sum: power, energy, area."""
+    """A quantity that a component has and that adds up over a device: power, energy, area."""
 
     __slots__ = ()
     _field: ClassVar[str]
-    """The name of the whole number."""
+    """Name of the field with the integer."""
 
     @property
     def _amount(self) -> int:
@@ -264,7 +264,7 @@ class Additive(_Quantity):
         return Fraction(self._amount, other._amount)
 
     def scaled(self, factor: Fraction) -> Self:
-        """So many times this, rounded up once to a whole number of the smallest unit."""
+        """A multiple, rounded up once to a whole number of the smallest unit."""
         return type(self)(-(-self._amount * factor.numerator // factor.denominator))
 
 
@@ -287,7 +287,7 @@ class Energy(Additive):
 
     @property
     def joules(self) -> float:
-        """For display and plots; compute with the `Energy` itself."""
+        """Joules, for display and plots; compute with the `Energy` itself."""
         return self.attojoules / 10**18
 
 
@@ -310,7 +310,7 @@ class Power(Additive):
 
     @property
     def watts(self) -> float:
-        """For display and plots; compute with the `Power` itself."""
+        """Watts, for display and plots; compute with the `Power` itself."""
         return self.picowatts / 10**12
 
     def energy(self, time: Time) -> Energy:
@@ -332,19 +332,19 @@ class Area(Additive):
 
     @property
     def square_millimetres(self) -> float:
-        """For display and plots; compute with the `Area` itself."""
+        """Square millimetres, for display and plots; compute with the `Area` itself."""
         return self.square_nanometres / 10**12
 
 
 def short_energy(energy: Energy) -> str:
-    """Four digits and a unit."""
+    """Energy with four digits and a unit."""
     return _short(
         energy.attojoules, (("J", 10**18), ("mJ", 10**15), ("uJ", 10**12), ("nJ", 10**9), ("pJ", 10**6)), energy
     )
 
 
 def short_time(time: Time) -> str:
-    """Four digits and a unit."""
+    """Time with four digits and a unit."""
     return _short(time.femtoseconds, (("s", 10**15), ("ms", 10**12), ("us", 10**9), ("ns", 10**6)), time)
 
 

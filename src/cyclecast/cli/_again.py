@@ -78,8 +78,8 @@ def _files(root: Path) -> list[Path]:
     from onnx import external_data_helper, load
 
     tensors = external_data_helper._get_all_tensors(load(root, load_external_data=False))
-    said = [external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors if tensor.external_data]
-    return [root, *(root.parent / name for name in sorted(set(said)))]
+    locations = [external_data_helper.ExternalDataInfo(tensor).location for tensor in tensors if tensor.external_data]
+    return [root, *(root.parent / name for name in sorted(set(locations)))]
 
 
 def _size(paths: Sequence[Path]) -> int:

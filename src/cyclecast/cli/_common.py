@@ -106,10 +106,10 @@ def read_device(name: str, as_json: bool) -> tuple[Device, list[str]]:
 
 def tell_doubts(doubts: Iterable[Doubt], as_json: bool) -> list[str]:
     """Print a line per doubt on standard error unless `as_json`; return the lines."""
-    told = list(map(str, doubts))
-    for doubt in () if as_json else told:
+    lines = list(map(str, doubts))
+    for doubt in () if as_json else lines:
         errors().print(f"doubt: {doubt}")
-    return told
+    return lines
 
 
 def shapes_of(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:

@@ -333,17 +333,17 @@ def _limit(seconds: float) -> float | None:
 @contextmanager
 def _kept(network: Network, out: Path, show: Callable[[Progress], None]) -> Iterator[Callable[[Progress], None]]:
     """Context: pass progress on; on Ctrl-C, report finished searches and the best result of the current one."""
-    told: deque[Progress] = deque(maxlen=1)
+    latest: deque[Progress] = deque(maxlen=1)
 
     def follow(progress: Progress) -> None:
-        told.append(progress)
+        latest.append(progress)
         show(progress)
 
     try:
         yield follow
     except KeyboardInterrupt as stop:
-        done = told[0].position + told[0].done if told else 0
-        best = f"; {told[0].text}" if told and not told[0].done else ""
+        done = latest[0].position + latest[0].done if latest else 0
+        best = f"; {latest[0].text}" if latest and not latest[0].done else ""
         raise StoppedError(
             f"stopped: {done} of {len(network.members)} workloads are finished, and the next run with --out {out} "
             f"reuses them{best}, in {out / RECORDS}"

@@ -137,9 +137,9 @@ def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Ti
     used: dict[str, Whole] = {"": 1}
     for level in device.levels:
         instances *= level.count
-        held = device.arrays // instances
-        used[level.name] = ceil_div(arrays, held)
-        moved.append(_least_moved(exact, level.name, held))
+        arrays_per_instance = device.arrays // instances
+        used[level.name] = ceil_div(arrays, arrays_per_instance)
+        moved.append(_least_moved(exact, level.name, arrays_per_instance))
     counts = replace(events(exact, device), moved=tuple(moved))
     drawn = sum(_drawn(component, used[level]) for level, component in listed(device) if component.event is None)
     most = MUCH // larger(ceil_div(drawn, PICOWATTS_FEMTOSECONDS), 1)
@@ -147,11 +147,11 @@ def least_energies(relaxed: Mappings, arrays: Whole, device: Device, timings: Ti
     return _totals(counts, used, device, smaller(timings.total, most), smaller(busy, most))
 
 
-def _least_moved(m: Mappings, level: str, held: int) -> Moved:
-    """Lower bound on the bytes moved through a level whose instances have `held` arrays."""
+def _least_moved(m: Mappings, level: str, arrays_per_instance: int) -> Moved:
+    """Lower bound on the bytes moved through a level whose instances have `arrays_per_instance` arrays."""
     again = 1 - m.input_stationary
-    columns = again * larger(m.temporal.column, ceil_div(m.tiles("column"), held)) + m.input_stationary
-    sums = again * larger(m.temporal.row, ceil_div(m.tiles("row"), held)) + m.input_stationary
+    columns = again * larger(m.temporal.column, ceil_div(m.tiles("column"), arrays_per_instance)) + m.input_stationary
+    sums = again * larger(m.temporal.row, ceil_div(m.tiles("row"), arrays_per_instance)) + m.input_stationary
     workload = m.workload
     inputs = m.vectors * workload.groups * m.values * workload.input_bits
     outputs = workload.pixels * workload.groups * workload.filters * partial_sum_bits(m)

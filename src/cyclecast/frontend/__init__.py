@@ -112,8 +112,8 @@ def load(
     """
     taken = bits_of(device) if device else (8, 8)
     bits = [
-        _agreed(what, said, value, device)
-        for what, said, value in zip(BITS, (activation_bits, weight_bits), taken, strict=True)
+        _agreed(what, requested, value, device)
+        for what, requested, value in zip(BITS, (activation_bits, weight_bits), taken, strict=True)
     ]
     scheme = activations_of(device, activations) if device else activations or "affine"
     quantization = Quantization(bits[0], bits[1], scheme, weights, calibration or {})
@@ -134,11 +134,11 @@ def bound(source: Any, constants: Values) -> Any:
     return Bound(path, constants)
 
 
-def _agreed(what: str, said: int | None, value: int, device: Device | None) -> int:
+def _agreed(what: str, requested: int | None, value: int, device: Device | None) -> int:
     """The requested number of bits, or the device's; `OptionError` if they contradict each other."""
-    if device and said not in (None, value):
-        raise OptionError(what, f"{said}", f"{device.name} takes {value}", "leaving it out, or another device")
-    return value if said is None else said
+    if device and requested not in (None, value):
+        raise OptionError(what, f"{requested}", f"{device.name} takes {value}", "leaving it out, or another device")
+    return value if requested is None else requested
 
 
 def load_quantised(

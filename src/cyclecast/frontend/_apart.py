@@ -60,19 +60,19 @@ def apart(work: Callable[[], bytes], source: str, size: int, seconds: float = 0,
             _in_child(work, answer[1], target, MEMORY + MEMORY_PER_BYTE * size, ceil(seconds))
         os.close(answer[1])
         try:
-            said = _said(answer[0], WAITING * seconds)
+            outcome = _read_outcome(answer[0], WAITING * seconds)
         finally:
             os.close(answer[0])
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
-            said = "late"
-        if said == "done":
+            outcome = "late"
+        if outcome == "done":
             return target.read_bytes()
-        if said == "refused":
-            said = target.read_text(encoding="utf-8")
-    raise _error(said, source, doing, seconds)
+        if outcome == "refused":
+            outcome = target.read_text(encoding="utf-8")
+    raise _error(outcome, source, doing, seconds)
 
 
 def arrays_apart(
@@ -153,19 +153,19 @@ def _pages(column: int) -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[column]) * resource.getpagesize()
 
 
-def _said(answer: int, seconds: float) -> str:
+def _read_outcome(answer: int, seconds: float) -> str:
     ready, _, _ = select.select([answer], [], [], seconds)
     return os.read(answer, 1 << 16).decode(errors="replace") if ready else "late"
 
 
-def _error(said: str, source: str, doing: str = "reading it", seconds: float = SECONDS) -> CyclecastError:
-    if said == "late":
+def _error(outcome: str, source: str, doing: str = "reading it", seconds: float = SECONDS) -> CyclecastError:
+    if outcome == "late":
         return UnsupportedError(source, f"{doing} takes too long", f"{seconds:.0f} s for its size", "a smaller one")
-    if said == "full":
+    if outcome == "full":
         where = tempfile.gettempdir()
         return OptionError(where, "it has no room for what a network becomes", "the disk is full", FOLDER)
     with suppress(ValueError, KeyError, TypeError):
-        kind, fields = json.loads(said)
+        kind, fields = json.loads(outcome)
         if kind == "OperatorsError":
             rows = [Refused(name, count, tuple(nodes), advice) for name, count, nodes, advice in fields[1]]
             return OperatorsError(fields[0], rows)
@@ -176,7 +176,7 @@ def _error(said: str, source: str, doing: str = "reading it", seconds: float = S
 
 def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int, seconds: int) -> NoReturn:
     """Run the work, write the outcome to the pipe and exit; never return, because this process is a fork."""
-    said = "failed"
+    outcome = "failed"
     try:
         gc.freeze()  # a collection would copy all pages
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -187,10 +187,10 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int,
         limit(resource.RLIMIT_AS, memory, memory)
         limit(resource.RLIMIT_CPU, seconds, seconds + 1)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        said = deep(lambda: _answer(work, target))
+        outcome = deep(lambda: _answer(work, target))
     finally:
         with suppress(OSError):
-            os.write(answer, said.encode(errors="replace")[: 1 << 16])
+            os.write(answer, outcome.encode(errors="replace")[: 1 << 16])
         os._exit(0)
 
 

@@ -85,17 +85,17 @@ def bits_of(device: Device) -> tuple[int, int]:
     return bits.activation, bits.weight
 
 
-def activations_of(device: Device, said: str | None) -> Any:
+def activations_of(device: Device, requested: str | None) -> Any:
     """The requested scheme of activations, or the best one for the device. Raises `OptionError` for an impossible one.
 
     The default is affine, and symmetric for devices whose sums saturate or whose inputs have a sign and a magnitude: an
     affine zero point makes integers and sums large, and the least integer has no magnitude.
     """
     sign = device.array.inputs is Drive.SIGN_MAGNITUDE
-    if sign and said == "affine":
+    if sign and requested == "affine":
         bound = f"{device.name} drives signs and magnitudes, which lack the least integer"
         raise OptionError("activations", "'affine'", bound, "'symmetric'")
-    return said or ("affine" if device.array.is_exact and not sign else "symmetric")
+    return requested or ("affine" if device.array.is_exact and not sign else "symmetric")
 
 
 @dataclass(frozen=True, slots=True)

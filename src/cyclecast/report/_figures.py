@@ -158,14 +158,14 @@ def _floor(info: dict[str, Any], who: bool) -> go.Figure:
     """Every PE of every chip: the operator with most arrays in it (`who`), or the utilisation of its arrays [%]."""
     floor, chips = info["floor"], info["chips"]
     wide, tall = _grid(floor)
-    held: list[dict[int, int]] = [{} for _ in range(floor["pes"] * chips)]
+    arrays_of: list[dict[int, int]] = [{} for _ in range(floor["pes"] * chips)]
     segment = max(range(len(info["segments"])), key=lambda number: info["segments"][number]["arrays"])
     for each in info["operators"]:
         for pe, arrays in each["pes"] if each["segment"] == segment else ():
-            held[pe][each["place"]] = arrays
+            arrays_of[pe][each["place"]] = arrays
     values: list[list[float | None]] = [[None] * wide for _ in range(chips * (tall + 1) - 1)]
     texts = [[""] * wide for _ in values]
-    for pe, there in enumerate(held):
+    for pe, there in enumerate(arrays_of):
         chip, number = divmod(pe, floor["pes"])
         row, col = divmod(number, wide)
         row += chip * (tall + 1)

@@ -50,8 +50,8 @@ def tuned_info(tuned: Tuned) -> dict[str, Any]:
 def _second_opinion(timing: Timing | None) -> dict[str, Any] | None:
     if timing is None:
         return None
-    said = timing.to_json()
-    return {name: said[name] for name in ("total_fs", "cycles", "bound", "phases")}
+    values = timing.to_json()
+    return {name: values[name] for name in ("total_fs", "cycles", "bound", "phases")}
 
 
 def _share(part: int, whole: int) -> float:

@@ -1,4 +1,4 @@
-"""Mappings measured by a runner: each one is written as a scheduled module, and the runner answers."""
+"""A timing model that measures mappings with a runner, each as a scheduled module."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from cyclecast.timing import Failure, Timing, asked_each
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A timing model of one kernel that asks a runner, which knows modules and no mappings."""
+    """A timing model of one kernel whose times come from a runner."""
 
     runner: Runner
     module_of: Callable[[Mapping, Device], Any] = field(repr=False, compare=False)
-    """From a mapping to the kernel scheduled by it, an `IRModule`."""
+    """Returns the kernel scheduled by a mapping, an `IRModule`."""
     lawful: ClassVar[bool] = False
-    """Nothing is known of other mappings."""
+    """One measurement says nothing about other mappings, so searches use no bounds."""
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
-        """The runner's answer for one mapping; `TimingError` where it fails."""
+        """The runner's timing of one mapping. Raises `TimingError` if it fails."""
         (answer,) = asked_each(self, [mapping], device)
         if isinstance(answer, Failure):
             raise TimingError("runner", answer.reason, "a candidate has a time", "another mapping, or runner")
         return answer
 
     def time_each(self, mappings: Sequence[Mapping], device: Device) -> Sequence[Timing | Failure]:
-        """The runner's answers for a batch."""
+        """The runner's answers for a batch of mappings, in order."""
         return self.runner.run([self.module_of(mapping, device) for mapping in mappings])

@@ -54,11 +54,11 @@ def lowered(module: IRModule, device: Device, implementation: Implementation = "
     mapping = read(module, device)
     schedule = Schedule(module)
     _forget_decisions(schedule, contraction)
-    said = notes(noted(schedule.mod["main"]), mapping, implementation, device)
+    annotations = notes(noted(schedule.mod["main"]), mapping, implementation, device)
     if needs_form(mapping):
-        return lower_form(only_function(schedule.mod), contraction, mapping, implementation, said)
-    lower(schedule, contraction, mapping, implementation, said)
-    remember(schedule.mod["main"], said[KERNEL], mapping, implementation, device)
+        return lower_form(only_function(schedule.mod), contraction, mapping, implementation, annotations)
+    lower(schedule, contraction, mapping, implementation, annotations)
+    remember(schedule.mod["main"], annotations[KERNEL], mapping, implementation, device)
     return schedule.mod
 
 
@@ -70,9 +70,9 @@ def lower_schedule(schedule: Any, device: Device, implementation: Implementation
     contraction = decided_contraction(only_function(schedule.mod))
     mapping = read(schedule.mod, device)
     _forget_decisions(schedule, contraction)
-    said = notes(noted(schedule.mod["main"]), mapping, implementation, device)
-    lower(schedule, contraction, mapping, implementation, said)
-    remember(schedule.mod["main"], said[KERNEL], mapping, implementation, device)
+    annotations = notes(noted(schedule.mod["main"]), mapping, implementation, device)
+    lower(schedule, contraction, mapping, implementation, annotations)
+    remember(schedule.mod["main"], annotations[KERNEL], mapping, implementation, device)
 
 
 def _forget_decisions(schedule: Any, contraction: Any) -> None:
@@ -84,8 +84,8 @@ def _forget_decisions(schedule: Any, contraction: Any) -> None:
 
 def lowered_function(function: Any, mapping: Mapping, implementation: Implementation = "native") -> Any:
     """The function with its contraction lowered by the mapping; it keeps its attributes."""
-    said = notes(noted(function), mapping, implementation, None)
-    result = lower_function(function, _only_contraction(function), mapping, implementation, said)
+    annotations = notes(noted(function), mapping, implementation, None)
+    result = lower_function(function, _only_contraction(function), mapping, implementation, annotations)
     return tirx.PrimFunc(result.params, result.body, result.ret_type, function.attrs)
 
 

@@ -59,9 +59,9 @@ def lower(
     contraction: Contraction,
     mapping: Mapping,
     implementation: Implementation,
-    said: dict[str, str],
+    annotations: dict[str, str],
 ) -> None:
-    """Turn the contraction's block into the nest above, in place, with `said` as annotations (`notes`).
+    """Turn the contraction's block into the nest above, in place, and annotate it with `annotations` (of `notes`).
 
     Raises `ScheduleError` for windows and packed groups.
     """
@@ -76,7 +76,7 @@ def lower(
     written = _lower_matrix(schedule, block, mapping, Tile(mapping.word_lines, mapping.filters, *types), implementation)
     if implementation != "driver" or not _feeds(schedule, written, result):
         schedule.reverse_compute_inline(result)
-    _annotate(schedule, written, said)
+    _annotate(schedule, written, annotations)
 
 
 def _annotate(schedule: Schedule, block: Any, annotations: dict[str, str]) -> None:
@@ -99,7 +99,7 @@ def lower_form(
     contraction: Contraction,
     mapping: Mapping,
     implementation: Implementation,
-    said: dict[str, str],
+    annotations: dict[str, str],
 ) -> Any:
     """The module of a function whose matrix is written out and then lowered."""
     schedule = Schedule(as_module(written_out(function, contraction, mapping)))
@@ -109,7 +109,7 @@ def lower_form(
     types = (str(buffer.dtype) for buffer in (data.source, weight.source, schedule.get(block).body.buffer))
     tile = Tile(mapping.packed * mapping.word_lines, mapping.packed * mapping.filters, *types)
     written = _lower_matrix(schedule, block, mapping, tile, implementation)
-    _annotate(schedule, written, said)
+    _annotate(schedule, written, annotations)
     return schedule.mod
 
 
@@ -118,14 +118,14 @@ def lower_function(
     contraction: Contraction,
     mapping: Mapping,
     implementation: Implementation,
-    said: dict[str, str],
+    annotations: dict[str, str],
 ) -> Any:
     """The function with its contraction lowered, with or without a written-out matrix; without attributes."""
     if needs_form(mapping):
-        result = lower_form(function, contraction, mapping, implementation, said)["main"]
+        result = lower_form(function, contraction, mapping, implementation, annotations)["main"]
     else:
         schedule = Schedule(as_module(function))
-        lower(schedule, contraction, mapping, implementation, said)
+        lower(schedule, contraction, mapping, implementation, annotations)
         result = schedule.mod["main"]
     return tirx.PrimFunc(result.params, result.body, result.ret_type)
 

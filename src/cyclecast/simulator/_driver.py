@@ -68,7 +68,7 @@ class Driver:
         self._library = library
         self._columns = columns
         self._observer: Any = None
-        self._telling = False
+        self._notifying = False
 
     @classmethod
     def open(cls, parameters: Parameters, library: Any = None, *, most_bytes: int | None = None) -> Self:
@@ -100,7 +100,7 @@ class Driver:
 
     def close(self) -> None:
         """Free the device's memory; a second call does nothing."""
-        if self._telling:
+        if self._notifying:
             raise BehaviourError("device", "it cannot be closed by its observer", "a call is under way")
         if self._handle:
             self._library.cyclecast_close(self._handle)
@@ -139,18 +139,18 @@ class Driver:
         """Context: call the observer with every successful call; its exception is raised at the end."""
         errors: list[BaseException] = []
 
-        def told(_: Any, call: Any) -> None:
-            self._telling = True
+        def notify(_: Any, call: Any) -> None:
+            self._notifying = True
             try:
                 if not errors:
                     observer(call_of(call.contents))
             except BaseException as error:  # C cannot pass it on
                 errors.append(error)
             finally:
-                self._telling = False
+                self._notifying = False
 
         before = self._observer
-        self._observe(self.handle, OBSERVER(told))
+        self._observe(self.handle, OBSERVER(notify))
         try:
             yield
         finally:

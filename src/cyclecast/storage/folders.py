@@ -344,35 +344,35 @@ def _staging(folder: Path) -> Iterator[Path]:
             if ABANDONED.fullmatch(left.name) and not left.is_symlink() and left.is_dir() and _is_abandoned(left):
                 shutil.rmtree(left, ignore_errors=True)
         place = Path(mkdtemp(prefix=STAGING, dir=folder))
-        held = os.open(place, os.O_RDONLY)
-        fcntl.flock(held, fcntl.LOCK_EX)
+        descriptor = os.open(place, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         yield place
     finally:
-        os.close(held)
+        os.close(descriptor)
         shutil.rmtree(place, ignore_errors=True)
 
 
 def _is_abandoned(folder: Path) -> bool:
-    held = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     finally:
-        os.close(held)
+        os.close(descriptor)
     return True
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Context: exclude other processes that write into this folder."""
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
 @contextmanager

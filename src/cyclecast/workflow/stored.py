@@ -146,8 +146,8 @@ def _require_consistent(scheduled: Scheduled, folder: Path) -> None:
 
 def require_counts(scheduled: Scheduled, found: Mapped[str, int], folder: Path, where: str) -> None:
     """Raise `ModelError` unless kernels occur as often as the members of the network state."""
-    said = {member.kernel: member.count for member in scheduled.network.members}
-    for kernel in {*scheduled.mappings, *filter(None, said)}:
-        if found.get(kernel, 0) != said.get(kernel, 0):
-            what = f"{kernel} occurs {said.get(kernel, 0)} times, and {found.get(kernel, 0)} times in {where}"
+    stated = {member.kernel: member.count for member in scheduled.network.members}
+    for kernel in {*scheduled.mappings, *filter(None, stated)}:
+        if found.get(kernel, 0) != stated.get(kernel, 0):
+            what = f"{kernel} occurs {stated.get(kernel, 0)} times, and {found.get(kernel, 0)} times in {where}"
             raise ModelError(f"{folder}/network.json", what, lever="tuning again")

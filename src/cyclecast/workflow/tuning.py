@@ -157,7 +157,7 @@ def problem(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What all workloads of a network are tuned by."""
+    """The options that all workloads of a network share."""
 
     device: Device
     model: TimingModel

@@ -33,14 +33,14 @@ def bind(model: Any, source: str, constants: Values) -> None:
 def _fitted(wanted: Any, value: Any, where: str) -> Any:
     """The value in the input's type and shape. Raises `ModelError` if it does not fit."""
     kind, tensor = np.dtype(helper.tensor_dtype_to_np_dtype(wanted.type.tensor_type.elem_type)), wanted.type.tensor_type
-    said = np.array2string(value, threshold=4)[:60]
+    shown = np.array2string(value, threshold=4)[:60]
     if value.dtype.kind not in "biuf":
-        raise ModelError(where, f"a constant {said}", "constants are numbers", f"{wanted.name}=16000")
+        raise ModelError(where, f"a constant {shown}", "constants are numbers", f"{wanted.name}=16000")
     with np.errstate(all="ignore"):
         cast = value.astype(kind)
     exact = np.array_equal(cast.astype(value.dtype), value) if kind.kind in "biu" else _is_close(cast, value)
     if not exact:
-        raise ModelError(where, f"a constant {said}", f"it is of type {kind}", "a value that fits")
+        raise ModelError(where, f"a constant {shown}", f"it is of type {kind}", "a value that fits")
     if not tensor.HasField("shape"):
         return cast
     extents = [extent.dim_value for extent in tensor.shape.dim]

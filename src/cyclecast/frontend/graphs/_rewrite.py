@@ -152,8 +152,8 @@ def _qgemm(node: Any, writer: GraphWriter) -> list[str]:
     operands = [writer.dequantised(a, a_scale, a_zero), writer.dequantised(b, b_scale, b_zero, axis=1 - turned)]
     if bias:
         alpha = writer.constant(np.float32(writer.attributes(node).get("alpha", 1.0)))
-        worth = writer.product(writer.product(a_scale, b_scale), alpha)
-        operands.append(writer.dequantised(bias, worth, axis=0))
+        scale = writer.product(writer.product(a_scale, b_scale), alpha)
+        operands.append(writer.dequantised(bias, scale, axis=0))
     (result,) = writer.like(node, "Gemm", operands)
     return [writer.quantised(result, y_scale, y_zero) if y_scale else result]
 

@@ -67,7 +67,9 @@ def require_legal(program: Any, where: str) -> None:
     """Raise `UnsupportedError` for an operator that TVM has not lowered: the build would fail."""
     for call in calls_of(program):
         if call.op.name.startswith(COMPUTED):
-            raise UnsupportedError(f"{where}: {_said(call)}", "TVM cannot lower it", "operators become loops", LEVER)
+            raise UnsupportedError(
+                f"{where}: {_described(call)}", "TVM cannot lower it", "operators become loops", LEVER
+            )
 
 
 def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
@@ -77,7 +79,7 @@ def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
         try:
             relax.transform.LegalizeOps(LEGAL)(_alone(call))
         except Exception as found:  # of any class: TVM raises many
-            return UnsupportedError(f"{where}: {_said(call)}", "TVM cannot lower it", first_line(found), LEVER)
+            return UnsupportedError(f"{where}: {_described(call)}", "TVM cannot lower it", first_line(found), LEVER)
     return UnsupportedError(where, "an operator cannot be lowered", reason, LEVER)
 
 
@@ -88,7 +90,7 @@ def calls_of(program: Any) -> list[Any]:
     return [call for call in calls if isinstance(call.op, Op)]
 
 
-def _said(call: Any) -> str:
+def _described(call: Any) -> str:
     name, kinds = call.op.name.removeprefix("relax.").removeprefix("nn."), [argument.ty for argument in call.args]
     tensors = [kind for kind in kinds if isinstance(kind, relax.TensorType)]
     shapes = [f"{kind.dtype} {tuple(map(_extent, kind.shape or ()))}" for kind in tensors]

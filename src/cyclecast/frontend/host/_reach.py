@@ -41,7 +41,7 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 
 
 def dimensions_of(call: Any, operand: Any, position: int) -> Dimensions:
-    """What an element of a host operator's result needs of one operand."""
+    """Part of one operand that an element of a host operator's result needs."""
     shape, result, name = shape_of(operand), shape_of(call), name_of(call) if isinstance(call.op, Op) else ""
     if shape is None:
         return []

@@ -183,7 +183,10 @@ def _require_read(node: Any, watched: _WatchedImporter, version: int, where: str
         is_default = default.type and _value(attribute) == _value(default)
         if name not in watched.seen and (node.op_type, name) not in WITHOUT_EFFECT and not is_default:
             raise UnsupportedError(
-                f"{where}: attribute '{name}'", "TVM's importer does not look at it", f"it is {_said(attribute)}", LEVER
+                f"{where}: attribute '{name}'",
+                "TVM's importer does not look at it",
+                f"it is {_shown(attribute)}",
+                LEVER,
             )
 
 
@@ -192,7 +195,7 @@ def _value(attribute: Any) -> Any:
     return list(value) if attribute.type in (attribute.INTS, attribute.FLOATS, attribute.STRINGS) else value
 
 
-def _said(attribute: Any) -> str:
+def _shown(attribute: Any) -> str:
     value = _value(attribute)
     return (value.decode(errors="replace") if isinstance(value, bytes) else str(value))[:60]
 

@@ -44,7 +44,7 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
             operator = self.subgraph.Operators(place)
             name = self.get_op_code_str(operator)
             results = [self.subgraph.Tensors(int(index)) for index in operator.OutputsAsNumpy()]
-            where = f"{self.source}: node '{shortened(_said(results[0]))}' ({name})"
+            where = f"{self.source}: node '{shortened(_name_of(results[0]))}' ({name})"
             try:
                 made = self._converted(operator, OWN.get(name) or self.convert_map[name])
             except Exception as error:  # any error of a converter
@@ -69,16 +69,16 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
             raise UnsupportedError(where, f"TVM imports values of {made.ty.dtype}", f"the file has {kind}", LEVER)
         if not tensor.ShapeLength():  # a scalar, or nothing is known
             return
-        said = tuple(map(int, tensor.ShapeAsNumpy()))
-        signature = tuple(map(int, tensor.ShapeSignatureAsNumpy())) if tensor.ShapeSignatureLength() else said
+        stated = tuple(map(int, tensor.ShapeAsNumpy()))
+        signature = tuple(map(int, tensor.ShapeSignatureAsNumpy())) if tensor.ShapeSignatureLength() else stated
         try:
             extents = tuple(int(extent) for extent in made.ty.shape)
         except TypeError:
             raise UnsupportedError(where, "its shape depends on values", "shapes are fixed", LEVER) from None
-        if len(extents) != len(said) or any(
+        if len(extents) != len(stated) or any(
             one not in (extent, -1) for one, extent in zip(signature, extents, strict=False)
         ):
-            raise UnsupportedError(where, f"TVM imports a result of {extents}", f"the file has {said}", LEVER)
+            raise UnsupportedError(where, f"TVM imports a result of {extents}", f"the file has {stated}", LEVER)
 
     def operands(self, operator: Any) -> list[Any]:
         """Expressions of all operands; quantised ones are dequantised."""
@@ -116,7 +116,7 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
         return [int(extent) for extent in self.get_tensor_shape(self.get_input_tensors(operator)[place])]
 
 
-def _said(tensor: Any) -> str:
+def _name_of(tensor: Any) -> str:
     """Name of a tensor in the file."""
     name: str = tensor.Name().decode(errors="replace")
     return name.removesuffix(AS_REAL).removesuffix(RESIDUES)
