@@ -69,7 +69,7 @@ def test_no_verb_replaces_a_file_of_the_user_unless_forced(
     out = tmp_path / name if verb[0] == "trace" else tmp_path
     done = run(verb[0], tuned, "--out", out, *verb[1:])
     assert done.exit_code == 2, done.output
-    assert f"{name}: it is there and not written by cyclecast; try another path, or --force" in done.output
+    assert f"{name}: it exists and cyclecast did not write it; try another path, or --force" in done.output
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
     assert run(verb[0], tuned, "--out", out, *verb[1:], "--force").exit_code == 0
     assert (tmp_path / name).read_bytes() != b"mine"
@@ -171,7 +171,7 @@ def test_mistakes_are_one_message(tuned: Path, tmp_path: Path, arguments: tuple[
 @pytest.mark.parametrize("most", [0, 1000, 20_000])
 @pytest.mark.parametrize("verb", ["tune", "llvm", "c", "verify"])
 def test_files_that_cannot_be_written_are_one_line(tuned: Path, tmp_path: Path, verb: str, most: int) -> None:
-    """Temporary ones, too; and where LLVM cannot write one, it ends the process without a word."""
+    """Temporary ones, too; and where LLVM cannot write one, it ends the process without a message."""
     model, out = str(tuned.parent / "block.onnx"), str(tmp_path / "out")
     words = {
         "tune": ["tune", model, "--out", out, "--strategy", "random", "--trials", "2"],

@@ -56,7 +56,7 @@ def test_saving_replaces_a_program_and_nothing_else(program: Executable, tmp_pat
     mine, ours = tmp_path / "mine.so", tmp_path / "module.so"
     for content in (b"my thesis", b"\x7fELF of somebody else", b"a text on __tvm_ffi__library_bin"):
         mine.write_bytes(content)
-        with pytest.raises(OptionError, match=r"mine\.so: it is there and not written by cyclecast"):
+        with pytest.raises(OptionError, match=r"mine\.so: it exists and cyclecast did not write it"):
             program.save(mine)
         assert mine.read_bytes() == content
     program.save(mine, force=True)

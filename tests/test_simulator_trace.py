@@ -126,7 +126,11 @@ def changed(path: Path, number: int, **values: Any) -> Path:
         (3, {"values": 5}, "record 3: it is no record of a trace"),
         (5, {"slot": 2**40}, "record 5: it is no record of a trace"),
         (10, {"call": "start"}, "record 10: the device refuses start"),
-        (14, {"values": "AAAAAAAAAAAAAAAAAAAAAA==", "crc32": 3971697493}, "record 14: other sums than recorded"),
+        (
+            14,
+            {"values": "AAAAAAAAAAAAAAAAAAAAAA==", "crc32": 3971697493},
+            "record 14: its sums differ from the recorded ones",
+        ),
         (15, {"end": 3}, "record 15: 14 calls, the end says 3"),
         (15, {"counters": {}}, "record 15: it is no record of a trace"),
         (0, {"version": 1.0}, "its beginning: it is no record of a trace, no cyclecast-trace of version 1"),
@@ -158,7 +162,7 @@ def test_lines_that_are_wrong_are_named(tmp_path: Path, number: int, values: dic
 def test_other_counters_than_recorded_are_an_error(tmp_path: Path) -> None:
     path = recorded(tmp_path / "a.jsonl")
     counters = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["counters"]
-    with pytest.raises(TraceError, match="the device counts otherwise"):
+    with pytest.raises(TraceError, match="its counters differ from the recorded ones"):
         replay(changed(path, 15, counters=counters | {"products": 2}))
 
 
@@ -177,7 +181,7 @@ def test_counters_have_their_types(tmp_path: Path, changes: dict[str, Any], word
 def test_a_key_is_there_once(tmp_path: Path) -> None:
     path = recorded(tmp_path / "a.jsonl")
     path.write_text(path.read_text(encoding="utf-8").replace('"slot":2', '"slot":3,"slot":2', 1), encoding="utf-8")
-    with pytest.raises(TraceError, match="record 5: it is no record of a trace, a key is there twice"):
+    with pytest.raises(TraceError, match="record 5: it is no record of a trace, a key occurs twice"):
         replay(path)
 
 

@@ -25,7 +25,7 @@ from cyclecast.storage.folders import (
     require_unchanged,
 )
 
-FOREIGN = "it is there and not written by cyclecast"
+FOREIGN = "it exists and cyclecast did not write it"
 
 
 def write(folder: Path, files: dict[str, str], *, verb: str = "tune", force: bool = False) -> None:

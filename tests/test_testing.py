@@ -189,4 +189,4 @@ def test_the_command_explains_a_failure(tmp_path: Path) -> None:
     assert "it has no time for any sample mapping" in " ".join(found.stdout.split())
     other = devkit(f"{file}:Other")
     assert other.exit_code == 2
-    assert "it is of no kind" in other.stderr
+    assert "it is no kind of extension" in other.stderr

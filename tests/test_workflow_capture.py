@@ -68,7 +68,7 @@ def test_a_trace_of_another_device_is_refused(tuned: Tuned, tmp_path: Path) -> N
     header = json.loads(text[0])
     header["parameters"]["adc_bits"] = 1
     path.write_text("\n".join([json.dumps(header), *text[1:]]) + "\n", encoding="utf-8")
-    with pytest.raises(TraceError, match="other sums than recorded"):
+    with pytest.raises(TraceError, match="its sums differ from the recorded ones"):
         replay(path)
 
 

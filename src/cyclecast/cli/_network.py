@@ -234,7 +234,7 @@ class _TuneJob:
             with status("comparing with the network's own runtime", shown=self.shown):
                 found = verify(module, model, inputs=first, shapes=shapes, tuned=tuned, on_device=simulated)
         except CyclecastError as error:
-            if isinstance(error, ModelError) and error.where == str(module):  # the program, not the reference
+            if isinstance(error, ModelError) and error.where == str(module):  # the program is wrong, not the reference
                 raise
             return {"error": str(error)}
         return found | ({"inputs": "the first sample of the calibration"} if first else {})

@@ -118,7 +118,7 @@ def _first_refused(program: Any) -> str:
         if isinstance(function, tvm.tirx.PrimFunc):
             try:
                 tvm.compile(tvm.IRModule({variable: function}), target=Target(TARGET))
-            except Exception:  # of any class
+            except Exception:  # TVM raises errors of many classes
                 return str(variable.name_hint)
     return ""
 

@@ -97,7 +97,7 @@ def _stages(body: Any) -> dict[str, _Stage]:
         [(SBlock, found.append), (tirx.For, lambda loop: marked.append(loop) if loop.annotations else None)],
         order="pre",
     )
-    blocks, inside = found[1:], set(found[0].alloc_buffers)  # the first is the root
+    blocks, inside = found[1:], set(found[0].alloc_buffers)  # the first block is the root
     plain = all(isinstance(block.body, tirx.BufferStore) and not block.annotations for block in blocks)
     names = {str(block.name_hint) for block in blocks}
     if marked or not plain or len(names) < max(len(blocks), 2):

@@ -129,12 +129,12 @@ def limited_memory(source: str, size: int) -> Iterator[None]:
     except MemoryError:
         failed = True
     except Exception as error:
-        if "bad_alloc" not in str(error):  # which is how TVM says it
+        if "bad_alloc" not in str(error):  # TVM's text for a lack of memory
             raise
         failed = True
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
-    if failed:  # raised only here: the error would keep alive what takes the memory
+    if failed:  # raised here, because the original error keeps large objects alive
         raise _error("large", source)
 
 
@@ -163,7 +163,7 @@ def _error(outcome: str, source: str, doing: str = "reading it", seconds: float 
         return UnsupportedError(source, f"{doing} takes too long", f"{seconds:.0f} s for its size", "a smaller one")
     if outcome == "full":
         where = tempfile.gettempdir()
-        return OptionError(where, "it has no room for what a network becomes", "the disk is full", FOLDER)
+        return OptionError(where, "it has no room for the converted network", "the disk is full", FOLDER)
     with suppress(ValueError, KeyError, TypeError):
         kind, fields = json.loads(outcome)
         if kind == "OperatorsError":
@@ -178,11 +178,11 @@ def _in_child(work: Callable[[], bytes], answer: int, target: Path, memory: int,
     """Run the work, write the outcome to the pipe and exit; never return, because this process is a fork."""
     outcome = "failed"
     try:
-        gc.freeze()  # a collection would copy all pages
+        gc.freeze()  # a garbage collection would copy all memory pages
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(nowhere, stream)
-        tempfile.tempdir = str(target.parent)  # which goes, however this process ends
+        tempfile.tempdir = str(target.parent)  # deleted by the parent, however this process ends
         memory += _pages(SIZE)
         limit(resource.RLIMIT_AS, memory, memory)
         limit(resource.RLIMIT_CPU, seconds, seconds + 1)

@@ -42,7 +42,7 @@ def _operators(info: dict[str, Any]) -> Table:
     columns = [("operator", "left"), *([("segment", "right")] if many else []), ("mapping", "left")]
     columns += [(name, "right") for name in ("arrays", "replicas", "busy", "starts", "ends", "keeps")]
     for name, justify in columns:
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type] # a literal of two
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type] # one of two literals
     for each in info["operators"]:
         room = "" if each["room_bytes"] is None else f" of {_bytes(each['room_bytes'])}"
         times = (_time(each[name]) for name in ("busy_fs", "start_fs", "end_fs"))

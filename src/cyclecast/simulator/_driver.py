@@ -144,7 +144,7 @@ class Driver:
             try:
                 if not errors:
                     observer(call_of(call.contents))
-            except BaseException as error:  # C cannot pass it on
+            except BaseException as error:  # an exception cannot pass through C
                 errors.append(error)
             finally:
                 self._notifying = False

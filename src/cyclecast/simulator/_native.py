@@ -139,7 +139,7 @@ def _compile(arguments: Sequence[str]) -> None:
     done = subprocess.run([compiler(), *arguments], capture_output=True, text=True)
     if done.returncode:
         complaints = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-        raise OptionError("C compiler", "it refuses the files", (complaints or ["without a word"])[0])
+        raise OptionError("C compiler", "it refuses the files", (complaints or ["without a message"])[0])
 
 
 def load_library(path: Path) -> Any:

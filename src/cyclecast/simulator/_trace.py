@@ -320,11 +320,13 @@ def replay(path: str | Path, *, fast: bool = False, memory: Size = MEMORY) -> Re
                 raise trace.wrong(f"the device refuses {call.operation.name.lower()}", str(error), lever) from error
             if call.operation is Operation.RECEIVE:
                 if not np.array_equal(sums, call.values):
-                    raise trace.wrong("other sums than recorded", f"{sums[:4]} instead of {call.values[:4]} first")
+                    raise trace.wrong(
+                        "its sums differ from the recorded ones", f"{sums[:4]} instead of {call.values[:4]} first"
+                    )
                 received += call.count
         counters = driver.counters
     if counters != trace.counters:
-        raise trace.wrong("the device counts otherwise", f"{counters} instead of {trace.counters}")
+        raise trace.wrong("its counters differ from the recorded ones", f"{counters} instead of {trace.counters}")
     return Replayed(trace.header, calls, counters.products, received, counters)
 
 

@@ -125,7 +125,7 @@ def output_file(path: str | Path, ours: str, *, force: bool = False, within: int
             with target.open("rb") as file:
                 head = file.read(within)
             if head and not re.search(ours.encode(), head):
-                raise OptionError(str(given), "it is there and not written by cyclecast", lever=LEVER)
+                raise OptionError(str(given), "it exists and cyclecast did not write it", lever=LEVER)
         if target.parent.name.startswith(STAGING):  # inside `output`, which moves complete files itself
             yield target
             return
@@ -259,7 +259,7 @@ def _refuse(folder: Path, manifest: _Manifest, new: Mapping[str, str], force: bo
         known, found = manifest.known(name), _digest(folder, name)
         if found != NO_FILE and (found in known or found == digest or path.stat().st_size == 0):
             continue
-        what = "it has changed since cyclecast wrote it" if known else "it is there and not written by cyclecast"
+        what = "it has changed since cyclecast wrote it" if known else "it exists and cyclecast did not write it"
         raise OptionError(str(path), what, lever=LEVER)
 
 

@@ -42,7 +42,7 @@ def read_as(kind: type[T], value: Any) -> T:
         field = ".".join(map(str, found["loc"])) or "value"
         raise ValueError(f"{field}: {found['msg']}") from None
     except (RecursionError, TypeError) as error:
-        raise ValueError(f"it is nothing that JSON holds: {error}") from None
+        raise ValueError(f"it is no JSON value: {error}") from None
     return made
 
 

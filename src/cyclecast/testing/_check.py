@@ -65,7 +65,7 @@ def _suite_of(spec: str, subject: object) -> type[Suite]:
         if callable(found) and len(inspect.signature(found).parameters) == count:
             return suite
     known = ", ".join(f"{method} of {count} arguments: {suite.kind}" for (method, count), suite in SUITES.items())
-    raise OptionError(spec, "it is of no kind", known, "one of these methods")
+    raise OptionError(spec, "it is no kind of extension", known, "one of these methods")
 
 
 def _run(suite: Suite) -> Iterator[CheckedLaw]:

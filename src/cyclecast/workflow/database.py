@@ -194,7 +194,7 @@ class Database:
         if connection.dialect.name != "sqlite":
             _Base.metadata.create_all(connection)
             return
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two processes may open a new file at the same moment
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two processes may open a new file at the same time
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if version == 1:
             for column in ("timed INTEGER", "outcome VARCHAR"):

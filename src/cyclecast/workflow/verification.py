@@ -189,7 +189,10 @@ def _classes(output: Any, rows: int) -> Any:
     if rows not in (count, count * batch) or output.size <= rows:
         shape = "x".join(map(str, output.shape[1:]))
         raise ModelError(
-            f"'{LABELS}'", f"{rows:,} of them", f"{len(output):,} outputs of {shape} values need one a row", "others"
+            f"'{LABELS}'",
+            f"{rows:,} of them",
+            f"{len(output):,} outputs of {shape} values need one label per row",
+            "others",
         )
     return np.nan_to_num(_real(output).reshape(rows, -1), nan=-np.inf).argmax(axis=1)
 

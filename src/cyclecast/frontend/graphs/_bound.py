@@ -27,7 +27,7 @@ def bind(model: Any, source: str, constants: Values) -> None:
     copied = [type(value).FromString(value.SerializeToString()) for value in kept]
     del model.graph.input[:]
     model.graph.input.extend(copied)
-    model.ir_version = max(model.ir_version, 4)  # from which constants need not be inputs
+    model.ir_version = max(model.ir_version, 4)  # the first version in which constants need not be inputs
 
 
 def _fitted(wanted: Any, value: Any, where: str) -> Any:

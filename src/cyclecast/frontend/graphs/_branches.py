@@ -21,7 +21,7 @@ MOST_NODES = 1000
 def take_branches(model: Any) -> bool:
     """Inline the branches that are taken, in place; return whether there were any."""
     changed = False
-    while any(node.op_type == "If" and not node.domain for node in model.graph.node):  # branches hold others
+    while any(node.op_type == "If" and not node.domain for node in model.graph.node):  # branches may contain others
         conditions, fresh = _Conditions(model), fresh_names(model.graph)
         nodes: list[Any] = []
         for node in model.graph.node:

@@ -21,7 +21,7 @@ NOT_AS_IMPORTED = {("GroupNormalization", 21): "scales by channel, not by group"
 def inline(model: Any, is_unknown: Callable[[Any], bool], without: Collection[str]) -> bool:
     """Inline functions in place, except those in `without`; return whether there were any."""
     done = set(without)
-    while True:  # bodies may hold such operators too
+    while True:  # bodies may contain such operators, too
         version = version_of(model)
         found = {node.op_type for node in model.graph.node if _is_to_be(node, version, is_unknown)} - done
         if not found:
@@ -39,7 +39,7 @@ def _is_to_be(node: Any, version: int, is_unknown: Callable[[Any], bool]) -> boo
         return False
     schema: Any = onnx.defs.get_schema(node.op_type, version)
     changed = any(name == node.op_type and since <= version for name, since in NOT_AS_IMPORTED)
-    more = node.op_type == "LayerNormalization" and any(node.output[1:])  # which the importer makes scalars
+    more = node.op_type == "LayerNormalization" and any(node.output[1:])  # the importer makes these outputs scalars
     return bool(schema.has_function or schema.has_context_dependent_function) and (changed or more or is_unknown(node))
 
 

@@ -114,7 +114,7 @@ def of_few_bits(node: Any, writer: GraphWriter) -> list[str] | None:
     elif zeros.dtype == np.uint8:
         zeros = _unpacked(zeros.reshape(filters, -1), bits)[:, :count].T
     else:
-        return None  # real zero points
+        return None  # float zero points
     result = _by_block(data, writer.shape(data), _Blocks(integers, scales, zeros, size), writer)
     if result is None:
         return None

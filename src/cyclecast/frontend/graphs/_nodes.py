@@ -178,7 +178,7 @@ def inferred_types(model: Any) -> dict[str, tuple[int, tuple[int, ...] | None]]:
     graph = model.graph
     outline.graph.CopyFrom(onnx.GraphProto(name="outline", node=graph.node, input=graph.input, output=graph.output))
     outline.graph.value_info.extend(graph.value_info)
-    for part in graph.initializer:  # without the weights, which only take time
+    for part in graph.initializer:  # without large weights, which would only take time
         if prod(part.dims) <= MOST_VALUES:
             outline.graph.initializer.append(part)
         else:

@@ -100,7 +100,7 @@ def _ruled(rule: Callable[[Any, GraphWriter], list[str] | None], node: Any, writ
         return rule(node, writer)
     except UnsupportedError:
         raise
-    except Exception as error:  # of any class: the node may be anything
+    except Exception as error:  # of any class: the node may be invalid
         what = f"node '{shortened(node.name or next(iter(node.output), '?'))}' ({shortened(node.op_type)})"
         raise ValueError(f"{what}: {first_line(error)}") from error
 

@@ -60,7 +60,7 @@ def _legalised(program: Any) -> Any:
         if isinstance(part, relax.Call) and isinstance(part.op, Op):
             names.add(part.op.name)
 
-    for function in program.functions.values():  # the branches of each included
+    for function in program.functions.values():  # branches included
         if isinstance(function, relax.Function):
             relax.analysis.post_order_visit(function, visit)
     known = {name: LEGAL.get(name) or Op.get(name).get_attr("FLegalize") for name in names}
@@ -113,7 +113,7 @@ def _described(operand: Any) -> tuple[Any, bytes]:
 
 
 def _structure(part: Any) -> Any:
-    return StructuralKey(part)  # type: ignore[call-arg] # as its documentation has it
+    return StructuralKey(part)  # type: ignore[call-arg] # as documented
 
 
 def _places(result: Any, operands: list[Any]) -> list[int] | None:

@@ -25,14 +25,14 @@ FUNCTION = 16
 FACTORS: Mapping[str, int] = {
     "arange broadcast_to concat dynamic_strided_slice flip full full_like gather_elements gather_nd layout_transform "
     "ones ones_like pad permute_dims pixel_shuffle repeat reverse_sequence scatter_elements scatter_nd split stack "
-    "strided_slice take tile zeros zeros_like": 0,  # bytes that change their place
+    "strided_slice take tile zeros zeros_like": 0,  # only moves bytes
     "clip ewise_fma leakyrelu prelu selu": 2,
     "std variance": 4,  # mean, difference, square, sum
-    "batch_norm group_norm instance_norm layer_norm rms_norm": 8,  # these, and two operations each
+    "batch_norm group_norm instance_norm layer_norm rms_norm": 8,  # as above, and four operations more
     "image.grid_sample image.resize2d image.resize3d": 15,  # eight neighbours, weighted
     "acos acosh asin asinh atan atan2 atanh cos cosh erf exp log sin sinh tan tanh": FUNCTION,
     "sigmoid silu softplus": FUNCTION + 3,
-    "log_softmax softmax": FUNCTION + 4,  # largest, difference, sum, quotient
+    "log_softmax softmax": FUNCTION + 4,  # maximum, difference, sum, quotient
     "gelu gelu_tanh": FUNCTION + 6,
     "log_add_exp power": 2 * FUNCTION + 2,
 }

@@ -78,7 +78,7 @@ def refusal(program: Any, where: str, error: BaseException) -> UnsupportedError:
     for call in calls_of(program):
         try:
             relax.transform.LegalizeOps(LEGAL)(_alone(call))
-        except Exception as found:  # of any class: TVM raises many
+        except Exception as found:  # TVM raises errors of many classes
             return UnsupportedError(f"{where}: {_described(call)}", "TVM cannot lower it", first_line(found), LEVER)
     return UnsupportedError(where, "an operator cannot be lowered", reason, LEVER)
 

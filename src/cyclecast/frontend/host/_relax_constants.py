@@ -56,7 +56,7 @@ def constant_of(values: Any, kind: str) -> Any:
     tensor = tvm.runtime.empty(values.shape, kind)
     try:
         target = np.from_dlpack(tensor)
-    except RuntimeError:  # of bfloat16 and the like
+    except RuntimeError:  # types without a NumPy type, such as bfloat16
         return relax.const(values, kind)
     columns = values.shape[1] if values.ndim == 2 and not values.flags.c_contiguous else 0
     for column in range(0, columns, COLUMNS):

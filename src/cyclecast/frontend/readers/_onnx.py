@@ -71,11 +71,17 @@ def read(source: Path) -> Any:
         raise ModelError(str(source), demand, "a network is an ONNX file", "another path")
     model = _parsed(source)
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what else an entry says
+        with warnings.catch_warnings(action="ignore"):  # warnings about unknown keys
             _read_weights(model, source)
     except ModelError:
         raise
-    except (OSError, ValueError, RuntimeError, TypeError, onnx.checker.ValidationError) as error:  # also of C++
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        onnx.checker.ValidationError,
+    ) as error:  # also errors from C++
         raise ModelError(
             str(source), "its weights are in another file, which cannot be read", first_line(error),
             "putting that file beside it",

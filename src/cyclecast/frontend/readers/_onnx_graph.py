@@ -122,7 +122,9 @@ def _require_functions(model: Any, source: str) -> None:
 
     def size(key: tuple[str, str], callers: frozenset[tuple[str, str]]) -> int:
         if key in callers or len(callers) > DEEPEST:
-            raise UnsupportedError(source, f"function '{key[1]}' calls itself", "functions end", "exporting it again")
+            raise UnsupportedError(
+                source, f"function '{key[1]}' calls itself", "functions must not be recursive", "exporting it again"
+            )
         if key not in sizes:
             sizes[key] = sum(each(node, callers | {key}) for node in bodies[key].node)
         return sizes[key]
@@ -148,7 +150,7 @@ def _without_defaults(model: Any) -> None:
         kept = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in inputs]
         del model.graph.input[:]
         model.graph.input.extend(kept)
-        model.ir_version = max(model.ir_version, 4)  # from which constants need not be inputs
+        model.ir_version = max(model.ir_version, 4)  # the first version in which constants need not be inputs
 
 
 def _require_names(model: Any, source: str) -> None:
@@ -169,7 +171,7 @@ def _rewrite(model: Any, source: str) -> bool:
         return rewrite(model, _is_unknown)
     except UnsupportedError as error:
         raise UnsupportedError(f"{source}: {error.where}", error.demand, error.bound, error.lever) from None
-    except Exception as error:  # of any class: the model may be anything
+    except Exception as error:  # of any class: the model may be invalid
         LOG.debug("%s: its operators cannot be rewritten", source, exc_info=True)
         reason = first_line(error)
     if _is_valid(model):
@@ -215,7 +217,7 @@ def _require_sizes(model: Any, source: str) -> None:
     """Raise `UnsupportedError` for tensors and folded constants that are too large, if shapes can be inferred."""
     try:
         shapes = inferred_shapes(model)
-    except Exception:  # of any class: onnxruntime says next what is wrong
+    except Exception:  # of any class: onnxruntime reports errors of invalid models next
         LOG.debug("%s: its shapes cannot be inferred", source, exc_info=True)
         return
     for name, shape in shapes.items():
@@ -251,7 +253,7 @@ def _is_foreign(model: Any) -> Callable[[Any], bool]:
 
     def is_foreign(node: Any) -> bool:
         standard = onnx.defs.has(node.op_type, node.domain if node.domain != "ai.onnx" else "")
-        if standard and node.op_type == "If":  # which branch is taken is not known
+        if standard and node.op_type == "If":  # the taken branch is unknown
             return any(is_foreign(inner) for branch in node.attribute for inner in branch.g.node)
         return not standard and (node.domain, node.op_type) not in own and _is_unknown(node)
 

@@ -169,7 +169,9 @@ def _require_types(node: Any, types: Mapping[str, Any], where: str) -> None:
         kind = types.get(name, (0, None))[0]
         if kind and kind not in TYPES:
             what = TensorProto.DataType.Name(kind).lower()
-            raise UnsupportedError(where, f"values of type {what} in '{name}'", "TVM has them otherwise", LEVER)
+            raise UnsupportedError(
+                where, f"values of type {what} in '{name}'", "TVM represents them differently", LEVER
+            )
 
 
 def _require_read(node: Any, watched: _WatchedImporter, version: int, where: str) -> None:
@@ -184,7 +186,7 @@ def _require_read(node: Any, watched: _WatchedImporter, version: int, where: str
         if name not in watched.seen and (node.op_type, name) not in WITHOUT_EFFECT and not is_default:
             raise UnsupportedError(
                 f"{where}: attribute '{name}'",
-                "TVM's importer does not look at it",
+                "TVM's importer ignores it",
                 f"it is {_shown(attribute)}",
                 LEVER,
             )
@@ -213,7 +215,7 @@ def _require_equal(made: Any, expected: tuple[int, tuple[int, ...] | None] | Non
     if shape is not None and kind.shape is not None:
         try:
             extents = tuple(int(extent) for extent in kind.shape)
-        except TypeError:  # they depend on values
+        except TypeError:  # symbolic extents
             return
         if extents != shape:
             raise UnsupportedError(where, f"TVM imports a result of {extents}", f"ONNX has {shape}", LEVER)

@@ -49,7 +49,7 @@ def opened(source: Path) -> BytesIO:
             elif member.filename.endswith(".json"):
                 content = _rebuilt(content, program_as_data, name)
             elif member.filename.endswith(".pt"):
-                content = b""  # PyTorch would unpickle it, and try again with less care where that fails
+                content = b""  # PyTorch would unpickle it, and retry with fewer checks after a failure
             elif member.filename.endswith("/byteorder") and content != b"little":
                 raise ModelError(name, f"{ascii(content)[1:][:20]}", "tensors are in the order 'little'", LEVER)
             elif TENSOR.search(member.filename) and not content:

@@ -124,7 +124,7 @@ def _read(source: Path) -> Any:
 def _unpacked(schema: Any, content: bytes) -> Any:
     try:
         return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    except Exception:  # the format has no checks: whatever reading past an end raises
+    except Exception:  # the format has no checks: any error of reading beyond the end
         return None
 
 
@@ -145,7 +145,7 @@ def _is_whole(model: Any) -> bool:
     codes = [operator.opcodeIndex for operator in graph.operators]
     return (
         all(0 <= index < len(graph.tensors) for index in made)
-        and all(-1 <= index < len(graph.tensors) for index in used)  # -1 is an input that is left out
+        and all(-1 <= index < len(graph.tensors) for index in used)  # -1 is an omitted input
         and all(0 <= code < len(model.operatorCodes) for code in codes)
         and all(tensor.name and 0 <= tensor.buffer < len(model.buffers) for tensor in graph.tensors)
         and all(prod(map(int, tensor.shape)) <= LARGEST_TENSOR for tensor in graph.tensors)

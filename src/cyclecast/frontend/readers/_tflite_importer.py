@@ -67,7 +67,7 @@ class Importer(OperatorConverter):  # type: ignore[misc] # TVM is untyped
         kind = self.get_tensor_type_str(tensor.Type())
         if str(made.ty.dtype) != kind:
             raise UnsupportedError(where, f"TVM imports values of {made.ty.dtype}", f"the file has {kind}", LEVER)
-        if not tensor.ShapeLength():  # a scalar, or nothing is known
+        if not tensor.ShapeLength():  # a scalar, or an unknown shape
             return
         stated = tuple(map(int, tensor.ShapeAsNumpy()))
         signature = tuple(map(int, tensor.ShapeSignatureAsNumpy())) if tensor.ShapeSignatureLength() else stated

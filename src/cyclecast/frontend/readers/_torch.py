@@ -165,7 +165,7 @@ def _errors(name: str, demand: str, lever: str) -> Iterator[None]:
         raise
     except Exception as error:  # of any class
         reason = first_line(error)
-    if reason:  # raised only here: a traceback of PyTorch would keep its tensors alive
+    if reason:  # raised here, because the original traceback keeps tensors alive
         raise UnsupportedError(name, demand, reason, lever)
 
 
