@@ -59,17 +59,17 @@ def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]], **giv
 
 
 def announced(kind: str) -> list[Any]:
-    """The objects of this kind that are in use, and one of every class that installed packages announce."""
+    """The objects of this kind that `use` has added, and one of every class that installed packages announce."""
     return [*_USED.get(kind, ()), *(variant()() for _, variant in sorted(_gather(kind, {}).items()))]
 
 
 def use(kind: str, spec: str) -> None:
-    """Take the variant that a text names into use beside those that packages announce, while this process lasts."""
+    """Add the variant that `spec` names to those that packages announce, for this process."""
     _USED.setdefault(kind, []).append(build(kind, spec, {}))
 
 
 _USED: dict[str, list[Any]] = {}
-"""Objects by kind."""
+"""Objects added by `use`, by kind."""
 
 
 def is_in_a_file(spec: object) -> bool:

@@ -134,7 +134,7 @@ def _front_ends(specs: list[str] | None) -> list[str] | None:
 
 FrontEndOption = Annotated[
     list[str] | None,
-    typer.Option("--front-end", callback=_front_ends, help="A front end beside ours, as ./mine.py:Name."),
+    typer.Option("--front-end", callback=_front_ends, help="An additional front end: ./mine.py:Name. Repeatable."),
 ]
 
 

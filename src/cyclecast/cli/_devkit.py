@@ -1,4 +1,4 @@
-"""The verb for those who add something of their own."""
+"""The verb for authors of extensions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def devkit_check(
     spec: Annotated[str, typer.Argument(help="./mine.py:Name, a device file, or a device of the library.")],
     device: Annotated[str, typer.Option("--device", help="The device for a rule or a runner.")] = "isaac",
     source: Annotated[
-        Path | None, typer.Option("--source", help="A file that a front end reads.", show_default=False)
+        Path | None, typer.Option("--source", help="A file that the front end reads.", show_default=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Test what you add: a timing model, strategy, rule, mutation rule, runner, front end, report or device.
+    """Test your timing model, strategy, rule, mutation rule, runner, front end, report or device.
 
-    Exit code 3 where a test fails.
+    Exit code 3 if a test fails.
     """
     described, _ = read_device(device, as_json)
     from cyclecast.testing import check

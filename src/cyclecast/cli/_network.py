@@ -110,7 +110,7 @@ def tune(
         list[str] | None, typer.Option("--mutator", help=f"An additional mutation rule. {OTHERS}")
     ] = None,
     runner: Annotated[
-        str | None, typer.Option("--runner", help="Measures mappings in the place of the timing model: ./mine.py:Name.")
+        str | None, typer.Option("--runner", help="A runner to use instead of the timing model: ./mine.py:Name.")
     ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -185,7 +185,7 @@ class _TuneJob:
         return info
 
     def _searched(self, network: Network, space: Space | None, runner: Runner | None) -> Tuned:
-        """The best mappings; searches that are finished in the folder's database are not repeated."""
+        """The best mappings; finished searches in the folder's database are reused."""
         from cyclecast.report import progress_bar
 
         options = {name: self.settings[name] for name in SETTINGS} | {"seconds": _limit(self.settings["seconds"])}
@@ -206,7 +206,7 @@ class _TuneJob:
         return require_runner(plugins.build("runner", self.settings["runner"], {}, device=self.device))
 
     def _space(self) -> Space | None:
-        """With the rules of others; None where there are none."""
+        """The space with the user's rules; None if there are none."""
         if not {"rules", "mutators"} & set(self.settings):
             return None
         from cyclecast.schedule import Space

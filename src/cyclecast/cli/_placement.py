@@ -79,7 +79,7 @@ def place(
 @app.command()
 def report(
     folder: FolderArgument,
-    out: Annotated[Path | None, out_option("--out", "The file; FOLDER/report.html unless said.")] = None,
+    out: Annotated[Path | None, out_option("--out", "The file; default: FOLDER/report.html.")] = None,
     against: Annotated[
         Path | None, typer.Option("--against", help="Another folder written by tune, to compare with.")
     ] = None,
@@ -87,7 +87,7 @@ def report(
         Path | None, out_option("--trace", "A timeline of the pipeline for Perfetto: trace events as JSON.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--form", help="html, the name of a form that a plug-in announces, or ./mine.py:Name.")
+        str, typer.Option("--form", help="Format of the report: html, the name of a plug-in's, or ./mine.py:Name.")
     ] = "html",
     force: ForceOption = False,
     as_json: JsonOption = False,

@@ -1,4 +1,4 @@
-"""The forms of a report: our page, or a form of somebody else."""
+"""Output formats of a report: the built-in HTML page, or a user's format."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from cyclecast.timing import TimingModel
 
 @runtime_checkable
 class Report(Protocol):
-    """A form in which the values of a placed network are written."""
+    """An output format for the values of a placed network."""
 
     suffix: str
-    """The end of the file's name, with the dot."""
+    """Suffix of the file, with the dot."""
 
     def text(self, info: Mapping[str, Any]) -> str:
-        """The file's text; `info` is what `report_info` answers, and that of another run as `against` or None."""
+        """Text of the file.
+
+        `info` is the result of `report_info`; `info["against"]` is that of another placement, or None.
+        """
         ...
 
 
@@ -33,7 +36,7 @@ class Page:
     suffix: ClassVar[str] = ".html"
 
     def text(self, info: Mapping[str, Any]) -> str:
-        """The page."""
+        """The HTML page."""
         from cyclecast.report._html import html
 
         return html(dict(info))
@@ -43,7 +46,10 @@ BUILT_IN: dict[str, Callable[[], type]] = {"html": lambda: Page}
 
 
 def report_form(spec: str | Report) -> Report:
-    """The form of a name such as `html`, or of a class in a file; an object with `suffix` and `text` as it is."""
+    """The format of a name such as `html` or of a class in a file; an object with `suffix` and `text` is returned.
+
+    Raises `OptionError` for anything else.
+    """
     form = plugins.build("report", spec, BUILT_IN) if isinstance(spec, str) else spec
     if isinstance(form, type) or not isinstance(form, Report):
         raise OptionError("report", f"{spec!r}", "a report has a suffix and text(info)", "a name or such an object")
@@ -60,11 +66,11 @@ def write_report(
     force: bool = False,
     form: str | Report = "html",
 ) -> dict[str, Any]:
-    """Write a report of a placement, and give its `report_info`; `against` is that of another one to compare with.
+    """Write a report on a placement and return its `report_info`; `against` is that of another placement.
 
-    A file that is there must be our page, and be replaced by one; `force` replaces any.
+    An existing file is replaced only by an HTML page and if it is one, unless `force` is set. Raises `OptionError`.
     """
-    from cyclecast.report._html import report_info  # which needs Plotly and Jinja
+    from cyclecast.report._html import report_info  # needs Plotly and Jinja
 
     chosen = report_form(form)
     info = report_info(placement, timing=timing, check=check)
@@ -75,6 +81,6 @@ def write_report(
 
 
 NOTHING = "(?!)"
-"""A pattern that no text has."""
+"""A pattern that matches no text."""
 PAGE = '<meta name="generator" content="cyclecast">'
-"""What a page says at its beginning."""
+"""Mark at the beginning of an HTML page."""

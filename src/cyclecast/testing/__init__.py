@@ -1,4 +1,4 @@
-"""Suites for what others add: timing models, strategies, rules, runners, front ends, reports, devices.
+"""Test suites for extensions: timing models, strategies, rules, runners, front ends, reports, devices.
 
 Subclass a suite in a test file, and pytest finds its tests:
 

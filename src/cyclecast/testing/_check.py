@@ -39,10 +39,10 @@ class CheckedLaw(NamedTuple):
 
 
 def check(spec: str, device: Device, source: Path | None = None) -> tuple[str, list[CheckedLaw]]:
-    """Run the suite for `file.py:Name`, or for a device; its kind, and every test.
+    """Run the suite for `file.py:Name` or a device; return its kind and all results.
 
-    Rules and runners are tried on this device, a front end on this source. `OptionError` where the object is of no
-    kind, or cannot be made.
+    Rules and runners are tested on `device`, a front end on `source`. Raises `OptionError` if the object matches no
+    suite or cannot be created.
     """
     given: dict[str, Any] = {"device": lambda _: device}
     if not plugins.is_in_a_file(spec):

@@ -1,4 +1,4 @@
-"""What every front end and every form of a report has to do."""
+"""Suites for front ends and report formats."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ class FrontEndSuite(Suite):
         raise NotImplementedError("make the front end in subject()")
 
     def source(self) -> Any:
-        """A source that it reads: a path, or an object in memory."""
+        """A source that the front end reads: a path, or an object in memory."""
         raise SkipTest("there is no source to read; give one with --source, or in source()")
 
     def device(self) -> Device:
-        """The device whose bits a network is quantised to."""
+        """The device that gives the bits of quantisation."""
         return Device.load("isaac")
 
     def test_it_accepts_its_own_sources_alone(self) -> None:
-        """Another path is left to other front ends."""
+        """The front end accepts its source and no other path."""
         subject = self.subject()
         assert not subject.accepts(Path("no such file.of-no-format")), "it accepts a path of no format"
         assert not subject.accepts(object()), "it accepts any object"
         assert subject.accepts(self.source()), "it does not accept its own source"
 
     def test_it_names_its_runtime(self) -> None:
-        """Messages name the program that computes the reference."""
+        """The reference runtime has a name, for messages."""
         assert self.subject().runtime, "its runtime has no name"
 
     def test_the_source_becomes_a_network(self) -> None:
-        """The device computes at least one of its workloads."""
+        """The network has at least one workload."""
         network = load(self.source(), self.device(), front_ends=[self.subject()])
         assert network.members, "no workload is left for the device; are its products of integers, or quantised?"
 
     def test_the_reference_answers_every_sample(self) -> None:
-        """One dictionary of arrays for each; the same values twice."""
+        """The reference returns a dictionary of arrays per sample, with equal values on every call."""
         subject, source = self.subject(), self.source()
         random, inputs = np.random.default_rng(0), subject.inputs(source, {}).items()
         samples = [{name: random_values(random, *what) for name, what in inputs} for _ in range(2)]
@@ -67,7 +67,7 @@ class FrontEndSuite(Suite):
                 np.testing.assert_array_equal(value, other[name], f"output {name} has other values the second time")
 
     def test_a_damaged_file_is_an_error_in_a_line(self) -> None:
-        """An empty file of its own name raises a `CyclecastError`, nothing else."""
+        """An empty file raises a `CyclecastError`, nothing else."""
         source = self.source()
         if not isinstance(source, Path):
             raise SkipTest("its source is no file")
@@ -84,16 +84,16 @@ class FrontEndSuite(Suite):
 
 
 class ReportSuite(Suite):
-    """Tests of a form of a report: `suffix` and `text`."""
+    """Tests of a report format: `suffix` and `text`."""
 
     kind = "report"
 
     def subject(self) -> Report:
-        """The form."""
+        """The format."""
         raise NotImplementedError("make the report in subject()")
 
     def infos(self) -> list[dict[str, Any]]:
-        """The values of one layer on two devices; the second compared with the first."""
+        """`report_info` of one layer on two devices; the second is compared with the first."""
         placed = []
         for name in ("isaac", "hermes64"):
             device = Device.load(name)
@@ -102,12 +102,12 @@ class ReportSuite(Suite):
         return [placed[0] | {"against": None}, placed[1] | {"against": placed[0]}]
 
     def test_the_suffix_has_a_dot(self) -> None:
-        """It is the end of a file's name."""
+        """The suffix is a suffix of file names."""
         suffix = self.subject().suffix
         assert Path(f"report{suffix}").suffix == suffix, f"the suffix is {suffix!r}; it must be like .csv"
 
     def test_it_writes_the_same_values_as_the_same_text(self) -> None:
-        """Some text, twice the same, and the values stay as they are."""
+        """The text is not empty, equal on every call, and the values do not change."""
         for info in self.infos():
             before = json.dumps(info, default=str)
             text = self.subject().text(info)

@@ -73,7 +73,7 @@ def dense_program() -> Any:
 
 
 def problem(device: Device, trials: int) -> Problem:
-    """To map a dense layer of eight vectors, with its kernel and the whole space."""
+    """The problem of mapping a dense layer of eight input vectors, with its kernel and the built-in space."""
     network = load(dense_program(), device)
     (member,) = network.members
     kernel = Kernel(as_module(network.program[member.kernel]), Space(device).for_metaschedule(), read)
