@@ -155,7 +155,7 @@ def workloads(draw: st.DrawFn, bits: Bits | None = None, largest: int = 40) -> W
 
 def decision_names(device: Device) -> list[str]:
     """Names of all decisions of the im2col sketch on this device."""
-    return [WORD_LINES, FILTERS, *(decision_name(level.name, axis) for level in device.levels for axis in TILE_AXES)]
+    return [WORD_LINES, FILTERS, *(Decision(level.name, axis).name for level in device.levels for axis in TILE_AXES)]
 
 
 def decisions(device: Device, workload: Workload | None = None) -> st.SearchStrategy[Decisions]:
