@@ -142,7 +142,7 @@ def test_vectors(tuned: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("compile", "TUNED", "--out", "OUT", "--target", "cuda"), "--target: 'cuda', there are c and llvm"),
+        (("compile", "TUNED", "--out", "OUT", "--target", "cuda"), "'--target': 'cuda' is not one of 'c', 'llvm'"),
         (("compile", "OUT", "--out", "OUT"), "network.json: it cannot be read"),
         (("compile", "TUNED", "--out", "FILE"), "it must be a folder"),
         (("compile", "TUNED", "--out", "FILE", "--target", "llvm"), "it must be a folder"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 import networks
 from cyclecast import cli
 from cyclecast.cli import app
-from cyclecast.device import Device
+from cyclecast.device import Device, library
 from cyclecast.errors import DeviceError
 
 FAILURES: list[tuple[BaseException, int, str]] = [
@@ -110,6 +111,19 @@ def test_debug_is_taken_anywhere() -> None:
         assert done.exit_code == 2
         assert "Traceback" in done.stderr
     assert "--debug" in CliRunner().invoke(app, ["--help"]).stdout
+
+
+def test_help_lists_the_verbs_in_the_order_of_use() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    places = [shown.index(f" {verb} ") for verb in ("tune", "place", "report", "compile", "verify", "estimate")]
+    assert places == sorted(places)
+
+
+def test_names_of_devices_are_completed() -> None:
+    asked = {"_CYCLECAST_COMPLETE": "complete_bash", "COMP_WORDS": "cyclecast device check isa", "COMP_CWORD": "3"}
+    command = str(Path(sys.executable).with_name("cyclecast"))
+    done = subprocess.run([command], env=os.environ | asked, capture_output=True, text=True)
+    assert done.stdout.split() == [name for name in library() if name.startswith("isa")]
 
 
 def test_a_reader_that_goes_away_is_no_fault() -> None:

@@ -82,8 +82,8 @@ def test_place_as_json(tuned: Path) -> None:
     [
         (("--chips", "many"), "--chips: 'many', a number of at most 18 digits, or auto; try --chips auto"),
         (("--chips", "0"), "0 chips, 1 to 1024 are possible"),
-        (("--objective", "speed"), "objective: 'speed'"),
-        (("--dynamic", "gpu"), "dynamic: 'gpu'"),
+        (("--objective", "speed"), "'speed' is not one of 'interval', 'latency', 'energy', 'arrays'"),
+        (("--dynamic", "gpu"), "'gpu' is not one of 'host', 'arrays'"),
         (("--timing", "guess"), "guess"),
         (("--arrays", HUGE), f"arrays: {HUGE}, it must be from 1 to 2147483647"),
         (("--batch", HUGE), f"{HUGE} images in a batch, 1 to 2147483647 are possible"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cyclecast.cli._common import (
+    LOOK,
+    NETWORK,
     FolderArgument,
     ForceOption,
     JsonOption,
@@ -23,25 +25,23 @@ from cyclecast.errors import OptionError
 from cyclecast.storage.folders import output
 from cyclecast.units import Size
 
-TARGETS = ("c", "llvm")
-
 InputsOption = Annotated[
     Path | None, typer.Option("--inputs", help="An .npz file with an array per input; default: random values.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the random inputs.")]
 
 
-@app.command("compile")
+@app.command("compile", rich_help_panel=NETWORK)
 def compile_network(
     folder: FolderArgument,
     out: Annotated[Path, out_option("--out", "The folder for the sources, or for module.so.")],
-    target: Annotated[str, typer.Option("--target", help="c: sources with drivers; llvm: module.so.")] = "c",
+    target: Annotated[
+        Literal["c", "llvm"], typer.Option("--target", help="c: sources with drivers; llvm: module.so.")
+    ] = "c",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the scheduled network as readable C with a behaviour model of the device, or as a program for this host."""
-    if target not in TARGETS:
-        raise OptionError("--target", f"'{target}'", f"there are {' and '.join(TARGETS)}", "--target c")
     from cyclecast.mapping import network_loss
     from cyclecast.report import status
     from cyclecast.workflow import building
@@ -76,7 +76,7 @@ def compile_network(
         )
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def vectors(
     folder: FolderArgument,
     workload: Annotated[str, typer.Option("--workload", help="A workload of the network, or its kernel.")],
@@ -117,7 +117,7 @@ def vectors(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def trace(
     folder: FolderArgument,
     out: Annotated[Path, out_option("--out", "The trace: .jsonl for lines of JSON, else binary.")],
@@ -146,7 +146,7 @@ def trace(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def replay(
     path: Annotated[Path, typer.Argument(metavar="TRACE", help="A file written by trace.", show_default=False)],
     fast: Annotated[bool, typer.Option("--fast", help="Skip the bit level where converters are lossless.")] = False,

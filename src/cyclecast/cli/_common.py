@@ -10,7 +10,7 @@ import typer
 
 from cyclecast import plugins
 from cyclecast.cli._door import DEBUG, Door
-from cyclecast.device import Device, Doubt, load_doubted
+from cyclecast.device import Device, Doubt, library, load_doubted
 from cyclecast.errors import OptionError
 from cyclecast.storage.reading import json_value
 from cyclecast.storage.versions import __version__
@@ -25,8 +25,20 @@ app = typer.Typer(
 )
 
 WIDTH_WITHOUT_TERMINAL = 160
+NETWORK, LOOK, FILES = "A network on a chip", "A closer look", "Devices and code of your own"
+"""Headings of the verbs in `--help`."""
 
-DeviceArgument = Annotated[str, typer.Argument(help="A library name, or a path to a device file.")]
+
+def _devices(incomplete: str) -> list[str]:
+    return [name for name in library() if name.startswith(incomplete)]
+
+
+DeviceArgument = Annotated[
+    str, typer.Argument(help="A library name, or a path to a device file.", autocompletion=_devices)
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="A library name, or a path to a device file.", autocompletion=_devices)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from cyclecast.cli._common import DeviceArgument, JsonOption, app, console, print_json
+from cyclecast.cli._common import FILES, DeviceArgument, JsonOption, app, console, print_json
 from cyclecast.device import Device, load_doubted
 from cyclecast.terminal import write
 
 device_app = typer.Typer(help="Check and show device files.", no_args_is_help=True)
-app.add_typer(device_app, name="device")
+app.add_typer(device_app, name="device", rich_help_panel=FILES)
 
 
 @device_app.command("check")

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cyclecast.cli._common import JsonOption, app, console, print_json, read_device
+from cyclecast.cli._common import FILES, DeviceOption, JsonOption, app, console, print_json, read_device
 from cyclecast.terminal import Table
 
 devkit_app = typer.Typer(help="Test your own extensions of cyclecast.", no_args_is_help=True)
-app.add_typer(devkit_app, name="devkit")
+app.add_typer(devkit_app, name="devkit", rich_help_panel=FILES)
 FAILED = 3
 """Exit code if a test fails."""
 
@@ -19,7 +19,7 @@ FAILED = 3
 @devkit_app.command("check")
 def devkit_check(
     spec: Annotated[str, typer.Argument(help="./mine.py:Name, a device file, or a device of the library.")],
-    device: Annotated[str, typer.Option("--device", help="The device for a rule or a runner.")] = "isaac",
+    device: DeviceOption = "isaac",
     source: Annotated[
         Path | None, typer.Option("--source", help="A file that the front end reads.", show_default=False)
     ] = None,

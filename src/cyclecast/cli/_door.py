@@ -44,8 +44,20 @@ class StoppedError(KeyboardInterrupt):
     """Ctrl-C, with a line about the results that are kept."""
 
 
+VERBS = (
+    "tune", "place", "report", "compile", "verify",
+    "estimate", "sqnr", "vectors", "trace", "replay",
+    "device", "devkit",
+)  # fmt: skip
+"""In the order of use: a network on a chip, a closer look, files of one's own."""
+
+
 class Door(TyperGroup):
     """The group of all verbs. Running it ends in `SystemExit`, except for a fault of cyclecast."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The verbs in the order of use."""
+        return sorted(self.commands, key=VERBS.index)
 
     def main(
         self,
@@ -163,7 +175,8 @@ def mistake_of(error: BaseException) -> CyclecastError | None:
         case typer.TyperException():
             message = getattr(error, "format_message", error.__str__)()
             command = getattr(getattr(error, "ctx", None), "command_path", "cyclecast")
-            return OptionError(command, message.rstrip("."), lever=f"{command} --help")
+            said = message.replace("Value error, ", "").rstrip(".")  # which pydantic puts before a wrong choice
+            return OptionError(command, said, lever=f"{command} --help")
         case OSError() | MemoryError() | RecursionError() | OverflowError() | UnicodeError():
             return _of_the_machine(error)
         case _ if is_of_tvm(error):

@@ -14,7 +14,10 @@ import typer
 from cyclecast import plugins
 from cyclecast.cli._again import RECORDS, RESULT, TuneQuestion
 from cyclecast.cli._common import (
+    LOOK,
+    NETWORK,
     ConstantOption,
+    DeviceOption,
     ForceOption,
     FrontEndOption,
     JsonOption,
@@ -70,13 +73,12 @@ SETTINGS = ("timing", "strategy", "trials", "seed", "seconds")
 MOST_WORK = 1 << 35
 """Most products of single cells for which `tune` simulates a lossy device; they take about ten seconds."""
 OTHERS = "The name of a plug-in, or ./mine.py:Name. Repeatable."
-DeviceOption = Annotated[str, typer.Option("--device", help="A library name, or a path to a device file.")]
 TimingOption = Annotated[
     str, typer.Option("--timing", help="The timing model: poster, analytical, event, a plug-in's, or ./mine.py:Name.")
 ]
 
 
-@app.command()
+@app.command(rich_help_panel=NETWORK)
 def tune(
     model: ModelArgument,
     out: Annotated[Path, out_option("--out", "The folder for records, program, mappings and traces.")],
@@ -249,7 +251,7 @@ def _inputs(model: Any, shapes: Shapes, calibration: Values) -> dict[str, Any]:
     return {name: {"shape": shape, "range": ranges.get(name)} for name, (shape, _) in found}
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def estimate(
     model: ModelArgument,
     device: DeviceOption = "isaac",
@@ -286,7 +288,7 @@ def _mappings(path: Path) -> dict[str, Mapping]:
     return mappings_from_json(read_json(f"--mapping {path}", path))
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def sqnr(
     model: ModelArgument,
     calibrate: Annotated[Path, typer.Option("--calibrate", help="Samples: a folder of images, or an .npz file.")],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cyclecast.cli._common import (
+    NETWORK,
     FolderArgument,
     ForceOption,
     JsonOption,
@@ -31,21 +32,20 @@ MOST_BYTES = 1 << 28
 """Largest `placement.json` [bytes]."""
 
 
-@app.command()
+@app.command(rich_help_panel=NETWORK)
 def place(
     folder: FolderArgument,
     chips: Annotated[str, typer.Option("--chips", help="Number of chips, or auto: as many as hold all weights.")] = "1",
     objective: Annotated[
-        str, typer.Option("--objective", help="The quantity to minimise: interval, latency, energy or arrays.")
+        Literal["interval", "latency", "energy", "arrays"],
+        typer.Option("--objective", help="The quantity to minimise."),
     ] = "interval",
     batch: Annotated[
         int, typer.Option("--batch", min=1, help="Images per writing of the weights, if not all weights are resident.")
     ] = 1,
     dynamic: Annotated[
-        str | None,
-        typer.Option(
-            "--dynamic", help="Where to multiply two computed operands: host or arrays; default: by the device."
-        ),
+        Literal["host", "arrays"] | None,
+        typer.Option("--dynamic", help="Where to multiply two computed operands; default: by the device."),
     ] = None,
     timing: Annotated[str, typer.Option("--timing", help="The timing model of single operators.")] = "analytical",
     arrays: Annotated[
@@ -76,7 +76,7 @@ def place(
     console().print(f"wrote {folder}/{WRITTEN}", soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel=NETWORK)
 def report(
     folder: FolderArgument,
     out: Annotated[Path | None, out_option("--out", "The file; default: FOLDER/report.html.")] = None,

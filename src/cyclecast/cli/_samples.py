@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,11 +24,11 @@ CalibrateOption = Annotated[
     typer.Option("--calibrate", help="Static quantisation from samples: a folder of images, or an .npz file."),
 ]
 ActivationsOption = Annotated[
-    str | None,
-    typer.Option("--activations", help="affine (the default if the device's sums are exact) or symmetric."),
+    Literal["affine", "symmetric"] | None,
+    typer.Option("--activations", help="Integers with a zero point, or without; default: affine if sums are exact."),
 ]
 WeightsOption = Annotated[
-    str, typer.Option("--weights", help="symmetric or affine, with one scale per output channel.")
+    Literal["symmetric", "affine"], typer.Option("--weights", help="Integers with one scale per output channel.")
 ]
 MeanOption = Annotated[str, typer.Option("--image-mean", help="Mean of each image channel, from 0 to 1.")]
 DeviationOption = Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cyclecast.cli._common import (
+    NETWORK,
     ConstantOption,
     FolderArgument,
     FrontEndOption,
@@ -37,7 +38,7 @@ DEPARTED = 3
 """Exit code if values depart from the reference."""
 
 
-@app.command()
+@app.command(rich_help_panel=NETWORK)
 def verify(
     folder: FolderArgument,
     model: ModelArgument,
