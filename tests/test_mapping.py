@@ -141,7 +141,7 @@ def test_factors_are_at_least_1(axis: TileAxis, factor: int) -> None:
 
 
 def test_from_json_checks_the_laws() -> None:
-    value = SPREAD.to_json()
+    value: dict[str, Any] = SPREAD.to_json()
     value["temporal"]["row"] = 3
     with pytest.raises(MappingError, match="row axis: 3 temporal steps"):
         mapping_from_json(value)
@@ -272,7 +272,7 @@ def test_packed_groups_need_rows_and_columns_of_their_own() -> None:
 
 
 def test_json_of_before_windows_and_orders() -> None:
-    value = SPREAD.to_json()
+    value: dict[str, Any] = SPREAD.to_json()
     for name in ("packed", "window", "input_stationary"):
         del value[name]
     del value["workload"]["slides"]

@@ -180,4 +180,4 @@ def test_a_phase_is_what_its_role_says_whatever_its_name() -> None:
 def test_roles_are_stored(phase: Phase) -> None:
     timing = Timing((phase,), Time(1))
     assert timing_from_json(timing.to_json()) == timing
-    assert ("role" in timing.to_json()["phases"][0]) == (phase.name != "a")
+    assert ("role" in phase.to_json()) == (phase.name != "a")

@@ -13,7 +13,7 @@ from typing import Any
 from cyclecast import plugins
 from cyclecast.errors import CyclecastError
 from cyclecast.storage import folders, versions
-from cyclecast.storage.reading import json_value
+from cyclecast.storage.reading import json_value, members
 
 RECORDS, RESULT = "records.db", "result.json"
 MOST_BYTES = 1 << 28
@@ -58,7 +58,7 @@ class TuneQuestion:
         if not folders.answers(out, "tune", self.asked(out)):
             return None
         try:
-            found: dict[str, Any] = json_value(folders.read_file(out, RESULT, MOST_BYTES))
+            found: dict[str, Any] = dict(members(json_value(folders.read_file(out, RESULT, MOST_BYTES))))
         except (CyclecastError, OSError, ValueError):
             return None
         if found["verification"] and "error" in found["verification"]:

@@ -21,7 +21,7 @@ from cyclecast.cli._common import (
 )
 from cyclecast.errors import ModelError, OptionError
 from cyclecast.storage.folders import output, output_file, read_file, require_file_unchanged
-from cyclecast.storage.reading import json_value
+from cyclecast.storage.reading import json_value, members
 from cyclecast.terminal import json_text, short
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     """Settings of the last `place`, or the defaults. Raises `OptionError` for a damaged file."""
     require_file_unchanged(folder / WRITTEN)
     try:
-        found = json_value(read_file(folder, WRITTEN, MOST_BYTES))["settings"]
+        found = members(members(json_value(read_file(folder, WRITTEN, MOST_BYTES)))["settings"])
         settings = {name: found.get(name) if name in OPTIONAL else found[name] for name in DEFAULTS}
         for name, value in settings.items():
             if type(value) is not type(DEFAULTS[name]) and not isinstance(value, OPTIONAL.get(name, ())):

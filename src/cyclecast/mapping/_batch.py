@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
 from cyclecast._integers import Whole
 from cyclecast.errors import MappingError
-from cyclecast.mapping._mapping import TILE_AXES, AnyFactors, Factors, LevelFactors, Mapping, TileAxis, Tiled
+from cyclecast.mapping._mapping import (
+    TILE_AXES,
+    AnyFactors,
+    AnyLevelFactors,
+    Factors,
+    LevelFactors,
+    Mapping,
+    TileAxis,
+    Tiled,
+)
 from cyclecast.network import Workload
 
 
-def _kept(formula: Any) -> Any:
-    """The same formula, computed once."""
-    return cached_property(formula.fget)
+def _once(name: str) -> Whole:
+    """A property of `Tiled` for many mappings: what is known of it, or the formula, computed once."""
+    formula = getattr(Tiled, name).fget
+
+    def known(mappings: Mappings) -> Whole:
+        if name not in mappings._known:
+            mappings._known[name] = formula(mappings)
+        return mappings._known[name]
+
+    return property(known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,7 @@ class ManyFactors(AnyFactors):
 
 
 @dataclass(frozen=True, slots=True)
-class ManyLevelFactors:
+class ManyLevelFactors(AnyLevelFactors):
     """The spatial factors of every mapping at the named level."""
 
     level: str
@@ -55,14 +70,17 @@ class Mappings(Tiled):
     """Along every slide of the workload."""
     input_stationary: Whole
     """0 or 1."""
+    _known: dict[str, Whole] = field(default_factory=dict, init=False, repr=False)
+    """What follows from the numbers, by the name of the property: computed before, or known otherwise."""
     _inside: dict[tuple[int, TileAxis], Whole] = field(default_factory=dict, init=False, repr=False)
+    """The same of `inside`."""
 
-    values = _kept(Tiled.values)
-    results = _kept(Tiled.results)
-    vectors = _kept(Tiled.vectors)
-    arrays = _kept(Tiled.arrays)
-    passes = _kept(Tiled.passes)
-    turns = _kept(Tiled.turns)
+    values = _once("values")
+    results = _once("results")
+    vectors = _once("vectors")
+    arrays = _once("arrays")
+    passes = _once("passes")
+    turns = _once("turns")
 
     def inside(self, level: int, axis: TileAxis) -> Whole:
         """As for one mapping; kept, because many formulas ask for the same products."""
@@ -72,9 +90,11 @@ class Mappings(Tiled):
             self._inside[level, axis] = self.levels[level + 1].factors.along(axis) * self.inside(level + 1, axis)
         return self._inside[level, axis]
 
-    def use(self, arrays: Whole) -> None:
-        """Say how many arrays are in use: for bounds, which say nothing about the levels they are in."""
-        vars(self)["arrays"] = arrays
+    def using(self, arrays: Whole) -> Self:
+        """These, with so many arrays in use: for bounds, which say nothing about the levels they are in."""
+        found = replace(self)
+        found._known["arrays"] = arrays
+        return found
 
     @classmethod
     def of(cls, mappings: Sequence[Mapping]) -> Self:
@@ -179,11 +199,10 @@ class Mappings(Tiled):
             (one,) * len(self.window),
             0,  # stationary inputs make less of bytes, and only `turns` more
         )
-        for axis in TILE_AXES:
-            for level in range(-1, len(self.levels) - 1):
-                found._inside[level, axis] = _largest(self.inside(level, axis))
+        places = [(level, axis) for axis in TILE_AXES for level in range(-1, len(self.levels) - 1)]
+        found._inside.update({place: _largest(self.inside(*place)) for place in places})
         follows = ("values", "results", "vectors", "arrays", "passes", "turns")
-        vars(found).update({name: _largest(getattr(self, name)) for name in follows})
+        found._known.update({name: _largest(getattr(self, name)) for name in follows})
         return found
 
     def _each(self, change: Callable[[Whole], Whole]) -> Mappings:

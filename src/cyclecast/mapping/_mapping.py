@@ -27,14 +27,14 @@ from dataclasses import asdict, dataclass
 from functools import reduce
 from math import prod
 from operator import mul
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from cyclecast._integers import Whole, ceil_div
 from cyclecast._notebook import html_table
 from cyclecast.device import Device
 from cyclecast.errors import FitError, MappingError
 from cyclecast.network import Slide, Workload
-from cyclecast.storage.reading import loadable, read_as
+from cyclecast.storage.reading import Json, loadable, read_as
 
 TileAxis = Literal["group", "row", "column", "pixel"]
 """The axes of the matrix-vector form, as factors count them."""
@@ -46,6 +46,10 @@ class AnyFactors:
     """What follows from a factor for each axis, numbers or arrays of them."""
 
     __slots__ = ()
+    group: Whole
+    row: Whole
+    column: Whole
+    pixel: Whole
 
     def along(self, axis: TileAxis) -> Whole:
         """The factor of one axis."""
@@ -73,9 +77,17 @@ class Factors(AnyFactors):
                 raise MappingError(f"factor {axis}", f"{getattr(self, axis)}", "factors are at least 1")
 
 
+class AnyLevelFactors:
+    """Factors at a level, numbers or arrays of them."""
+
+    __slots__ = ()
+    level: str
+    factors: AnyFactors
+
+
 @loadable
 @dataclass(frozen=True, slots=True)
-class LevelFactors:
+class LevelFactors(AnyLevelFactors):
     """The spatial factors at the named level."""
 
     level: str
@@ -87,7 +99,7 @@ class Windowed:
 
     __slots__ = ()
     workload: Workload
-    window: Any
+    window: tuple[Whole, ...]
 
     @property
     def outputs(self) -> Whole:
@@ -133,8 +145,8 @@ class Tiled(Windowed):
     filters: Whole
     packed: Whole
     input_stationary: Whole
-    levels: Any
-    temporal: Any
+    levels: tuple[AnyLevelFactors, ...]
+    temporal: AnyFactors
 
     def tiles(self, axis: TileAxis) -> Whole:
         """How many tiles the axis has: input vectors along the pixel axis, `packed` groups each along theirs."""
@@ -258,21 +270,21 @@ class Mapping(Tiled):
         """The share of the device's arrays in use, averaged over the passes; 0 to 1."""
         return float(self.weight_tiles * self.replicas / (device.arrays * self.passes))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Plain values for JSON; `mapping_from_json` is the inverse."""
         return asdict(self)
 
 
-def _product(numbers: Any) -> Whole:
+def _product(numbers: Iterable[Whole]) -> Whole:
     return reduce(mul, numbers, 1)
 
 
-def mapping_from_json(value: Mapped[str, Any]) -> Mapping:
+def mapping_from_json(value: object) -> Mapping:
     """Rebuild a mapping from `Mapping.to_json`; a broken law raises `MappingError`, a wrong type `ValueError`."""
     return read_as(Mapping, value)
 
 
-def mappings_from_json(value: Any) -> dict[str, Mapping]:
+def mappings_from_json(value: object) -> dict[str, Mapping]:
     """Mappings by kernel, as in `mappings.json`; `MappingError` where it is something else or a law is broken."""
     where = "mappings"
     if not isinstance(value, Mapped) or not value:

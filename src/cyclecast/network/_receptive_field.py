@@ -7,10 +7,9 @@ two operators only change the need: a pooling window needs more pixels, a softma
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from cyclecast.network._workload import Edge, Operator
-from cyclecast.storage.reading import read_as
+from cyclecast.storage.reading import Json, read_as
 
 
 def receptive_field(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], pixel: int) -> int:
@@ -39,12 +38,12 @@ def live_pixels(edge: Edge, source: tuple[int, ...]) -> int:
     return min(whole, last + 1)
 
 
-def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Any]]:
+def operators_to_json(operators: tuple[Operator, ...]) -> list[dict[str, Json]]:
     """Operators as plain values for JSON; `operators_from_json` is the inverse."""
     return [asdict(operator) for operator in operators]
 
 
-def operators_from_json(values: list[dict[str, Any]]) -> tuple[Operator, ...]:
+def operators_from_json(values: object) -> tuple[Operator, ...]:
     """Rebuild operators from `operators_to_json`. Raises `ValueError`, which names the wrong field or place."""
     operators = read_as(tuple[Operator, ...], values)
     for place, operator in enumerate(operators):

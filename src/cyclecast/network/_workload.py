@@ -6,7 +6,6 @@ a weight matrix of `reduction` x `filters` values. The im2col of a convolution g
 
 from __future__ import annotations
 
-from collections.abc import Mapping as Mapped
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import gcd, prod
@@ -161,7 +160,7 @@ class Workload:
         return self.groups * self.reduction * self.filters
 
 
-def workload_from_json(value: Mapped[str, Any]) -> Workload:
+def workload_from_json(value: object) -> Workload:
     """Rebuild a workload from `asdict`. Raises `ValueError`, which names a field of a wrong type."""
     return read_as(Workload, value)
 

@@ -292,7 +292,7 @@ class ParetoSearch:
         device = self.problem.device
         ones = np.ones((len(TILE_AXES) * len(device.levels), len(cut)), np.int64)
         relaxed = _mappings(self.problem, np.vstack([_sizes(cut), stationary, turns, ones]))
-        relaxed.use(arrays)
+        relaxed = relaxed.using(arrays)
         timings = self.many.times(relaxed, self.unported if spread else device)
         once = _mappings(self.problem, np.vstack([_sizes(cut), moved_once, turns, ones]))
         return Values(timings.total, least_energies(once, arrays, device, timings), arrays)

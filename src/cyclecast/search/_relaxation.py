@@ -215,7 +215,7 @@ class Relaxation:
             ones = np.ones(len(steps[some]), np.int64)
             turns = [numbers[some] for numbers in (*passes, steps)]
             relaxed = mappings_of(self.workload, device, cut[some], self._single(ones), turns, stationary[some], ones)
-            relaxed.use(arrays[some])
+            relaxed = relaxed.using(arrays[some])
             answer = asked_many(self.many, relaxed, device)
             total = answer.total if isinstance(answer, Timings) else 0 * ones  # what is refused bounds nothing
             refused = answer.refused if isinstance(answer, Timings) else None

@@ -21,7 +21,6 @@ from hashlib import file_digest, sha256
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
-from typing import Any
 
 from cyclecast.errors import ModelError, OptionError
 
@@ -314,7 +313,7 @@ def _read(folder: Path, force: bool = False) -> _Manifest:
         raise ModelError(str(path), "it is no manifest that cyclecast wrote", str(reason), "another folder") from error
 
 
-def _manifest(value: Any) -> _Manifest:
+def _manifest(value: object) -> _Manifest:
     """A manifest from plain values. Raises `ValueError`."""
     if not isinstance(value, dict) or (value.get("format"), value.get("version")) != (FORMAT, VERSION):
         raise ValueError(f"it must be an object of format {FORMAT}, version {VERSION}")
@@ -330,7 +329,7 @@ def _manifest(value: Any) -> _Manifest:
     return _Manifest(files, before, asked)
 
 
-def _is_entry(name: str, digest: Any) -> bool:
+def _is_entry(name: str, digest: object) -> bool:
     path = PurePosixPath(name)
     inside = not path.is_absolute() and ".." not in path.parts and str(path) == name != "." and "\0" not in name
     return inside and isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 T = TypeVar("T")
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+"""A value that JSON holds. Functions that write JSON say so; those that read it take any object, and look at it."""
 
 LARGEST = 10**100
 """Largest integer: times in femtoseconds and counts are far below it, and a float can hold it."""
@@ -17,23 +21,23 @@ loadable = with_config(ConfigDict(strict=True, extra="forbid"))
 """Decorates dataclasses for `read_as`: no field is converted (1.0 is no integer), unknown fields are errors."""
 
 
-def json_value(text: str | bytes) -> Any:
+def json_value(text: str | bytes) -> Json:
     """The value of a JSON text. Raises `ValueError` for anything else, such as NaN or deep nesting."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        value: Json = json.loads(text, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return value
 
 
-def read_as(kind: type[T], value: Any) -> T:
+def read_as(kind: type[T], value: object) -> T:
     """A `loadable` dataclass, or a tuple of them, from plain JSON values.
 
     Raises `ValueError` with the field and its required type; checks of the dataclass raise their own errors.
     """
     _require_bounded(value)
     try:
-        hashed: Any = kind
-        made: T = _adapter(hashed).validate_json(json.dumps(value))
+        made: T = _adapter(kind).validate_json(json.dumps(value))  # type: ignore[arg-type] # a class is hashable
     except ValidationError as error:
         found = error.errors(include_url=False)[0]
         law = found.get("ctx", {}).get("error")
@@ -46,7 +50,7 @@ def read_as(kind: type[T], value: Any) -> T:
     return made
 
 
-def _require_bounded(value: Any) -> None:
+def _require_bounded(value: object) -> None:
     """Raise `ValueError` for integers beyond `LARGEST`, whose arithmetic could take endless time."""
     left = [value]
     while left:
@@ -57,30 +61,45 @@ def _require_bounded(value: Any) -> None:
             raise ValueError("a number in it is beyond 10^100")
 
 
-def whole(value: Any, least: int = 0) -> int:
+def whole(value: object, least: int = 0) -> int:
     """The value, an integer from `least` to `LARGEST`. Raises `ValueError`."""
     if type(value) is not int or not least <= value <= LARGEST:
-        shown = value if type(value) in (int, float) and abs(value) <= LARGEST else f"a {type(value).__name__}"
+        short = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+        shown = value if short else f"a {type(value).__name__}"
         raise ValueError(f"{shown} is no whole number from {least} to 10^100")
     return value
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """The value, a string. Raises `ValueError`."""
     if not isinstance(value, str):
         raise ValueError(f"a {type(value).__name__} is no text")
     return value
 
 
-def truth(value: Any) -> bool:
-    """The value, a boolean. Raises `ValueError`."""
+def members(value: object) -> Mapping[str, Json]:
+    """The value, an object of JSON; `ValueError` where it is none."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"a {type(value).__name__} is no object")
+    return value
+
+
+def elements(value: object) -> Sequence[Json]:
+    """The value, a list; `ValueError` where it is none."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"a {type(value).__name__} is no list")
+    return value
+
+
+def truth(value: object) -> bool:
+    """The value, true or false; `ValueError` where it is neither."""
     if not isinstance(value, bool):
         raise ValueError(f"a {type(value).__name__} is neither true nor false")
     return value
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
     return TypeAdapter(kind)
 
 

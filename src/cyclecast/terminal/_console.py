@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, TextIO
+from typing import IO, TextIO, TypedDict, Unpack
 
 import rich.console
 import rich.table
-from rich.console import ConsoleOptions, RenderableType
+from rich.console import ConsoleOptions, JustifyMethod, RenderableType
 from rich.segment import Segment
+from rich.style import StyleType
 
 from cyclecast.terminal._printable import printable, printable_lines
+
+
+class _Options(TypedDict, total=False):
+    """Of Rich's console, those that are used here."""
+
+    stderr: bool
+    soft_wrap: bool
+    width: int
+    file: IO[str]
+    record: bool
+    force_terminal: bool
+    color_system: None
 
 
 class Console(rich.console.Console):
     """A Rich console without markup, highlighting or emoji: names are printed literally."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"highlight": False, "markup": False, "emoji": False} | options)
+    def __init__(self, **options: Unpack[_Options]) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     @property
-    def file(self) -> Any:
+    def file(self) -> IO[str]:
         """The output stream; of a `CleanStream` the one behind it, since this console cleans its own text."""
         stream = super().file
         return stream.stream if isinstance(stream, CleanStream) else stream
 
     @file.setter
-    def file(self, new: Any) -> None:
+    def file(self, new: IO[str]) -> None:
         self._file = new
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -44,12 +57,13 @@ class Console(rich.console.Console):
 class Table(rich.table.Table):
     """A Rich table that cleans the strings of cells and titles, so that each name stays on one line."""
 
-    def __init__(self, *headers: Any, title: str | None = None, **options: Any) -> None:
-        super().__init__(*headers, title=title and printable(title), **options)
+    def __init__(self, *headers: str, title: str | None = None, title_justify: JustifyMethod = "center") -> None:
+        super().__init__(*headers, title=title and printable(title), title_justify=title_justify)
 
-    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+    def add_row(self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False) -> None:
         """Add a row; each string becomes one line."""
-        super().add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+        clean = (printable(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*clean, style=style, end_section=end_section)
 
 
 class CleanStream:
@@ -63,6 +77,10 @@ class CleanStream:
         self.stream.write(printable_lines(text.replace("\r", "\n")))
         return len(text)
 
+    def flush(self) -> None:
+        """Flush the stream behind."""
+        self.stream.flush()
+
     def writelines(self, lines: Iterable[str]) -> None:
         """Write several texts."""
         for line in lines:
@@ -75,7 +93,7 @@ class CleanStream:
     def __iter__(self) -> Iterator[str]:
         return iter(self.stream)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self.stream, name)
 
 

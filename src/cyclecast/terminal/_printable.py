@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 CONTROL_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]")
 """A control sequence, such as a colour or a movement of the cursor."""
@@ -38,6 +37,6 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.replace("\t", " ").split("\n")))
 
 
-def json_text(value: Any, indent: int | None = 2) -> str:
+def json_text(value: object, indent: int | None = 2) -> str:
     """The value as ASCII JSON, without DEL, which JSON would leave as it is."""
     return json.dumps(value, indent=indent).replace("\x7f", "\\u007f") + "\n"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from cyclecast._integers import Whole, ceil_div
 from cyclecast._notebook import html_table
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
-from cyclecast.storage.reading import text, truth, whole
+from cyclecast.storage.reading import Json, elements, members, text, truth, whole
 from cyclecast.timing._costs import Events, events_from_json
 from cyclecast.units import Time
 
@@ -42,9 +42,9 @@ class Phase:
     hidden: bool = False
     role: Role = Role.BUSY
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Plain values for JSON; the role where the name does not say it."""
-        said = {"name": self.name, "fs": self.time.femtoseconds, "hidden": self.hidden}
+        said: dict[str, Json] = {"name": self.name, "fs": self.time.femtoseconds, "hidden": self.hidden}
         return said if self.role == role_of(self.name) else said | {"role": self.role.value}
 
 
@@ -86,7 +86,7 @@ class Timing:
         rows = [(phase.name, str(phase.time), "hidden" if phase.hidden else "") for phase in self.phases]
         return html_table(f"{self.total}, {self.cycles:,} cycles", ("phase", "time", ""), rows)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Plain values for JSON: femtoseconds and cycles are integers."""
         return {
             "total_fs": self.total.femtoseconds,
@@ -98,17 +98,18 @@ class Timing:
         }
 
 
-def timing_from_json(value: dict[str, Any]) -> Timing:
+def timing_from_json(value: object) -> Timing:
     """Rebuild a timing from `Timing.to_json`; `ValueError` where a time is none."""
+    said = members(value)
     phases = tuple(
-        Phase(name, Time(whole(phase["fs"])), truth(phase["hidden"]), Role(phase.get("role", role_of(name))))
-        for phase in value["phases"]
+        Phase(name, Time(whole(phase["fs"])), truth(phase["hidden"]), Role(text(phase.get("role", role_of(name)))))
+        for phase in map(members, elements(said["phases"]))
         for name in [text(phase["name"])]
     )
     if not phases:
         raise ValueError("a timing without phases")
-    counted = value.get("events")
-    return Timing(phases, Time(whole(value["cycle_fs"], least=1)), events_from_json(counted) if counted else None)
+    counted = said.get("events")
+    return Timing(phases, Time(whole(said["cycle_fs"], least=1)), events_from_json(counted) if counted else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from cyclecast._integers import Whole, ceil_div, ceil_log2, in_steps, larger, sm
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, Mapping, Mappings
 from cyclecast.network import Workload
-from cyclecast.storage.reading import text, whole
+from cyclecast.storage.reading import Json, elements, members, text, whole
 from cyclecast.units import Bandwidth
 
 AnyMapping = Mapping | Mappings
@@ -56,18 +56,20 @@ class Events:
     moved: tuple[Moved, ...]
     """Of the device, then of every level, outermost first."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Plain values for JSON; `events_from_json` is the inverse."""
         counts = {name: getattr(self, name) for name in self.__slots__ if name != "moved"}
         return counts | {"moved": [entry._asdict() for entry in self.moved]}
 
 
-def events_from_json(value: dict[str, Any]) -> Events:
+def events_from_json(value: object) -> Events:
     """Rebuild events from `Events.to_json`; `ValueError` where a count is none."""
+    said = members(value)
     moved = tuple(
-        Moved(text(entry["level"]), *(whole(entry[name]) for name in Moved._fields[1:])) for entry in value["moved"]
+        Moved(text(entry["level"]), *(whole(entry[name]) for name in Moved._fields[1:]))
+        for entry in map(members, elements(said["moved"]))
     )
-    return Events(**{name: whole(value[name]) for name in Events.__slots__ if name != "moved"}, moved=moved)
+    return Events(**{name: whole(said[name]) for name in Events.__slots__ if name != "moved"}, moved=moved)
 
 
 class InputStep(NamedTuple):

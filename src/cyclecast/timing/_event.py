@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from simpy import Environment, Event, Resource
 
@@ -154,7 +154,7 @@ class _Pass:
             self.env.process(self._compute(node, node.stage.product) if node.stage.product else self._move(node))
         self.env.run()
 
-    def _arrive(self, node: _Node, token: int) -> Generator[Event, Any, tuple[int, int]]:
+    def _arrive(self, node: _Node, token: int) -> Generator[Event, tuple[int, int], tuple[int, int]]:
         """Wait until all sources have delivered the token: when, and when its first transfer began."""
         stamps = []
         for source in node.stage.sources:
@@ -165,18 +165,18 @@ class _Pass:
             return 0, -1
         return max(arrival for arrival, _ in stamps), min(begin for _, begin in stamps)
 
-    def _room(self, node: _Node, token: int) -> Generator[Event, Any, None]:
+    def _room(self, node: _Node, token: int) -> Generator[Event, tuple[int, int], None]:
         """Wait until there is room behind the stage for what it makes of the token."""
         for consumer in node.stage.consumers:
             after = self.nodes[consumer]
             if 0 <= token - node.room < after.tokens:
                 yield after.taken[token - node.room]
 
-    def _until(self, when: int) -> Generator[Event, Any, None]:
+    def _until(self, when: int) -> Generator[Event, tuple[int, int], None]:
         if when > self.env.now:
             yield self.env.timeout(when - int(self.env.now))
 
-    def _move(self, node: _Node) -> Generator[Event, Any, None]:
+    def _move(self, node: _Node) -> Generator[Event, tuple[int, int], None]:
         """A port or a merge: it takes a token when the token, room behind it, and its turn have come."""
         stage, port = node.stage, self.ports.get(node.stage.resource)
         for token in range(node.tokens):
@@ -196,7 +196,7 @@ class _Pass:
             node.ended[token] = max(end, arrival + stage.hidden) + stage.latency
             node.done[token].succeed((node.ended[token], begin if first < 0 else first))
 
-    def _compute(self, node: _Node, slots: Product) -> Generator[Event, Any, None]:
+    def _compute(self, node: _Node, slots: Product) -> Generator[Event, tuple[int, int], None]:
         """The arrays of a lane, and the pipeline behind them."""
         plan, converted = self.plan, 0
         fill = plan.before + plan.after

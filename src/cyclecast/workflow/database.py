@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from cyclecast.errors import CyclecastError, DatabaseError
 from cyclecast.mapping import Mapping, mapping_from_json
 from cyclecast.search import SearchResult, outcome_from_json
-from cyclecast.storage.reading import json_value, whole
+from cyclecast.storage.reading import json_value, members, whole
 from cyclecast.timing import Timing, timing_from_json
 
 FORMAT = 2
@@ -177,7 +177,7 @@ class Database:
                 timed = len(records) if found.timed is None else whole(found.timed)
                 if found.outcome is None:  # version 1
                     return Answer(records, timed, SearchResult(found.strategy), whole=False)
-                value = json_value(found.outcome)
+                value = dict(members(json_value(found.outcome)))
                 digest = value.pop("digest", "")
                 return Answer(records, timed, outcome_from_json(value), digest == _digest(found, value, rows))
 

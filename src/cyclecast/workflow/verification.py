@@ -30,7 +30,7 @@ from cyclecast.frontend import (
 )
 from cyclecast.mapping import MappedNetwork, network_loss
 from cyclecast.storage.folders import read_file, require_file_unchanged
-from cyclecast.storage.reading import json_value, loadable, read_as
+from cyclecast.storage.reading import json_value, loadable, members, read_as
 from cyclecast.workflow import building, capture
 from cyclecast.workflow.departures import Departures, find
 from cyclecast.workflow.stored import Scheduled
@@ -266,13 +266,13 @@ def _known(folder: Path) -> dict[str, _Input]:
     """The inputs recorded by `tune`; empty if `tune` did not write the folder."""
     try:
         require_file_unchanged(folder / RESULT)
-        found = json_value(read_file(folder, RESULT, MOST_BYTES)).get("inputs", {})
+        found = members(json_value(read_file(folder, RESULT, MOST_BYTES))).get("inputs", {})
         return read_as(dict[str, _Input], found)
     except FileNotFoundError:
         return {}
     except ModelError:
         raise
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         where = f"{folder}/{RESULT}"
         raise ModelError(where, "it is not what tune wrote", str(error).splitlines()[0], "tuning again") from error
 
