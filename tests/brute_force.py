@@ -15,7 +15,7 @@ from cyclecast.network import Network, Workload
 from cyclecast.timing import Analytical
 from placed import Build, network
 
-TINY = Device.load("tiny").to_json()
+TINY: dict[str, Any] = Device.load("tiny").to_json()
 NAMES = ("pe", "cu", "array")
 
 

@@ -72,7 +72,7 @@ class TestDevice:
         assert "power and area are not stated" in run("device", "check", "tiny").stdout
 
     def test_check_knows_digital_arrays(self, tmp_path: Path) -> None:
-        said = Device.load("tiny").to_json()
+        said: dict[str, Any] = Device.load("tiny").to_json()
         said["array"] = {name: value for name, value in said["array"].items() if not name.startswith("adc")}
         said["array"]["digital"] = True
         path = tmp_path / "digital.yaml"

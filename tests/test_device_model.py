@@ -79,7 +79,7 @@ def test_lossless_adc_as_in_isaac(rows: int, dac_bits: int, cell_bits: int) -> N
 
 
 def test_all_rows_are_active_unless_said() -> None:
-    said = ISAAC.to_json()
+    said: dict[str, Any] = ISAAC.to_json()
     del said["array"]["active_rows"]
     device = Device.from_json(said)
     assert device.array.active_rows == 128
@@ -181,7 +181,7 @@ def test_errors_name_field_demand_bound_and_lever(field: str, value: object, exp
 
 
 def test_a_missing_field_is_explained() -> None:
-    said = ISAAC.to_json()
+    said: dict[str, Any] = ISAAC.to_json()
     del said["array"]["adc_bits"]
     with pytest.raises(
         DeviceError, match=r"^array.adc_bits: missing, Resolution of the ADC; try adding 'adc_bits:', or digital: true$"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import prod
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -185,7 +186,7 @@ def test_the_arrays_in_use_are_the_mapping_s(both: tuple[Mapping, Device]) -> No
 
 def with_events(event: str, energy: str | None) -> Device:
     """TWO with ADCs that spend their energy on an event."""
-    said = TWO.to_json()
+    said: dict[str, Any] = TWO.to_json()
     said["levels"][1]["components"][0] |= {"event": event} | ({"energy": energy} if energy else {})
     return Device.from_json(said)
 
@@ -253,7 +254,7 @@ def test_weights_written_for_every_step_cost_every_time() -> None:
 
 
 def test_sums_merge_at_the_level_above() -> None:
-    said = with_events("merge_byte", "1 pJ").to_json()
+    said: dict[str, Any] = with_events("merge_byte", "1 pJ").to_json()
     said["levels"][0]["components"] = said["levels"][1].pop("components")
     device = Device.from_json(said)
     axes = (Axis("pixel", 3, Kind.PIXEL), Axis("reduction", 16, Kind.REDUCTION), Axis("filter", 2, Kind.FILTER))

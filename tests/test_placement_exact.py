@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -86,7 +88,7 @@ SEVEN = (("pe", 7), ("cu", 2), ("array", 3))
 def test_a_smaller_tiling_may_take_more_arrays() -> None:
     """7 x 17 -> 3 on 7 x 2 x 3 arrays: three row tiles in two column tiles fill a PE, five in one do not."""
     levels = [{"name": name, "count": count} for name, count in SEVEN]
-    tiny = Device.load("tiny").to_json()
+    tiny: dict[str, Any] = Device.load("tiny").to_json()
     device = Device.from_json(tiny | {"levels": levels, "array": tiny["array"] | {"active_rows": 4}})
     axes = Axis("p", 7, Kind.PIXEL), Axis("f", 3, Kind.FILTER), Axis("k", 17, Kind.REDUCTION)
     workload = Workload("dense 7x17 -> 3", axes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,10 +149,10 @@ class TestResident:
         assert "-&gt; 32" in text
 
     def test_nothing_is_known_of_the_energy_of_a_device_without_components(self) -> None:
-        bare = Device.from_json(
-            {name: value for name, value in ISAAC.to_json().items() if name != "components"}
-            | {"levels": [{k: v for k, v in each.items() if k != "components"} for each in ISAAC.to_json()["levels"]]}
-        )
+        said: dict[str, Any] = ISAAC.to_json()
+        levels = [{key: value for key, value in each.items() if key != "components"} for each in said["levels"]]
+        del said["components"]
+        bare = Device.from_json(said | {"levels": levels})
         found = placed(three_layers(), bare)
         assert found.energy is None
         assert found.spent == ()

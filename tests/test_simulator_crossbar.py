@@ -144,7 +144,7 @@ def test_one_bit_less_than_lossless_loses_something(
 
 @given(st.data())
 def test_a_digital_array_never_saturates(data: st.DataObject) -> None:
-    said = data.draw(devices()).to_json()
+    said: dict[str, Any] = data.draw(devices()).to_json()
     said["array"] = {name: value for name, value in said["array"].items() if not name.startswith("adc")}
     device = Device.from_json(said | {"array": said["array"] | {"digital": True}})
     weights, inputs = data.draw(operands(device))
@@ -152,7 +152,7 @@ def test_a_digital_array_never_saturates(data: st.DataObject) -> None:
 
 
 def test_a_digital_array_adds_up_more_than_32_bits() -> None:
-    said = TINY.to_json() | {"bits": {"activation": 16, "weight": 16}}
+    said: dict[str, Any] = TINY.to_json() | {"bits": {"activation": 16, "weight": 16}}
     said["array"] = {name: value for name, value in said["array"].items() if not name.startswith("adc")}
     said["array"] |= {"digital": True, "cell_bits": 16, "dac_bits": 16}
     array = written(Device.from_json(said), integers([[32767]] * 8))

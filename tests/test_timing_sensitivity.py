@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -102,7 +103,7 @@ def test_a_count_goes_no_further_than_the_array() -> None:
 
 
 def test_a_digital_array_gains_from_no_converter() -> None:
-    said = FREE.to_json()
+    said: dict[str, Any] = FREE.to_json()
     said["array"] = {name: value for name, value in said["array"].items() if not name.startswith("adc")}
     digital = Device.from_json(said | {"array": said["array"] | {"digital": True}})
     assert set(saved(ALL_OF_TINY, digital)) == {"array.dac_bits", "array.read", "pipeline.fill"}

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from cyclecast.device._explain import Path_, nearest_path
 from cyclecast.device._file import found, parsed
@@ -46,7 +45,7 @@ def load_doubted(name_or_path: str | Path) -> tuple[Device, tuple[Doubt, ...]]:
     return device, tuple(replace(doubt, where=f"{file}:{line}") for line, doubt in placed)
 
 
-def _path(field: str, plain: Any) -> Path_:
+def _path(field: str, plain: object) -> Path_:
     """The way to a field of the plain values: levels and components are named in the field, and counted on the way."""
     path: Path_ = ()
     node = plain
@@ -55,7 +54,7 @@ def _path(field: str, plain: Any) -> Path_:
             place = next(place for place, item in enumerate(node) if item["name"] == part)
             node, path = node[place], (*path, place)
         else:
-            node, path = node.get(part, {}), (*path, part)
+            node, path = node.get(part, {}) if isinstance(node, dict) else {}, (*path, part)
     return path
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from cyclecast.device._partial import broken_rules
+from cyclecast.device._partial import broken_rules, part_of
 from cyclecast.device._parts import Part
 from cyclecast.device._words import SHOWN, advise, suggest
 from cyclecast.errors import CyclecastError, DeviceError
@@ -40,7 +39,7 @@ class Finding:
         return ".".join(str(part)[:SHOWN] for part in self.path) or "device"
 
 
-def explain(error: ValidationError, model: type[Part], values: Any) -> tuple[Finding, ...]:
+def explain(error: ValidationError, model: type[Part], values: object) -> tuple[Finding, ...]:
     """All that is wrong, in the order of the values; fields that a misspelt one was meant to be are not missing."""
     meant: set[Path_] = set()
     found: dict[tuple[Path_, str], Finding] = {}
@@ -57,7 +56,7 @@ def nearest_path(path: Path_, known: Container[Path_]) -> Path_:
     return next(path[:end] for end in range(len(path), -1, -1) if path[:end] in known)
 
 
-def _paths(value: Any, path: Path_) -> Iterator[Path_]:
+def _paths(value: object, path: Path_) -> Iterator[Path_]:
     """Every path in the values, each before those inside it, as deep as fields are."""
     yield path
     if len(path) > DEEPEST:
@@ -67,7 +66,7 @@ def _paths(value: Any, path: Path_) -> Iterator[Path_]:
         yield from _paths(inner, (*path, key))
 
 
-def _broken(model: type[Part], values: Any) -> Iterator[Finding]:
+def _broken(model: type[Part], values: object) -> Iterator[Finding]:
     """Rules that are broken whatever the mistaken fields should have been."""
     for path, mistake in broken_rules(model, values):
         yield _own(path, mistake)
@@ -108,14 +107,8 @@ def _own(path: Path_, cause: CyclecastError) -> Finding:
 def _model(model: type[Part], path: Path_) -> type[Part]:
     for part in path:
         if isinstance(part, str) and part in model.model_fields:
-            annotation: Any = model.model_fields[part].annotation
-            choices = (annotation, *get_args(annotation))
-            model = next((choice for choice in choices if _is_model(choice)), model)
+            model = part_of(model.model_fields[part].annotation) or model
     return model
-
-
-def _is_model(choice: object) -> bool:
-    return isinstance(choice, type) and issubclass(choice, Part)
 
 
 def _meaning(model: type[Part], path: Path_) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -19,6 +19,7 @@ from cyclecast.device._explain import Path_, explain, nearest_path, show
 from cyclecast.device._parts import Part
 from cyclecast.device._words import SHOWN, suggest
 from cyclecast.errors import DeviceError, MistakesError
+from cyclecast.storage.reading import Json
 from cyclecast.terminal import printable_lines
 
 Model = TypeVar("Model", bound=Part)
@@ -58,7 +59,7 @@ def found(name_or_path: str | Path) -> tuple[str, bytes]:
     return f"{name_or_path}.yaml", resource.read_bytes()
 
 
-def text_of(values: dict[str, Any]) -> str:
+def text_of(values: Mapping[str, Json]) -> str:
     """The text of a file that holds these values of a device."""
     text = StringIO()
     writer = YAML()
@@ -92,7 +93,7 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def parsed(kind: type[Model], file: str, content: bytes) -> tuple[Model, Any, dict[Path_, int]]:
+def parsed(kind: type[Model], file: str, content: bytes) -> tuple[Model, object, dict[Path_, int]]:
     """A device of that class, its plain values, and the line of every path in them."""
     try:
         text = content.decode("utf-8-sig")
@@ -116,7 +117,7 @@ def parsed(kind: type[Model], file: str, content: bytes) -> tuple[Model, Any, di
         ) from None
 
 
-def _compose(file: str, text: str) -> Any:
+def _compose(file: str, text: str) -> object:
     """The tree of a YAML text, after a look at its events: whatever is not a plain tree is refused unread."""
     try:
         for line, complaint, lever in _complaints(text):
@@ -153,7 +154,7 @@ def _complaints(text: str) -> Iterator[tuple[int, str, str]]:
             yield line, "a merge key <<", "writing the fields out"
 
 
-def _plain(node: Any, path: Path_, lines: dict[Path_, int]) -> Any:
+def _plain(node: object, path: Path_, lines: dict[Path_, int]) -> object:
     """The tree in plain dicts and lists; the line of every path goes into `lines`."""
     if isinstance(node, CommentedMap):
         lines.setdefault(path, node.lc.line + 1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
@@ -30,6 +30,7 @@ from cyclecast.device._parts import (
 )
 from cyclecast.device._words import suggest
 from cyclecast.errors import DeviceError, MistakesError
+from cyclecast.storage.reading import Json
 
 
 class Device(Part):
@@ -133,11 +134,11 @@ class Device(Part):
         return json.dumps(cls.model_json_schema(), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Device:
+    def from_json(cls, value: Mapping[str, object]) -> Device:
         """The inverse of `to_json`."""
         return _device(value)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """Plain values for JSON: what was said, without the defaults."""
         return self.model_dump(mode="json", exclude_unset=True)
 
@@ -161,13 +162,13 @@ class Device(Part):
 
     def vary_all(self, changes: Mapping[str, object]) -> Device:
         """Several fields at once, for values that only fit together."""
-        varied = self.to_json()
+        varied: dict[str, object] = dict(self.to_json())
         for field, value in changes.items():
             _replace(varied, field, value)
         return _device(varied)
 
 
-def _device(value: Mapping[str, Any]) -> Device:
+def _device(value: Mapping[str, object]) -> Device:
     try:
         return Device.model_validate(value)
     except ValidationError as error:
@@ -178,26 +179,27 @@ def _device(value: Mapping[str, Any]) -> Device:
         raise DeviceError("device", "values inside values, thousands deep", bound, "a file of the library") from None
 
 
-def _replace(values: dict[str, Any], field: str, value: object) -> None:
+def _replace(values: dict[str, object], field: str, value: object) -> None:
     *parents, last = field.split(".")
-    node: Any = values
+    node: dict[str, object] | list[dict[str, object]] = values
     for part in parents:
         if isinstance(node, list):
-            node = _named(node, part, field)
+            inner: object = _named(node, part, field)
         else:
-            node = node.setdefault(part, [] if part == "components" else {})
-        if not isinstance(node, dict | list):
+            inner = node.setdefault(part, [] if part == "components" else {})
+        if not isinstance(inner, dict | list):
             raise DeviceError(
                 field, "no such field", f"{part} is a single value", f"'{field.removesuffix('.' + last)}'"
             )
+        node = inner
     if isinstance(node, list):
         what = "component" if "components" in parents else "level"
         raise DeviceError(field, f"a whole {what}", "one field at a time", f"'{field}.count'")
     node[last] = value
 
 
-def _named(items: list[dict[str, Any]], name: str, field: str) -> dict[str, Any]:
-    names = [item["name"] for item in items]
+def _named(items: list[dict[str, object]], name: str, field: str) -> dict[str, object]:
+    names = [str(item["name"]) for item in items]
     if name not in names:
         what = "component" if f"components.{name}" in field else "level"
         there = f"there are {', '.join(names)}" if names else "there are none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,12 +18,12 @@ class _MistakenError(Exception):
     """A value is missing or not what its field asks for."""
 
 
-def broken_rules(model: type[Part], values: Any) -> Iterator[tuple[Path_, DeviceError]]:
+def broken_rules(model: type[Part], values: object) -> Iterator[tuple[Path_, DeviceError]]:
     """Every broken rule with the path of its part; a rule that reads a mistaken value is not looked at."""
     yield from _broken(_partial(model, values), ())
 
 
-def _broken(value: Any, path: Path_) -> Iterator[tuple[Path_, DeviceError]]:
+def _broken(value: object, path: Path_) -> Iterator[tuple[Path_, DeviceError]]:
     if isinstance(value, tuple):
         for position, inner in enumerate(value):
             yield from _broken(inner, (*path, position))
@@ -38,10 +38,10 @@ def _broken(value: Any, path: Path_) -> Iterator[tuple[Path_, DeviceError]]:
             yield from _broken(inner, (*path, name))
 
 
-def _partial(model: type[Part], values: Any) -> Part:
+def _partial(model: type[Part], values: object) -> Part:
     """The part without its mistaken fields: to read one of them is an `AttributeError`."""
-    said: Mapping[str, Any] = values if isinstance(values, Mapping) else {}
-    found: dict[str, Any] = {}
+    said: Mapping[str, object] = values if isinstance(values, Mapping) else {}
+    found: dict[str, object] = {}
     for name in model.model_fields:
         try:
             found[name] = _value(model, name, said, found)
@@ -54,7 +54,7 @@ def _partial(model: type[Part], values: Any) -> Part:
     return part
 
 
-def _value(model: type[Part], name: str, said: Mapping[str, Any], others: dict[str, Any]) -> Any:
+def _value(model: type[Part], name: str, said: Mapping[str, object], others: dict[str, object]) -> object:
     field = model.model_fields[name]
     if name not in said:
         try:
@@ -64,7 +64,7 @@ def _value(model: type[Part], name: str, said: Mapping[str, Any], others: dict[s
         except KeyError:  # a default that follows from a mistaken field
             raise _MistakenError from None
     value = said[name]
-    inner = next((choice for choice in _choices(field.annotation) if _is_part(choice)), None)
+    inner = part_of(field.annotation)
     several = get_origin(field.annotation) is tuple
     if inner is not None and not several and isinstance(value, Mapping):
         return _partial(inner, value)
@@ -76,18 +76,14 @@ def _value(model: type[Part], name: str, said: Mapping[str, Any], others: dict[s
         raise _MistakenError from None
 
 
-def _choices(annotation: Any) -> tuple[Any, ...]:
-    return annotation, *get_args(annotation)
-
-
-def _is_part(choice: Any) -> bool:
-    return isinstance(choice, type) and issubclass(choice, Part)
+def part_of(annotation: object) -> type[Part] | None:
+    """The class of a part that a field's annotation names, by itself or among others; None where it names none."""
+    for choice in (annotation, *get_args(annotation)):
+        if isinstance(choice, type) and issubclass(choice, Part):
+            return choice
+    return None
 
 
 @cache
-def _adapter(model: type[Part], name: str) -> TypeAdapter[Any]:
-    field = model.model_fields[name]
-    annotation: Any = field.annotation
-    for each in field.metadata:
-        annotation = Annotated[annotation, each]
-    return TypeAdapter(annotation)
+def _adapter(model: type[Part], name: str) -> TypeAdapter[object]:
+    return TypeAdapter(model.model_fields[name].rebuild_annotation())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
@@ -16,10 +16,13 @@ MOST = 1_000_000
 """The largest count; a typo beyond it is refused instead of scheduled for."""
 
 
-def _within(least: Any, most: Any) -> AfterValidator:
+Quantity = TypeVar("Quantity", Time, Frequency, Bandwidth, Size, Power, Energy, Area)
+
+
+def _within(least: Quantity, most: Quantity) -> AfterValidator:
     """Refuses quantities that no device has: slips of a unit or of a digit, on which times and sums would overflow."""
 
-    def check(value: Any) -> Any:
+    def check(value: Quantity) -> Quantity:
         if not least <= value <= most:
             bound, nearest = ("at least", least) if value < least else ("at most", most)
             raise DeviceError("", f"{value}", f"{bound} {nearest} is possible", f"'{nearest}'")
