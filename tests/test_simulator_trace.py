@@ -25,9 +25,13 @@ from cyclecast.simulator import (
     driver_source,
     replay,
 )
+from cyclecast.simulator._parameters import LEVELS
 from cyclecast.units import Size
 from trace_files import CALLS, HEADER, TINY, fields, recorded
 
+NOTHING = Counters(
+    compute_fs=0, write_fs=0, programs=0, products=0, waits=0, inputs=(0,) * (LEVELS + 1), sums=(0,) * (LEVELS + 1)
+)
 BOTH = pytest.mark.parametrize("suffix", ["jsonl", "trace"])
 
 
@@ -74,14 +78,13 @@ def test_a_replay_reproduces_sums_and_cycles(tmp_path: Path, suffix: str, fast: 
 )
 def test_any_numbers_survive(tmp_path_factory: pytest.TempPathFactory, calls: list[Call], suffix: str) -> None:
     path = tmp_path_factory.mktemp("numbers") / f"a.{suffix}"
-    nothing = Counters(0, 0, 0, 0, 0, (0,) * 9, (0,) * 9)
     with TraceWriter(path, HEADER) as writer:
         for call in calls:
             writer.write(call)
-        writer.finish(nothing)
+        writer.finish(NOTHING)
     read = Trace(path)
     assert all(same(*pair) for pair in zip(read, calls, strict=True))
-    assert read.counters == nothing
+    assert read.counters == NOTHING
 
 
 def test_lines_of_json_hold_what_the_documentation_says(tmp_path: Path) -> None:
@@ -203,7 +206,7 @@ def test_the_memory_of_a_replay_has_a_limit(tmp_path: Path, suffix: str) -> None
             writer.write(Call(Operation.SEND, slot=slot, count=64, values=np.zeros(64)))
         for node in range(64):
             writer.write(Call(Operation.MOVE, (node,), count=3000))
-        writer.finish(Counters(0, 0, 0, 0, 0, (0,) * 9, (0,) * 9))
+        writer.finish(NOTHING)
     with pytest.raises(TraceError, match=r"the device refuses .* no memory left.*; try a larger --memory"):
         replay(path, memory=Size.parse("64 MiB"))
     with pytest.raises(TraceError, match="there is no such device, its memory does not suffice; try a larger --memory"):
@@ -291,7 +294,7 @@ def test_parameters_have_their_own_form(tmp_path: Path, field: str, value: Any) 
 def test_a_full_disk_is_one_error() -> None:
     def written() -> None:
         with TraceWriter(Path("/dev/full"), HEADER) as writer:
-            writer.finish(Counters(0, 0, 0, 0, 0, (0,) * 9, (0,) * 9))
+            writer.finish(NOTHING)
 
     with pytest.raises(OptionError, match="it cannot be written"):
         written()

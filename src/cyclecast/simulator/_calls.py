@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 from operator import index
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +30,9 @@ class Operation(IntEnum):
     RECEIVE = 10
 
 
-NO_VALUES: NDArray[Any] = np.zeros(0, dtype=np.int64)
+Values = NDArray[np.int8 | np.int16 | np.int32 | np.int64 | np.float64]
+"""Whole numbers, whatever their type."""
+NO_VALUES: Values = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +47,7 @@ class Call:
     """Number of word lines, values, sums or slots."""
     filters: int = 0
     """Number of filters of the weights."""
-    values: NDArray[Any] = field(default_factory=lambda: NO_VALUES)
+    values: Values = field(default_factory=lambda: NO_VALUES)
     """Payload, flat: weights or inputs to the device, or sums from it."""
     name: str = ""
     """Name of the workload that begins."""
@@ -87,10 +88,9 @@ def _operation(call: Call) -> int:
 NUMBERS = ("slot", "count", "filters")
 
 
-def _word(call: Call, name: str, value: Any) -> int:
+def _word(call: Call, name: str, value: object) -> int:
     """An unsigned 32-bit integer. Raises `BehaviourError`; C would silently take it modulo 2^32."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not 0 <= value < 2**32:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or not 0 <= value < 2**32:
         raise BehaviourError(where(call), f"{name} is {str(value)[:40]}", "it must be an integer from 0 to 2^32 - 1")
     return int(value)
 

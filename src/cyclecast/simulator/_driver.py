@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Self
+from operator import sub
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cyclecast.errors import BehaviourError
 from cyclecast.simulator._calls import Call, Operation, c_call, c_values, call_of, where
-from cyclecast.simulator._native import OBSERVER, OK, c_parameters, reference_library
+from cyclecast.simulator._native import OBSERVER, OK, CCall, c_parameters, reference_library
 from cyclecast.simulator._parameters import Parameters, is_whole, wrong_parameter
 
 
@@ -32,7 +33,7 @@ class Status(IntEnum):
     HARDWARE = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
     """`cyclecast_counters` of the C interface: events since the device was opened."""
 
@@ -48,12 +49,15 @@ class Counters:
 
     def since(self, before: Counters) -> Counters:
         """The events after an earlier state."""
-        numbers: dict[str, Any] = {name: getattr(self, name) - getattr(before, name) for name in COUNTED}
-        tiles: dict[str, Any] = {
-            name: tuple(now - then for now, then in zip(getattr(self, name), getattr(before, name), strict=True))
-            for name in TILES
-        }
-        return Counters(**numbers, **tiles)
+        return Counters(
+            compute_fs=self.compute_fs - before.compute_fs,
+            write_fs=self.write_fs - before.write_fs,
+            programs=self.programs - before.programs,
+            products=self.products - before.products,
+            waits=self.waits - before.waits,
+            inputs=tuple(map(sub, self.inputs, before.inputs)),
+            sums=tuple(map(sub, self.sums, before.sums)),
+        )
 
 
 COUNTED = ("compute_fs", "write_fs", "programs", "products", "waits")
@@ -63,15 +67,15 @@ TILES = ("inputs", "sums")
 class Driver:
     """An open device. `close`, or the end of a `with`, closes it; any later use raises `BehaviourError`."""
 
-    def __init__(self, handle: Any, library: Any, columns: int) -> None:
-        self._handle = handle
+    def __init__(self, handle: ctypes.c_void_p, library: ctypes.CDLL, columns: int) -> None:
+        self._handle: ctypes.c_void_p | None = handle
         self._library = library
         self._columns = columns
-        self._observer: Any = None
-        self._notifying = False
+        self._observer: object = None
+        self._telling = False
 
     @classmethod
-    def open(cls, parameters: Parameters, library: Any = None, *, most_bytes: int | None = None) -> Self:
+    def open(cls, parameters: Parameters, library: ctypes.CDLL | None = None, *, most_bytes: int | None = None) -> Self:
         """Open a device with these parameters, on the reference driver unless a library is given.
 
         `most_bytes` limits the memory of the behaviour model; the default is 4 GiB. Raises `BehaviourError` for invalid
@@ -107,7 +111,7 @@ class Driver:
             self._handle = None
 
     @property
-    def handle(self) -> Any:
+    def handle(self) -> ctypes.c_void_p:
         """Pointer to the device for C functions. Raises `BehaviourError` if it is closed."""
         if not self._handle:
             raise BehaviourError("device", "it is closed", lever="Driver.open")
@@ -117,11 +121,17 @@ class Driver:
     def counters(self) -> Counters:
         """The current counters."""
         found = self._library.cyclecast_read_counters(self.handle).contents
-        tiles: dict[str, Any] = {name: tuple(getattr(found, name)) for name in TILES}
-        numbers: dict[str, Any] = {name: int(getattr(found, name)) for name in COUNTED}
-        return Counters(**numbers, **tiles)
+        return Counters(
+            compute_fs=found.compute_fs,
+            write_fs=found.write_fs,
+            programs=found.programs,
+            products=found.products,
+            waits=found.waits,
+            inputs=tuple(found.inputs),
+            sums=tuple(found.sums),
+        )
 
-    def execute(self, call: Call) -> NDArray[Any]:
+    def execute(self, call: Call) -> NDArray[np.int64]:
         """Execute a call; return the sums of a RECEIVE. Raises `BehaviourError` if the driver refuses the call."""
         handle, made, values = self.handle, c_call(call), c_values(call)
         if call.operation is Operation.RECEIVE and made.count > self._columns:
@@ -139,7 +149,7 @@ class Driver:
         """Context: call the observer with every successful call; its exception is raised at the end."""
         errors: list[BaseException] = []
 
-        def notify(_: Any, call: Any) -> None:
+        def notify(_: object, call: ctypes._Pointer[CCall]) -> None:
             self._notifying = True
             try:
                 if not errors:
@@ -159,7 +169,7 @@ class Driver:
         if errors:
             raise errors[0]
 
-    def _observe(self, handle: Any, observer: Any) -> None:
+    def _observe(self, handle: ctypes.c_void_p, observer: object) -> None:
         """Set the C observer, which must stay alive; None removes it."""
         self._library.cyclecast_observe(handle, observer or OBSERVER(), None)
         self._observer = observer

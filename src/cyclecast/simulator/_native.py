@@ -12,7 +12,6 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from cyclecast.errors import OptionError
 from cyclecast.simulator._parameters import FIELDS, LEVELS, Parameters
@@ -44,7 +43,7 @@ DRIVER_FILES = (
 """Files of a generated project that are copied, not generated."""
 
 OK = 0
-TYPES: dict[int, Any] = {32: ctypes.c_uint32, 64: ctypes.c_uint64}
+TYPES: dict[int, type[ctypes.c_uint32] | type[ctypes.c_uint64]] = {32: ctypes.c_uint32, 64: ctypes.c_uint64}
 
 
 class CPlace(ctypes.Structure):
@@ -142,7 +141,7 @@ def _compile(arguments: Sequence[str]) -> None:
         raise OptionError("C compiler", "it refuses the files", (complaints or ["without a message"])[0])
 
 
-def load_library(path: Path) -> Any:
+def load_library(path: Path) -> ctypes.CDLL:
     """Load a library that contains a driver, and set the types of its functions."""
     library = ctypes.CDLL(str(path))
     device, call = ctypes.c_void_p, ctypes.POINTER(CCall)
@@ -180,7 +179,7 @@ def reference_objects() -> Sequence[Path]:
 
 
 @lru_cache(maxsize=1)
-def reference_library() -> Any:
+def reference_library() -> ctypes.CDLL:
     """The reference driver as a loaded library."""
     with TemporaryDirectory(prefix="cyclecast-") as folder:
         library = Path(folder) / "reference.so"

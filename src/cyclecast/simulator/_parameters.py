@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeGuard
 
 from cyclecast._integers import reduced
 from cyclecast.device import Device, Encoding, Inputs
@@ -53,7 +53,7 @@ Parameters = Mapping[str, int | tuple[int, ...]]
 """A number per field, or a tuple for a field with a length; missing elements are 0."""
 
 
-def wrong_parameter(values: Mapping[str, Any]) -> str:
+def wrong_parameter(values: Mapping[str, object]) -> str:
     """A message about the first invalid field; empty if all fields fit the C structure."""
     unknown = [name for name in values if name not in {field for field, _, _ in FIELDS}]
     if unknown:
@@ -61,7 +61,7 @@ def wrong_parameter(values: Mapping[str, Any]) -> str:
     return next(filter(None, (_wrong_field(values, *field) for field in FIELDS)), "")
 
 
-def _wrong_field(values: Mapping[str, Any], name: str, bits: int, length: int) -> str:
+def _wrong_field(values: Mapping[str, object], name: str, bits: int, length: int) -> str:
     if name not in values:
         return f"parameter {name} is missing; it must be given"
     value = values[name]
@@ -76,7 +76,7 @@ def _wrong_field(values: Mapping[str, Any], name: str, bits: int, length: int) -
     return f"parameter {name} is {str(wrong[0])[:40]}; it must be an integer from 0 to 2^{bits} - 1" if wrong else ""
 
 
-def is_whole(value: Any, bits: int) -> bool:
+def is_whole(value: object, bits: int) -> TypeGuard[int]:
     """Whether a value is an unsigned integer of `bits` bits; bool is none."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << bits
 
@@ -85,7 +85,7 @@ def parameters(device: Device, *, fast: bool = False) -> Parameters:
     """The parameters of a device; `fast` lets the behaviour model skip the bit level where converters are lossless."""
     array, write, steps = device.array, device.array.write, each_step(device)
     period, parts = reduced(10**18, array.adc_rate.millihertz)
-    values: dict[str, Any] = {
+    values: dict[str, int | tuple[int, ...]] = {
         "levels": len(device.levels),
         "counts": tuple(level.count for level in device.levels),
         "rows": array.rows,

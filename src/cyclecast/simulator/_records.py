@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import NoReturn
 
 from cyclecast.simulator._parameters import FIELDS, Parameters, is_whole, wrong_parameter
+from cyclecast.storage.reading import Json
 
 FORMAT, VERSION = "cyclecast-trace", 1
 HEADER_FIELDS = ("format", "version", "parameters", "network", "device", "seed", "versions")
@@ -29,12 +31,12 @@ class Header:
         bits = max(int(str(self.parameters[name])) for name in ("weight_bits", "input_bits"))
         return next((size for size in (1, 2) if 8 * size >= bits), 4)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """The header as plain values."""
-        return {"format": FORMAT, "version": VERSION} | asdict(self) | {"parameters": dict(self.parameters)}
+        return {"format": FORMAT, "version": VERSION, **asdict(self), "parameters": dict(self.parameters)}
 
 
-def header_of(record: dict[str, Any]) -> Header:
+def header_of(record: Mapping[str, object]) -> Header:
     version = record.get("version")
     if record.get("format") != FORMAT or type(version) is not int or version != VERSION:
         raise ValueError(f"no {FORMAT} of version {VERSION}")
@@ -52,7 +54,7 @@ def header_of(record: dict[str, Any]) -> Header:
     return Header(parameters, seed=seed, **texts)
 
 
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """A JSON object. Raises `ValueError` for a repeated key."""
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -60,30 +62,30 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def no_constant(text: str) -> Any:
+def no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
 
 
-def require_known(record: dict[str, Any], known: tuple[str, ...]) -> None:
+def require_known(record: Mapping[str, object], known: tuple[str, ...]) -> None:
     unknown = next((name for name in record if name not in known), None)
     if unknown is not None:
         raise ValueError(f"the key {unknown[:40]!r} is unknown; it must be one of {', '.join(known)}")
 
 
-def text_of(record: dict[str, Any], name: str, default: str | None = None) -> str:
+def text_of(record: Mapping[str, object], name: str, default: str | None = None) -> str:
     value = record[name] if default is None else record.get(name, default)
     if not isinstance(value, str):
         raise ValueError(f"{name} is {str(value)[:40]}; it must be a text")
     return value
 
 
-def word(value: Any) -> int:
+def word(value: object) -> int:
     if not is_whole(value, 32):
         raise ValueError(f"{str(value)[:20]} is no number of 32 bits")
     return int(value)
 
 
-def count_of(value: Any) -> int:
+def count_of(value: object) -> int:
     if not is_whole(value, 64):
         raise ValueError(f"{str(value)[:20]} is no number of 64 bits")
     return int(value)

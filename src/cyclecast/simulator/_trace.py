@@ -12,12 +12,12 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from cyclecast.simulator._records import (
     unique_keys,
     word,
 )
+from cyclecast.storage.reading import Json
 from cyclecast.units import Size
 
 MAGIC = b"CYCT"
@@ -90,7 +91,7 @@ class TraceWriter:
 
     def finish(self, counters: Counters) -> None:
         """Add the end, with the device's counters for the calls of this trace."""
-        end = {"end": self._calls, "counters": asdict(counters)}
+        end: dict[str, Json] = {"end": self._calls, "counters": asdict(counters)}
         if self._binary:
             text = json.dumps(end).encode()
             self._put(_number(END) + _number(len(text)) + text)
@@ -108,7 +109,7 @@ class TraceWriter:
         except OSError as error:
             raise OptionError(self._file.name, "it cannot be written", str(error.strerror), "another path") from error
 
-    def _line(self, value: dict[str, Any]) -> None:
+    def _line(self, value: Mapping[str, Json]) -> None:
         self._put(json.dumps(value, separators=(",", ":")).encode() + b"\n")
 
 
@@ -165,7 +166,7 @@ class Trace:
     def _explained(self) -> _Explained:
         return _Explained(self)
 
-    def _json(self, text: bytes) -> dict[str, Any]:
+    def _json(self, text: bytes) -> dict[str, object]:
         if not text:
             raise ValueError("the file ends too early")
         value = json.loads(text, object_pairs_hook=unique_keys, parse_constant=no_constant)
@@ -221,7 +222,7 @@ class Trace:
         return self._checked(Operation(operation), place, numbers, self._taken(size), checksum)
 
     def _checked(
-        self, operation: Operation, place: list[Any], numbers: list[int], payload: bytes, checksum: int
+        self, operation: Operation, place: Sequence[object], numbers: list[int], payload: bytes, checksum: int
     ) -> Call:
         slot, count, filters = numbers
         if len(place) > LEVELS:
@@ -240,7 +241,7 @@ class Trace:
             raise ValueError(f"a payload of {len(payload)} bytes, {wanted} are wanted")
         return Call(operation, at, slot, count, filters, np.frombuffer(payload, f"<i{size}").astype(np.int64))
 
-    def _end(self, record: dict[str, Any]) -> None:
+    def _end(self, record: Mapping[str, object]) -> None:
         require_known(record, ("end", "counters"))
         counted = record["counters"]
         if not isinstance(counted, dict):
@@ -249,9 +250,15 @@ class Trace:
         for name in TILES:
             if not isinstance(counted[name], list) or len(counted[name]) != LEVELS + 1:
                 raise ValueError(f"{name} is a list of {LEVELS + 1} numbers")
-        tiles: dict[str, Any] = {name: tuple(map(count_of, counted[name])) for name in TILES}
-        numbers: dict[str, Any] = {name: count_of(counted[name]) for name in COUNTED}
-        self.counters = Counters(**numbers, **tiles)
+        self.counters = Counters(
+            inputs=tuple(map(count_of, counted["inputs"])),
+            sums=tuple(map(count_of, counted["sums"])),
+            compute_fs=count_of(counted["compute_fs"]),
+            write_fs=count_of(counted["write_fs"]),
+            programs=count_of(counted["programs"]),
+            products=count_of(counted["products"]),
+            waits=count_of(counted["waits"]),
+        )
         self._calls = count_of(record["end"])
 
     def _taken(self, size: int) -> bytes:
@@ -282,7 +289,7 @@ class _Explained:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, CyclecastError) or not isinstance(
             error, ValueError | KeyError | TypeError | AttributeError | RecursionError | binascii.Error
         ):
@@ -345,10 +352,11 @@ def _payload(call: Call, header: Header) -> bytes:
     return call.values.astype(f"<i{size}").tobytes()
 
 
-def _record(call: Call, payload: bytes) -> dict[str, Any]:
+def _record(call: Call, payload: bytes) -> dict[str, Json]:
     """The JSON record of a call; zeros and empty fields are left out."""
-    fields = {"at": list(call.place), "slot": call.slot, "count": call.count, "filters": call.filters}
-    record = {"call": call.operation.name.lower()} | {name: value for name, value in fields.items() if value}
+    fields: dict[str, Json] = {"at": list(call.place), "slot": call.slot, "count": call.count, "filters": call.filters}
+    record: dict[str, Json] = {"call": call.operation.name.lower()}
+    record |= {name: value for name, value in fields.items() if value}
     if call.operation is Operation.BEGIN:
         return record | {"name": call.name}
     if payload:

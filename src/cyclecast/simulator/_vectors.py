@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cyclecast.device import Device
-from cyclecast.simulator._calls import Call, Operation
+from cyclecast.simulator._calls import Call, Operation, Values
 from cyclecast.simulator._crossbar import Crossbar
 from cyclecast.simulator._parameters import parameters
+from cyclecast.storage.reading import Json
 
 FORMAT, VERSION = "cyclecast-vectors", 1
 SUM_BITS = 64
@@ -45,8 +45,8 @@ class Catcher:
     def __init__(self, kernel: str, *, arrays: int, products: int) -> None:
         self._kernel, self._most_arrays, self._most_products = kernel, arrays, products
         self._active = False
-        self._slots: dict[tuple[tuple[int, ...], int], Integers] = {}
-        self._streamed: dict[tuple[int, ...], Integers] = {}
+        self._slots: dict[tuple[tuple[int, ...], int], Values] = {}
+        self._streamed: dict[tuple[int, ...], Values] = {}
         self.arrays: dict[tuple[int, ...], Caught] = {}
         self.received: list[tuple[int, Integers]] = []
         """For the first call of the kernel: slot and sums of every tile that leaves the device."""
@@ -93,7 +93,7 @@ def array_vectors(device: Device, caught: Caught) -> dict[str, Integers]:
     array.write(caught.weights)
     array.to_read()
     cells, flipped = array.cells, array.flipped
-    found: dict[str, list[Any]] = {name: [] for name in ("pulses", "sums", "codes", "partial_sums", "outputs")}
+    found: dict[str, list[Integers]] = {name: [] for name in ("pulses", "sums", "codes", "partial_sums", "outputs")}
     steps, phases = device.input_steps, len(flipped)
     for inputs in caught.inputs:
         readings = array.readings(inputs)
@@ -141,9 +141,9 @@ ORDERS: Mapping[str, str] = {
 """Axes of each file's words, the slowest first."""
 
 
-def write_vectors(device: Device, catcher: Catcher, folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+def write_vectors(device: Device, catcher: Catcher, folder: Path, about: Mapping[str, Json]) -> dict[str, Json]:
     """Write all recorded arrays and the manifest into an existing folder; return the manifest."""
-    everything: dict[str, Any] = {}
+    everything: dict[str, Integers] = {}
     arrays = []
     for number, caught in enumerate(catcher.arrays.values()):
         values, name = array_vectors(device, caught), f"array_{number}"
@@ -161,7 +161,7 @@ def write_vectors(device: Device, catcher: Catcher, folder: Path, about: Mapping
         "slots": [slot for slot, _ in catcher.received],
     }
     stored = BytesIO()
-    np.savez_compressed(stored, **everything)
+    np.savez_compressed(stored, **everything)  # type: ignore[arg-type] # no array is called allow_pickle
     (folder / "vectors.npz").write_bytes(stored.getvalue())
     manifest = {
         "format": FORMAT,
@@ -177,7 +177,7 @@ def write_vectors(device: Device, catcher: Catcher, folder: Path, about: Mapping
     return dict(json.loads(text))
 
 
-def _hex(path: Path, values: Integers, bits: int) -> dict[str, Any]:
+def _hex(path: Path, values: Integers, bits: int) -> dict[str, Json]:
     """Write words of `bits` bits for `$readmemh`, one per line; return the file's entry in the manifest."""
     digits, mask = -(-bits // 4), (1 << bits) - 1
     text = "".join(f"{int(value) & mask:0{digits}x}\n" for value in values.ravel()).encode()
