@@ -126,7 +126,7 @@ def test_no_better_device_is_slower(drawn: tuple[Mapping, Device]) -> None:
     for field, _, after in improvements(device):
         if field in ("array.dac_bits", "array.active_cols") or (device.array.digital and field.startswith("array.adc")):
             continue
-        if field == "pipeline.fill" and after < device.pipeline.before:
+        if field == "pipeline.fill" and isinstance(after, int) and after < device.pipeline.before:
             continue
         assert Analytical().time(mapping, device.vary(field, after)).total <= now
 

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 Whole = Any
-"""An `int`, or an array of integers."""
+"""An `int`, or an array of whole numbers."""
+Numbers = Any
+"""A NumPy array of whole numbers: of int64, or of Python integers where those are too short; or of truth values."""
 
 
 def ceil_div(dividend: Whole, divisor: Whole) -> Whole:

@@ -24,7 +24,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from cyclecast.errors import OptionError
 
@@ -37,7 +37,7 @@ IN_A_FILE = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)(?::(?P<options>.*))?", r
 """A class in a file, with options."""
 
 
-def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]], **given: Any) -> Any:
+def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]], **given: object) -> object:
     """Build the variant that `spec` names; `builtin` maps names to functions that return a class.
 
     `spec` is "name" or "file.py:Name", each with ":option=value,option=value". `given` sets fields without an option.
@@ -58,7 +58,7 @@ def build(kind: str, spec: str, builtin: Mapping[str, Callable[[], type]], **giv
     return variant(**known, **_options(name, variant, options, known))
 
 
-def announced(kind: str) -> list[Any]:
+def announced(kind: str) -> list[object]:
     """The objects of this kind that `use` has added, and one of every class that installed packages announce."""
     return [*_USED.get(kind, ()), *(variant()() for _, variant in sorted(_gather(kind, {}).items()))]
 
@@ -68,7 +68,7 @@ def use(kind: str, spec: str) -> None:
     _USED.setdefault(kind, []).append(build(kind, spec, {}))
 
 
-_USED: dict[str, list[Any]] = {}
+_USED: dict[str, list[object]] = {}
 """Objects added by `use`, by kind."""
 
 
@@ -144,14 +144,14 @@ def _itself(variant: type) -> type:
     return variant
 
 
-def _options(name: str, variant: type, text: str, others: Mapping[str, Any]) -> dict[str, Any]:
+def _options(name: str, variant: type, text: str, others: Mapping[str, object]) -> dict[str, object]:
     if not is_dataclass(variant) and not text:
         return {}
     if not is_dataclass(variant):
         raise OptionError(name, f"{variant.__name__} is no dataclass", "the fields of a dataclass are the options")
     known = {field.name: field for field in fields(variant) if field.init and field.name not in others}
     types = get_type_hints(variant)
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for item in text.split(",") if text else []:
         option, equals, value = item.partition("=")
         if not equals:
@@ -168,12 +168,12 @@ def _options(name: str, variant: type, text: str, others: Mapping[str, Any]) -> 
     return given
 
 
-def _value(where: str, type_: Any, text: str) -> Any:
+def _value(where: str, type_: object, text: str) -> object:
     if type_ is bool:
         if text not in ("true", "false"):
             raise OptionError(where, f"'{text}'", "it must be true or false", "'true'")
         return text == "true"
-    if type_ in (int, float, str, Fraction):
+    if isinstance(type_, type) and type_ in (int, float, str, Fraction):
         try:
             return type_(text)
         except (ValueError, ZeroDivisionError):
@@ -183,7 +183,7 @@ def _value(where: str, type_: Any, text: str) -> Any:
     raise OptionError(where, f"'{text}'", "an option of this type cannot be given as text", "calling the class")
 
 
-def _required(field: Field[Any]) -> bool:
+def _required(field: Field[object]) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 

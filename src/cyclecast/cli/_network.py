@@ -213,7 +213,7 @@ class _TuneJob:
             return None
         from cyclecast.schedule import Space
 
-        found = [
+        found: list[list[Any]] = [
             [plugins.build(kind, spec, {}, device=self.device) for spec in self.settings.get(f"{kind}s", ())]
             for kind in ("rule", "mutator")
         ]

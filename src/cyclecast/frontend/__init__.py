@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -298,7 +298,7 @@ def front_end_of(source: Any, others: Sequence[FrontEnd] = ()) -> FrontEnd:
     for front_end in (*others, *FRONT_ENDS):
         if front_end.accepts(source):
             return front_end
-    announced: list[FrontEnd] = plugins.announced("frontend")
+    announced = cast(list[FrontEnd], plugins.announced("frontend"))
     for front_end in announced:
         if front_end.accepts(source):
             return front_end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cyclecast._integers import Numbers
 from cyclecast.mapspace._decisions import (
     FILTERS,
     INPUT_STATIONARY,
@@ -25,7 +26,6 @@ from cyclecast.mapspace._pareto_front import ParetoFront, Values
 from cyclecast.mapspace._tilings import (
     MOST_WAYS,
     Inner,
-    Numbers,
     SketchSize,
     Tilings,
     divides,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from cyclecast._integers import narrow
+from cyclecast._integers import Numbers, narrow
 
-Numbers = Any
-"""A NumPy array of whole numbers: of int64, or of Python integers where those are too short."""
 THRESHOLDS = 512
 """Times, and numbers of arrays, by which members of the front are looked up."""
 

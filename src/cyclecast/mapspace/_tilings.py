@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, reduce
 from itertools import product, takewhile
 from math import prod
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from cyclecast._integers import ceil_div
+from cyclecast._integers import Numbers, ceil_div
 from cyclecast.device import Device, Level
 from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping
 from cyclecast.network import Workload
 from cyclecast.units import Bandwidth
 
-Numbers = Any
-"""A NumPy array of int64."""
 MOST_WAYS = 2_000_000
 """To use the inner levels: what a table of them may hold."""
 
@@ -284,7 +282,7 @@ def unported(device: Device, limit: Bandwidth | None = None) -> Device:
     For models that may look at a bandwidth that the device states, `limit` stands in its place.
     """
 
-    def wide(port: Device | Level, names: Sequence[str]) -> dict[str, Any]:
+    def wide(port: Device | Level, names: Sequence[str]) -> dict[str, Bandwidth | None]:
         return {name: limit if getattr(port, name) else None for name in names}
 
     levels = tuple(level.model_copy(update=wide(level, (*PORTS, "merge_bandwidth"))) for level in device.levels)

@@ -72,7 +72,7 @@ class Driver:
         self._library = library
         self._columns = columns
         self._observer: object = None
-        self._telling = False
+        self._notifying = False
 
     @classmethod
     def open(cls, parameters: Parameters, library: ctypes.CDLL | None = None, *, most_bytes: int | None = None) -> Self:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import cache
 from hashlib import sha256
-from typing import Any, cast
+from typing import cast
 from uuid import uuid4
 
 from cyclecast import plugins
@@ -131,7 +131,7 @@ def identity(model: object) -> str:
     That is its module, and those of its package whose names stand in it, and so on. An object that is no dataclass, or
     whose text cannot be read, is equal to no other: its records are never reused.
     """
-    kind: Any = type(model)
+    kind: type = type(model)
     text = (_text(kind) if is_dataclass(model) else None) or uuid4().hex
     options = repr(model) if is_dataclass(model) else kind.__qualname__
     return f"{kind.__module__}.{options}#{sha256(text.encode()).hexdigest()[:12]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +35,7 @@ def asked_each(model: TimingModel, mappings: Sequence[Mapping], device: Device) 
     if each is None:
         return [asked(model, mapping, device) for mapping in mappings]
     try:
-        answers: Any = list(each.time_each(mappings, device))
+        answers = list(each.time_each(mappings, device))
     except Exception as error:  # a user's code may raise anything
         return [Failure(_short(f"it raises {type(error).__name__}: {error}"))] * len(mappings)
     if len(answers) != len(mappings):
@@ -44,7 +43,7 @@ def asked_each(model: TimingModel, mappings: Sequence[Mapping], device: Device) 
     return [_checked(answer) for answer in answers]
 
 
-def _checked(answer: Any) -> Timing | Failure:
+def _checked(answer: object) -> Timing | Failure:
     if isinstance(answer, Failure) or (isinstance(answer, Timing) and isinstance(answer.total.femtoseconds, int)):
         return answer
     return Failure(_short(f"it answers {answer!r}; it must be a Timing of whole femtoseconds"))
@@ -70,7 +69,7 @@ def asked_many(model: TimesMany, mappings: Mappings, device: Device) -> Timings 
         return Failure(_short(f"it raises {type(error).__name__}: {error}"))
 
 
-def _is_time(number: Any) -> bool:
+def _is_time(number: object) -> bool:
     return isinstance(number, int | float) and 0 <= number < (REFUSED if isinstance(number, float) else 2**200)
 
 

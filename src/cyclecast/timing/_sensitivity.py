@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
 from cyclecast.device import Device
 from cyclecast.errors import DeviceError
@@ -73,7 +72,7 @@ def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[G
 
 
 @lru_cache(maxsize=4)
-def _better_devices(device: Device) -> tuple[tuple[str, Any, Any, Device], ...]:
+def _better_devices(device: Device) -> tuple[tuple[str, object, object, Device], ...]:
     """The device with each of the improvements, made once for all workloads of a network."""
     found = []
     for field, before, after in improvements(device):
@@ -82,7 +81,7 @@ def _better_devices(device: Device) -> tuple[tuple[str, Any, Any, Device], ...]:
     return tuple(found)
 
 
-def improvements(device: Device) -> Iterator[tuple[str, Any, Any]]:
+def improvements(device: Device) -> Iterator[tuple[str, object, object]]:
     """Every field that can be better, with its value and a better one; some are more than the device can have."""
     fields = [*SHORTER, *MORE, *FEWER, "array.adc_rate", "array.adc_overlap", "array.skips_unused"]
     fields += PORTS[:2]
@@ -91,15 +90,16 @@ def improvements(device: Device) -> Iterator[tuple[str, Any, Any]]:
     for field in fields:
         before = value_of(device, field)
         after = _better(field, before)
-        if field in LIMITS:
-            after = min(after, value_of(device, LIMITS[field]))
+        most = value_of(device, LIMITS[field]) if field in LIMITS else None
+        if isinstance(after, int) and isinstance(most, int):
+            after = min(after, most)
         if after is not None and after != before:
             yield field, before, after
 
 
-def value_of(device: Device, field: str) -> Any:
+def value_of(device: Device, field: str) -> object:
     """The value of a field by its dotted name."""
-    value: Any = device
+    value: object = device
     for name in field.split("."):
         if isinstance(value, tuple):
             value = next(level for level in value if level.name == name)
@@ -108,7 +108,7 @@ def value_of(device: Device, field: str) -> Any:
     return value
 
 
-def _better(field: str, value: Any) -> Any:
+def _better(field: str, value: object) -> object:
     """A better value, or None where there is none."""
     match value:
         case bool():
@@ -136,7 +136,7 @@ def _tenth_more(amount: int) -> int:
     return max(amount + 1, amount * 11 // 10)
 
 
-def _relative(before: Any, after: Any) -> Fraction:
+def _relative(before: object, after: object) -> Fraction:
     """The size of a change, as a share of the value before; a switch counts like a doubling."""
     match before, after:
         case bool(), _:
@@ -147,15 +147,17 @@ def _relative(before: Any, after: Any) -> Fraction:
             return Fraction(other - one, one)
         case Bandwidth(bytes_per_second=one), Bandwidth(bytes_per_second=other):
             return Fraction(other - one, one)
+        case int(one), int(other):
+            return Fraction(abs(other - one), one)
         case _:
-            return Fraction(abs(after - before), before)
+            raise TypeError(f"{before} and {after} are no numbers")
 
 
-def _change(before: Any, after: Any) -> str:
+def _change(before: object, after: object) -> str:
     if isinstance(before, Time):
         return "-10 %"
     return "+10 %" if isinstance(before, Frequency | Bandwidth) else f"{_text(before)} -> {_text(after)}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
