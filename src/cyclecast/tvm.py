@@ -96,7 +96,7 @@ def lowered_space(device: Device) -> Any:
 
     Those two change the computation itself, which no instruction of a trace does: take `space` and `lower` for them.
     """
-    rules = [Im2col(), Order(device), *annotation_rules(device)]
+    rules: list[Rule] = [Im2col(), Order(device), *annotation_rules(device)]
     return _adapters.space(rules, MUTATORS, sampled_decisions, [partial(_lower_if_any, device)])
 
 

@@ -7,16 +7,24 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Mapped
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+from tvm.ir import IRModule
 from tvm.ir.utils import derived_object
+from tvm.s_tir import Schedule, Trace
 from tvm.s_tir import meta_schedule as ms
+from tvm.s_tir.schedule import Instruction, SBlockRV
 
-_SHELF: dict[str, Any] = {}
+from cyclecast.mapping import Mapping
+from cyclecast.timing import Failure, Timing
+
+_SHELF: dict[str, IRModule] = {}
 """Built candidates by artifact path: builder and runner share this process, so nothing is written."""
 _ARTIFACTS = itertools.count()
 _SHARPNESS = 4
@@ -27,11 +35,43 @@ _LEAST_SCORE = 1e-300
 _SHORTEST = 1e-15
 """A model may answer no time at all, which has no inverse; seconds."""
 
-Look = Callable[[Sequence[Any]], Sequence[tuple[Any, Any] | None]]
-"""From modules to the mapping and the timing of each; None where it has none."""
+Seen = Sequence[tuple[Mapping, Timing] | None]
+"""The mapping and the timing of each of some modules; None where it has none."""
+Look = Callable[[Sequence[IRModule]], Seen]
+Sampled = Callable[[Trace], Mapped[str, int]]
+"""From a trace to the place of every decision among its instructions."""
 
 
-def taken_from_shelf(path: str) -> Any:
+class PlainRunner(Protocol):
+    """Times modules."""
+
+    def run(self, candidates: Sequence[IRModule], /) -> Sequence[Timing | Failure]:
+        """One answer for each module."""
+        ...
+
+
+class PlainRule(Protocol):
+    """A schedule rule, as `cyclecast.schedule` has it."""
+
+    def apply(self, schedule: Schedule, block: SBlockRV, /) -> list[Schedule]:
+        """The schedules that follow from this one at this block."""
+        ...
+
+
+class PlainMutator(Protocol):
+    """A mutation rule, as `cyclecast.search.mutators` has it."""
+
+    def apply(
+        self, decisions: Mapped[str, int], offers: Mapped[str, Sequence[int]], rng: Random, /
+    ) -> Mapped[str, int] | None:
+        """The decisions with some of them changed; None where there is none to change."""
+        ...
+
+
+OneMutator = TypeVar("OneMutator", bound=PlainMutator)
+
+
+def taken_from_shelf(path: str) -> IRModule:
     """The module behind an artifact path, once."""
     return _SHELF.pop(path)
 
@@ -45,10 +85,10 @@ class _Builder(ms.builder.PyBuilder):  # type: ignore[misc] # TVM is untyped
         self.folder = Path(tempfile.mkdtemp(prefix="cyclecast-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
-    def build(self, build_inputs: list[Any]) -> list[Any]:
+    def build(self, build_inputs: list[ms.builder.BuilderInput]) -> list[ms.builder.BuilderResult]:
         return [ms.builder.BuilderResult(self.shelve(item.mod), None) for item in build_inputs]
 
-    def shelve(self, module: Any) -> str:
+    def shelve(self, module: IRModule) -> str:
         folder = self.folder / str(next(_ARTIFACTS))
         folder.mkdir()
         path = str(folder / "module")
@@ -58,18 +98,18 @@ class _Builder(ms.builder.PyBuilder):  # type: ignore[misc] # TVM is untyped
 
 @derived_object
 class _Future(ms.runner.PyRunnerFuture):  # type: ignore[misc]
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Timing | Failure) -> None:
         super().__init__()
         self.answer = answer
 
     def done(self) -> bool:
         return True
 
-    def result(self) -> Any:
+    def result(self) -> ms.runner.RunnerResult:
         return result(self.answer)
 
 
-def result(answer: Any) -> Any:
+def result(answer: Timing | Failure) -> ms.runner.RunnerResult:
     """A timing or a failure as MetaSchedule's result."""
     if hasattr(answer, "reason"):
         return ms.runner.RunnerResult(None, answer.reason)
@@ -78,11 +118,11 @@ def result(answer: Any) -> Any:
 
 @derived_object
 class _Runner(ms.runner.PyRunner):  # type: ignore[misc]
-    def __init__(self, runner: Any) -> None:
+    def __init__(self, runner: PlainRunner) -> None:
         super().__init__()
         self.runner = runner
 
-    def run(self, runner_inputs: list[Any]) -> list[Any]:
+    def run(self, runner_inputs: list[ms.runner.RunnerInput]) -> list[ms.runner.RunnerFuture]:
         modules = [taken_from_shelf(str(item.artifact_path)) for item in runner_inputs]
         return [_Future(answer) for answer in self.runner.run(modules)]
 
@@ -101,14 +141,16 @@ class _CostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
     def save(self, path: str) -> None:
         return
 
-    def update(self, context: Any, candidates: list[Any], results: list[Any]) -> None:
+    def update(
+        self, context: ms.TuneContext, candidates: list[ms.MeasureCandidate], results: list[ms.runner.RunnerResult]
+    ) -> None:
         return
 
-    def predict(self, context: Any, candidates: list[Any]) -> Any:
+    def predict(self, context: ms.TuneContext, candidates: list[ms.MeasureCandidate]) -> NDArray[np.float64]:
         return scores(self.look([candidate.sch.mod for candidate in candidates]))
 
 
-def scores(found: Sequence[tuple[Any, Any] | None]) -> Any:
+def scores(found: Seen) -> NDArray[np.float64]:
     """The higher the score, the likelier a candidate is a parent of the next generation, and is timed.
 
     A shorter time scores higher, in one scale for all generations. A mapping that many decisions give counts once. Of
@@ -118,7 +160,7 @@ def scores(found: Sequence[tuple[Any, Any] | None]) -> Any:
     """
     pairs = [(pair[1].total.seconds, place, pair[0]) for place, pair in enumerate(found) if pair]
     answer = np.full(len(found), _LEAST_SCORE)
-    known, crowd = set(), Counter[Any]()
+    known, crowd = set(), Counter[tuple[object, ...]]()
     for seconds, place, mapping in sorted(pairs, key=lambda pair: pair[:2]):
         if mapping not in known:
             known.add(mapping)
@@ -130,34 +172,34 @@ def scores(found: Sequence[tuple[Any, Any] | None]) -> Any:
 
 @derived_object
 class _Rule(ms.schedule_rule.PyScheduleRule):  # type: ignore[misc]
-    def __init__(self, rule: Any) -> None:
+    def __init__(self, rule: PlainRule) -> None:
         super().__init__()
         self.rule = rule
 
-    def _initialize_with_tune_context(self, context: Any) -> None:
+    def _initialize_with_tune_context(self, context: ms.TuneContext) -> None:
         return
 
-    def apply(self, sch: Any, block: Any) -> list[Any]:
+    def apply(self, sch: Schedule, block: SBlockRV) -> list[Schedule]:
         return list(self.rule.apply(sch, block))
 
-    def clone(self) -> Any:
+    def clone(self) -> ms.ScheduleRule:
         return _Rule(self.rule)
 
 
 @derived_object
 class _Postprocessor(ms.postproc.PyPostproc):  # type: ignore[misc]
-    def __init__(self, change: Callable[[Any], None]) -> None:
+    def __init__(self, change: Callable[[Schedule], None]) -> None:
         super().__init__()
         self.change = change
 
-    def _initialize_with_tune_context(self, context: Any) -> None:
+    def _initialize_with_tune_context(self, context: ms.TuneContext) -> None:
         return
 
-    def apply(self, sch: Any) -> bool:
+    def apply(self, sch: Schedule) -> bool:
         self.change(sch)
         return True
 
-    def clone(self) -> Any:
+    def clone(self) -> ms.Postproc:
         return _Postprocessor(self.change)
 
 
@@ -165,17 +207,17 @@ class _Postprocessor(ms.postproc.PyPostproc):  # type: ignore[misc]
 class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
     """Shows a rule the decisions of a trace, and puts its answer back into the trace."""
 
-    def __init__(self, rule: Any, sampled: Callable[[Any], Mapping[str, int]]) -> None:
+    def __init__(self, rule: PlainMutator, sampled: Sampled) -> None:
         super().__init__()
         self.rule = rule
         self.sampled = sampled
-        self.looked_up: dict[tuple[int, str], tuple[Mapping[str, int], dict[str, list[int]]]] = {}
+        self.looked_up: dict[tuple[int, str], tuple[Mapped[str, int], dict[str, list[int]]]] = {}
 
-    def _initialize_with_tune_context(self, context: Any) -> None:
+    def _initialize_with_tune_context(self, context: ms.TuneContext) -> None:
         """Traces of one context and one sketch have the same instructions, so they are looked at once."""
         self.looked_up = {}
 
-    def apply(self, trace: Any, seed: int) -> Any:
+    def apply(self, trace: Trace, seed: int) -> Trace | None:
         instructions = trace.insts
         design = len(instructions), _texts(instructions)
         if design not in self.looked_up:
@@ -194,11 +236,11 @@ class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
                 trace = trace.with_decision(trace.insts[places[name]], index, remove_postproc=True)
         return trace
 
-    def clone(self) -> Any:
+    def clone(self) -> ms.Mutator:
         return _Mutator(self.rule, self.sampled)
 
 
-def _texts(instructions: Any) -> str:
+def _texts(instructions: Sequence[Instruction]) -> str:
     """The texts that a trace annotates with: its sketch, as it is extended."""
     inputs = (instruction.inputs[-1] for instruction in instructions if instruction.inputs)
     return " ".join(value for value in inputs if isinstance(value, str))
@@ -208,43 +250,48 @@ def _texts(instructions: Any) -> str:
 class _Callback(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
     """Tells a function about every batch: the candidates' modules that have a timing."""
 
-    def __init__(self, tell: Callable[[list[Any]], None]) -> None:
+    def __init__(self, tell: Callable[[list[IRModule]], None]) -> None:
         super().__init__()
         self.tell = tell
 
     def apply(
-        self, task_scheduler: Any, task_id: int, candidates: list[Any], builder_results: list[Any], results: list[Any]
+        self,
+        task_scheduler: ms.TaskScheduler,
+        task_id: int,
+        candidates: list[ms.MeasureCandidate],
+        builder_results: list[ms.builder.BuilderResult],
+        results: list[ms.runner.RunnerResult],
     ) -> None:
         timed = zip(candidates, results, strict=True)
         self.tell([candidate.sch.mod for candidate, result in timed if result.error_msg is None])
 
 
-def builder() -> Any:
+def builder() -> ms.Builder:
     """A builder that hands modules to a runner in this process."""
     return _Builder()
 
 
-def runner(plain: Any) -> Any:
+def runner(plain: PlainRunner) -> ms.Runner:
     """A plain runner (`run(candidates) -> timings or failures`) as MetaSchedule's."""
     return _Runner(plain)
 
 
-def cost_model(look: Look) -> Any:
+def cost_model(look: Look) -> ms.CostModel:
     """The search's cost model, made of what a plain runner sees in modules."""
     return _CostModel(look)
 
 
-def callback(tell: Callable[[list[Any]], None]) -> Any:
+def callback(tell: Callable[[list[IRModule]], None]) -> ms.MeasureCallback:
     """A measure callback that passes on the modules of every batch."""
     return _Callback(tell)
 
 
 def space(
-    rules: Sequence[Any],
-    mutators: Mapping[Any, float],
-    sampled: Callable[[Any], Mapping[str, int]],
-    postprocessors: Sequence[Callable[[Any], None]] = (),
-) -> Any:
+    rules: Sequence[PlainRule],
+    mutators: Mapped[OneMutator, float],
+    sampled: Sampled,
+    postprocessors: Sequence[Callable[[Schedule], None]] = (),
+) -> ms.SpaceGenerator:
     """A design space from plain rules and mutation rules (each with its probability)."""
     return ms.space_generator.PostOrderApply(
         sch_rules=[_Rule(rule) for rule in rules],

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tvm_ffi import register_global_func
 
 from cyclecast.errors import BehaviourError
@@ -32,25 +33,33 @@ def _chip() -> Chip:
     return _CHIPS[-1]
 
 
-def _address(pointer: Any) -> int:
+def _address(pointer: ctypes.c_void_p) -> int:
     """Packed functions get `ctypes.c_void_p`; a null pointer is address 0."""
     return int(pointer.value or 0)
 
 
-def _at(pointer: Any, count: int, kind: str) -> Any:
+def _at(pointer: ctypes.c_void_p, count: int, kind: str) -> NDArray[Any]:
     """The values in memory, as an array that can be written through."""
     size = count * np.dtype(kind).itemsize
     return np.frombuffer(memoryview((ctypes.c_char * size).from_address(_address(pointer))), dtype=kind)
 
 
-def _program(array: Any, weights: Any, stride: int, lines: int, filters: int, kind: str) -> None:
+def _program(
+    array: ctypes.c_void_p, weights: ctypes.c_void_p, stride: int, lines: int, filters: int, kind: str
+) -> None:
     rows = _at(weights, (lines - 1) * stride + filters, kind)
     matrix = np.stack([rows[line * stride : line * stride + filters] for line in range(lines)])
     _chip().program(_address(array), matrix.astype(np.int64))
 
 
 def _multiply(
-    output: Any, inputs: Any, array: Any, lines: int, filters: int, input_type: str, output_type: str
+    output: ctypes.c_void_p,
+    inputs: ctypes.c_void_p,
+    array: ctypes.c_void_p,
+    lines: int,
+    filters: int,
+    input_type: str,
+    output_type: str,
 ) -> None:
     product = _chip().multiply(_address(array), _at(inputs, lines, input_type).astype(np.int64))
     _at(output, filters, output_type)[:] += product.astype(output_type)

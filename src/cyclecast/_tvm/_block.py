@@ -7,18 +7,22 @@ convolutions of any rank, stride, padding, dilation and grouping, dense layers a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tvm_ffi
 from tvm import tirx
-from tvm.ir import TensorLoad
+from tvm.ir import Expr, TensorLoad, Var
 from tvm.ir.prim.expr import FloorDiv
 from tvm.s_tir.stmt import SBlock
 from tvm.sym.pattern import detect_linear_equation
 
 from cyclecast.errors import ScheduleError
 from cyclecast.network import Axis, Kind, Slide, Workload
+
+if TYPE_CHECKING:
+    from tvm import relax
 
 KIND_BY_OPERANDS = {
     (True, True, True): Kind.GROUP,
@@ -50,7 +54,7 @@ class Contraction:
     workload: Workload
 
 
-def contraction_of(block: Any, name: str) -> Contraction | None:
+def contraction_of(block: SBlock, name: str) -> Contraction | None:
     """The contraction that an `SBlock` computes, or None where it computes something else or not on integers."""
     operands = operands_of(block)
     if operands is None:
@@ -82,7 +86,7 @@ def contraction_of(block: Any, name: str) -> Contraction | None:
     return Contraction(str(block.name_hint), tuple(kinds), tuple(splits), workload)
 
 
-def _slides(block: Any, kinds: list[Kind], indices: tuple[Any, ...]) -> tuple[Slide, ...]:
+def _slides(block: SBlock, kinds: list[Kind], indices: Sequence[Expr]) -> tuple[Slide, ...]:
     """The indices of the input that are a pixel times a stride plus a tap times a dilation, if outputs share inputs."""
     roles = dict(zip((iterator.var for iterator in block.iter_vars), kinds, strict=True))
     iterators = {iterator.var: iterator for iterator in block.iter_vars}
@@ -103,15 +107,15 @@ def _slides(block: Any, kinds: list[Kind], indices: tuple[Any, ...]) -> tuple[Sl
     return tuple(slides)
 
 
-def _label(variable: Any) -> str:
+def _label(variable: Var) -> str:
     return str(variable.name).removeprefix("v_")
 
 
-def contractions_in(function: Any, name: str) -> list[Contraction]:
+def contractions_in(function: tirx.PrimFunc, name: str) -> list[Contraction]:
     """Every contraction of a `PrimFunc`, in program order."""
     found: list[Contraction] = []
 
-    def visit(block: Any) -> None:
+    def visit(block: SBlock) -> None:
         contraction = contraction_of(block, name)
         if contraction is not None:
             found.append(contraction)
@@ -120,7 +124,7 @@ def contractions_in(function: Any, name: str) -> list[Contraction]:
     return found
 
 
-def workload_of(function: Any, name: str) -> Workload:
+def workload_of(function: tirx.PrimFunc, name: str) -> Workload:
     """The workload of a `PrimFunc` that holds exactly one contraction; otherwise `ScheduleError`."""
     found = contractions_in(function, name)
     if len(found) != 1:
@@ -131,14 +135,14 @@ def workload_of(function: Any, name: str) -> Workload:
     return found[0].workload
 
 
-def kernel_calls(main: Any) -> Counter[str]:
+def kernel_calls(main: relax.Function) -> Counter[str]:
     """Counts of calls, by callee, in a Relax function."""
     calls = (binding.value for block in main.body.blocks for binding in block.bindings)
     named = (call for call in calls if str(getattr(getattr(call, "op", None), "name", "")) == "relax.call_tir")
     return Counter(str(call.args[0].name_hint) for call in named)
 
 
-def operands_of(block: Any) -> tuple[Any, Any, tuple[Any, ...]] | None:
+def operands_of(block: SBlock) -> tuple[TensorLoad, TensorLoad, tuple[Expr, ...]] | None:
     """The loads of input and weight and the indices of the output of `output += input * weight`, or None."""
     store = block.body
     if block.init is None or not isinstance(store, tirx.BufferStore) or not isinstance(store.value, tirx.Add):
@@ -152,27 +156,27 @@ def operands_of(block: Any) -> tuple[Any, Any, tuple[Any, ...]] | None:
     return data, weight, tuple(store.indices)
 
 
-def _uncast(value: Any) -> Any:
+def _uncast(value: Expr) -> Expr:
     return value.value if isinstance(value, tirx.Cast) else value
 
 
-def variables_of(expression: Any) -> set[Any]:
+def variables_of(expression: Expr) -> set[Var]:
     """Every variable of an expression."""
-    found: set[Any] = set()
+    found: set[Var] = set()
     tvm_ffi.structural_walk(expression, [(tirx.Var, found.add)], order="pre")
     return found
 
 
-def _unit_kind(iterator: Any) -> Kind:
+def _unit_kind(iterator: tirx.IterVar) -> Kind:
     """Iterators of extent 1 are often simplified away: take the role that changes nothing."""
     return Kind.REDUCTION if iterator.iter_type == tirx.IterVar.CommReduce else Kind.PIXEL
 
 
-def _common_divisor(variable: Any, indices: tuple[Any, ...]) -> int:
+def _common_divisor(variable: Var, indices: Sequence[Expr]) -> int:
     """The constant by which the variable is floor-divided in the operands' indices; 1 if it is not."""
     divisors: set[int] = set()
 
-    def visit(division: Any) -> None:
+    def visit(division: FloorDiv) -> None:
         if variable.same_as(division.a) and isinstance(division.b, tirx.IntImm):
             divisors.add(int(division.b))
 

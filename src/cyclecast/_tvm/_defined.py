@@ -16,14 +16,17 @@ TVM's compiler makes the same of nearly all; but it simplifies terms as if they 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import tvm_ffi
 from tvm import tirx
-from tvm.ir import IRModule, TensorLoad, Var
+from tvm.ir import Expr, IRModule, TensorLoad, Var
 from tvm.ir.prim import expr as prim
 
 REALS = ("float16", "bfloat16", "float32", "float64")
+Division: TypeAlias = prim.Div | prim.FloorDiv
+Remainder: TypeAlias = prim.Mod | prim.FloorMod
 DIVISIONS = (prim.Div, prim.FloorDiv)
 REMAINDERS = (prim.Mod, prim.FloorMod)
 SHIFTS = (prim.LShift, prim.RShift)
@@ -40,19 +43,19 @@ def with_defined_operators(program: IRModule) -> IRModule:
     return made
 
 
-def with_defined_accesses(body: Any) -> Any:
+def with_defined_accesses(body: tirx.Stmt) -> tirx.Stmt:
     """The statements, with defined shifts, and computed indices inside of tensors."""
-    computed: set[Any] = set()
+    computed: set[Var] = set()
 
-    def note(binding: Any) -> None:
+    def note(binding: tirx.Bind | prim.Let) -> None:
         if _is_computed(binding.value, computed):
             computed.add(binding.var)
 
-    def load(found: Any) -> Any:
+    def load(found: TensorLoad) -> Expr:
         indices = _inside(found.source, found.indices, computed)
         return tirx.BufferLoad(found.source, indices) if indices else found
 
-    def store(found: Any) -> Any:
+    def store(found: tirx.BufferStore) -> tirx.BufferStore:
         indices = _inside(found.buffer, found.indices, computed)
         return tirx.BufferStore(found.buffer, found.value, indices) if indices else found
 
@@ -60,11 +63,11 @@ def with_defined_accesses(body: Any) -> Any:
     return tvm_ffi.structural_map(body, [(SHIFTS, _shift), (TensorLoad, load), (tirx.BufferStore, store)])
 
 
-def _is_computed(expression: Any, computed: set[Any]) -> bool:
+def _is_computed(expression: Expr, computed: set[Var]) -> bool:
     """Whether a value depends on those of tensors, and not on loops alone."""
-    found: list[Any] = []
+    found: list[Expr] = []
 
-    def variable(used: Any) -> None:
+    def variable(used: Var) -> None:
         if used in computed:
             found.append(used)
 
@@ -72,14 +75,14 @@ def _is_computed(expression: Any, computed: set[Any]) -> bool:
     return bool(found)
 
 
-def _inside(buffer: Any, indices: Any, computed: set[Any]) -> list[Any] | None:
+def _inside(buffer: Expr, indices: Sequence[Expr], computed: set[Var]) -> list[Expr] | None:
     """The indices, computed ones no further than the ends of the buffer; None where none is computed."""
     which = [_is_computed(index, computed) for index in indices]
     every = zip(indices, buffer.shape, which, strict=True)
     return [_clamped(index, int(extent)) if it else index for index, extent, it in every] if any(which) else None
 
 
-def _clamped(index: Any, extent: int) -> Any:
+def _clamped(index: Expr, extent: int) -> Expr:
     kind = str(index.ty)
     bits = int(kind.lstrip("uint"))
     zero, last = tirx.const(0, kind), tirx.const(min(extent - 1, (1 << (bits - (kind[0] != "u"))) - 1), kind)
@@ -87,14 +90,14 @@ def _clamped(index: Any, extent: int) -> Any:
     return below if kind[0] == "u" else tirx.Select(index < zero, zero, below)
 
 
-def is_open(division: Any) -> bool:
+def is_open(division: Division | Remainder) -> bool:
     """Whether a division or remainder is of integers, and its divisor none of the constants that divide anything."""
     divisor = division.b
     fixed = isinstance(divisor, prim.IntImm) and int(divisor.value) not in (0, -1)
     return not fixed and str(division.ty).startswith(("int", "uint"))
 
 
-def _quotient(division: Any) -> Any:
+def _quotient(division: Division) -> Expr:
     kind, (one, other) = str(division.ty), (division.a, division.b)
     if not is_open(division):
         return division
@@ -106,11 +109,11 @@ def _quotient(division: Any) -> Any:
     return tirx.Select(other == zero, zero, tirx.Select(other == tirx.const(-1, kind), negative, quotient))
 
 
-def _remainder(division: Any) -> Any:
+def _remainder(division: Remainder) -> Expr:
     return type(division)(division.a, _harmless(division.b)) if is_open(division) else division
 
 
-def _harmless(divisor: Any) -> Any:
+def _harmless(divisor: Expr) -> Expr:
     """The divisor, or 1 for 0 and -1, by which nothing is left."""
     kind = str(divisor.ty)
     unwanted = divisor == tirx.const(0, kind)
@@ -118,7 +121,7 @@ def _harmless(divisor: Any) -> Any:
     return tirx.Select(unwanted, tirx.const(1, kind), divisor)
 
 
-def _shift(shift: Any) -> Any:
+def _shift(shift: prim.LShift | prim.RShift) -> Expr:
     kind = str(shift.b.ty)
     if isinstance(shift.b, prim.IntImm):
         return shift
@@ -130,7 +133,7 @@ def _shift(shift: Any) -> Any:
     )
 
 
-def _cast(cast: Any) -> Any:
+def _cast(cast: prim.Cast) -> Expr:
     kind, given = str(cast.ty), str(cast.value.ty)
     if given not in REALS or not kind.startswith(("int", "uint")):
         return cast

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
+from tvm.ir import IRModule
 from tvm.s_tir import meta_schedule as ms
 from tvm.target import Target
 
@@ -21,6 +22,18 @@ _LOG = logging.getLogger("cyclecast.search")
 _TVM_LOG = logging.getLogger("tvm.s_tir.meta_schedule")
 
 
+Given = TypeVar("Given")
+Answer = TypeVar("Answer")
+
+
+class RanksModules(_adapters.PlainRunner, Protocol):
+    """A plain runner that also says what it sees in modules."""
+
+    def look(self, candidates: Sequence[IRModule], /) -> _adapters.Seen:
+        """The mapping and the timing of each module; None where it has none."""
+        ...
+
+
 class Loop:
     """What `ms.tune.tune_tasks` does with one task, the other way round. The seed decides everything.
 
@@ -29,10 +42,18 @@ class Loop:
     are; on its way through native code an error would become a RuntimeError.
     """
 
-    def __init__(self, module: Any, space: Any, strategy: Any, runner: Any, trials: int, seed: int) -> None:
+    def __init__(
+        self,
+        module: IRModule,
+        space: ms.SpaceGenerator,
+        strategy: ms.SearchStrategy,
+        runner: RanksModules,
+        trials: int,
+        seed: int,
+    ) -> None:
         self.raised: list[BaseException] = []
         self.runner = _Watched(runner.run, self.raised)
-        self.proposed: list[Any] = []
+        self.proposed: list[ms.MeasureCandidate] = []
         self.over = False
         self.database = ms.database.MemoryDatabase()
         self.context = ms.TuneContext(
@@ -52,7 +73,7 @@ class Loop:
             model = _adapters.cost_model(_Watched(runner.look, self.raised))
             self.context.pre_tuning(trials, at_once, designs, self.database, model)
 
-    def ask(self) -> list[Any]:
+    def ask(self) -> list[IRModule]:
         """The modules of the next candidates; none when the search is over."""
         found = None
         if not self.over:
@@ -90,13 +111,13 @@ class Loop:
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
+class _Watched(Generic[Given, Answer]):
     """A function that native code calls: remembers what it raised, and ends the search."""
 
-    function: Callable[[Any], Any]
+    function: Callable[[Given], Answer]
     raised: list[BaseException]
 
-    def __call__(self, value: Any) -> Any:
+    def __call__(self, value: Given) -> Answer:
         if self.raised:
             raise self.raised[0]
         try:

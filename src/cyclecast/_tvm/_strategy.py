@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
+from tvm.ir import IRModule
 from tvm.ir.utils import derived_object
+from tvm.s_tir import Schedule
 from tvm.s_tir import meta_schedule as ms
 
-Choose = Callable[[Any, int, int], Iterator[Any]]
+Choose = Callable[[IRModule, int, int], Iterator[Schedule]]
 """From a module, a number of trials and a seed to schedules, the best first."""
 
 
@@ -21,21 +22,26 @@ class _Best(ms.search_strategy.PySearchStrategy):  # type: ignore[misc] # TVM is
         self.choose = choose
         self.trials = 0
 
-    def _initialize_with_tune_context(self, context: Any) -> None:
+    def _initialize_with_tune_context(self, context: ms.TuneContext) -> None:
         """Keeps what is needed of the context, which itself keeps the strategy."""
         space = context.space_generator
         self.module, self.seed = context.mod, int(context.rand_state)
         self.postprocessors = list(space.postprocs or ()) if space else []
 
     def pre_tuning(
-        self, max_trials: int, num_trials_per_iter: int, design_spaces: Any, database: Any, cost_model: Any
+        self,
+        max_trials: int,
+        num_trials_per_iter: int,
+        design_spaces: list[Schedule],
+        database: ms.Database,
+        cost_model: ms.CostModel,
     ) -> None:
         self.trials = int(max_trials)
 
     def post_tuning(self) -> None:
         self.trials = 0
 
-    def generate_measure_candidates(self) -> list[Any] | None:
+    def generate_measure_candidates(self) -> list[ms.MeasureCandidate] | None:
         if not self.trials:
             return None
         trials, self.trials = self.trials, 0
@@ -45,13 +51,15 @@ class _Best(ms.search_strategy.PySearchStrategy):  # type: ignore[misc] # TVM is
                 return [ms.MeasureCandidate(schedule, arguments)]
         return None
 
-    def notify_runner_results(self, measure_candidates: list[Any], results: list[Any]) -> None:
+    def notify_runner_results(
+        self, measure_candidates: list[ms.MeasureCandidate], results: list[ms.runner.RunnerResult]
+    ) -> None:
         return
 
-    def clone(self) -> Any:
+    def clone(self) -> ms.SearchStrategy:
         return _Best(self.choose)
 
-    def _accepts(self, schedule: Any) -> bool:
+    def _accepts(self, schedule: Schedule) -> bool:
         """Whether all postprocessors have changed the schedule; those in Python raise where they cannot."""
         schedule.enter_postproc()
         try:
@@ -60,6 +68,6 @@ class _Best(ms.search_strategy.PySearchStrategy):  # type: ignore[misc] # TVM is
             return False
 
 
-def strategy(choose: Choose) -> Any:
+def strategy(choose: Choose) -> ms.SearchStrategy:
     """A MetaSchedule search strategy that has one schedule measured: the first of these that the space accepts."""
     return _Best(choose)
