@@ -99,7 +99,8 @@ def _mappings(
     )
     turns = ManyFactors(ones, ones, ones, ceil_div(form.vectors, spatial[holding, 3]))
     sizes = tuple(size * ones for size in window or (1,) * len(workload.slides))
-    return Mappings(workload, lines * ones, filters * ones, levels, turns, packed * ones, sizes, 0 * ones)
+    tile = lines * ones, filters * ones
+    return Mappings(workload, *tile, levels, turns, packed=packed * ones, window=sizes, input_stationary=0 * ones)
 
 
 def least_interval(of: Network, device: Device) -> int | None:

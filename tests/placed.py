@@ -21,7 +21,7 @@ def conv(size: int, channels: int, filters: int, kernel: int, stride: int = 1, b
         Axis("ky", kernel, Kind.REDUCTION),
         Axis("kx", kernel, Kind.REDUCTION),
     ]
-    slides = [Slide(p, k, size, kernel, stride) for p, k in (("y", "ky"), ("x", "kx"))] if kernel > 1 else []
+    slides = [Slide(p, k, size, kernel, stride=stride) for p, k in (("y", "ky"), ("x", "kx"))] if kernel > 1 else []
     shared = tuple(slide for slide in slides if slide.shares)
     name = f"conv2d {channels} k{kernel} s{stride} -> {filters} {size}x{size}"
     return Workload(name, tuple(axes), bits, bits, shared)
@@ -52,7 +52,7 @@ def network(name: str, operators: Sequence[Operator]) -> Network:
         if operator.kernel:
             counts.setdefault(operator.kernel, []).append(operator)
     members = tuple(Member(same[0].workload, len(same), kernel) for kernel, same in counts.items())
-    host = [HostOperator("add", 1, 10**6, 10**6)]
+    host = [HostOperator("add", count=1, operations=10**6, bytes=10**6)]
     host += [host_product(operator) for operator in operators if operator.is_dynamic]
     return Network(name, members, tuple(host), None, tuple(operators))
 

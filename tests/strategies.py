@@ -141,7 +141,7 @@ def workloads(draw: st.DrawFn, bits: Bits | None = None, largest: int = 40) -> W
     pairs = [[axis for axis in axes if axis.kind is kind] for kind in (Kind.PIXEL, Kind.REDUCTION)]
     steps = st.integers(min_value=1, max_value=3)
     slides = (
-        Slide(pixel.name, kernel.name, pixel.extent, kernel.extent, draw(steps), draw(steps))
+        Slide(pixel.name, kernel.name, pixel.extent, kernel.extent, stride=draw(steps), dilation=draw(steps))
         for pixel, kernel in zip(*pairs, strict=False)
     )
     return Workload(

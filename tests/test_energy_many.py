@@ -43,9 +43,9 @@ def test_nothing_takes_less_than_the_least(drawn: tuple[Mapping, Device]) -> Non
         many.filters,
         levels,
         many.temporal,
-        many.packed,
-        many.window,
-        many.input_stationary,
+        packed=many.packed,
+        window=many.window,
+        input_stationary=many.input_stationary,
     )
     timings = Analytical().times(many, device)
     least = int(least_energies(relaxed, many.arrays, device, timings)[0])

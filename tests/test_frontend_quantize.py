@@ -371,10 +371,11 @@ class TestHost:
         self, kind: str, attributes: dict[str, Any], name: str, operations: int, moved: int, tmp_path: Path
     ) -> None:
         found = self.host(kind, [1, 6, 4, 4], tmp_path, **attributes)
-        assert found == HostOperator(name, 1, operations, moved)
+        assert found == HostOperator(name, count=1, operations=operations, bytes=moved)
 
     def test_constants_are_loaded(self, tmp_path: Path) -> None:
-        assert self.host("Add", [2, 3, 4], tmp_path, np.ones((3, 1), "float32")) == HostOperator("add", 1, 24, 51 * 4)
+        added = HostOperator("add", count=1, operations=24, bytes=51 * 4)
+        assert self.host("Add", [2, 3, 4], tmp_path, np.ones((3, 1), "float32")) == added
 
     def test_products_are_two_operations_for_each_multiply_accumulate(self, tmp_path: Path) -> None:
         matrix = np.ones((4, 7), "float32")

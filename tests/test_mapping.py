@@ -259,7 +259,7 @@ def test_every_pass_takes_its_turn_for_every_step_if_inputs_are_stationary() -> 
 @pytest.mark.parametrize(("packed", "most"), [(0, 3), (4, 3)])
 def test_no_more_groups_than_there_are_share_an_array(packed: int, most: int) -> None:
     with pytest.raises(MappingError, match=f"^mapping of small: packed: {packed}, 1 to {most} are possible$"):
-        Mapping(WORKLOAD, 2, 1, ALONE, ONE_BY_ONE, packed)
+        Mapping(WORKLOAD, 2, 1, ALONE, ONE_BY_ONE, packed=packed)
 
 
 def test_packed_groups_need_rows_and_columns_of_their_own() -> None:

@@ -30,7 +30,7 @@ CONVOLUTION = Workload(
 )
 DOT = Workload("dot", (Axis("k", 9, Kind.REDUCTION),))
 SMALL = st.integers(min_value=1, max_value=6)
-slides = st.builds(Slide, st.just("x"), st.just("k"), SMALL, SMALL, SMALL, SMALL)
+slides = st.builds(Slide, st.just("x"), st.just("k"), SMALL, SMALL, stride=SMALL, dilation=SMALL)
 """A kernel that slides over one input dimension, sharing inputs or not."""
 
 
@@ -117,11 +117,14 @@ def test_a_network_does_not_compare_its_program() -> None:
 )
 def test_the_roofline_of_the_host(operations: int, moved: int, expected: str) -> None:
     host = Host()  # 8 operations in a nanosecond, 12.8 bytes
-    assert host_time(HostOperator("add", 3, operations, moved), host) == Time.parse(expected)
+    assert host_time(HostOperator("add", count=3, operations=operations, bytes=moved), host) == Time.parse(expected)
 
 
 def test_coverage_is_the_share_of_operations_on_arrays() -> None:
-    host = (HostOperator("add", 1, 6, 24), HostOperator("reshape", 1, 0, 0))
+    host = (
+        HostOperator("add", count=1, operations=6, bytes=24),
+        HostOperator("reshape", count=1, operations=0, bytes=0),
+    )
     assert Network("n", (Member(DOT, 1, "a"),), host, program=None).coverage == 18 / 24
     assert Network("n", (), (), program=None).coverage == 0
 
@@ -153,7 +156,7 @@ def test_windows_share_elements_and_have_no_holes(slide: Slide) -> None:
 @given(slides, slides, SMALL, SMALL)
 def test_inputs_are_counted_once(one: Slide, other: Slide, channels: int, images: int) -> None:
     """A two-dimensional kernel over images of some channels; without sharing every tap of every output has its own."""
-    other = Slide("y", "l", other.outputs, other.taps, other.stride, other.dilation)
+    other = Slide("y", "l", other.outputs, other.taps, stride=other.stride, dilation=other.dilation)
     axes = (
         Axis("g", 2, Kind.GROUP),
         Axis("n", images, Kind.PIXEL),

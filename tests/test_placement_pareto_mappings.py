@@ -47,7 +47,7 @@ def every(workload: Workload, device: Device) -> list[Mapping]:
                         )
                         found.append(
                             Mapping(workload, int(cut.word_lines[at]), int(cut.filters[at]), levels, Factors(*turns),
-                                    int(cut.packed[at]), window if max(window, default=1) > 1 else ())
+                                    packed=int(cut.packed[at]), window=window if max(window, default=1) > 1 else ())
                         )  # fmt: skip
     return found
 

@@ -103,7 +103,10 @@ def tuned() -> Tuned:
     network = Network(
         "net",
         (Member(large, 2, "large"), Member(small, 1, "small")),
-        (HostOperator("softmax", 4, 8000, 3200), HostOperator("relu", 3, 0, 0)),
+        (
+            HostOperator("softmax", count=4, operations=8000, bytes=3200),
+            HostOperator("relu", count=3, operations=0, bytes=0),
+        ),
         program=None,
     )
     return Tuned(network, TINY, (entry(large, 2, True), entry(small, 1, False)), Analytical())

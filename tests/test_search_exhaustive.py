@@ -89,7 +89,7 @@ def literal_space(workload: Workload, device: Device) -> Iterator[Mapping]:
                 spatial = [prod(factors[axis] for factors in chosen) for axis in range(len(TILE_AXES))]
                 turns = Factors(*(ceil_div(have, by) for have, by in zip((*tiles, form.vectors), spatial, strict=True)))
                 levels = tuple(LevelFactors(name, Factors(*of)) for name, of in zip(names, chosen, strict=True))
-                found = Mapping(workload, word_lines, filters, levels, turns, packed, window)
+                found = Mapping(workload, word_lines, filters, levels, turns, packed=packed, window=window)
                 yield found
                 if found.passes > 1 < turns.pixel:
                     yield replace(found, input_stationary=True)
@@ -121,7 +121,8 @@ def problems(draw: st.DrawFn, model: TimingModel) -> Problem:
     axes = tuple(
         Axis(f"{kind.value}{n}", size, kind) for n, (size, kind) in enumerate(zip(extents, kinds, strict=True))
     )
-    slide = Slide("pixel1", "reduction2", extents[1], extents[2], draw(st.integers(1, 2)), draw(st.integers(1, 2)))
+    steps = st.integers(1, 2)
+    slide = Slide("pixel1", "reduction2", extents[1], extents[2], stride=draw(steps), dilation=draw(steps))
     workload = Workload("small", axes, bits["activation"], bits["weight"], (slide,) if slide.shares else ())
     return Problem(workload, device, model, 1, 0)
 

@@ -94,7 +94,7 @@ def test_arrays_by_hand() -> None:
 def slid(outputs: int, stride: int = 1) -> Workload:
     """One filter of 3 taps."""
     axes = (Axis("x", outputs, Kind.PIXEL), Axis("t", 3, Kind.REDUCTION))
-    return Workload("slid", axes, slides=(Slide("x", "t", outputs, 3, stride),))
+    return Workload("slid", axes, slides=(Slide("x", "t", outputs, 3, stride=stride),))
 
 
 def test_a_read_may_serve_several_pixels_where_windows_are_possible() -> None:

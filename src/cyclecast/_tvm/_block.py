@@ -102,8 +102,8 @@ def _slides(block: SBlock, kinds: list[Kind], indices: Sequence[Expr]) -> tuple[
         if alone and len(factors) and all(isinstance(f, tirx.IntImm) for f in factors) and int(factors[2]) == 0:
             (outputs, taps), names = (int(iterators[v].dom.extent) for v in pair), [_label(v) for v in pair]
             stride, dilation = int(factors[0]), int(factors[1])
-            slide = Slide(names[0], names[1], outputs, taps, stride, dilation) if stride > 0 < dilation else None
-            slides += [slide] if slide and slide.shares else []
+            slide = Slide(names[0], names[1], outputs, taps, stride=stride, dilation=dilation)
+            slides += [slide] if stride > 0 < dilation and slide.shares else []
     return tuple(slides)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -65,6 +65,7 @@ class Mappings(Tiled):
     filters: Whole
     levels: tuple[ManyLevelFactors, ...]
     temporal: ManyFactors
+    _: KW_ONLY
     packed: Whole
     window: tuple[Whole, ...]
     """Along every slide of the workload."""
@@ -115,12 +116,12 @@ class Mappings(Tiled):
                 for position, entry in enumerate(first.levels)
             ),
             factors([mapping.temporal for mapping in mappings]),
-            np.array([mapping.packed for mapping in mappings]),
-            tuple(
+            packed=np.array([mapping.packed for mapping in mappings]),
+            window=tuple(
                 np.array([mapping.window[slide] if mapping.window else 1 for mapping in mappings])
                 for slide in range(len(first.workload.slides))
             ),
-            np.array([int(mapping.input_stationary) for mapping in mappings]),
+            input_stationary=np.array([int(mapping.input_stationary) for mapping in mappings]),
         )
 
     @classmethod
@@ -153,9 +154,9 @@ class Mappings(Tiled):
             int(self.filters[position]),
             tuple(LevelFactors(entry.level, factors(entry.factors)) for entry in self.levels),
             factors(self.temporal),
-            int(self.packed[position]),
-            window if max(window, default=1) > 1 else (),
-            bool(self.input_stationary[position]),
+            packed=int(self.packed[position]),
+            window=window if max(window, default=1) > 1 else (),
+            input_stationary=bool(self.input_stationary[position]),
         )
 
     def without(self, mapping: Mapping) -> Mappings:
@@ -195,9 +196,9 @@ class Mappings(Tiled):
             _largest(self.filters),
             tuple(levels),
             temporal,
-            _largest(self.packed),
-            (one,) * len(self.window),
-            0,  # stationary inputs make less of bytes, and only `turns` more
+            packed=_largest(self.packed),
+            window=(one,) * len(self.window),
+            input_stationary=0,  # stationary inputs make less of bytes, and only `turns` more
         )
         places = [(level, axis) for axis in TILE_AXES for level in range(-1, len(self.levels) - 1)]
         found._inside.update({place: _largest(self.inside(*place)) for place in places})
@@ -215,9 +216,9 @@ class Mappings(Tiled):
             change(self.filters),
             tuple(ManyLevelFactors(entry.level, factors(entry.factors)) for entry in self.levels),
             factors(self.temporal),
-            change(self.packed),
-            tuple(change(sizes) for sizes in self.window),
-            change(self.input_stationary),
+            packed=change(self.packed),
+            window=tuple(change(sizes) for sizes in self.window),
+            input_stationary=change(self.input_stationary),
         )
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping as Mapped
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from functools import reduce
 from math import prod
 from operator import mul
@@ -212,6 +212,7 @@ class Mapping(Tiled):
     """Spatial factors, outermost level first."""
     temporal: Factors
     """Passes over groups, row tiles and column tiles; steps over pixels."""
+    _: KW_ONLY
     packed: int = 1
     """Groups that share an array, on its diagonal: each takes `word_lines` rows and `filters` columns of its own."""
     window: tuple[int, ...] = ()

@@ -170,7 +170,10 @@ def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
         levels.insert(0, LevelFactors(level.name, Factors(**granted)))
     several = left["group"] * left["row"] * left["column"] > 1 < left["pixel"]
     stationary = several and decisions.get(INPUT_STATIONARY, 0) > 0
-    return Mapping(workload, word_lines, filters, tuple(levels), Factors(**left), packed, window, stationary)
+    return Mapping(
+        workload, word_lines, filters, tuple(levels), Factors(**left),
+        packed=packed, window=window, input_stationary=stationary,
+    )  # fmt: skip
 
 
 def requests(mapping: Mapping) -> dict[str, int]:

@@ -191,7 +191,7 @@ def resident_mapping(workload: Workload, device: Device) -> Mapping | None:
             chosen = [[factor[held[0]] for factor in level] for level in ((*outer, ways.inside[-1]), *ways.factors)]
             levels = zip(device.levels, (Factors(*map(int, of)) for of in chosen), strict=True)
             bound = tuple(LevelFactors(level.name, factors) for level, factors in levels)
-            return Mapping(workload, lines, filters, bound, Factors(pixel=workload.pixels), packed)
+            return Mapping(workload, lines, filters, bound, Factors(pixel=workload.pixels), packed=packed)
     return None
 
 

@@ -6,7 +6,7 @@ a weight matrix of `reduction` x `filters` values. The im2col of a convolution g
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from math import gcd, prod
 from typing import Any
@@ -66,6 +66,7 @@ class Slide:
     """Name of the axis of the taps."""
     outputs: int
     taps: int
+    _: KW_ONLY
     stride: int = 1
     dilation: int = 1
 
@@ -181,6 +182,7 @@ class HostOperator:
     """Operators of one kind that stay on the host, and their total cost."""
 
     name: str
+    _: KW_ONLY
     count: int
     operations: int
     """Elementary operations; 0 for operators that only move values, such as a transposition."""

@@ -70,7 +70,8 @@ def host_product(operator: Operator) -> HostOperator:
     """What a product of two computed operands asks of the host, in single precision (A33)."""
     workload = operator.workload
     values = workload.groups * workload.pixels * (workload.reduction + workload.filters) + workload.weights
-    return HostOperator(operator.name, 1, 2 * workload.macs, 4 * values, workload.macs)
+    macs = workload.macs
+    return HostOperator(operator.name, count=1, operations=2 * macs, bytes=4 * values, macs=macs)
 
 
 def misfit(search: PlacementSearch) -> FitError:

@@ -149,7 +149,10 @@ class Sample:
             levels.insert(0, ManyLevelFactors(level.name, ManyFactors(**factors)))
         order = random.integers(0, 2, len(cut))
         turns = ManyFactors(*left)
-        return Mappings(self.workload, cut.word_lines, cut.filters, tuple(levels), turns, cut.packed, cut.window, order)
+        return Mappings(
+            self.workload, cut.word_lines, cut.filters, tuple(levels), turns,
+            packed=cut.packed, window=cut.window, input_stationary=order,
+        )  # fmt: skip
 
     def _held(self, cut: Tilings) -> Tilings:
         """The tilings that the device can hold, in several passes if it writes during inference."""

@@ -288,9 +288,9 @@ def columns_of(workload: Workload, device: Device, nodes: Nodes, factors: Number
         cut.filters,
         tuple(named),
         ManyFactors(*turns),
-        cut.packed,
-        cut.window,
-        nodes.stationary,
+        packed=cut.packed,
+        window=cut.window,
+        input_stationary=nodes.stationary,
     )
 
 

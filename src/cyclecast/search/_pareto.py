@@ -292,8 +292,7 @@ class ParetoSearch:
         device = self.problem.device
         ones = np.ones((len(TILE_AXES) * len(device.levels), len(cut)), np.int64)
         relaxed = _mappings(self.problem, np.vstack([_sizes(cut), stationary, turns, ones]))
-        relaxed = relaxed.using(arrays)
-        timings = self.many.times(relaxed, self.unported if spread else device)
+        timings = self.many.times(relaxed.using(arrays), self.unported if spread else device)
         once = _mappings(self.problem, np.vstack([_sizes(cut), moved_once, turns, ones]))
         return Values(timings.total, least_energies(once, arrays, device, timings), arrays)
 
@@ -381,7 +380,8 @@ def _mappings(problem: Problem, rows: Numbers) -> Mappings:
     names = (level.name for level in problem.device.levels)
     named = tuple(ManyLevelFactors(name, factors) for name, factors in zip(names, levels, strict=True))
     window = tuple(rows[:slides])
-    return Mappings(problem.workload, word_lines, filters, named, temporal, packed, window, stationary)
+    known = problem.workload, word_lines, filters, named, temporal
+    return Mappings(*known, packed=packed, window=window, input_stationary=stationary)
 
 
 def _chunks(found: Iterator[Numbers], most: int, pieces: int) -> Iterator[Numbers]:

@@ -61,9 +61,9 @@ def mappings_of(
         cut.filters * ones,
         tuple(ManyLevelFactors(name, factors) for name, factors in zip(names, levels, strict=True)),
         ManyFactors(*(turns * ones for turns in temporal)),
-        cut.packed * ones,
-        tuple(sizes * ones for sizes in cut.window),
-        stationary * ones,
+        packed=cut.packed * ones,
+        window=tuple(sizes * ones for sizes in cut.window),
+        input_stationary=stationary * ones,
     )
 
 
@@ -232,13 +232,15 @@ class Relaxation:
         workload = Workload(whole.name, axes, whole.input_bits, whole.weight_bits)
         levels = tuple(LevelFactors(level.name, Factors()) for level in device.levels)
         several = stationary and turns[PIXEL] > 1 and max(turns[:PIXEL]) > 1
-        return self.ask(Mapping(workload, tile[1], tile[2], levels, Factors(*turns), tile[0], (), several), device)
+        mapping = Mapping(workload, tile[1], tile[2], levels, Factors(*turns), packed=tile[0], input_stationary=several)
+        return self.ask(mapping, device)
 
 
 def extents(cut: Tilings, workload: Workload) -> Iterator[Numbers]:
     """Values and results of one input vector of a group, vectors and groups."""
     ones = np.ones(len(cut), np.int64)
-    form = Mappings(workload, ones, ones, (), ManyFactors(ones, ones, ones, ones), ones, cut.window, 0 * ones)
+    turns = ManyFactors(ones, ones, ones, ones)
+    form = Mappings(workload, ones, ones, (), turns, packed=ones, window=cut.window, input_stationary=0 * ones)
     yield form.values * ones
     yield form.results * ones
     yield form.vectors * ones

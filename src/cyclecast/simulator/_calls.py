@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import IntEnum
 from operator import index
 
@@ -42,6 +42,7 @@ class Call:
     operation: Operation
     place: tuple[int, ...] = ()
     """Indices, outermost level first; () is the device itself."""
+    _: KW_ONLY
     slot: int = 0
     count: int = 0
     """Number of word lines, values, sums or slots."""
@@ -131,4 +132,4 @@ def call_of(call: CCall) -> Call:
         values = np.ctypeslib.as_array(call.sums, (call.count,)).copy()
     name = call.name.decode(errors="replace") if call.name else ""
     place = tuple(call.place.at[: call.place.depth])
-    return Call(operation, place, call.slot, call.count, call.filters, values, name)
+    return Call(operation, place, slot=call.slot, count=call.count, filters=call.filters, values=values, name=name)

@@ -233,13 +233,14 @@ class Trace:
         if operation is Operation.BEGIN:
             if len(payload) > MOST_NAME:
                 raise ValueError(f"a name of {len(payload)} bytes, of {MOST_NAME} at most")
-            return Call(operation, at, slot, count, filters, name=payload.decode())
+            return Call(operation, at, slot=slot, count=count, filters=filters, name=payload.decode())
         values = {Operation.PROGRAM: count * filters, Operation.SEND: count, Operation.RECEIVE: count}
         size = SUM_BYTES if operation is Operation.RECEIVE else self.header.value_bytes
         wanted = values.get(operation, 0) * size
         if len(payload) != wanted:
             raise ValueError(f"a payload of {len(payload)} bytes, {wanted} are wanted")
-        return Call(operation, at, slot, count, filters, np.frombuffer(payload, f"<i{size}").astype(np.int64))
+        found = np.frombuffer(payload, f"<i{size}").astype(np.int64)
+        return Call(operation, at, slot=slot, count=count, filters=filters, values=found)
 
     def _end(self, record: Mapping[str, object]) -> None:
         require_known(record, ("end", "counters"))

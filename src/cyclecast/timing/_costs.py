@@ -39,7 +39,7 @@ class Moved(NamedTuple):
     """Partial sums that neighbouring instances hand to each other."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
     """How often a workload so mapped makes the device do what costs energy. Padding is not counted."""
 

@@ -37,7 +37,7 @@ PORTS = ("input_bandwidth", "output_bandwidth", "merge_bandwidth")
 """Bandwidths of the device and its levels, a tenth more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
     """What one better field would save."""
 
@@ -67,7 +67,16 @@ def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[G
         time = model.time(mapping, better).total
         if time.femtoseconds < now:
             saved, weight = Time(now - time.femtoseconds), Fraction(1, 10) / _relative(before, after)
-            found.append(Gain(field, _text(before), _text(after), _change(before, after), time, saved, weight))
+            gain = Gain(
+                field=field,
+                before=_text(before),
+                after=_text(after),
+                change=_change(before, after),
+                time=time,
+                saved=saved,
+                weight=weight,
+            )
+            found.append(gain)
     return tuple(sorted(found, key=lambda gain: (-gain.saved_by_a_tenth, gain.field)))
 
 

@@ -8,7 +8,7 @@ with its lane (A22). One step along the pixels in one lane is a *token*. Times a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import groupby, product
 from typing import NamedTuple
 
@@ -65,6 +65,7 @@ class PassStage:
     """What it occupies; stages with the same resource take turns."""
     tokens: int
     """Steps in which the lane has a pixel; a replica may run out of pixels before the others."""
+    _: KW_ONLY
     many: int = 0
     """So many tokens are full, the first ones."""
     full: int = 0
@@ -277,7 +278,7 @@ class _StageBuilder:
             0 if bandwidth is FREE else port_time(bandwidth, ceil_div(count * bits, 8))
             for count in (ceil_div(share.vectors, tokens), at_once)
         )
-        return [self._append(PassStage(resource, tokens, many or tokens, full, rest), sources)]
+        return [self._append(PassStage(resource, tokens, many=many or tokens, full=full, rest=rest), sources)]
 
     def _append(self, stage: PassStage, sources: list[PassStage]) -> PassStage:
         stage.sources = sources

@@ -76,7 +76,14 @@ def host_operators(
                 demand.operations += operations(call)
                 demand.bytes += sum(_bytes(part, call) for part in (*_operands(call), *_results(call)))
     return tuple(
-        HostOperator(name, demand.count, demand.operations, demand.bytes, demand.macs, reason)
+        HostOperator(
+            name,
+            count=demand.count,
+            operations=demand.operations,
+            bytes=demand.bytes,
+            macs=demand.macs,
+            reason=reason,
+        )
         for (name, reason), demand in sorted(found.items())
     )
 
