@@ -17,7 +17,6 @@ from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.placement import Placement
 from cyclecast.report import html, placement_info, placement_table, report_info, short_time, write_report
-from cyclecast.report._assumptions import PLACEMENT
 from cyclecast.report._figures import figures
 from cyclecast.report._html import tables
 from cyclecast.units import Time
@@ -144,12 +143,6 @@ def test_energy_adds_up() -> None:
     found = placement_info(placed(attention(), ISAAC))
     parts = [part["aj"] for each in (found, *found["operators"]) for part in each["energy"]]
     assert sum(parts) == pytest.approx(found["total"]["energy_aj"], abs=len(parts))
-
-
-def test_assumptions_are_those_of_the_page() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "assumptions.md").read_text(encoding="utf-8")
-    for number, text in PLACEMENT:
-        assert f"| {number} | {text} |" in page
 
 
 def test_a_terminal_shows_every_operator(info: dict[str, Any]) -> None:

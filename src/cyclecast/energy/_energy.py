@@ -1,6 +1,6 @@
 """Power, peak rate and energy: events x energy per event, and power x time of the instances in use.
 
-The assumptions A15 ... are those of `docs/assumptions.md`. The power of a component is its power at full load; for
+The assumptions A15 ... are those of `docs/assumptions/`. The power of a component is its power at full load; for
 ISAAC it is Table I of Shafiee et al., ISCA 2016, doi:10.1109/ISCA.2016.12. The energy of an event is stated by the
 device file, or is that power divided by the events per second at full load.
 """

@@ -1,6 +1,6 @@
 """L1: quantised tiles, every level of the device, capacity and passes.
 
-The assumptions A1 ... are those of `docs/assumptions.md`; the elementary times, bytes and counts are in `_costs.py`.
+The assumptions A1 ... are those of `docs/assumptions/`; the elementary times, bytes and counts are in `_costs.py`.
 One formula serves one mapping (`time`, exact integers of any size) and many (`times`, arrays in and out).
 """
 

@@ -1,7 +1,7 @@
 """What a mapping makes a device do: elementary times, bytes through every port, and counts of events.
 
 Every function takes one `Mapping` or many (`Mappings`) and answers with a number or an array of them. Times are in
-femtoseconds. The assumptions A1 ... are those of `docs/assumptions.md`.
+femtoseconds. The assumptions A1 ... are those of `docs/assumptions/`.
 
 An *input step* is one DAC slice of the input; a *row phase* (*column phase*) one group of word lines (bit lines) that
 are read at once; a *slot* one read of such a group with its conversions. A *level* is a position from the outermost, -1

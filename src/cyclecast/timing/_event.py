@@ -2,7 +2,7 @@
 
 What the analytical model takes for granted is simulated here: buffers hold two tokens, ports and merges serve one
 token at a time in the order of arrival, and lanes that add up the same sums wait for each other. The stages and their
-times are in `timing/_stages.py`; the assumptions A22 to A24 in `docs/assumptions.md`.
+times are in `timing/_stages.py`; the assumptions A22 to A24 in `docs/assumptions/`.
 """
 
 from __future__ import annotations

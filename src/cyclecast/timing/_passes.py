@@ -8,7 +8,7 @@ shop: all stages of one token + (tokens - 1) x longest stage (Johnson, Naval Res
 are taken to be large enough, so the event simulation is never shorter where the last step has as many pixels as the
 others.
 
-The assumptions A7, A22, A23 and A47 are those of `docs/assumptions.md`. Times are in femtoseconds. Every function takes
+The assumptions A7, A22, A23 and A47 are those of `docs/assumptions/`. Times are in femtoseconds. Every function takes
 one mapping or many.
 """
 

@@ -5,7 +5,7 @@ conference poster): total_cycle = number_batch * cycle_batch + 6. With the numbe
 figure 4b) one batch takes 16 * 1 + 6 = 22 cycles: 16 input steps of one bit, and the 6 stages of the pipeline outside
 the array (eDRAM read 1, conversion 1, shift-and-add 2, activation 1, write-back 1).
 
-The formula knows one PE, free weights and one rounding for everything; `docs/assumptions.md` lists what follows.
+The formula knows one PE, free weights and one rounding for everything; `docs/assumptions/` lists what follows.
 """
 
 from __future__ import annotations
