@@ -12,6 +12,7 @@ import pytest
 
 from cyclecast.device import Device
 from cyclecast.energy import peak
+from silicon import Measured, of_device
 
 NEURRAM = Device.load("neurram")
 
@@ -19,46 +20,30 @@ NEURRAM = Device.load("neurram")
 class Point(NamedTuple):
     """A measured precision, and how far the time of a product is from the measured one."""
 
-    output_bits: int
-    input_bits: int
+    measured: Measured
     phases: tuple[int, ...]
     """Bits of the input's magnitude in each phase."""
-    tops: float
     error: float
     """Of the modelled time, percent."""
 
     @property
     def device(self) -> Device:
-        return NEURRAM.vary_all(
-            {
-                "bits.activation": self.input_bits,
-                "array.adc_bits": self.output_bits,
-                "array.dac_bits": self.phases[0],
-            }
-        )
+        return self.measured.device
 
     @property
     def microseconds(self) -> float:
         """CiMLoop's formula: 0.27 us a pulse, 0.30 us a bit of a conversion, 0.30 us a phase."""
-        converted = [max(self.output_bits - sum(self.phases[:phase]), 0) for phase in range(len(self.phases))]
+        output_bits = self.device.array.adc_bits
+        converted = [max(output_bits - sum(self.phases[:phase]), 0) for phase in range(len(self.phases))]
         pulses = sum((1 << bits) - 1 for bits in self.phases)
         return 0.27 * pulses + 0.30 * sum(converted) + 0.30 * len(self.phases)
 
 
-POINTS = [
-    Point(3, 1, (1,), 2.1223, -0.8),
-    Point(4, 2, (1,), 1.7931, +0.9),
-    Point(5, 3, (2,), 1.1654, -3.3),
-    Point(6, 4, (3,), 0.7439, -5.6),
-    Point(7, 5, (4,), 0.4516, -7.4),
-    Point(8, 6, (5,), 0.2608, -8.2),
-    Point(7, 5, (2, 2), 0.5254, -2.8),
-    Point(8, 6, (3, 2), 0.4177, -4.4),
-    Point(9, 7, (3, 3), 0.3439, -2.9),
-    Point(10, 8, (4, 3), 0.2639, -4.9),
-]
+PHASES = [(1,), (1,), (2,), (3,), (4,), (5,), (2, 2), (3, 2), (3, 3), (4, 3)]
+ERRORS = [-0.8, +0.9, -3.3, -5.6, -7.4, -8.2, -2.8, -4.4, -2.9, -4.9]
+POINTS = [Point(*each) for each in zip(of_device("neurram"), PHASES, ERRORS, strict=True)]
 
-all_points = pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point[0]} out of {point[1]} in {point[2]}")
+all_points = pytest.mark.parametrize("point", POINTS, ids=lambda point: point.measured.label)
 
 
 @all_points
@@ -79,9 +64,9 @@ def test_throughput_as_measured(point: Point) -> None:
     The throughput, its inverse, is then at most 9.0 % too high.
     """
     modelled = peak(point.device).operations_per_second / 10**12
-    assert point.tops / modelled == pytest.approx(1, abs=0.083)
-    assert 100 * (point.tops / float(modelled) - 1) == pytest.approx(point.error, abs=0.05)
+    assert point.measured.published / float(modelled) == pytest.approx(1, abs=0.083)
+    assert 100 * (point.measured.published / float(modelled) - 1) == pytest.approx(point.error, abs=0.05)
 
 
 def test_the_file_is_one_of_these_points() -> None:
-    assert Point(6, 4, (3,), 0.7439, -5.6).device == NEURRAM
+    assert NEURRAM in [point.device for point in POINTS]
