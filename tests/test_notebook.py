@@ -1,7 +1,10 @@
-"""What notebooks show."""
+"""What notebooks show, and the one among the pages."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -12,6 +15,8 @@ from cyclecast.mapspace import default_mapping
 from cyclecast.network import Member, Network
 from cyclecast.timing import Analytical
 from placed import conv
+
+PAGE = Path(__file__).parents[1] / "docs" / "notebook.md"
 
 
 def test_a_table_is_well_formed_whatever_its_texts() -> None:
@@ -41,3 +46,18 @@ def test_a_tuned_network_shows_its_workloads() -> None:
         Tuned(Network("net", (member,), (), None), device, (entry,), Analytical())._repr_html_()
     )
     assert [cell.text for cell in table.iter("td")][:2] == [workload.name, "2"]
+
+
+@pytest.mark.tvm
+@pytest.mark.slow
+def test_the_cells_of_the_notebook_run() -> None:
+    pytest.importorskip("torch")
+    cells = re.findall(r"```\{code-cell\}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    values: dict[str, Any] = {}
+    for cell in cells:
+        exec(cell, values)
+    for name in ("device", "network", "tuned", "placement"):
+        assert values[name]._repr_html_().startswith("<table>")
+    assert values["error"] < 0.01
+    assert sorted(values["intervals"], reverse=True) == values["intervals"]  # more PEs are not slower
+    assert values["intervals"][-1] == pytest.approx(0.8)  # eight input steps of 100 ns
