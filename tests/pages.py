@@ -35,11 +35,14 @@ def commands(console: str) -> list[tuple[str, list[str]]]:
 def check_output(command: str, shown: list[str], folder: Path) -> None:
     """Run a command: it must print every line that the page shows, and must succeed unless the page says otherwise.
 
-    Commands of cyclecast run in this process, which has imported TVM already.
+    Commands of cyclecast run in this process, which has imported TVM already; `> FILE` writes their output into a file.
     """
     if command.startswith("cyclecast "):
+        command, _, file = command.partition(" > ")
         with chdir(folder):
             result = CliRunner().invoke(app, shlex.split(command)[1:])
+        if file:
+            (folder / file).write_text(result.stdout, encoding="utf-8")
         code, text = result.exit_code, result.stdout + result.stderr
     else:
         done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)

@@ -31,6 +31,19 @@ def test_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             check_output(command, shown, tmp_path)
 
 
+def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, save that the environment is there already."""
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    for language, block in blocks((DOCS / "tutorial.md").read_text(encoding="utf-8")):
+        if language == "python":
+            exec(block, {})
+        for command, shown in commands(block) if language == "console" else ():
+            if command not in ("make setup", "source .venv/bin/activate"):
+                check_output(command, shown, tmp_path)
+    assert (tmp_path / "faster" / "report.html").stat().st_size > 10**6
+
+
 def test_placement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     c_projects.mlperf_tiny("image_classification", tmp_path).rename(tmp_path / "resnet8.tflite")
