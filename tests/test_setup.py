@@ -26,8 +26,8 @@ def pins(*names: str) -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in found}
 
 
-def test_there_are_four_sets() -> None:
-    assert [file.stem for file in FILES] == ["demo", "models", "run", "test"]
+def test_there_are_five_sets() -> None:
+    assert [file.stem for file in FILES] == ["demo", "docs", "models", "run", "test"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -59,7 +59,7 @@ def test_pins_meet_what_the_project_declares() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("sets", [("run",), ("run", "test")], ids=" and ".join)
+@pytest.mark.parametrize("sets", [("run",), ("run", "test"), ("run", "test", "docs")], ids=" and ".join)
 def test_no_transitive_package_is_left_to_chance(sets: tuple[str, ...]) -> None:
     pinned = pins(*sets)
     wanted = [(name, Requirement(text)) for name in pinned for text in declared_by(name)]
@@ -94,5 +94,5 @@ def test_continuous_integration_calls_make_test() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "set -euo pipefail" in script.read_text()
-    assert script.read_text().rstrip().endswith("\nmake test\nmake test-long")
+    assert script.read_text().rstrip().endswith("\nmake docs\nmake test\nmake test-long")
     assert "- run: .ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()

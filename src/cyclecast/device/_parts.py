@@ -217,7 +217,7 @@ class Array(Part):
     inputs: Inputs = Inputs.TWOS_COMPLEMENT
     """How an input step applies a value with a sign."""
     digital: StrictBool = False
-    """Whether sums are added up digitally: exact, and without ADCs, so that no adc_ field is said."""
+    """Whether sums are added up digitally: exact, and without ADCs, so that no `adc_...` field is said."""
     adc_bits: Width = 32
     """Resolution of the ADC."""
     adc_saves_bit: StrictBool = False
