@@ -1,13 +1,19 @@
 """All exceptions that cyclecast raises on purpose.
 
-CyclecastError |- OptionError an unknown name or a bad value of an option |- DeviceError a device file that cannot be
-read or contradicts itself | `- MistakesError ... in several places, with all of them |- ModelError a network file that
-cannot be read | `- UnsupportedError ... or asks for an operator or a shape that is not supported | `- OperatorsError
-... with a table of these operators |- FitError a workload that the device cannot hold |- TimingError a timing model
-that has no time for any mapping of a workload |- MappingError a mapping that breaks one of its laws |- ScheduleError a
-scheduled module that cannot be read as a mapping |- TraceError an instruction trace that cannot be read, or that a
-device does not follow |- BehaviourError a wrong use of the behaviour model, such as reading an unwritten array `-
-DatabaseError a record database that cannot be opened or written
+CyclecastError
+ |- OptionError          an unknown name or a bad value of an option
+ |- DeviceError          a device file that cannot be read or contradicts itself
+ |   `- MistakesError      ... in several places, with all of them
+ |- ModelError           a network file that cannot be read
+ |   `- UnsupportedError   ... or asks for an operator or a shape that is not supported
+ |       `- OperatorsError ... with a table of these operators
+ |- FitError             a workload that the device cannot hold
+ |- TimingError          a timing model that has no time for any mapping of a workload
+ |- MappingError         a mapping that breaks one of its laws
+ |- ScheduleError        a scheduled module that cannot be read as a mapping
+ |- TraceError           an instruction trace that cannot be read, or that a device does not follow
+ |- BehaviourError       a wrong use of the behaviour model, such as reading an unwritten array
+ `- DatabaseError        a record database that cannot be opened or written
 
 Each has a place, a demand (what is wrong), a bound (what it must be) and a lever (what to try).
 """
