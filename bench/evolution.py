@@ -33,7 +33,7 @@ from cyclecast.mapspace import default_mapping
 from cyclecast.network import Member, Network, Workload
 from cyclecast.search import Evolution, Exhaustive, Problem, Random, Strategy, begin, follow
 from cyclecast.timing import Analytical
-from cyclecast.workflow.tuning import problem
+from cyclecast.workflow.job import problem
 from networks import Graph, resnet18
 
 OUT = Path(__file__).parent / "out"

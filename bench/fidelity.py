@@ -41,7 +41,7 @@ from cyclecast.report import mapping_text
 from cyclecast.search import Exhaustive, Problem, Random, Shortlist, Timed, begin, follow
 from cyclecast.search._exhaustive import NEVER, ExhaustiveSearch
 from cyclecast.timing import Analytical, EventDriven, Timings
-from cyclecast.workflow.tuning import second_of
+from cyclecast.workflow.job import second_of
 from large_networks import resnet50
 from placed import Build, conv, dense, mobilenet_v2, resnet18, vgg16
 from text_direction import INPUT, SHAPE, model_file
@@ -109,13 +109,13 @@ def shortest(found: Iterator[Timed], most: int) -> list[tuple[int, Mapping]]:
 
 def drawn(workload: Workload, device: Device) -> list[tuple[int, Mapping]]:
     """Of so many random mappings the shortest."""
-    problem = Problem(workload, device, Analytical(), DRAWN, 0)
+    problem = Problem(workload=workload, device=device, model=Analytical(), trials=DRAWN, seed=0)
     return shortest(follow(begin(Random(), problem), problem), SHORTEST)
 
 
 def widest(workload: Workload, device: Device) -> list[tuple[int, Mapping]]:
     """The shortest of all mappings."""
-    problem = Problem(workload, device, Analytical(), 1, 0)
+    problem = Problem(workload=workload, device=device, model=Analytical(), trials=1, seed=0)
     return shortest(follow(Widest(problem, Exhaustive(most=3_000_000)), problem), SHORTEST)
 
 
@@ -145,7 +145,7 @@ def ranking(workload: Workload, device: Device, entries: list[tuple[int, Mapping
 
 def winner(workload: Workload, device: Device) -> dict[str, Any]:
     """The mapping that `tune` takes, and its regret."""
-    problem, near = Problem(workload, device, Analytical(), 1, 0), Shortlist()
+    problem, near = Problem(workload=workload, device=device, model=Analytical(), trials=1, seed=0), Shortlist()
     for found in follow(begin(Exhaustive(), problem), problem):
         near.add(found)
     timed = [(mapping, Analytical().time(mapping, device)) for *_, mapping in near.entries]

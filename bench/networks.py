@@ -76,7 +76,7 @@ def measure(name: str) -> dict[str, Any]:
 
 def search(workload: Any, device: Device, plan: Exhaustive) -> tuple[Mapping, int, SearchResult]:
     """The best mapping, its cycles, and what the search says about it."""
-    problem = Problem(workload, device, Analytical(), 1, 0)
+    problem = Problem(workload=workload, device=device, model=Analytical(), trials=1, seed=0)
     running = plan.start(problem)
     found = [timed.batch[timed.least() or 0] for timed in follow(running, problem)]
     best = min(found, key=lambda mapping: (problem.model.time(mapping, device).total, mapping.arrays))

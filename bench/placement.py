@@ -132,7 +132,16 @@ def sweep() -> None:
     for pulse in PULSES:
         chip = cc.Device.load("isaac").vary("array.write.pulse", pulse)
         stay = placed(network, chip, objective="latency")
-        search = PlacementSearch(network, chip, 1, {}, chip.dynamic, Analytical(), 1, chip.arrays)
+        search = PlacementSearch(
+            network=network,
+            chip=chip,
+            chips=1,
+            mappings={},
+            policy=chip.dynamic,
+            model=Analytical(),
+            batch=1,
+            budget=chip.arrays,
+        )
         plans = sorted(search.segmented(), key=lambda plan: len(plan.segments))
         resident = [point for point in stay.front if point.segments == 1]
         lines["all weights stay"].append(min(point.latency for point in resident).seconds * 1e6)

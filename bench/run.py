@@ -121,7 +121,7 @@ def _covered(workload: Any, device: Any, model: Any) -> int:
     """The legal mappings of which the exhaustive search has proven that none is better."""
     from cyclecast.search import Exhaustive, Problem, follow
 
-    problem = Problem(workload, device, model, 1, 0)
+    problem = Problem(workload=workload, device=device, model=model, trials=1, seed=0)
     running = Exhaustive().start(problem)
     for _ in follow(running, problem):
         pass

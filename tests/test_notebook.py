@@ -41,7 +41,14 @@ def test_a_tuned_network_shows_its_workloads() -> None:
 
     device, workload = Device.load("isaac"), conv(8, 8, 8, 3)
     mapping, member = default_mapping(workload, device), Member(workload, 2, "conv")
-    entry = TunedWorkload(member, mapping, Analytical().time(mapping, device), 1, False, SearchResult("default"))
+    entry = TunedWorkload(
+        member=member,
+        mapping=mapping,
+        timing=Analytical().time(mapping, device),
+        candidates=1,
+        reused=False,
+        outcome=SearchResult("default"),
+    )
     table = ElementTree.fromstring(
         Tuned(Network("net", (member,), (), None), device, (entry,), Analytical())._repr_html_()
     )

@@ -10,8 +10,8 @@ from cyclecast.units import Time
 
 def plan(interval: int, arrays: int = 1) -> Plan:
     """A pipeline of nothing."""
-    segment = Segment((), Time(0), Time(interval), Time(interval), ())
-    return Plan((segment,), Time(interval), Time(interval), None, arrays)
+    segment = Segment(stages=(), write=Time(0), period=Time(interval), latency=Time(interval), limits=())
+    return Plan(segments=(segment,), interval=Time(interval), latency=Time(interval), energy=None, arrays=arrays)
 
 
 def check(interval: int, blocked: tuple[int, ...] = ()) -> Check:

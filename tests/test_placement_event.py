@@ -115,7 +115,9 @@ def with_rooms(size: int) -> tuple[Builder, Segment]:
     device = ISAAC.vary_all({"levels.pe.buffer": f"{size} B", "array.write.during_inference": False})
     found = placed(deep(7, 6), device, objective="arrays")
     operators = found.network.operators
-    return Builder(operators, needs_of(operators), found.floor, found.device, EventDriven()), found.segments[0]
+    return Builder(
+        operators=operators, needs=needs_of(operators), floor=found.floor, device=found.device, model=EventDriven()
+    ), found.segments[0]
 
 
 def test_rooms_for_what_waits_in_a_simulation_keep_the_pace() -> None:

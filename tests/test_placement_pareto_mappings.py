@@ -154,7 +154,7 @@ def test_few_tilings_are_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_within_takes_the_fewest_arrays() -> None:
-    ways = ParetoMappings(dense(1, 1), (1, 2, 4), (40, 20, 10), ())
+    ways = ParetoMappings(workload=dense(1, 1), arrays=(1, 2, 4), times=(40, 20, 10), mappings=())
     assert [ways.within(time) for time in (100, 40, 39, 20, 10, 9)] == [0, 0, 1, 1, 2, None]
 
 

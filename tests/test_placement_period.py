@@ -22,7 +22,7 @@ def staircases(draw: st.DrawFn) -> ParetoMappings:
     count = draw(st.integers(1, 5))
     arrays = sorted(draw(st.lists(st.integers(1, 40), min_size=count, max_size=count, unique=True)))
     times = sorted(draw(st.lists(st.integers(1, 60), min_size=count, max_size=count, unique=True)), reverse=True)
-    return ParetoMappings(dense(1, 1), arrays, times, ())
+    return ParetoMappings(workload=dense(1, 1), arrays=arrays, times=times, mappings=())
 
 
 @given(st.lists(st.tuples(staircases(), st.integers(1, 3)), min_size=1, max_size=4), st.integers(1, 160))
@@ -45,10 +45,10 @@ def test_no_period_is_below_the_work_bound(options: list[ParetoMappings], budget
 
 
 def test_the_work_bound_is_met_where_parts_fit() -> None:
-    ways = ParetoMappings(dense(1, 1), (1, 2, 5, 10), (100, 50, 20, 10), ())
+    ways = ParetoMappings(workload=dense(1, 1), arrays=(1, 2, 5, 10), times=(100, 50, 20, 10), mappings=())
     assert work_bound([(1, 100)], 10) == least_period([ways], [1], 10) == 10
     assert work_bound([(1, 100), (8, 8)], 10) == least_period(
-        [ways, ParetoMappings(dense(1, 1), (8,), (1,), ())], [1, 1], 10
+        [ways, ParetoMappings(workload=dense(1, 1), arrays=(8,), times=(1,), mappings=())], [1, 1], 10
     )
 
 

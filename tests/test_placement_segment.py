@@ -85,7 +85,9 @@ def segments(table: CostTable) -> set[tuple[int, int]]:
 
 def ways(*points: tuple[int, int]) -> SegmentOperator:
     arrays, times = zip(*points, strict=True)
-    return SegmentOperator(ParetoMappings(dense(1, 1), arrays, times, ()), write=7, delay=3)
+    return SegmentOperator(
+        ParetoMappings(workload=dense(1, 1), arrays=arrays, times=times, mappings=()), write=7, delay=3
+    )
 
 
 def test_costs_of_what_fits() -> None:
@@ -183,7 +185,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[SegmentOperator], list[list[Needs]]]:
         times = sorted(draw(st.sets(st.integers(1, 40), min_size=1, max_size=3)), reverse=True)
         steps = [draw(st.integers(1, 3)) for _ in times]
         arrays = [sum(steps[: count + 1]) for count in range(len(times))]
-        options = ParetoMappings(dense(1, 1), arrays, [100 * time for time in times], ())
+        options = ParetoMappings(workload=dense(1, 1), arrays=arrays, times=[100 * time for time in times], mappings=())
         part = SegmentOperator(options, draw(st.integers(0, 9)), draw(st.integers(0, 50)))
         parts.append(
             SegmentOperator(None) if kind == 0 else SegmentOperator(None, alone=Cost(5, 7, 7)) if kind == 1 else part
@@ -205,7 +207,10 @@ def test_segments_cost_what_they_cost_one_by_one(
 def chain(count: int, seed: int = 0) -> tuple[list[SegmentOperator], list[list[Needs]], Any]:
     """Operators one after another that take about as long, and their times at two periods."""
     times = np.random.default_rng(seed).integers(900, 1000, (count, 2))
-    parts = [SegmentOperator(ParetoMappings(dense(1, 1), (1,), (int(time),), ()), 1, 5) for time in times[:, 0]]
+    parts = [
+        SegmentOperator(ParetoMappings(workload=dense(1, 1), arrays=(1,), times=(int(time),), mappings=()), 1, 5)
+        for time in times[:, 0]
+    ]
     return parts, [[Needs(place - 1, POINTS[0], 10, 3)] if place else [] for place in range(count)], times
 
 

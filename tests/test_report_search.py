@@ -48,7 +48,7 @@ def info_of(*outcomes: SearchResult) -> dict[str, Any]:
     timing = Analytical().time(MAPPING, TINY)
     members = [Member(replace(WORKLOAD, name=f"layer{n}"), 1, f"kernel{n}") for n in range(len(outcomes))]
     entries = [
-        TunedWorkload(member, MAPPING, timing, 1234, False, outcome)
+        TunedWorkload(member=member, mapping=MAPPING, timing=timing, candidates=1234, reused=False, outcome=outcome)
         for member, outcome in zip(members, outcomes, strict=True)
     ]
     network = Network("net", tuple(members), (), program=None)

@@ -85,7 +85,14 @@ def test_a_window_has_a_size_along_every_slide() -> None:
     mapping = grant(workload, TINY, {"window.x": 2})
     assert mapping_text(mapping).startswith("1x2 window | 8x2 | ")
     network = Network("net", (Member(workload, 1, "conv"),), (), program=None)
-    entry = TunedWorkload(network.members[0], mapping, Analytical().time(mapping, TINY), 1, False, DEFAULT)
+    entry = TunedWorkload(
+        member=network.members[0],
+        mapping=mapping,
+        timing=Analytical().time(mapping, TINY),
+        candidates=1,
+        reused=False,
+        outcome=DEFAULT,
+    )
     info = tuned_info(Tuned(network, TINY, (entry,), Analytical()))
     found = info["workloads"][0]["mapping"]
     assert (found["window"], found["packed"], found["input_stationary"]) == ({"y": 1, "x": 2}, 1, False)
@@ -96,7 +103,12 @@ def tuned() -> Tuned:
     def entry(workload: Workload, count: int, reused: bool) -> TunedWorkload:
         mapping = grant(workload, TINY, {})
         return TunedWorkload(
-            Member(workload, count, workload.name), mapping, Analytical().time(mapping, TINY), 3, reused, DEFAULT
+            member=Member(workload, count, workload.name),
+            mapping=mapping,
+            timing=Analytical().time(mapping, TINY),
+            candidates=3,
+            reused=reused,
+            outcome=DEFAULT,
         )
 
     large, small = matrix_vector(20, 5, pixels=9), matrix_vector(8, 2)
@@ -159,7 +171,9 @@ def test_energy_where_the_device_has_components_and_the_model_counts() -> None:
     network = Network("net", (Member(workload, 3, "small"),), (), program=None)
     for model in (Analytical(), Poster()):
         timing = model.time(mapping, isaac)
-        entry = TunedWorkload(network.members[0], mapping, timing, 1, False, DEFAULT)
+        entry = TunedWorkload(
+            member=network.members[0], mapping=mapping, timing=timing, candidates=1, reused=False, outcome=DEFAULT
+        )
         info = tuned_info(Tuned(network, isaac, (entry,), model))
         found = info["workloads"][0]["why"]["energy"]
         assert (found is None) == isinstance(model, Poster)

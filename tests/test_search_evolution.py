@@ -10,7 +10,7 @@ import pytest
 from cyclecast.device import Device
 from cyclecast.search import Evolution, Exhaustive, Problem, Strategy, begin, follow
 from cyclecast.timing import Analytical
-from cyclecast.workflow.tuning import problem
+from cyclecast.workflow.job import problem
 from kernels import Kernel, Window, conv, depthwise, network
 
 pytestmark = pytest.mark.tvm

@@ -124,7 +124,7 @@ def problems(draw: st.DrawFn, model: TimingModel) -> Problem:
     steps = st.integers(1, 2)
     slide = Slide("pixel1", "reduction2", extents[1], extents[2], stride=draw(steps), dilation=draw(steps))
     workload = Workload("small", axes, bits["activation"], bits["weight"], (slide,) if slide.shares else ())
-    return Problem(workload, device, model, 1, 0)
+    return Problem(workload=workload, device=device, model=model, trials=1, seed=0)
 
 
 def fits(mapping: Mapping, device: Device) -> bool:
@@ -185,7 +185,7 @@ def test_inputs_that_are_stationary_move_less_though_all_weights_fit(rate: str, 
     )
     sizes = {Kind.PIXEL: pixels, Kind.FILTER: 3, Kind.REDUCTION: 2}
     workload = Workload("small", tuple(Axis(kind.value, size, kind) for kind, size in sizes.items()), 3, 1)
-    problem = Problem(workload, device, Analytical(), 1, 0)
+    problem = Problem(workload=workload, device=device, model=Analytical(), trials=1, seed=0)
     no_mapping_is_better(problem)
     assert search(problem)[0].input_stationary is wins
 
@@ -196,7 +196,9 @@ def test_a_plain_model_is_searched_as_well(problem: Problem) -> None:
     assume(fits(grant(problem.workload, problem.device, {}), problem.device))
     outcome = search(problem)[2]
     assert outcome.certificate is not None
-    best = search(Problem(problem.workload, problem.device, Analytical(), 1, 0))[1].total
+    best = search(Problem(workload=problem.workload, device=problem.device, model=Analytical(), trials=1, seed=0))[
+        1
+    ].total
     assert (outcome.certificate.best, outcome.certificate.gap) == (best, 0)
 
 
@@ -216,7 +218,7 @@ def test_no_mapping_is_asked_for_twice(problem: Problem) -> None:
 
 
 def test_a_search_that_is_cut_short_says_how_good_it_is_at_least() -> None:
-    problem = Problem(CONVOLUTION, TINY, Analytical(), 1, 0)
+    problem = Problem(workload=CONVOLUTION, device=TINY, model=Analytical(), trials=1, seed=0)
     whole, short = search(problem)[2], search(problem, Exhaustive(most=1))[2]
     assert whole.certificate is not None
     assert short.certificate is not None
@@ -227,7 +229,9 @@ def test_a_search_that_is_cut_short_says_how_good_it_is_at_least() -> None:
 
 
 def test_calls_of_a_plain_model_are_bounded() -> None:
-    outcome = search(Problem(CONVOLUTION, TINY, Plain(), 1, 0), Exhaustive(calls=20))[2]
+    outcome = search(Problem(workload=CONVOLUTION, device=TINY, model=Plain(), trials=1, seed=0), Exhaustive(calls=20))[
+        2
+    ]
     assert "stopped" in outcome.note
 
 
@@ -237,13 +241,15 @@ def test_a_slow_model_is_declined() -> None:
             sleep(0.002)
             return super().time(mapping, device)
 
-    assert "too long" in Exhaustive().declines(Problem(CONVOLUTION, TINY, Slow(), 1, 0))
-    assert Exhaustive().declines(Problem(CONVOLUTION, TINY, Analytical(), 1, 0)) == ""
+    assert "too long" in Exhaustive().declines(
+        Problem(workload=CONVOLUTION, device=TINY, model=Slow(), trials=1, seed=0)
+    )
+    assert Exhaustive().declines(Problem(workload=CONVOLUTION, device=TINY, model=Analytical(), trials=1, seed=0)) == ""
 
 
 def test_a_device_of_too_many_ways_is_declined() -> None:
     wide = TINY.vary_all({"levels.cu.count": 1_000_000})
-    problem = Problem(CONVOLUTION, wide, Analytical(), 4, 0)
+    problem = Problem(workload=CONVOLUTION, device=wide, model=Analytical(), trials=4, seed=0)
     assert Exhaustive().declines(problem).endswith("ways, too many to look at all")
     found = begin(Exhaustive(), problem)
     assert len(found.ask(4)) == 4
@@ -260,10 +266,10 @@ def test_nothing_to_time_is_an_error(field: str) -> None:
 
 def test_a_model_that_breaks_the_laws_is_declined_unless_its_own_bound_is_met() -> None:
     """The poster's remainders: 2 groups of 5 values on word lines of 8 are faster in larger tiles."""
-    exact = Problem(matrix_vector(8, 2, pixels=6), TINY, Poster(), 1, 0)
+    exact = Problem(workload=matrix_vector(8, 2, pixels=6), device=TINY, model=Poster(), trials=1, seed=0)
     assert Exhaustive().declines(exact) == ""
     assert search(exact)[2].certificate is not None
-    loose = Problem(matrix_vector(5, 1, pixels=40, groups=2), TINY, Poster(), 1, 0)
+    loose = Problem(workload=matrix_vector(5, 1, pixels=40, groups=2), device=TINY, model=Poster(), trials=1, seed=0)
     assert "no bound can follow" in Exhaustive().declines(loose)
 
 
@@ -272,7 +278,7 @@ def test_nothing_timed_proves_nothing() -> None:
         def time(self, mapping: Mapping, device: Device) -> Timing:
             raise FitError("model", "everything")
 
-    running = Exhaustive().start(Problem(matrix_vector(5, 3), TINY, Refusing(), 1, 0))
+    running = Exhaustive().start(Problem(workload=matrix_vector(5, 3), device=TINY, model=Refusing(), trials=1, seed=0))
     while len(batch := running.ask(100)):
         running.tell([None] * len(batch))
     assert running.outcome().certificate is None

@@ -91,7 +91,7 @@ def searched(
 ) -> tuple[int, SearchResult]:
     """The shortest time that was met, and what is said about it."""
     workload, device = place
-    problem = Problem(workload, device, model, 24, seed, watch=Watch(seconds))
+    problem = Problem(workload=workload, device=device, model=model, trials=24, seed=seed, watch=Watch(seconds=seconds))
     found: list[int] = []
     search = begin(strategy, problem)
     for timed in follow(search, problem):

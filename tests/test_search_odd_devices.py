@@ -50,7 +50,9 @@ def odd_device(seed: int) -> Device:
 def ends_in_time(device: Device, layer: Workload, seconds: float) -> None:
     workload = replace(layer, input_bits=device.bits.activation, weight_bits=device.bits.weight)
     begun = time.monotonic()
-    problem = Problem(workload, device, Analytical(), 64, 0, watch=Watch(seconds))
+    problem = Problem(
+        workload=workload, device=device, model=Analytical(), trials=64, seed=0, watch=Watch(seconds=seconds)
+    )
     try:
         search = begin(Exhaustive(), problem)
     except FitError:  # which is an answer too
@@ -112,7 +114,9 @@ def test_so_it_does_on_many_odd_devices(seed: int) -> None:
 
 def test_weights_that_are_larger_than_the_chip_are_proven_soon() -> None:
     """1.3 times the arrays of the chip: the search gave up after 34 s with a gap of 56 %."""
-    problem = Problem(conv(56, 3072, 3072, 3), Device.load("isaac"), Analytical(), 1, 0)
+    problem = Problem(
+        workload=conv(56, 3072, 3072, 3), device=Device.load("isaac"), model=Analytical(), trials=1, seed=0
+    )
     search = begin(Exhaustive(), problem)
     begun = time.process_time()
     for _ in follow(search, problem):

@@ -105,7 +105,7 @@ def powered(draw: st.DrawFn, model: TimingModel, events: tuple[Event, ...] = tup
     levels = tuple(level.model_copy(update={"components": draw(components(events))}) for level in problem.device.levels)
     device = problem.device.model_copy(update={"levels": levels, "components": draw(components(events))})
     assume(fits(grant(problem.workload, device, {}), device))
-    return Problem(problem.workload, device, model, 1, 0)
+    return Problem(workload=problem.workload, device=device, model=model, trials=1, seed=0)
 
 
 @settings(max_examples=50, deadline=None)
@@ -128,20 +128,22 @@ def test_it_is_that_of_the_literal_space_if_arrays_are_read_at_once_and_reading_
     whole = array.model_copy(update={"active_rows": array.rows, "active_cols": array.cols})
     device = problem.device.model_copy(update={"array": whole})
     space = [mapping for mapping in literal_space(problem.workload, device) if fits(mapping, device)]
-    outcome = search(Problem(problem.workload, device, Analytical(), 1, 0))
+    outcome = search(Problem(workload=problem.workload, device=device, model=Analytical(), trials=1, seed=0))
     assert points(outcome) == front(value(mapping, device) for mapping in space)
 
 
 @settings(max_examples=10, deadline=None)
 @given(powered(Plain()))
 def test_a_plain_model_has_the_same_front(problem: Problem) -> None:
-    many = Problem(problem.workload, problem.device, Analytical(), 1, 0)
+    many = Problem(workload=problem.workload, device=problem.device, model=Analytical(), trials=1, seed=0)
     assert points(search(problem, Pareto(calls=10**6))) == points(search(many))
 
 
 def test_every_choice_is_what_it_says() -> None:
     workload = matrix_vector(300, 100, pixels=50)
-    outcome = search(Problem(workload, ISAAC.vary("levels.pe.count", 2), Analytical(), 1, 0))
+    outcome = search(
+        Problem(workload=workload, device=ISAAC.vary("levels.pe.count", 2), model=Analytical(), trials=1, seed=0)
+    )
     device = ISAAC.vary("levels.pe.count", 2)
     assert len(outcome.front) > 10
     for choice in outcome.front:
@@ -152,12 +154,12 @@ def test_every_choice_is_what_it_says() -> None:
 
 
 def test_equal_searches_find_equal_fronts() -> None:
-    problem = Problem(CONVOLUTION, TINY, Analytical(), 1, 0)
+    problem = Problem(workload=CONVOLUTION, device=TINY, model=Analytical(), trials=1, seed=0)
     assert search(problem) == search(problem)
 
 
 def test_a_search_that_ends_early_says_so() -> None:
-    problem = Problem(CONVOLUTION, TINY, Analytical(), 1, 0)
+    problem = Problem(workload=CONVOLUTION, device=TINY, model=Analytical(), trials=1, seed=0)
     short, whole = search(problem, Pareto(most=1)), search(problem)
     assert "not of all" in short.note
     assert whole.note == "the front of all mappings"
@@ -173,13 +175,13 @@ def test_calls_of_a_plain_model_are_bounded() -> None:
             calls.append(mapping)
             return super().time(mapping, device)
 
-    outcome = search(Problem(CONVOLUTION, TINY, Counted(), 1, 0), Pareto(calls=20))
+    outcome = search(Problem(workload=CONVOLUTION, device=TINY, model=Counted(), trials=1, seed=0), Pareto(calls=20))
     assert len(calls) == 20
     assert "the front of 20 mappings that were timed, not of all" in outcome.note
 
 
 def test_what_the_timing_model_refuses_is_not_in_the_front() -> None:
-    running = Pareto(calls=1000).start(Problem(CONVOLUTION, TINY, Plain(), 1, 0))
+    running = Pareto(calls=1000).start(Problem(workload=CONVOLUTION, device=TINY, model=Plain(), trials=1, seed=0))
     running.tell([None] * len(running.ask(1)))
     assert running.outcome().front == ()
     batch = running.ask(100)
@@ -211,7 +213,15 @@ def test_a_front_is_what_nothing_dominates(batches: list[list[Point]]) -> None:
 
 def test_one_array_of_isaac_is_a_front_of_one() -> None:
     axes = (Axis("reduction", 128, Kind.REDUCTION), Axis("filter", 32, Kind.FILTER))
-    outcome = search(Problem(Workload("one", axes), ISAAC.vary("levels.pe.count", 1), Analytical(), 1, 0))
+    outcome = search(
+        Problem(
+            workload=Workload("one", axes),
+            device=ISAAC.vary("levels.pe.count", 1),
+            model=Analytical(),
+            trials=1,
+            seed=0,
+        )
+    )
     assert {choice.arrays for choice in outcome.front} == {1}
 
 
@@ -233,7 +243,7 @@ def test_what_the_list_leaves_out_can_take_less_energy(
     device = Device.from_json(said).vary_all({f"array.{field}": value for field, value in array.items()})
     workload = matrix_vector(reduction, 1, pixels=2)
     space = [mapping for mapping in literal_space(workload, device) if fits(mapping, device)]
-    found = points(search(Problem(workload, device, Analytical(), 1, 0)))
+    found = points(search(Problem(workload=workload, device=device, model=Analytical(), trials=1, seed=0)))
     assert better in front(value(mapping, device) for mapping in space)
     assert better not in found
     assert found == front(value(mapping, device) for mapping in space if is_listed(mapping))

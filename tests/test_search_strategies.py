@@ -27,7 +27,7 @@ from cyclecast.search import (
     search_strategy,
 )
 from cyclecast.timing import Analytical, Timing, TimingModel, Timings
-from cyclecast.workflow.tuning import problem
+from cyclecast.workflow.job import problem
 from kernels import Kernel, batch_matmul, conv, dense, depthwise, network
 
 pytestmark = pytest.mark.tvm

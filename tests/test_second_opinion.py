@@ -12,7 +12,7 @@ from cyclecast.network import Workload
 from cyclecast.search import WITHIN, Problem, Random, Shortlist, begin, follow, search_strategy
 from cyclecast.timing import Analytical, EventDriven, Phase, Timing, second_opinion
 from cyclecast.units import Time
-from cyclecast.workflow.tuning import second_of
+from cyclecast.workflow.job import second_of
 from placed import Build, conv, dense
 
 ISAAC = Device.load("isaac")
@@ -30,7 +30,7 @@ LAYERS = [conv(7, 256, 512, 3, 2), conv(14, 128, 256, 3, 2), conv(14, 256, 256, 
 
 
 def near_ties(workload: Workload, device: Device, strategy: str = "exhaustive") -> list[tuple[Mapping, Timing]]:
-    problem, near = Problem(workload, device, Analytical(), 300, 0), Shortlist()
+    problem, near = Problem(workload=workload, device=device, model=Analytical(), trials=300, seed=0), Shortlist()
     for found in follow(begin(search_strategy(strategy), problem), problem):
         near.add(found)
     return [(mapping, Analytical().time(mapping, device)) for *_, mapping in near.entries]
@@ -44,7 +44,7 @@ def test_the_winner_is_hardly_longer_in_the_event_simulation(workload: Workload,
     assert second == EventDriven().time(mapping, device)
     assert timing.total <= second.total
     assert 100 * second.total <= 105 * timing.total
-    problem = Problem(workload, device, Analytical(), 300, 0)
+    problem = Problem(workload=workload, device=device, model=Analytical(), trials=300, seed=0)
     for found in follow(Random().start(problem), problem):
         for drawn in (found.batch[place] for place in range(len(found.batch))):
             if Analytical().time(drawn, device).total < second.total:
@@ -52,7 +52,11 @@ def test_the_winner_is_hardly_longer_in_the_event_simulation(workload: Workload,
 
 
 def test_near_ties_are_the_shortest_of_all_that_were_met() -> None:
-    problem, near, everything = Problem(LAYERS[0], ISAAC, Analytical(), 300, 0), Shortlist(), list[tuple[int, int]]()
+    problem, near, everything = (
+        Problem(workload=LAYERS[0], device=ISAAC, model=Analytical(), trials=300, seed=0),
+        Shortlist(),
+        list[tuple[int, int]](),
+    )
     for found in follow(begin(Random(), problem), problem):
         near.add(found)
         everything += [found.value(place) for place in range(len(found.batch))]

@@ -28,7 +28,9 @@ from cyclecast.workflow.database import FORMAT, Answer, Database, Question, Reco
 from strategies import mappings, matrix_vector
 
 TINY = Device.load("tiny")
-QUESTION = Question("kernel", "device", "timing", "strategy", trials=64, seed=0, versions="versions")
+QUESTION = Question(
+    kernel="kernel", device="device", timing="timing", strategy="strategy", trials=64, seed=0, versions="versions"
+)
 
 OUTCOME = SearchResult(
     "exhaustive",

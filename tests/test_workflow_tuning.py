@@ -24,7 +24,8 @@ from cyclecast.network import Network
 from cyclecast.schedule import as_module, lowered_function, read
 from cyclecast.timing import Analytical, Phase, Timing
 from cyclecast.workflow.database import Database
-from cyclecast.workflow.tuning import Progress, Tuned, estimate, kernel_hash, tune
+from cyclecast.workflow.job import kernel_hash
+from cyclecast.workflow.tuning import Progress, Tuned, estimate, tune
 from kernels import Window, batch_matmul, conv, dense, network
 
 pytestmark = pytest.mark.tvm

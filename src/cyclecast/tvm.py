@@ -132,11 +132,19 @@ def _schedules(
     bits = device.bits
     workload = replace(contraction.workload, input_bits=bits.activation, weight_bits=bits.weight)
     kernel = Kernel(as_module(function), space(device), read)
-    problem = Problem(workload, device, model, trials, seed, kernel, watch=Watch(SECONDS))
+    problem = Problem(
+        workload=workload,
+        device=device,
+        model=model,
+        trials=trials,
+        seed=seed,
+        kernel=kernel,
+        watch=Watch(seconds=SECONDS),
+    )
     best, *others = _improving(problem, strategy)
     yield decided_schedule(function, device, best[-1])
     if isinstance(strategy, Exhaustive):  # the best may need a window or packed groups
-        others += _improving(replace(problem, watch=Watch(SECONDS)), replace(strategy, im2col=True))
+        others += _improving(replace(problem, watch=Watch(seconds=SECONDS)), replace(strategy, im2col=True))
     for *_, mapping in sorted(others, key=lambda ranked: ranked[:2]):
         yield decided_schedule(function, device, mapping)
 

@@ -102,7 +102,7 @@ def cycles(mapping: Mapping) -> int:
 
 
 def ours(workload: Workload) -> int:
-    problem = Problem(workload, DEVICE, Analytical(), 1, 0)
+    problem = Problem(workload=workload, device=DEVICE, model=Analytical(), trials=1, seed=0)
     running = Exhaustive().start(problem)
     for _ in follow(running, problem):
         pass

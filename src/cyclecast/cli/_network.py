@@ -76,6 +76,11 @@ OTHERS = "The name of a plug-in, or ./mine.py:Name. Repeatable."
 TimingOption = Annotated[
     str, typer.Option("--timing", help="The timing model: poster, analytical, event, a plug-in's, or ./mine.py:Name.")
 ]
+RuleOption = Annotated[list[str] | None, typer.Option("--rule", help=f"An additional rule. {OTHERS}")]
+MutatorOption = Annotated[list[str] | None, typer.Option("--mutator", help=f"An additional mutation rule. {OTHERS}")]
+RunnerOption = Annotated[
+    str | None, typer.Option("--runner", help="Measures mappings instead of the timing model: ./mine.py:Name.")
+]
 
 
 @app.command(rich_help_panel=NETWORK)
@@ -107,13 +112,9 @@ def tune(
         bool,
         typer.Option("--verify/--no-verify", help="At the end, compare the program with the network's own runtime."),
     ] = True,
-    rule: Annotated[list[str] | None, typer.Option("--rule", help=f"An additional rule. {OTHERS}")] = None,
-    mutator: Annotated[
-        list[str] | None, typer.Option("--mutator", help=f"An additional mutation rule. {OTHERS}")
-    ] = None,
-    runner: Annotated[
-        str | None, typer.Option("--runner", help="A runner to use instead of the timing model: ./mine.py:Name.")
-    ] = None,
+    rule: RuleOption = None,
+    mutator: MutatorOption = None,
+    runner: RunnerOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,18 +130,21 @@ def tune(
     samples = QuantizationOptions(calibrate, activations, weights, image_mean, image_deviation)
     options = (described.to_yaml(), doubted, settings, shape, constant, str(samples), check)
     named = (timing, strategy, runner, *(rule or ()), *(mutator or ()), *(front_end or ()))
-    in_files = any(map(plugins.is_in_a_file, named))
-    question = None if in_files else TuneQuestion.of(model, calibrate, options)
+    in_a_file = any(map(plugins.is_in_a_file, named))
+    question = None if in_a_file else TuneQuestion.of(model, calibrate, options)
     info = question.answer(out) if question and not force else None
     if info is None:
-        job = _TuneJob(described, samples, shapes_of(shape), settings, out, check, force, not as_json)
+        job = _TuneJob(
+            device=described, samples=samples, shapes=shapes_of(shape), settings=settings, out=out, check=check,
+            force=force, shown=not as_json,
+        )  # fmt: skip
         info = job.run(bound_model(model, constant), doubted, question)
     _show(info, as_json, explain)
     for line in () if as_json else (*verification_lines(info["verification"]), f"wrote {out}/: {WRITTEN}"):
         console().print(line, soft_wrap=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _TuneJob:
     """One run of `tune`."""
 

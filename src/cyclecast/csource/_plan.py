@@ -48,7 +48,7 @@ class ProgramStep:
     """Size of a copy [bytes]."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Program:
     """Calls and tensors of a network, with C names."""
 

@@ -27,7 +27,7 @@ TEMPLATES = ("Makefile", "CMakeLists.txt", "README.md", "network.h", "network.c"
 INCLUDE = '#include "parts.h"\n\n'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
     """The files and sizes of a generated folder."""
 
@@ -65,7 +65,12 @@ def write_project(name: str, program: Any, mappings: Mapped[str, Mapping], devic
     (folder / "weights.bin").write_bytes(what.weights)
     written = tuple(sorted([*files, "weights.bin"]))
     return Generated(
-        folder, written, tuple(what.inputs), tuple(what.outputs), values["workspace"], values["weight_bytes"]
+        folder=folder,
+        files=written,
+        inputs=tuple(what.inputs),
+        outputs=tuple(what.outputs),
+        workspace=values["workspace"],
+        weights=values["weight_bytes"],
     )
 
 

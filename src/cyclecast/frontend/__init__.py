@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -212,10 +212,10 @@ class Exposed:
         """Compare each operator with its reference, on the inputs and outputs that the network's program computed."""
 
         def found() -> bytes:
-            return json.dumps([astuple(each) for each in departures(self.model, values, quantization)]).encode()
+            return json.dumps([asdict(each) for each in departures(self.model, values, quantization)]).encode()
 
         size = bytes_of(self.model) + sum(value.nbytes for value in values.values())
-        return [Departure(*each) for each in json.loads(apart(found, self.name, size, SECONDS_A_SAMPLE))]
+        return [Departure(**each) for each in json.loads(apart(found, self.name, size, SECONDS_A_SAMPLE))]
 
 
 def exposed(source: Any, quantization: Quantization, *, shapes: Shapes | None = None) -> Exposed:

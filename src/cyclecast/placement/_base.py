@@ -17,7 +17,7 @@ from cyclecast.timing import Timing
 from cyclecast.units import Energy, Time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """An operator with arrays of its own."""
 
@@ -87,7 +87,7 @@ def part_of(held: int, whole: int, many: int, room: int) -> int:
     return held + (room - whole) // many if whole <= room else held * room // whole
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
     """Operators whose weights are in the arrays together."""
 
@@ -195,7 +195,7 @@ class Check:
     """Operators that would wait for room for ever, each for the next; all else is said of buffers without limits."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """A whole network on some chips of a device."""
 

@@ -44,7 +44,9 @@ def simulate(placement: Placement, *, images: int = 16, model: TimingModel | Non
     segment = max(placement.segments, key=lambda each: each.period)
     operators = placement.network.operators
     floor, device = placement.floor, placement.device
-    builder = Builder(operators, needs_of(operators), floor, device, model or EventDriven())
+    builder = Builder(
+        operators=operators, needs=needs_of(operators), floor=floor, device=device, model=model or EventDriven()
+    )
     return simulated(builder, segment, images, spans=spans)
 
 

@@ -34,7 +34,7 @@ MOST_LOOKED_AT = 1 << 19
 """Tilings with numbers of replicas whose bounds are looked at at once."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ParetoMappings:
     """Mappings of one workload with resident weights, fewest arrays first; every further one is shorter."""
 
@@ -78,19 +78,35 @@ def pareto_mappings(
     """
     if inner_ways(device) > MOST_WAYS:
         return None
-    search = _MappingSearch(workload, device, model, _tilings(workload, device, cut), most, written)
+    search = _MappingSearch(
+        workload=workload, device=device, model=model, cut=_tilings(workload, device, cut), most=most, written=written
+    )
     proven = search.run()
     front = search.front
     if not len(front):
         return None
+    fewest, least_time, least_work = search.least(proven)
     return ParetoMappings(
-        workload, front.arrays.tolist(), front.times.tolist(), tuple(front.payloads), *search.least(proven)
+        workload=workload,
+        arrays=front.arrays.tolist(),
+        times=front.times.tolist(),
+        mappings=tuple(front.payloads),
+        fewest=fewest,
+        least_time=least_time,
+        least_work=least_work,
     )
 
 
 def replicated(workload: Workload, device: Device, model: TimingModel, cut: Mapping, replicas: int) -> Mapping | None:
     """The mapping with the tiles of `cut` and at least so many replicas in the fewest arrays, the shortest of these."""
-    search = _MappingSearch(workload, device, model, _tilings(workload, device, cut), device.arrays, False)
+    search = _MappingSearch(
+        workload=workload,
+        device=device,
+        model=model,
+        cut=_tilings(workload, device, cut),
+        most=device.arrays,
+        written=False,
+    )
     search.expand(0, np.array([replicas], np.int64), few=True)
     return search.front.payloads[0] if len(search.front) else None
 
@@ -119,7 +135,7 @@ def _one_by_one(workload: Workload, device: Device, cut: Tilings) -> Mappings:
     return mappings_of(workload, device, cut, alone, cut.tiles, 0 * ones, ones)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _MappingSearch:
     """The search for the front of one workload."""
 

@@ -74,8 +74,10 @@ def place(
         )
     most = chips or min(MOST_CHIPS, 2 * least)  # factors of the levels take a little more than the tiles
     for count in range(least, max(least, most) + 1):
-        budget, tell = arrays or count * chip.arrays, progress or (lambda _: None)
-        search = PlacementSearch(network, chip, count, mappings, policy, model, batch, budget, tell)
+        search = PlacementSearch(
+            network=network, chip=chip, chips=count, mappings=mappings, policy=policy, model=model, batch=batch,
+            budget=arrays or count * chip.arrays, tell=progress or (lambda _: None),
+        )  # fmt: skip
         if not search.placed:
             raise _nothing(network)
         plans = [planned(search, replicas)] if replicas is not None else search.resident(objective)

@@ -13,7 +13,7 @@ from cyclecast.units import Energy, Time
 Objective = Literal["interval", "latency", "energy", "arrays"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Plan:
     """Segments, and what they come to by the closed form."""
 

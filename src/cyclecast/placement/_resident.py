@@ -65,7 +65,7 @@ class Dealt(NamedTuple):
         return self.limits[0].time.femtoseconds if self.limits else 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Builder:
     """Puts operators into arrays of a floor."""
 
@@ -123,13 +123,20 @@ class Builder:
         lines = lines_of(works, self.needs, self._ways(hops))
         latency = latency_of(lines)
         kept, limits = self._with_room(works, lines, dealt, latency)
-        spans = {place: (Time(lines[place].start), Time(lines[place].end)) for place in chosen}
         stages = tuple(
-            Stage(place, each.mapping, each.timing, Time(each.time), sites[place], *spans[place])
+            Stage(
+                operator=place,
+                mapping=each.mapping,
+                timing=each.timing,
+                busy=Time(each.time),
+                site=sites[place],
+                start=Time(lines[place].start),
+                end=Time(lines[place].end),
+            )
             for place, each in chosen.items()
         )
         period = limits[0].time if limits else Time(0)
-        return Segment(stages, Time(write), period, Time(latency), limits, kept)
+        return Segment(stages=stages, write=Time(write), period=period, latency=Time(latency), limits=limits, kept=kept)
 
     def _with_room(
         self, works: Mapped[int, Work], lines: Mapped[int, Line], dealt: Dealt, latency: int

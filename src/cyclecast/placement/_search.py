@@ -41,7 +41,7 @@ BEGINNINGS = 3
 """Of the periods with the shortest latency, and of all, that are shortened further."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PlacementSearch:
     """All that is looked at for one network on so many chips."""
 
@@ -71,7 +71,9 @@ class PlacementSearch:
         self.device = system(self.chip, self.chips)
         self.budget = min(self.budget, self.device.arrays)
         floor = Floorplan(self.chip, self.chips)
-        self.builder = Builder(self.operators, needs_of(self.operators), floor, self.device, self.model)
+        self.builder = Builder(
+            operators=self.operators, needs=needs_of(self.operators), floor=floor, device=self.device, model=self.model
+        )
         self.meter = Meter(self.device, floor)
         self.placed = [place for place, operator in enumerate(self.operators) if self._on_arrays(operator)]
         self.dynamic = frozenset(place for place in self.placed if self.operators[place].is_dynamic)
@@ -169,7 +171,15 @@ class PlacementSearch:
         """With its energy."""
         energy = self.meter.total(segments, self.batch, interval, self.dynamic)
         arrays = max(segment.arrays for segment in segments)
-        return Plan(segments, interval, latency, energy, arrays, overlapped, tuned)
+        return Plan(
+            segments=segments,
+            interval=interval,
+            latency=latency,
+            energy=energy,
+            arrays=arrays,
+            overlapped=overlapped,
+            tuned=tuned,
+        )
 
     def segmented(self) -> list[Plan]:
         """Segments that take turns, and every operator by itself; none where arrays are not written meanwhile."""
@@ -240,9 +250,18 @@ class PlacementSearch:
         each = self._alone(self.operators[place])
         time, whole = Time(each.time), Time(each.time + each.delay)
         site = deal(self.builder.floor, {place: (each.mapping.arrays, in_pe(each.mapping))})[place]
-        stage = Stage(place, each.mapping, each.timing, time, site, Time(0), whole)
+        stage = Stage(
+            operator=place, mapping=each.mapping, timing=each.timing, busy=time, site=site, start=Time(0), end=whole
+        )
         limit = Bottleneck("workload", self.operators[place].name, whole)
-        return Segment((stage,), Time(each.write), whole, whole, (limit,), (Kept(place, 0, None),))
+        return Segment(
+            stages=(stage,),
+            write=Time(each.write),
+            period=whole,
+            latency=whole,
+            limits=(limit,),
+            kept=(Kept(place, 0, None),),
+        )
 
 
 def _within(ways: ParetoMappings, period: int) -> Mapping:

@@ -67,7 +67,7 @@ def _timed(
     """Interval and latency on another chip of the same levels."""
     operators, (segment,) = placement.network.operators, placement.segments
     floor = Floorplan(chip, placement.chips)
-    builder = Builder(operators, needs, floor, system(chip, placement.chips), model)
+    builder = Builder(operators=operators, needs=needs, floor=floor, device=system(chip, placement.chips), model=model)
     chosen = {s.operator: builder.chosen(s.mapping, placement.operator(s).is_dynamic) for s in segment.stages}
     found = builder.segment(chosen, range(len(operators)), 0)
     return found.period, found.latency

@@ -34,7 +34,7 @@ SECONDS = 20.0
 """Of wall time that the search of one workload may take, if nothing else is said."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Watch:
     """What is watched during a search: its time, and what is wrong with the answers of the timing model."""
 
@@ -72,7 +72,7 @@ BEAT = 0.2
 """Seconds from one beat to the next, at least."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One workload to map onto a device, with a timing model as the clock."""
 

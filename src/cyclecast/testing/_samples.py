@@ -77,4 +77,4 @@ def problem(device: Device, trials: int) -> Problem:
     network = load(dense_program(), device)
     (member,) = network.members
     kernel = Kernel(as_module(network.program[member.kernel]), Space(device).for_metaschedule(), read)
-    return Problem(member.workload, device, Analytical(), trials, 7, kernel)
+    return Problem(workload=member.workload, device=device, model=Analytical(), trials=trials, seed=7, kernel=kernel)

@@ -35,7 +35,7 @@ WHERE type = 'trigger' OR (name IN ('search', 'record') AND (type <> 'table' OR 
 """Counts triggers and views, which SQLite runs when others read and write the file."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """The input of a search. Equal questions have equal answers."""
 

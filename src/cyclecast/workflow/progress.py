@@ -16,7 +16,7 @@ from cyclecast.timing import Timing
 from cyclecast.units import short_time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """State of a tuning; reported after every batch, and about once a second if a search times nothing."""
 

@@ -15,7 +15,7 @@ from cyclecast.timing import Timing, TimingModel
 from cyclecast.units import Energy, Time, short_time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TunedWorkload:
     """The best mapping of one workload of a network."""
 

@@ -17,7 +17,7 @@ STEPLESS = ("Tanh", "Sigmoid", "Relu")
 """Supported activations of a plain recurrent layer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Direction:
     """Weights and initial state of one direction of a layer."""
 
@@ -169,7 +169,16 @@ def _directions(
         ]
         peeps = peepholes[place] if peepholes is not None else None
         both = bias[place].reshape(2, rows)
-        parts.append(Direction(inputs[place], recurrent[place], both, peeps, initial, activations[place * each]))
+        parts.append(
+            Direction(
+                inputs=inputs[place],
+                states=recurrent[place],
+                bias=both,
+                peepholes=peeps,
+                initial=initial,
+                activation=activations[place * each],
+            )
+        )
     return parts
 
 

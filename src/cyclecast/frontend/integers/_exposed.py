@@ -26,7 +26,7 @@ LEAST = 1e-7
 """Absolute tolerance."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Departure:
     """One operator: the program's result compared with onnxruntime's, on the inputs that the program computed."""
 
@@ -110,7 +110,15 @@ def _is_dequantised(maker: Any) -> bool:
 def _departure(node: Any, tensor: str, is_product: bool, expected: Any, quantised: Any, computed: Any) -> Departure:
     label = node.name or tensor
     if expected.shape != computed.shape:
-        return Departure(label, node.op_type, tensor, is_product, 1.0, 0.0, True)
+        return Departure(
+            name=label,
+            operator=node.op_type,
+            tensor=tensor,
+            is_product=is_product,
+            error=1.0,
+            explained=0.0,
+            departs=True,
+        )
     want, have, other = (np.asarray(each).astype("float64") for each in (expected, computed, quantised))
     finite = np.isfinite(want) & np.isfinite(have)
     want, have, other = want[finite], have[finite], other[finite]
@@ -121,7 +129,15 @@ def _departure(node: Any, tensor: str, is_product: bool, expected: Any, quantise
     else:
         departs = bool(np.abs(have - want).max(initial=0.0) > (node.op_type in ROUNDING))
     scale = size or 1.0
-    return Departure(label, node.op_type, tensor, is_product, error / scale, explained / scale, bool(departs))
+    return Departure(
+        name=label,
+        operator=node.op_type,
+        tensor=tensor,
+        is_product=is_product,
+        error=error / scale,
+        explained=explained / scale,
+        departs=bool(departs),
+    )
 
 
 def _root(values: Any) -> float:
