@@ -96,3 +96,10 @@ def test_continuous_integration_calls_make_test() -> None:
     assert "set -euo pipefail" in script.read_text()
     assert script.read_text().rstrip().endswith("\nmake docs\nmake test\nmake test-long")
     assert "- run: .ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+
+
+def test_the_wheel_is_installed_as_the_readme_says() -> None:
+    """`.ci/versions` runs the very command."""
+    command = re.search(r"^\$ pip (install .*)$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert command is not None
+    assert command[1] in (ROOT / ".ci" / "versions").read_text(encoding="utf-8").replace("--quiet ", "")
