@@ -118,18 +118,6 @@ def test_a_model_that_times_one_mapping_at_a_time() -> None:
     assert [10**6 * m.temporal.pixel for m in found.mappings] == list(found.times)
 
 
-@given(st.lists(st.tuples(*[st.integers(1, 6)] * 3), max_size=40))
-def test_what_is_undominated(points: list[tuple[int, int, int]]) -> None:
-    """Of tilings with the same numbers one is kept; no kept one is as good as another in everything."""
-    columns = np.array(points, np.int64).reshape(-1, 3).T
-    kept = [points[place] for place in _pareto_mappings._undominated(*columns)]
-
-    def as_good(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-        return all(a <= b for a, b in zip(one, other, strict=True))
-
-    assert sorted(kept) == sorted({p for p in points if not any(as_good(o, p) and o != p for o in points)})
-
-
 @given(st.integers(1, 3000), st.integers(1, 50), st.integers(1, 4000))
 def test_every_number_of_replicas_that_saves_a_step(vectors: int, held: int, most: int) -> None:
     replicas, steps = _pareto_mappings._replicas(vectors, held, most)

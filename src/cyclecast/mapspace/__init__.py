@@ -22,7 +22,7 @@ from cyclecast.mapspace._decisions import (
     window_choices,
     window_name,
 )
-from cyclecast.mapspace._pareto_front import ParetoFront, Values
+from cyclecast.mapspace._pareto_front import ParetoFront, Values, undominated
 from cyclecast.mapspace._tilings import (
     MOST_WAYS,
     Inner,
@@ -76,6 +76,7 @@ __all__ = [
     "sketches",
     "tile_sizes",
     "tilings",
+    "undominated",
     "unported",
     "window_choices",
     "window_name",

@@ -40,7 +40,7 @@ class ParetoFront:
             return
         before = len(self.values.time)
         both = Values(*(np.concatenate(pair) for pair in zip(self.values, values.take(fresh), strict=True)))
-        kept = np.array(_undominated(both), np.int64)
+        kept = np.array(undominated(*both), np.int64)
         everything = rows[:, fresh] if before == 0 else np.hstack([self.rows, rows[:, fresh]])
         self.values, self.rows = Values(*map(narrow, both.take(kept))), everything[:, kept]
         self._index()
@@ -71,18 +71,28 @@ def _thresholds(numbers: Numbers) -> Numbers:
     return found[np.unique(np.linspace(0, len(found) - 1, min(len(found), THRESHOLDS)).astype(np.int64))]
 
 
-def _undominated(values: Values) -> list[int]:
-    """The places of those that no other dominates, shortest first; of equal ones the first."""
-    points = list(zip(*(numbers.tolist() for numbers in values), strict=True))
-    energies, arrays, kept = list[int](), list[int](), list[int]()
-    for place in sorted(range(len(points)), key=points.__getitem__):
-        _, energy, held = points[place]
-        at = bisect_right(energies, energy)
-        if at and arrays[at - 1] <= held:
+def undominated(first: Numbers, second: Numbers, third: Numbers) -> list[int]:
+    """The places of the points that no other is as good as in all three coordinates, by the first one; equal ones once.
+
+    A sweep by the first coordinate over a staircase of the other two, O(n log n). Only the order of numbers counts, so
+    that ranks stand for them: they never overflow.
+    """
+    a, b, c = (np.unique(numbers, return_inverse=True)[1] for numbers in (first, second, third))
+    size = len(a) + 1
+    order = np.lexsort((c, b, a))
+    group = np.cumsum(np.diff(a[order], prepend=a[order[:1]]) != 0)
+    falling = np.concatenate([[size], np.minimum.accumulate(c[order] - group * size)])
+    least = order[np.diff(falling) < 0]  # less of the third than all before with the same first
+    _, places = np.unique(b[least] * size + c[least], return_index=True)
+    least = least[np.sort(places)]  # of the same second and third, the one with the least first
+    kept, seconds, thirds = list[int](), list[int](), list[int]()
+    for place, time, held in zip(least.tolist(), b[least].tolist(), c[least].tolist(), strict=True):
+        at = bisect_right(seconds, time)
+        if at and thirds[at - 1] <= held:
             continue
         kept.append(place)
-        first = last = at - 1 if at and energies[at - 1] == energy else at
-        while last < len(arrays) and arrays[last] >= held:
-            last += 1
-        energies[first:last], arrays[first:last] = [energy], [held]
+        begin = end = at - 1 if at and seconds[at - 1] == time else at
+        while end < len(thirds) and thirds[end] >= held:
+            end += 1
+        seconds[begin:end], thirds[begin:end] = [time], [held]
     return kept

@@ -13,7 +13,7 @@ import numpy as np
 from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, ManyFactors, Mapping, Mappings
-from cyclecast.mapspace import MOST_WAYS, Inner, Numbers, Tilings, every_tiling, forms, inner, inner_ways
+from cyclecast.mapspace import MOST_WAYS, Inner, Numbers, Tilings, every_tiling, forms, inner, inner_ways, undominated
 from cyclecast.network import Workload
 from cyclecast.placement._front import NEVER, Staircase
 from cyclecast.search import factors_of, mappings_of
@@ -316,7 +316,7 @@ def _worthwhile(cut: Tilings, products: Numbers, most: int) -> Iterator[tuple[in
     """The tilings, each with its numbers of replicas, that no other is as good as, factors not looked at."""
     held, vectors = cut.tiles[0] * cut.tiles[1] * cut.tiles[2], cut.tiles[PIXEL]
     points = []
-    for place in _undominated(held, vectors, products):
+    for place in undominated(vectors, products, held):
         if held[place] <= most:
             needed, steps = _replicas(int(vectors[place]), int(held[place]), most)
             points.append(np.array([held[place] * needed, steps * products[place], needed, 0 * needed + place]))
@@ -328,31 +328,6 @@ def _worthwhile(cut: Tilings, products: Numbers, most: int) -> Iterator[tuple[in
     kept = every[:, every[1] < before]
     for place in np.unique(kept[3]):
         yield int(place), kept[2, kept[3] == place]
-
-
-def _undominated(held: Numbers, vectors: Numbers, products: Numbers) -> list[int]:
-    """The places of tilings that no other is as good as in everything; of equal ones the first."""
-    order = np.lexsort((held, products, vectors))
-    group = np.cumsum(np.diff(vectors[order], prepend=vectors[order[:1]]) != 0)
-    falling = np.concatenate([[NEVER], np.minimum.accumulate(held[order] - group * (int(held.max(initial=0)) + 1))])
-    least = order[np.diff(falling) < 0]  # fewer arrays than all that take as many vectors and no more time
-    _, times = np.unique(products[least], return_inverse=True)
-    _, places = np.unique(times * (int(held.max(initial=0)) + 1) + held[least], return_index=True)
-    least = least[np.sort(places)]  # of the same time and arrays, those with the fewest vectors
-    kept: list[int] = []
-    front: list[tuple[int, int]] = []
-    """Times and arrays of those before, of which none has less of both: times ascend, arrays descend."""
-    for place, time, arrays in zip(least.tolist(), products[least].tolist(), held[least].tolist(), strict=True):
-        at = bisect_left(front, (time + 1,))
-        if at and front[at - 1][1] <= arrays:
-            continue
-        kept.append(place)
-        beaten = at
-        while beaten < len(front) and front[beaten][1] >= arrays:
-            beaten += 1
-        first = at - (at > 0 and front[at - 1][0] == time)
-        front[first:beaten] = [(time, arrays)]
-    return kept
 
 
 def _times(model: TimingModel, mappings: Mappings, device: Device) -> list[int]:
