@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyclecast._integers import Numbers, narrow
+from cyclecast._integers import Numbers, fits, greatest, narrow
 
 THRESHOLDS = 512
 """Times, and numbers of arrays, by which members of the front are looked up."""
@@ -74,11 +74,15 @@ def _thresholds(numbers: Numbers) -> Numbers:
 def undominated(first: Numbers, second: Numbers, third: Numbers) -> list[int]:
     """The places of the points that no other is as good as in all three coordinates, by the first one; equal ones once.
 
-    A sweep by the first coordinate over a staircase of the other two, O(n log n). Only the order of numbers counts, so
-    that ranks stand for them: they never overflow.
+    A sweep by the first coordinate over a staircase of the other two, O(n log n). Only the order of numbers counts:
+    ranks stand for them where products could overflow.
     """
-    a, b, c = (np.unique(numbers, return_inverse=True)[1] for numbers in (first, second, third))
-    size = len(a) + 1
+    a, b, c = first, second, third
+    size = greatest(third) + 1
+    wide = any(numbers.dtype == object for numbers in (first, second, third))
+    if wide or not fits(size * max(greatest(second), len(first))):
+        a, b, c = (np.unique(numbers, return_inverse=True)[1] for numbers in (first, second, third))
+        size = len(first) + 1
     order = np.lexsort((c, b, a))
     group = np.cumsum(np.diff(a[order], prepend=a[order[:1]]) != 0)
     falling = np.concatenate([[size], np.minimum.accumulate(c[order] - group * size)])
