@@ -22,6 +22,7 @@ from cyclecast.mapspace._decisions import (
     window_choices,
     window_name,
 )
+from cyclecast.mapspace._mappings_of import mappings_of
 from cyclecast.mapspace._pareto_front import ParetoFront, Values, undominated
 from cyclecast.mapspace._tilings import (
     MOST_WAYS,
@@ -68,6 +69,7 @@ __all__ = [
     "grant",
     "inner",
     "inner_ways",
+    "mappings_of",
     "most_copies",
     "odds",
     "outer_factors",

@@ -12,11 +12,21 @@ import numpy as np
 
 from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.mapping import TILE_AXES, ManyFactors, Mapping, Mappings
-from cyclecast.mapspace import MOST_WAYS, Inner, Numbers, Tilings, every_tiling, forms, inner, inner_ways, undominated
+from cyclecast.mapping import TILE_AXES, Mapping, Mappings
+from cyclecast.mapspace import (
+    MOST_WAYS,
+    Inner,
+    Numbers,
+    Tilings,
+    every_tiling,
+    forms,
+    inner,
+    inner_ways,
+    mappings_of,
+    undominated,
+)
 from cyclecast.network import Workload
 from cyclecast.placement._front import NEVER, Staircase
-from cyclecast.search import factors_of, mappings_of
 from cyclecast.timing import Analytical, Role, Timing, TimingModel, abilities, array_write_time, product_time
 
 ROW, PIXEL = TILE_AXES.index("row"), TILE_AXES.index("pixel")
@@ -131,7 +141,7 @@ def _write_times(workload: Workload, device: Device, cut: Tilings) -> Numbers:
 def _one_by_one(workload: Workload, device: Device, cut: Tilings) -> Mappings:
     """All tiles in the same array, one after another."""
     ones = np.ones(len(cut), np.int64)
-    alone = [ManyFactors(ones, ones, ones, ones)] * len(device.levels)
+    alone = [(ones,) * len(TILE_AXES)] * len(device.levels)
     return mappings_of(workload, device, cut, alone, cut.tiles, 0 * ones, ones)
 
 
@@ -254,7 +264,7 @@ class _MappingSearch:
         tiles, ones = [int(count[tiling]) for count in self.cut.tiles], np.ones(len(way), np.int64)
         extents = [ceil_div(tiles[axis], ways.inside[axis][way]) for axis in range(PIXEL)]
         extents.append(ceil_div(wanted, ways.inside[PIXEL][way]))
-        levels = [factors_of(extents), *(factors_of([factor[way] for factor in level]) for level in ways.factors)]
+        levels = [extents, *([factor[way] for factor in level] for level in ways.factors)]
         turns = [ones, ones, ones, ceil_div(tiles[PIXEL], extents[PIXEL] * ways.inside[PIXEL][way])]
         one = self.cut[np.full(len(way), tiling)]
         found = mappings_of(self.workload, self.device, one, levels, turns, 0 * ones, ones)

@@ -30,7 +30,6 @@ from cyclecast.search._follow import WITHIN, Shortlist, Timed, conclude, follow
 from cyclecast.search._laws import Sample
 from cyclecast.search._pareto import Pareto
 from cyclecast.search._random import Random
-from cyclecast.search._relaxation import factors_of, mappings_of
 from cyclecast.search._result import outcome_from_json
 from cyclecast.timing import Analytical, abilities
 
@@ -55,10 +54,8 @@ __all__ = [
     "Watch",
     "begin",
     "conclude",
-    "factors_of",
     "follow",
     "looked_at",
-    "mappings_of",
     "outcome_from_json",
     "search_strategy",
 ]

@@ -18,7 +18,7 @@ import numpy as np
 from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, ManyFactors, ManyLevelFactors, Mapping, Mappings, mapping_text
-from cyclecast.mapspace import Numbers, Tilings, forms, tilings
+from cyclecast.mapspace import Numbers, Tilings, forms, mappings_of, tilings
 from cyclecast.network import Workload
 from cyclecast.search._nodes import Nodes
 from cyclecast.search._relaxation import Relaxation, extents
@@ -135,24 +135,20 @@ class Sample:
 
     def _filled(self, cut: Tilings, random: np.random.Generator) -> Mappings:
         """A mapping of every tiling: levels filled from the inside outwards, each axis with all, some or one of it."""
-        left, levels = list(cut.tiles), list[ManyLevelFactors]()
+        left, levels = list(cut.tiles), list[list[Numbers]]()
         for level in reversed(self.device.levels):
-            room, factors = np.full(len(cut), level.count), dict[str, Numbers]()
+            room, factors = np.full(len(cut), level.count), list[Numbers](left)
             outermost = level is self.device.levels[0]
             for axis in (*random.permutation(len(TILE_AXES) - 1).tolist(), len(TILE_AXES) - 1):
                 most = np.minimum(room, left[axis])
                 share = random.random(len(cut)) * random.integers(0, 2, len(cut))
                 share = np.where(random.random(len(cut)) < (3 / 4 if outermost else 1 / 4), 1.0, share)
                 factor = np.maximum(np.floor(most**share), 1).astype(np.int64)
-                factors[TILE_AXES[axis]], room = factor, room // factor
+                factors[axis], room = factor, room // factor
                 left[axis] = ceil_div(left[axis], factor)
-            levels.insert(0, ManyLevelFactors(level.name, ManyFactors(**factors)))
+            levels.insert(0, factors)
         order = random.integers(0, 2, len(cut))
-        turns = ManyFactors(*left)
-        return Mappings(
-            self.workload, cut.word_lines, cut.filters, tuple(levels), turns,
-            packed=cut.packed, window=cut.window, input_stationary=order,
-        )  # fmt: skip
+        return mappings_of(self.workload, self.device, cut, levels, left, order)
 
     def _held(self, cut: Tilings) -> Tilings:
         """The tilings that the device can hold, in several passes if it writes during inference."""

@@ -19,13 +19,14 @@ import numpy as np
 
 from cyclecast._integers import ceil_div
 from cyclecast.device import Device
-from cyclecast.mapping import TILE_AXES, ManyFactors, ManyLevelFactors, Mappings
+from cyclecast.mapping import TILE_AXES, Mappings
 from cyclecast.mapspace import (
     Inner,
     Numbers,
     Tilings,
     divides,
     inner,
+    mappings_of,
     most_copies,
     outer_factors,
     rooms_for_copies,
@@ -279,19 +280,8 @@ class Splitter:
 def columns_of(workload: Workload, device: Device, nodes: Nodes, factors: Numbers) -> Mappings:
     """The mappings of exact nodes, with a column of factors for each, level by level."""
     turns = (*nodes.passes, nodes.steps(nodes.few))
-    levels = [ManyFactors(*factors[first : first + AXES]) for first in range(0, len(factors), AXES)]
-    named = (ManyLevelFactors(level.name, of) for level, of in zip(device.levels, levels, strict=True))
-    cut = nodes.cut
-    return Mappings(
-        workload,
-        cut.word_lines,
-        cut.filters,
-        tuple(named),
-        ManyFactors(*turns),
-        packed=cut.packed,
-        window=cut.window,
-        input_stationary=nodes.stationary,
-    )
+    levels = [factors[first : first + AXES] for first in range(0, len(factors), AXES)]
+    return mappings_of(workload, device, nodes.cut, levels, turns, nodes.stationary)
 
 
 def _several(cut: Tilings, place: int, orders: int) -> Numbers:

@@ -25,7 +25,7 @@ import numpy as np
 from cyclecast._integers import ceil_div
 from cyclecast.energy import energies, energy, least_energies
 from cyclecast.errors import OptionError
-from cyclecast.mapping import TILE_AXES, ManyFactors, ManyLevelFactors, Mapping, Mappings
+from cyclecast.mapping import TILE_AXES, Mapping, Mappings
 from cyclecast.mapspace import (
     Numbers,
     ParetoFront,
@@ -34,6 +34,7 @@ from cyclecast.mapspace import (
     default_mapping,
     forms,
     inner,
+    mappings_of,
     sketches,
     tilings,
     unported,
@@ -376,12 +377,9 @@ def _mappings(problem: Problem, rows: Numbers) -> Mappings:
     """The same as mappings."""
     slides = len(problem.workload.slides)
     packed, word_lines, filters, stationary, *along = rows[slides:]
-    temporal, *levels = (ManyFactors(*along[first : first + 4]) for first in range(0, len(along), len(TILE_AXES)))
-    names = (level.name for level in problem.device.levels)
-    named = tuple(ManyLevelFactors(name, factors) for name, factors in zip(names, levels, strict=True))
-    window = tuple(rows[:slides])
-    known = problem.workload, word_lines, filters, named, temporal
-    return Mappings(*known, packed=packed, window=window, input_stationary=stationary)
+    temporal, *levels = (along[first : first + len(TILE_AXES)] for first in range(0, len(along), len(TILE_AXES)))
+    cut = Tilings(tuple(rows[:slides]), packed, word_lines, filters, ())
+    return mappings_of(problem.workload, problem.device, cut, levels, temporal, stationary)
 
 
 def _chunks(found: Iterator[Numbers], most: int, pieces: int) -> Iterator[Numbers]:

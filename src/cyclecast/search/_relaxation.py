@@ -8,7 +8,7 @@ the pipeline fills.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import reduce
 from math import prod
 from typing import Any
@@ -17,8 +17,8 @@ import numpy as np
 
 from cyclecast._integers import ceil_div, exact, exact_product, greatest, larger, reduced
 from cyclecast.device import Device, Level
-from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, ManyFactors, ManyLevelFactors, Mapping, Mappings
-from cyclecast.mapspace import Numbers, Tilings, unported
+from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, ManyFactors, Mapping, Mappings
+from cyclecast.mapspace import Numbers, Tilings, mappings_of, unported
 from cyclecast.network import Axis, Kind, Workload
 from cyclecast.timing import (
     Pass,
@@ -37,34 +37,6 @@ GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
 AT_ONCE = 1 << 14
 """Mappings in a chunk: what bounds memory, and what caches of a processor hold."""
 UNLIMITED = Bandwidth(10**30)
-
-
-def factors_of(along: Iterable[Numbers]) -> ManyFactors:
-    """One factor for each axis, in the order of `TILE_AXES`."""
-    return ManyFactors(**dict(zip(TILE_AXES, along, strict=True)))
-
-
-def mappings_of(
-    workload: Workload,
-    device: Device,
-    cut: Tilings,
-    levels: Sequence[ManyFactors],
-    temporal: Any,
-    stationary: Numbers,
-    ones: Numbers,
-) -> Mappings:
-    """Mappings with arrays of the length of `ones`."""
-    names = (level.name for level in device.levels)
-    return Mappings(
-        workload,
-        cut.word_lines * ones,
-        cut.filters * ones,
-        tuple(ManyLevelFactors(name, factors) for name, factors in zip(names, levels, strict=True)),
-        ManyFactors(*(turns * ones for turns in temporal)),
-        packed=cut.packed * ones,
-        window=tuple(sizes * ones for sizes in cut.window),
-        input_stationary=stationary * ones,
-    )
 
 
 class Relaxation:
@@ -196,9 +168,9 @@ class Relaxation:
         computing = exact_product(several, steps, one.product * ones) + several * one.conversion()
         return computing + larger(larger(before, into) + tail, before + larger(out, tail))
 
-    def _single(self, ones: Numbers) -> list[ManyFactors]:
+    def _single(self, ones: Numbers) -> list[tuple[Numbers, ...]]:
         """One array."""
-        return [ManyFactors(ones, ones, ones, ones)] * len(self.device.levels)
+        return [(ones,) * len(TILE_AXES)] * len(self.device.levels)
 
     def alone(
         self, device: Device, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, arrays: Numbers
