@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from io import StringIO
 from pathlib import Path
@@ -100,12 +101,7 @@ def parsed(kind: type[Model], file: str, content: bytes) -> tuple[Model, object,
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DeviceError(f"{file}:{line}", "not text", "a device file is UTF-8", "saving it as UTF-8") from None
-    root = _compose(file, text)
-    if not isinstance(root, CommentedMap):
-        shown = "empty" if root is None else "not a set of fields"
-        raise DeviceError(f"{file}:1", shown, "a device is fields and values", "a file of the library for a start")
-    lines: dict[Path_, int] = {}
-    plain = _plain(root, (), lines)
+    plain, lines = _tree(file, text)
     try:
         return kind.model_validate(plain), plain, lines
     except ValidationError as error:
@@ -115,6 +111,17 @@ def parsed(kind: type[Model], file: str, content: bytes) -> tuple[Model, object,
             DeviceError(f"{file}:{line}: {each.field}", each.demand, each.bound, each.lever)
             for each, line in zip(mistakes, numbers, strict=True)
         ) from None
+
+
+@lru_cache(maxsize=16)
+def _tree(file: str, text: str) -> tuple[object, dict[Path_, int]]:
+    """The plain values of a text and their lines, for reading only: reading takes 20 ms, so the last ones stay."""
+    root = _compose(file, text)
+    if not isinstance(root, CommentedMap):
+        shown = "empty" if root is None else "not a set of fields"
+        raise DeviceError(f"{file}:1", shown, "a device is fields and values", "a file of the library for a start")
+    lines: dict[Path_, int] = {}
+    return _plain(root, (), lines), lines
 
 
 def _compose(file: str, text: str) -> object:
