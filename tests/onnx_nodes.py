@@ -24,7 +24,7 @@ from cyclecast.frontend import load
 from cyclecast.workflow.building import compile
 from cyclecast.workflow.tuning import estimate
 
-PARTS = 40
+PARTS = 80
 RIGHT, REFUSED, WRONG, RAISED = "right", "refused", "wrong", "raised"
 PAGE = Path(__file__).parents[1] / "docs" / "operators.md"
 

@@ -15,7 +15,7 @@ from tflite_operators import REFUSED, RIGHT, Outcome, outcomes
 
 pytestmark = [pytest.mark.tvm, pytest.mark.filterwarnings("ignore")]
 
-PARTS = 58
+PARTS = 116
 REFUSALS = {
     r"node '\w+' \(\w+\): activation [45] is fused, LiteRT leaves it out": "ADD CONV_2D",
     r"node '\w+' \(\w+\): fusedActivationFunction is 1, it must be 0": "CONCATENATION",
