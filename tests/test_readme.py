@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -49,13 +50,16 @@ def test_the_two_commands_exist() -> None:
         assert subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, capture_output=True).returncode == 0
 
 
-def test_the_demo_runs_the_commands_of_the_page() -> None:
+def test_the_demo_runs_the_commands_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], logging_left_as_it_was: None
+) -> None:
     shown = [command for command, _ in COMMANDS if "demo-out" in command]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "demo.py")], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert [line[2:] for line in done.stdout.splitlines() if line.startswith("$ ")] == shown
-    printed = [without_last_digits(line) for line in done.stdout.splitlines()]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["demo.py"])
+    runpy.run_path(str(ROOT / "examples" / "demo.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[2:] for line in lines if line.startswith("$ ")] == shown
+    printed = [without_last_digits(line) for line in lines]
     for line in [line for command, lines in COMMANDS if "demo-out" in command for line in lines]:
         assert without_last_digits(line) in printed
 
