@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import tvm_ffi
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tvm import tirx
 from tvm.ir import IRModule
@@ -78,20 +78,6 @@ def decisions(trace: Any) -> dict[str, int]:
 def decision_annotations(module: Any) -> set[str]:
     """Annotations of the text that are decisions: all but those that bind loops and note what is lowered."""
     return set(re.findall(r'"(cim\.[a-z0-9_.]+)":', module.script())) - LEFT_OF_A_LOWERING
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=10)
-@given(data=st.data())
-def test_a_mapping_survives_its_own_schedule(family: str, data: st.DataObject) -> None:
-    """From a mapping to a decided schedule, to its lowering, and without the schedule to a lowered function."""
-    kernel = data.draw(FAMILIES[family].filter(lambda kernel: kernel.workload.input_bits == 8))
-    offers = choices(kernel.workload, TINY)
-    mapping = grant(kernel.workload, TINY, {name: data.draw(st.sampled_from(offers[name])) for name in offers})
-    schedule = decided_schedule(kernel.function, TINY, mapping)
-    assert read(schedule.mod, TINY) == mapping
-    assert read(lowered(schedule.mod, TINY), TINY) == mapping
-    assert read(as_module(lowered_function(kernel.function, mapping, "behaviour")), TINY) == mapping
 
 
 def test_decisions_are_read_from_the_block_alone() -> None:
