@@ -85,6 +85,7 @@ def test_arrays_work_as_long_as_the_model_says(small: Placement) -> None:
     assert busy == {stage.operator: 4 * stage.busy.femtoseconds for stage in small.stages}
 
 
+@cache
 def with_buffers(size: str | None) -> Placement:
     """One copy of all weights, so that there are many steps."""
     device = ISAAC.vary_all({"levels.pe.buffer": size, "array.write.during_inference": False})
