@@ -131,7 +131,7 @@ def test_folding_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_folded_constants_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cyclecast.frontend.graphs._folding.LARGEST_FOLDED", 1 << 20)
+    monkeypatch.setattr("cyclecast.frontend.graphs._constant_folding.LARGEST_FOLDED", 1 << 20)
     node = helper.make_node("ConstantOfShape", ["n"], ["a"])
     product = helper.make_node("MatMul", ["input", "a"], ["output"])
     with pytest.raises(ModelError, match=r"its folded constants take more than 1,04\d,\d+ bytes"):

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cyclecast.errors import ModelError
 from cyclecast.executable import build_program
 from cyclecast.frontend import load
-from cyclecast.frontend.graphs._folding import DETACHED, LARGE, fold
+from cyclecast.frontend.graphs._constant_folding import DETACHED, LARGE, fold
 from cyclecast.frontend.graphs._nodes import bytes_of
 from cyclecast.frontend.host._relax_constants import constant_of, values_of
 from cyclecast.frontend.integers._integers import quantize_weights

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from cyclecast.network._receptive_field import live_pixels, operators_from_json, operators_to_json, receptive_field
-from cyclecast.network._workload import (
+from cyclecast.network._network import (
     NOT_FINITE,
     Along,
-    Axis,
     Edge,
     HostOperator,
-    Kind,
     Member,
     Network,
     Operator,
     Reach,
-    Slide,
-    Workload,
     host_time,
 )
+from cyclecast.network._receptive_field import live_pixels, operators_from_json, operators_to_json, receptive_field
+from cyclecast.network._workload import Axis, Kind, Slide, Workload
 
 __all__ = [
     "NOT_FINITE",

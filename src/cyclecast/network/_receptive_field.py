@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from cyclecast.network._workload import Edge, Operator
+from cyclecast.network._network import Edge, Operator
 from cyclecast.storage.reading import Json, read_as
 
 

@@ -26,7 +26,7 @@ from cyclecast.mapspace import (
     undominated,
 )
 from cyclecast.network import Workload
-from cyclecast.placement._front import NEVER, Staircase
+from cyclecast.placement._staircase import NEVER, Staircase
 from cyclecast.timing import Analytical, Role, Timing, TimingModel, abilities, array_write_time, product_time
 
 ROW, PIXEL = TILE_AXES.index("row"), TILE_AXES.index("pixel")

@@ -13,7 +13,6 @@ from cyclecast.network import Network, Operator, Workload
 from cyclecast.placement._base import Bottleneck, Kept, Segment, Stage, Tell, Told, system
 from cyclecast.placement._energy import Meter
 from cyclecast.placement._floorplan import Floorplan, deal
-from cyclecast.placement._front import NEVER
 from cyclecast.placement._pareto_mappings import ParetoMappings, pareto_mappings
 from cyclecast.placement._period import periods
 from cyclecast.placement._pipeline import needs_of
@@ -30,6 +29,7 @@ from cyclecast.placement._segment import (
     partition,
 )
 from cyclecast.placement._shorten import Shortener
+from cyclecast.placement._staircase import NEVER
 from cyclecast.timing import Role, TimingModel, array_write_time
 from cyclecast.units import Time
 

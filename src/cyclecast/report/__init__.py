@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from cyclecast.report._device import device_info, device_text
     from cyclecast.report._forms import Report, report_form, write_report
     from cyclecast.report._html import html, report_info
-    from cyclecast.report._info import tuned_info
     from cyclecast.report._mapping import mapping_text
-    from cyclecast.report._placed import placement_table, totals_text
     from cyclecast.report._placement import placement_info
+    from cyclecast.report._placement_text import placement_table, totals_text
     from cyclecast.report._search import search_info, search_table
     from cyclecast.report._sqnr import sqnr_info, sqnr_table
     from cyclecast.report._text import refused_table, short_energy, short_time, tuned_table
     from cyclecast.report._timeline import trace_events
+    from cyclecast.report._tuned import tuned_info
     from cyclecast.workflow.progress import progress_bar, status
 
 __all__ = [
@@ -55,7 +55,7 @@ _LAZY = {
     "layers_table": "cyclecast.report._departures",
     "mapping_text": "cyclecast.report._mapping",
     "placement_info": "cyclecast.report._placement",
-    "placement_table": "cyclecast.report._placed",
+    "placement_table": "cyclecast.report._placement_text",
     "progress_bar": "cyclecast.workflow.progress",
     "refused_table": "cyclecast.report._text",
     "report_form": "cyclecast.report._forms",
@@ -67,9 +67,9 @@ _LAZY = {
     "sqnr_info": "cyclecast.report._sqnr",
     "sqnr_table": "cyclecast.report._sqnr",
     "status": "cyclecast.workflow.progress",
-    "totals_text": "cyclecast.report._placed",
+    "totals_text": "cyclecast.report._placement_text",
     "trace_events": "cyclecast.report._timeline",
-    "tuned_info": "cyclecast.report._info",
+    "tuned_info": "cyclecast.report._tuned",
     "tuned_table": "cyclecast.report._text",
     "write_report": "cyclecast.report._forms",
 }

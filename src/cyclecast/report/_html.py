@@ -15,8 +15,8 @@ from cyclecast.energy import peak
 from cyclecast.placement import Check, Placement, next_changes
 from cyclecast.report._assumptions import PLACEMENT
 from cyclecast.report._figures import energy_of, energy_parts, figures, label
-from cyclecast.report._placed import limit_text, totals_text
 from cyclecast.report._placement import placement_info
+from cyclecast.report._placement_text import limit_text, totals_text
 from cyclecast.report._text import short_energy, short_time
 from cyclecast.terminal import json_text, printable_lines
 from cyclecast.timing import TimingModel, bounds_of, timing_model

@@ -24,7 +24,7 @@ from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, require_narrow
 from cyclecast.frontend._words import first_line, shortened
 from cyclecast.frontend.graphs._branches import take_branches
-from cyclecast.frontend.graphs._folding import fold, weights_beside, write_apart
+from cyclecast.frontend.graphs._constant_folding import fold, weights_beside, write_apart
 from cyclecast.frontend.graphs._nodes import bytes_of, inferred_shapes, names_read
 from cyclecast.frontend.graphs._rewrite import RUNTIME, advice, rewrite
 from cyclecast.frontend.graphs._shapes import fix_shapes, open_inputs

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cyclecast.mapping import loss_of
+from cyclecast.report._bottleneck import host_info, why_info
 from cyclecast.report._mapping import mapping_text
 from cyclecast.report._search import search_info
-from cyclecast.report._why import host_info, why_info
 
 if TYPE_CHECKING:
     from cyclecast.timing import Timing
