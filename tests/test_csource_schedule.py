@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import strategies
-from cyclecast.csource._schedule import describe, device_function, level_names, numbered
+from cyclecast.csource._driver_calls import describe, device_function, level_names, numbered
 from cyclecast.csource._text import plain
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping

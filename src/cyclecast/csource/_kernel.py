@@ -10,8 +10,8 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 
 from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, OUTPUT_SCOPE
+from cyclecast.csource._driver_calls import describe, device_function
 from cyclecast.csource._function import FunctionWriter, Written
-from cyclecast.csource._schedule import describe, device_function
 from cyclecast.csource._text import plain
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping

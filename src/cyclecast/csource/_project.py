@@ -13,11 +13,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cyclecast.csource._driver_calls import describe, level_names
 from cyclecast.csource._function import ALIGNMENT, FunctionWriter, Written
 from cyclecast.csource._kernel import kernel
 from cyclecast.csource._lower import flat_functions
 from cyclecast.csource._plan import Program, Tensor, plan
-from cyclecast.csource._schedule import describe, level_names
 from cyclecast.csource._text import BYTES, Names, c_type, plain, wrapped
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping, loss_of
