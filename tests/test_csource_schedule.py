@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 import strategies
-from cyclecast.csource._driver_calls import describe, device_function, level_names, numbered
 from cyclecast.csource._text import plain
+from cyclecast.csource._tile_loops import describe, device_function, level_names, numbered
 from cyclecast.device import Device
 from cyclecast.mapping import TILE_AXES, Factors, LevelFactors, Mapping
 from cyclecast.network import Axis, Kind, Workload

@@ -17,8 +17,8 @@ import networks
 from cyclecast.errors import ModelError, OptionError
 from cyclecast.executable import build_program
 from cyclecast.frontend import Quantization, layer_errors, load, read_samples
-from cyclecast.frontend.integers._calibrate import BINS, Range, _ranges, fake_quantised, layers_of
-from cyclecast.frontend.integers._integers import scale_and_zero
+from cyclecast.frontend.quantization._calibrate import BINS, Range, _ranges, fake_quantised, layers_of
+from cyclecast.frontend.quantization._integers import scale_and_zero
 from cyclecast.workflow.verification import cosine
 
 pytestmark = pytest.mark.tvm

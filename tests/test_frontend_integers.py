@@ -17,7 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 import networks
 from cyclecast.executable import build_program
 from cyclecast.frontend import load
-from cyclecast.frontend.integers._integers import Constant
+from cyclecast.frontend.quantization._integers import Constant
 
 pytestmark = pytest.mark.tvm
 

@@ -22,7 +22,7 @@ from cyclecast.device import Device
 from cyclecast.errors import DeviceError, FitError, OptionError
 from cyclecast.executable import build_program
 from cyclecast.frontend import Scheme, load
-from cyclecast.frontend.integers._integers import quantize_weights
+from cyclecast.frontend.quantization._integers import quantize_weights
 from cyclecast.network import HostOperator
 from cyclecast.workflow.tuning import estimate
 from cyclecast.workflow.verification import cosine

@@ -20,7 +20,7 @@ from onnxruntime.quantization import QuantFormat, QuantType
 
 from cyclecast.device import Device
 from cyclecast.frontend import load
-from cyclecast.frontend.graphs._rewrite import ADVICE, advice, rewrite
+from cyclecast.frontend.graphs._rewritten_operators import ADVICE, advice, rewrite
 from cyclecast.frontend.readers._onnx_graph import _is_unknown
 from cyclecast.workflow.building import compile
 from cyclecast.workflow.tuning import estimate

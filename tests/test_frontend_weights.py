@@ -19,7 +19,7 @@ from cyclecast.frontend import load
 from cyclecast.frontend.graphs._constant_folding import DETACHED, LARGE, fold
 from cyclecast.frontend.graphs._nodes import bytes_of
 from cyclecast.frontend.host._relax_constants import constant_of, values_of
-from cyclecast.frontend.integers._integers import quantize_weights
+from cyclecast.frontend.quantization._integers import quantize_weights
 
 pytestmark = pytest.mark.tvm
 

@@ -15,8 +15,8 @@ import networks
 from cyclecast.cli import app
 from cyclecast.errors import UnsupportedError
 from cyclecast.frontend import Quantization
-from cyclecast.frontend.integers import _quantize
-from cyclecast.frontend.integers._integers import quantize_weights
+from cyclecast.frontend.quantization import _quantize
+from cyclecast.frontend.quantization._integers import quantize_weights
 from cyclecast.workflow.departures import Departures, find
 
 pytestmark = pytest.mark.tvm

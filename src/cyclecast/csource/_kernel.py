@@ -10,9 +10,9 @@ from tvm import tirx
 from tvm.ir import TensorLoad
 
 from cyclecast._tvm._nest import ARRAY_SCOPE, INPUT_SCOPE, OUTPUT_SCOPE
-from cyclecast.csource._driver_calls import describe, device_function
 from cyclecast.csource._function import FunctionWriter, Written
 from cyclecast.csource._text import plain
+from cyclecast.csource._tile_loops import describe, device_function
 from cyclecast.errors import ScheduleError
 from cyclecast.mapping import Mapping
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cyclecast.csource._driver_calls import describe, level_names
 from cyclecast.csource._function import ALIGNMENT, FunctionWriter, Written
 from cyclecast.csource._kernel import kernel
 from cyclecast.csource._lower import flat_functions
 from cyclecast.csource._plan import Program, Tensor, plan
 from cyclecast.csource._text import BYTES, Names, c_type, plain, wrapped
+from cyclecast.csource._tile_loops import describe, level_names
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping, loss_of
 from cyclecast.simulator import DRIVER_FILES, driver_source, parameters

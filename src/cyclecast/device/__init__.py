@@ -3,7 +3,6 @@
 from cyclecast.device._breakdown import Breakdown, Share
 from cyclecast.device._doubts import Doubt, doubts, load_doubted
 from cyclecast.device._file import library
-from cyclecast.device._model import Device
 from cyclecast.device._parts import (
     Array,
     Bits,
@@ -18,6 +17,7 @@ from cyclecast.device._parts import (
     Pipeline,
     Write,
 )
+from cyclecast.device._schema import Device
 
 __all__ = [
     "Array",

@@ -8,8 +8,8 @@ from fractions import Fraction
 from math import prod
 from typing import Generic, TypeVar
 
-from cyclecast.device._model import Device
 from cyclecast.device._parts import Component
+from cyclecast.device._schema import Device
 from cyclecast.device._words import suggest
 from cyclecast.errors import OptionError
 from cyclecast.units import Additive

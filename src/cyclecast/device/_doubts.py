@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cyclecast.device._explain import Path_, nearest_path
 from cyclecast.device._file import found, parsed
-from cyclecast.device._model import Device
 from cyclecast.device._parts import Component
+from cyclecast.device._schema import Device
 from cyclecast.units import Bandwidth, Energy, Frequency, Power, Size, Time
 
 FASTEST_READ = Time.parse("10 ps")

@@ -10,8 +10,8 @@ from cyclecast.errors import DeviceError
 from cyclecast.units import Time
 
 if TYPE_CHECKING:
-    from cyclecast.device._model import Device
     from cyclecast.device._parts import Array, Component, Level, Pipeline
+    from cyclecast.device._schema import Device
 
 MOST_ARRAYS = 10**9
 """On one device: a hundred wafers full."""

@@ -36,10 +36,10 @@ from cyclecast.frontend.graphs._nodes import bytes_of
 from cyclecast.frontend.host._extents import require_extents
 from cyclecast.frontend.host._legal import refusal, require_legal
 from cyclecast.frontend.host._relax_constants import bytes_of_constants
-from cyclecast.frontend.integers._calibrate import LayerError, calibrate
-from cyclecast.frontend.integers._calibrate import layer_errors as errors_of_layers
-from cyclecast.frontend.integers._exposed import Departure, departures, expose
-from cyclecast.frontend.integers._quantize import quantize
+from cyclecast.frontend.quantization._calibrate import LayerError, calibrate
+from cyclecast.frontend.quantization._calibrate import layer_errors as errors_of_layers
+from cyclecast.frontend.quantization._exposed import Departure, departures, expose
+from cyclecast.frontend.quantization._quantize import quantize
 from cyclecast.frontend.readers._onnx import Onnx
 from cyclecast.frontend.readers._onnx_graph import SECONDS_A_SAMPLE, folded_model
 from cyclecast.frontend.readers._onnx_importer import imported

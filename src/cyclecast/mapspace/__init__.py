@@ -15,13 +15,13 @@ from cyclecast.mapspace._decisions import (
     Decision,
     can_pack,
     choices,
-    default_mapping,
     grant,
     odds,
     requests,
     window_choices,
     window_name,
 )
+from cyclecast.mapspace._default_mapping import default_mapping
 from cyclecast.mapspace._mappings_of import mappings_of
 from cyclecast.mapspace._pareto_front import ParetoFront, Values, undominated
 from cyclecast.mapspace._tilings import (

@@ -17,8 +17,7 @@ from itertools import product
 from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.errors import FitError
-from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, TileAxis, require_fit
-from cyclecast.mapspace._tilings import resident_mapping
+from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, TileAxis
 from cyclecast.network import Slide, Workload
 
 Decisions = Mapped[str, int]
@@ -187,20 +186,6 @@ def requests(mapping: Mapping) -> dict[str, int]:
     if mapping.input_stationary:
         asked[INPUT_STATIONARY] = 1
     return asked
-
-
-def default_mapping(workload: Workload, device: Device) -> Mapping:
-    """The mapping without any search: full arrays, filled from the inside outwards, replicas where room is left.
-
-    Where that needs weights to be written again and the device cannot, one that holds them all, if there is any.
-    Raises `FitError` where the device cannot hold the workload.
-    """
-    require_bits(workload, device)
-    mapping = grant(workload, device, {})
-    if mapping.passes > 1 and not device.array.write.during_inference:
-        mapping = resident_mapping(workload, device) or mapping
-    require_fit(mapping, device)
-    return mapping
 
 
 def require_bits(workload: Workload, device: Device) -> None:

@@ -14,9 +14,15 @@ Subclass a suite in a test file, and pytest finds its tests:
 from __future__ import annotations
 
 from cyclecast.testing._check import CheckedLaw, check
-from cyclecast.testing._networks import FrontEndSuite, ReportSuite
-from cyclecast.testing._schedules import DeviceSuite, RuleSuite, RunnerSuite
-from cyclecast.testing._suites import MutatorSuite, StrategySuite, Suite, TimingModelSuite
+from cyclecast.testing._devices import DeviceSuite
+from cyclecast.testing._front_ends import FrontEndSuite
+from cyclecast.testing._mutation_rules import MutatorSuite
+from cyclecast.testing._reports import ReportSuite
+from cyclecast.testing._rules import RuleSuite
+from cyclecast.testing._runners import RunnerSuite
+from cyclecast.testing._strategies import StrategySuite
+from cyclecast.testing._suite import Suite
+from cyclecast.testing._timing_models import TimingModelSuite
 
 __all__ = [
     "CheckedLaw",

@@ -12,9 +12,15 @@ from unittest import SkipTest
 from cyclecast import plugins
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
-from cyclecast.testing._networks import FrontEndSuite, ReportSuite
-from cyclecast.testing._schedules import DeviceSuite, RuleSuite, RunnerSuite
-from cyclecast.testing._suites import MutatorSuite, StrategySuite, Suite, TimingModelSuite
+from cyclecast.testing._devices import DeviceSuite
+from cyclecast.testing._front_ends import FrontEndSuite
+from cyclecast.testing._mutation_rules import MutatorSuite
+from cyclecast.testing._reports import ReportSuite
+from cyclecast.testing._rules import RuleSuite
+from cyclecast.testing._runners import RunnerSuite
+from cyclecast.testing._strategies import StrategySuite
+from cyclecast.testing._suite import Suite
+from cyclecast.testing._timing_models import TimingModelSuite
 
 SUITES: dict[tuple[str, int], type[Suite]] = {
     ("time", 2): TimingModelSuite,

@@ -78,3 +78,10 @@ def problem(device: Device, trials: int) -> Problem:
     (member,) = network.members
     kernel = Kernel(as_module(network.program[member.kernel]), Space(device).for_metaschedule(), read)
     return Problem(workload=member.workload, device=device, model=Analytical(), trials=trials, seed=7, kernel=kernel)
+
+
+def kernel_module(device: Device) -> Any:
+    """The module of one kernel before scheduling."""
+    kernel = problem(device, 1).kernel
+    assert kernel is not None
+    return kernel.module

@@ -26,10 +26,10 @@ from cyclecast.frontend._words import first_line, shortened
 from cyclecast.frontend.graphs._branches import take_branches
 from cyclecast.frontend.graphs._constant_folding import fold, weights_beside, write_apart
 from cyclecast.frontend.graphs._nodes import bytes_of, inferred_shapes, names_read
-from cyclecast.frontend.graphs._rewrite import RUNTIME, advice, rewrite
+from cyclecast.frontend.graphs._rewritten_operators import RUNTIME, advice, rewrite
 from cyclecast.frontend.graphs._shapes import fix_shapes, open_inputs
 from cyclecast.frontend.host._extents import require_extents
-from cyclecast.frontend.integers._calibrate import calibrate, session_of
+from cyclecast.frontend.quantization._calibrate import calibrate, session_of
 from cyclecast.frontend.readers._onnx_importer import imported
 
 LOG = logging.getLogger(__name__)

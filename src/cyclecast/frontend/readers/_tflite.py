@@ -24,7 +24,7 @@ from cyclecast.errors import ModelError, UnsupportedError
 from cyclecast.frontend._apart import apart, deep
 from cyclecast.frontend._base import Inputs, Quantization, Shapes, Values, size_of
 from cyclecast.frontend._words import first_line
-from cyclecast.frontend.integers._averages import with_rounded_averages
+from cyclecast.frontend.quantization._averages import with_rounded_averages
 from cyclecast.frontend.readers._tflite_explicit import explicit
 from cyclecast.frontend.readers._tflite_graph import TYPES, names_of, schema_of_files, text_of
 from cyclecast.frontend.readers._tflite_importer import LEVER, Importer

@@ -1,8 +1,8 @@
 """Rewrite ONNX operators that TVM's importer refuses or converts wrongly.
 
-Quantised operators become dequantise, float operator, quantise, with the same scales and zero points; `integers/` turns
-these back into integer kernels. Transposed convolutions become convolutions (`_transposed.py`), recurrent layers become
-matrix products (`_recurrent.py`), and ONNX functions are inlined (`_functions.py`).
+Quantised operators become dequantise, float operator, quantise, with the same scales and zero points; the floor
+`quantization/` turns these back into integer kernels. Transposed convolutions become convolutions (`_transposed.py`),
+recurrent layers become matrix products (`_recurrent.py`), and ONNX functions are inlined (`_functions.py`).
 """
 
 from __future__ import annotations

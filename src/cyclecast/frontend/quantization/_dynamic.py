@@ -12,7 +12,7 @@ import numpy as np
 from tvm import relax
 
 from cyclecast.frontend._base import Scheme
-from cyclecast.frontend.integers._integers import LARGEST, LEAST_SCALE, Activation, integer_type
+from cyclecast.frontend.quantization._integers import LARGEST, LEAST_SCALE, Activation, integer_type
 
 
 class DynamicQuantizer:

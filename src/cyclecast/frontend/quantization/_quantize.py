@@ -32,8 +32,8 @@ from cyclecast.frontend.host._dataflow import Kernels, operators_of
 from cyclecast.frontend.host._fused import fuse_host
 from cyclecast.frontend.host._host import host_operators
 from cyclecast.frontend.host._relax_constants import constants_of, values_of
-from cyclecast.frontend.integers._dynamic import DynamicQuantizer
-from cyclecast.frontend.integers._integers import (
+from cyclecast.frontend.quantization._dynamic import DynamicQuantizer
+from cyclecast.frontend.quantization._integers import (
     STORED,
     Activation,
     Constant,
@@ -41,7 +41,7 @@ from cyclecast.frontend.integers._integers import (
     quantised_constants,
     quantize_weights,
 )
-from cyclecast.frontend.integers._products import (
+from cyclecast.frontend.quantization._products import (
     CONVOLUTIONS,
     REAL,
     SUMS,

@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 
 from cyclecast.frontend._base import MOST_OPERANDS, Quantization, Values
 from cyclecast.frontend.graphs._nodes import inferred_types
-from cyclecast.frontend.integers._calibrate import PRODUCTS, Layer, fake_quantised, session_of
-from cyclecast.frontend.integers._integers import quantize_weights, scale_and_zero
+from cyclecast.frontend.quantization._calibrate import PRODUCTS, Layer, fake_quantised, session_of
+from cyclecast.frontend.quantization._integers import quantize_weights, scale_and_zero
 
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 ROUNDING = {"QuantizeLinear", "DynamicQuantizeLinear"}

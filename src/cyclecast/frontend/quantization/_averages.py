@@ -11,7 +11,7 @@ from tvm import relax
 from tvm.ir import IRModule
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from cyclecast.frontend.integers._products import name_of
+from cyclecast.frontend.quantization._products import name_of
 
 
 def with_rounded_averages(program: IRModule) -> IRModule:

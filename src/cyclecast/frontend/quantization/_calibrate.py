@@ -19,7 +19,7 @@ from cyclecast.errors import ModelError
 from cyclecast.frontend._base import Quantization, Scheme, Values
 from cyclecast.frontend._samples import as_samples
 from cyclecast.frontend.graphs._nodes import fresh_names
-from cyclecast.frontend.integers._integers import LEAST_SCALE, integer_type, quantize_weights, scale_and_zero
+from cyclecast.frontend.quantization._integers import LEAST_SCALE, integer_type, quantize_weights, scale_and_zero
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 BINS = 4096

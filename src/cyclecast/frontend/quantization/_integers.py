@@ -12,7 +12,7 @@ from tvm.ir import GenericConst
 
 from cyclecast.frontend._base import Scheme
 from cyclecast.frontend.host._relax_constants import values_of
-from cyclecast.frontend.integers._products import name_of
+from cyclecast.frontend.quantization._products import name_of
 
 LEAST_SCALE = float(np.finfo(np.float32).tiny)
 LARGEST = float(np.finfo(np.float32).max)

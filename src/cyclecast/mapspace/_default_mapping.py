@@ -1,0 +1,23 @@
+"""The mapping of a workload without any search."""
+
+from __future__ import annotations
+
+from cyclecast.device import Device
+from cyclecast.mapping import Mapping, require_fit
+from cyclecast.mapspace._decisions import grant, require_bits
+from cyclecast.mapspace._tilings import resident_mapping
+from cyclecast.network import Workload
+
+
+def default_mapping(workload: Workload, device: Device) -> Mapping:
+    """The mapping without any search: full arrays, filled from the inside outwards, replicas where room is left.
+
+    Where that needs weights to be written again and the device cannot, one that holds them all, if there is any.
+    Raises `FitError` where the device cannot hold the workload.
+    """
+    require_bits(workload, device)
+    mapping = grant(workload, device, {})
+    if mapping.passes > 1 and not device.array.write.during_inference:
+        mapping = resident_mapping(workload, device) or mapping
+    require_fit(mapping, device)
+    return mapping
