@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 Whole = Any
-"""An `int`, or an array of whole numbers."""
+"""An `int`, or an array of integers."""
 Numbers = Any
-"""A NumPy array of whole numbers: of int64, or of Python integers where those are too short; or of truth values."""
+"""A NumPy array of integers (int64, or Python integers if these overflow) or of booleans."""
 
 
 def ceil_div(dividend: Whole, divisor: Whole) -> Whole:
@@ -89,38 +89,38 @@ def _reduced(together: np.ufunc, alone: Callable[[int, int], int], numbers: Iter
 
 
 LARGEST = 2**62
-"""What no intermediate value may exceed in 64 bits: half of their range, so that two can be added."""
+"""Bound of intermediate values in 64 bits: half of the positive range, so that two can be added."""
 
 
 def greatest(numbers: Whole) -> int:
-    """The greatest element of a number or an array, as an `int`; 0 of none."""
+    """The largest element of a number or an array; 0 for an empty array."""
     if isinstance(numbers, int):
         return numbers
     return int(np.max(numbers)) if np.size(numbers) else 0
 
 
 def fits(*bounds: float) -> bool:
-    """Whether 64 bits are enough for values with these upper bounds."""
+    """Whether values with these upper bounds fit 64 bits."""
     return max(bounds) < LARGEST
 
 
 def wide(numbers: Whole) -> Whole:
-    """The same numbers as Python integers, which never overflow: exact where 64 bits are too few, and slow."""
+    """The numbers as Python integers, which never overflow; slow."""
     return numbers if isinstance(numbers, int) else np.asarray(numbers).astype(object)
 
 
 def exact(numbers: Whole, *bounds: float) -> Whole:
-    """The numbers as they are where 64 bits are enough for values with these upper bounds; else as Python integers."""
+    """The numbers unchanged if values with these upper bounds fit 64 bits, else as Python integers."""
     return numbers if fits(*bounds) else wide(numbers)
 
 
 def narrow(numbers: Whole) -> Whole:
-    """The numbers in 64 bits where those are enough."""
+    """The numbers as int64 if they fit."""
     return numbers.astype(np.int64) if numbers.dtype == object and numbers.max() < np.iinfo(np.int64).max else numbers
 
 
 def exact_product(*numbers: Whole) -> Whole:
-    """The product of arrays, element by element; of Python integers where 64 bits are too few."""
+    """Elementwise product of arrays, as Python integers if it could exceed 64 bits."""
     most = float(np.prod([float(greatest(each)) for each in numbers]))
     return reduce(np.multiply, (exact(each, most) for each in numbers))
 

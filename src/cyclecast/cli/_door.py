@@ -49,7 +49,7 @@ VERBS = (
     "estimate", "sqnr", "vectors", "trace", "replay",
     "device", "devkit",
 )  # fmt: skip
-"""In the order of use: a network on a chip, a closer look, files of one's own."""
+"""Verbs in the order of use: from a network to a chip, single steps, the user's own files."""
 
 
 class Door(TyperGroup):

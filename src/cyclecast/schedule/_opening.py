@@ -46,7 +46,7 @@ def sample(schedule: Any, block: Any, device: Device, decision: str, values: Seq
 
 
 def sample_those(schedule: Any, block: Any, device: Device, which: Collection[str]) -> None:
-    """Sample every decision of a marked block that has one of these names, or is about one of these axes at any level.
+    """Sample every decision of a marked block with a name, or an axis at any level, in `which`.
 
     In the plain im2col sketch, decisions with a single choice are left out: that choice is what the device grants
     anyway.

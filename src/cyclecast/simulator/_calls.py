@@ -31,7 +31,7 @@ class Operation(IntEnum):
 
 
 Values = NDArray[np.int8 | np.int16 | np.int32 | np.int64 | np.float64]
-"""Whole numbers, whatever their type."""
+"""Integers of any type."""
 NO_VALUES: Values = np.zeros(0, dtype=np.int64)
 
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 T = TypeVar("T")
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
-"""A value that JSON holds. Functions that write JSON say so; those that read it take any object, and look at it."""
+"""A JSON value. Functions that write JSON take this type; functions that read it take any object and check it."""
 
 LARGEST = 10**100
 """Largest integer: times in femtoseconds and counts are far below it, and a float can hold it."""
@@ -78,21 +78,21 @@ def text(value: object) -> str:
 
 
 def members(value: object) -> Mapping[str, Json]:
-    """The value, an object of JSON; `ValueError` where it is none."""
+    """The value, a JSON object. Raises `ValueError`."""
     if not isinstance(value, Mapping):
         raise ValueError(f"a {type(value).__name__} is no object")
     return value
 
 
 def elements(value: object) -> Sequence[Json]:
-    """The value, a list; `ValueError` where it is none."""
+    """The value, a list. Raises `ValueError`."""
     if not isinstance(value, list | tuple):
         raise ValueError(f"a {type(value).__name__} is no list")
     return value
 
 
 def truth(value: object) -> bool:
-    """The value, true or false; `ValueError` where it is neither."""
+    """The value, a boolean. Raises `ValueError`."""
     if not isinstance(value, bool):
         raise ValueError(f"a {type(value).__name__} is neither true nor false")
     return value

@@ -16,7 +16,7 @@ from cyclecast.terminal._printable import printable, printable_lines
 
 
 class _Options(TypedDict, total=False):
-    """Of Rich's console, those that are used here."""
+    """The options of Rich's console that are used here."""
 
     stderr: bool
     soft_wrap: bool

@@ -1,4 +1,4 @@
-"""The search for one workload: what the database knows is reused, all else is searched and recorded."""
+"""The search for one workload: results in the database are reused; others are searched and recorded."""
 
 from __future__ import annotations
 
