@@ -106,7 +106,10 @@ BUILT_IN: dict[str, Callable[[], type]] = {
 
 
 def timing_model(spec: str | TimingModel) -> TimingModel:
-    """The timing model of a name such as `analytical` or `fixed:cycles=3`; an object with `time` is taken as it is."""
+    """Build a timing model from a name such as `analytical` or `fixed:cycles=3`; return an object with `time` as it is.
+
+    Raises `OptionError` for an unknown name or option, and for an object without `time`.
+    """
     model = plugins.build("timing", spec, BUILT_IN) if isinstance(spec, str) else spec
     if not callable(getattr(model, "time", None)):
         raise OptionError("timing", f"{spec!r}", "a timing model has time(mapping, device)", "a name or such an object")
@@ -114,22 +117,23 @@ def timing_model(spec: str | TimingModel) -> TimingModel:
 
 
 def second_opinion(model: TimingModel, mapping: Mapping, device: Device) -> Timing | None:
-    """The timing by the model that this one names as its second opinion; None where it names none."""
+    """The timing by the model's `second_opinion`, a slower model; None if the model has no second opinion."""
     other = abilities(model).second_opinion
     return timing_model(other).time(mapping, device) if other else None
 
 
 def bounds_of(model: TimingModel, mapping: Mapping, device: Device) -> Bounds:
-    """Between what the model's answer has to lie: as the model says, or `bounds` for one that says nothing."""
+    """Lower and upper bound of the model's time: those of the model itself if it has any, else `bounds`."""
     own = abilities(model).bounded
     return own.bounds(mapping, device) if own else bounds(mapping, device)
 
 
 def identity(model: object) -> str:
-    """What makes two timing models, or two rules, answer alike: class, fields, and the text of all that the class uses.
+    """The identity of a timing model or a rule: its class, its fields, and a hash of its source code.
 
-    That is its module, and those of its package whose names stand in it, and so on. An object that is no dataclass, or
-    whose text cannot be read, is equal to no other: its records are never reused.
+    Objects with equal identities give equal answers. The hash covers the module of the class and all modules of the
+    same package that it uses, directly or not. An object that is no dataclass, or whose source cannot be read, gets a
+    random hash: its records are never reused.
     """
     kind: type = type(model)
     text = (_text(kind) if is_dataclass(model) else None) or uuid4().hex
@@ -139,6 +143,7 @@ def identity(model: object) -> str:
 
 @cache
 def _text(kind: type) -> str | None:
+    """Source code of the class's module and of the modules of its package that it uses; None if unreadable."""
     package, waiting, found = kind.__module__.partition(".")[0], [kind.__module__], dict[str, str]()
     while waiting:
         name = waiting.pop()

@@ -1,4 +1,4 @@
-"""The optional abilities of a timing model, resolved in one place."""
+"""The optional abilities of a timing model: a protocol for each, and `abilities`, which finds those of a model."""
 
 from __future__ import annotations
 
@@ -12,58 +12,59 @@ from cyclecast.timing._base import Bounds, Failure, Timing, TimingModel, Timings
 
 @runtime_checkable
 class TimesMany(Protocol):
-    """A timing model that times many mappings at once, as arrays; a search then looks at millions."""
+    """A timing model that times many mappings at once, as arrays; a search can then time millions."""
 
     def times(self, mappings: Mappings, device: Device) -> Timings:
-        """The timings of all mappings, element by element equal to `time` [fs]."""
+        """The times of all mappings [fs]; element i equals `time` of mapping i."""
         ...
 
 
 @runtime_checkable
 class TimesEach(Protocol):
-    """A timing model that answers for a batch of mappings, one by one: a simulator that runs several processes."""
+    """A timing model that takes a batch of mappings, for example a simulator that runs several processes."""
 
     def time_each(self, mappings: Sequence[Mapping], device: Device) -> Sequence[Timing | Failure]:
-        """One answer for each mapping, in their order."""
+        """One answer for each mapping, in the order of the mappings."""
         ...
 
 
 @runtime_checkable
 class StatesBounds(Protocol):
-    """A timing model with bounds of its own: it knows less than the whole device, or more."""
+    """A timing model with bounds of its own, because it models less or more of the device than `timing.bounds`."""
 
     def bounds(self, mapping: Mapping, device: Device) -> Bounds:
-        """Bounds on the time of every mapping of this mapping's workload."""
+        """A lower bound for every mapping of the workload, and an upper bound for this mapping."""
         ...
 
 
 @runtime_checkable
 class NamesSecondOpinion(Protocol):
-    """A timing model with a slower one, or its name, which is never shorter and re-times the best mappings."""
+    """A timing model with a second opinion: a slower model whose times are never shorter; it re-times the best."""
 
     second_opinion: str | TimingModel | None
+    """The slower model, or its name."""
 
 
 @runtime_checkable
 class SaysLawful(Protocol):
-    """A timing model that says whether it keeps the laws of `TimingModel`; one that says nothing does."""
+    """A timing model that states whether it keeps the laws of `TimingModel`. The default is True."""
 
     lawful: bool
 
 
 @runtime_checkable
 class SaysCountsTransfers(Protocol):
-    """A timing model that says whether it counts all transfers; one that says nothing does not.
+    """A timing model that states whether it counts all transfers. The default is False.
 
-    True: no mapping is faster than its writes, the bytes through its busiest port and the fill of the pipeline in every
-    pass together, as `cyclecast.timing` counts them. More mappings are then left out of a search.
+    True: the time of a mapping is at least the sum of its writes, the bytes through its busiest port, and the fill of
+    the pipeline in every pass, as `cyclecast.timing` counts them. A search can then exclude more mappings.
     """
 
     counts_transfers: bool
 
 
 class Abilities(NamedTuple):
-    """What a timing model offers beside `time`; None where it does not."""
+    """The abilities of a timing model beside `time`; None for an ability that it does not have."""
 
     many: TimesMany | None
     each: TimesEach | None

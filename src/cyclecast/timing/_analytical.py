@@ -1,7 +1,7 @@
-"""L1: quantised tiles, every level of the device, capacity and passes.
+"""L1: the analytical timing model: whole tiles, every level of the device, capacity and passes.
 
 The assumptions A1 ... are those of `docs/assumptions/`; the elementary times, bytes and counts are in `_costs.py`.
-One formula serves one mapping (`time`, exact integers of any size) and many (`times`, arrays in and out).
+The same formulas serve one mapping (`time`, exact integers of any size) and many (`times`, arrays).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from cyclecast.timing._passes import Pass
 from cyclecast.units import Time
 
 MARGIN = 2**8
-"""Chains add up several such times, and `in_steps` needs room."""
+"""Safety factor of `_fits`: chains add up several times, and `in_steps` has larger intermediate values."""
 SIDE_BY_SIDE = ("compute", "input", "output", "port", "merge")
-"""The phases that overlap: the longest hides the others (A7)."""
+"""Phases that overlap: the longest hides the others (A7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,13 @@ class Analytical:
     """The analytical timing model: write + max(compute, input, output, port, merge) + fill + ends."""
 
     second_opinion: ClassVar[str] = "event"
-    """The event simulation is never shorter; it chooses among mappings that this model finds alike."""
+    """The event simulation, whose times are never shorter; it ranks mappings that are equal in this model."""
     counts_transfers: ClassVar[bool] = True
-    """No mapping is shorter than its writes and the bytes through its busiest port together."""
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """The timing of the mapping, with its events.
 
-        Phases: `write`, `compute`, `input`, `output`, `port` (inputs and outputs of a shared one), `merge`, `fill` and
+        Phases: `write`, `compute`, `input`, `output`, `port` (inputs and outputs of a shared port), `merge`, `fill` and
         `ends` (first inputs, last conversion, last results).
         """
         found, _ = phases(mapping, device)
@@ -52,7 +51,7 @@ class Analytical:
         )
 
     def times(self, mappings: Mappings, device: Device) -> Timings:
-        """The timings of many mappings of one workload, element by element equal to `time`; without their events."""
+        """The times of many mappings of one workload, without events; element i equals `time` of mapping i."""
         exact = mappings if _fits(mappings, device) else mappings.unlimited()
         found, summed = phases(exact, device)
         shape = exact.word_lines.shape
@@ -61,10 +60,10 @@ class Analytical:
 
 
 def phases(m: AnyMapping, device: Device) -> tuple[dict[str, Whole], Whole]:
-    """The time of every phase, in the order of a report, and of all together [fs].
+    """The time of every phase, in the order of a report, and the total time [fs].
 
-    Those side by side are what the busiest resource of each sort does. `fill` are the cycles of the pipeline and the
-    hops of merging, once per pass; `ends` is what else the first and the last step of every pass cannot hide.
+    A phase of `SIDE_BY_SIDE` is the work of the busiest resource of its kind. `fill` is the cycles of the pipeline and
+    the hops of merging, once per pass; `ends` is the rest of every pass that the longest phase does not hide.
     """
     busy: dict[str, list[Whole]] = {name: [] for name in SIDE_BY_SIDE}
     passes, fills = [], []
@@ -82,7 +81,7 @@ def phases(m: AnyMapping, device: Device) -> tuple[dict[str, Whole], Whole]:
 
 
 def _fits(mappings: Mappings, device: Device) -> bool:
-    """Whether no number on the way can exceed 64 bits: the phases only grow with sizes and factors."""
+    """Whether no intermediate value exceeds 64 bits, tested at the largest sizes and factors: phases grow with them."""
     ratios = [(10**18, device.array.adc_rate.millihertz)]
     ports: tuple[Device | Level, ...] = (device, *device.levels)
     for port in ports:

@@ -1,4 +1,4 @@
-"""Ask a timing model that a user wrote: what it raises, or answers instead of a timing, loses that mapping only."""
+"""Calls of timing models that users wrote: an exception or a wrong answer becomes a `Failure` of that mapping."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cyclecast.timing._abilities import TimesMany, abilities
 from cyclecast.timing._base import Failure, Timing, TimingModel, Timings
 
 REFUSED = np.iinfo(np.int64).max
-"""Stands for the time [fs] of a mapping that the model refuses, where numbers are of 64 bits."""
+"""The time [fs] of a mapping that the model cannot time, in arrays of 64-bit integers."""
 LONGEST_TEXT = 200
-"""Characters of a reason."""
+"""Most characters of a reason."""
 
 
 def asked(model: TimingModel, mapping: Mapping, device: Device) -> Timing | Failure:
-    """The model's timing of the mapping, or why there is none."""
+    """The model's timing of the mapping; a `Failure` if it raises or returns no `Timing`."""
     try:
         return _checked(model.time(mapping, device))
     except CyclecastError as error:
@@ -30,7 +30,10 @@ def asked(model: TimingModel, mapping: Mapping, device: Device) -> Timing | Fail
 
 
 def asked_each(model: TimingModel, mappings: Sequence[Mapping], device: Device) -> list[Timing | Failure]:
-    """The model's answers for a batch of mappings, one by one; a wrong answer fails alone."""
+    """The model's answers for a batch of mappings, in order.
+
+    A wrong answer becomes a `Failure` of its mapping; an exception, or a wrong number of answers, one of all mappings.
+    """
     each = abilities(model).each
     if each is None:
         return [asked(model, mapping, device) for mapping in mappings]
@@ -50,7 +53,11 @@ def _checked(answer: object) -> Timing | Failure:
 
 
 def asked_many(model: TimesMany, mappings: Mappings, device: Device) -> Timings | Failure:
-    """The model's timings of the mappings, those without a time marked as refused; or why there are none at all."""
+    """The model's timings of the mappings; a `Failure` of all if it raises or returns no `Timings`.
+
+    Times are rounded up to whole femtoseconds. A time that is negative, no number or too large marks its mapping as
+    refused.
+    """
     try:
         timings = model.times(mappings, device)
         total = np.broadcast_to(np.asarray(timings.total), (len(mappings),))

@@ -1,4 +1,4 @@
-"""What a timing model is, and what it answers."""
+"""The protocol of a timing model, and the values it returns: `Timing`, `Timings`, `Bounds`, `Failure`."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from cyclecast.units import Time
 
 
 class Role(StrEnum):
-    """What a phase is to a pipeline of images, and to energy."""
+    """The role of a phase in a pipeline of images and in the energy."""
 
     BUSY = "busy"
-    """Every image keeps arrays or ports busy: a part of the interval."""
+    """Arrays or ports are occupied: a part of the interval of every image."""
     WRITE = "write"
-    """Weights are written: once where they are resident, and without reads."""
+    """Weights are written and no array is read; resident weights are written once, before the first image."""
     FILL = "fill"
-    """From a step's inputs to its results: a part of the latency; other steps and images go on meanwhile."""
+    """Time from a step's inputs to its results: a part of the latency; other steps and images overlap with it."""
     ENDS = "ends"
-    """What else the first and the last step of a pass cannot hide; in a pipeline the next image hides it."""
+    """The rest of the first and the last step of a pass that nothing hides; in a pipeline the next image hides it."""
 
 
 ROLES = {"write": Role.WRITE, "fill": Role.FILL, "drain": Role.FILL, "ends": Role.ENDS}
-"""Of the phases of our timing models, by name; all others are busy."""
+"""Roles of the phases of the built-in timing models, by name; all other phases are `BUSY`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A part of the time. A hidden one runs beside a longer phase and adds nothing."""
+    """A part of the time. A hidden phase runs beside a longer one and adds nothing to the total."""
 
     name: str
     time: Time
@@ -43,33 +43,33 @@ class Phase:
     role: Role = Role.BUSY
 
     def to_json(self) -> dict[str, Json]:
-        """Plain values for JSON; the role where the name does not say it."""
+        """Plain values for JSON; the role only if it differs from `role_of(name)`."""
         said: dict[str, Json] = {"name": self.name, "fs": self.time.femtoseconds, "hidden": self.hidden}
         return said if self.role == role_of(self.name) else said | {"role": self.role.value}
 
 
 def role_of(name: str) -> Role:
-    """The role of a phase of one of our timing models."""
+    """The role of a phase of a built-in timing model, by its name; `BUSY` for an unknown name."""
     return ROLES.get(name, Role.BUSY)
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The answer of a timing model: phases, of which those not hidden add up to the total."""
+    """The answer of a timing model: phases; the total is the sum of those that are not hidden."""
 
     phases: tuple[Phase, ...]
     cycle: Time
-    """The device's cycle: one read of an array."""
+    """The device's cycle: the time of one array read."""
     events: Events | None = None
-    """What the device does meanwhile; none where the timing model does not say."""
+    """Counts of the device's actions, from which energy follows; None if the timing model does not count them."""
 
     @property
     def total(self) -> Time:
-        """From the first input to the last result of the workload."""
+        """Time from the first input to the last result of the workload."""
         return sum((phase.time for phase in self.phases if not phase.hidden), Time(0))
 
     def of(self, *roles: Role) -> Time:
-        """The time of the phases with these roles that are not hidden."""
+        """Total time of the phases with these roles, hidden ones excluded."""
         return sum((phase.time for phase in self.phases if not phase.hidden and phase.role in roles), Time(0))
 
     @property
@@ -99,7 +99,7 @@ class Timing:
 
 
 def timing_from_json(value: object) -> Timing:
-    """Rebuild a timing from `Timing.to_json`; `ValueError` where a time is none."""
+    """Rebuild a timing from `Timing.to_json`. Raises `ValueError` if a time is no whole number or there is no phase."""
     said = members(value)
     phases = tuple(
         Phase(name, Time(whole(phase["fs"])), truth(phase["hidden"]), Role(text(phase.get("role", role_of(name)))))
@@ -114,27 +114,28 @@ def timing_from_json(value: object) -> Timing:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The reason why a mapping, or a scheduled module, has no timing; the answer of a timing model or of a runner."""
+    """The answer of a timing model or a runner for a mapping or a scheduled module that it cannot time."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timings:
-    """The answers for many mappings, as arrays: element i of each is that of mapping i."""
+    """The times of n mappings, as arrays of shape (n,): element i belongs to mapping i."""
 
     phases: dict[str, Whole]
-    """The time of each phase [fs], hidden or not."""
+    """Time of each phase [fs], hidden phases included."""
     total: Whole
-    """The total time [fs]."""
+    """Total time [fs]."""
     cycle: Time
+    """The device's cycle."""
     roles: Mapped[str, Role] = field(default_factory=lambda: ROLES)
-    """Of the phases; those that are not named here are busy."""
+    """Roles of the phases by name; a phase without an entry is `BUSY`."""
     refused: Whole | None = None
-    """Where the model has no time for a mapping; the total there is longer than any time. None: nowhere."""
+    """Mask of the mappings that the model cannot time; their total exceeds every time. None if there are none."""
 
     def of(self, role: Role) -> Whole:
-        """The time of the phases with this role [fs], of which none is hidden unless it is busy."""
+        """Total time of the phases with this role [fs]. Not for `BUSY`, whose hidden phases are not told apart."""
         return sum(time for name, time in self.phases.items() if self.roles.get(name, Role.BUSY) == role)
 
     @property
@@ -145,33 +146,33 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Between what a time has to lie: lower <= time <= upper."""
+    """Bounds on the time of a mapping: lower <= time <= upper."""
 
     lower: Time
-    """What no mapping of the workload beats on the device."""
+    """Lower bound on the time of every mapping of the workload on the device."""
     lower_by: str
-    """What takes that long: `work`, a port such as `pe input`, or `write`."""
+    """The cause of the lower bound: `work` (reads and conversions), a port such as `pe input`, or `write`."""
     upper: Time
-    """The mapping with everything one after another."""
+    """Time of the mapping if nothing overlapped."""
 
 
 class TimingModel(Protocol):
     """Predicts time from a mapping. The same mapping always gets the same time.
 
-    The exhaustive search leaves out mappings by lower bounds. The bounds rest on these laws:
+    The exhaustive search excludes mappings by lower bounds. The bounds assume these laws:
 
-    * *tile*: a larger tile (window, packed groups, word lines, filters) is never faster where the turns stay the same;
-    * *instances*: more instances at work in the same number of turns are never faster;
+    * *tile*: a larger tile (window, packed groups, word lines, filters) with equal temporal factors is never faster;
+    * *instances*: more instances in use, with equal temporal factors, are never faster;
     * *turns*: one more pass, or one more step along the pixels, is never faster;
     * *share*: no mapping is faster than one of its arrays alone, with that array's share of the work;
-    * *passes*: on a device whose ports have no limits, p passes of s steps are never faster than one of p x s steps.
+    * *passes*: on a device with unlimited ports, p passes of s steps are never faster than one pass of p x s steps.
 
-    A model that breaks one of them says `lawful = False`, and is not searched exhaustively. The search also checks a
-    sample of mappings for breaches before it believes a model, and its answer afterwards.
+    A model that breaks a law must set `lawful = False`; the exhaustive search then does not take it. The search also
+    tests the laws on a sample of mappings before it uses a model, and tests its result afterwards.
 
-    A model may offer more; `cyclecast.timing.abilities` lists it.
+    A model may have more abilities; `cyclecast.timing.abilities` lists them.
     """
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
-        """The timing of this mapping on this device."""
+        """The timing of this mapping on this device. Raises a `CyclecastError` if the model cannot time it."""
         ...

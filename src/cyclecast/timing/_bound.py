@@ -1,9 +1,9 @@
-"""What no mapping of a workload can be faster than, and what this one cannot be slower than.
+"""Bounds on time: a lower bound for all mappings of a workload, and an upper bound for one mapping.
 
-The lower bound is a roofline (Williams et al., CACM 2009, doi:10.1145/1498765.1498785): the longest of what all arrays
-together need for the cells and conversions of the workload, what its distinct bytes need through the ports, and what
-its weights need to be written where no mapping holds them all. It knows the workload and the device, not the mapping.
-The upper bound is that of a device which does one thing at a time.
+The lower bound is a roofline (Williams et al., CACM 2009, doi:10.1145/1498765.1498785): the longest of three times.
+These are the reads and conversions of all cells, spread over all arrays; the distinct bytes through the ports; and the
+writing of all weights if no mapping holds them at once. It depends on the workload and the device, not on the mapping.
+The upper bound is the time of the mapping on a device that does one thing at a time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from cyclecast.units import Bandwidth, Time
 
 
 def bounds(mapping: Mapping, device: Device) -> Bounds:
-    """The bounds of a timing that knows the whole device: its arrays, its ports, and writing (A30, A31)."""
+    """Bounds for a timing model of the whole device: arrays, ports and writing (A30, A31)."""
     workload = mapping.workload
     found = {"work": work_time(workload, device)}
     found |= dict(_bandwidth(workload, partial_sum_bits(mapping), device))
@@ -48,25 +48,25 @@ def bounds(mapping: Mapping, device: Device) -> Bounds:
 
 
 def work_time(workload: Workload, device: Device) -> int:
-    """All arrays, always as full as can be, and the cycles before the first read and after the last [fs]."""
-    reads, turns = _reads(workload, device)
+    """Lower bound on reads and conversions: all arrays busy and as full as possible, plus the pipeline's fill [fs]."""
+    reads, rounds = _reads(workload, device)
     fill = device.pipeline.fill * device.array.read.femtoseconds
-    return fill + sum(step.times * _steps_of(step, reads, turns, device) for step in steps(device))
+    return fill + sum(step.times * _steps_of(step, reads, rounds, device) for step in steps(device))
 
 
 def serial_time(mapping: Mapping, device: Device) -> int:
-    """Every array of every step, with all that it moves and merges, after the one before [fs]."""
-    turns = mapping.passes * mapping.arrays
-    written = mapping.turns * turns * array_write_time(mapping, device) if mapping.passes > 1 else 0
+    """Time if all arrays, steps, transfers and merges follow one another [fs]."""
+    tiles = mapping.passes * mapping.arrays
+    written = mapping.turns * tiles * array_write_time(mapping, device) if mapping.passes > 1 else 0
     columns = used_columns(mapping, device)
     phases = row_phases(used_rows(mapping, device), device) * column_phases(columns, device)
     product = phases * sum(step.times * (step.read + conversion_time(columns, device, step)) for step in steps(device))
     fill = device.pipeline.fill * device.array.read.femtoseconds + merge_latency(mapping, device)
-    return int(written + turns * mapping.temporal.pixel * (product + fill + _moving(mapping, device)))
+    return int(written + tiles * mapping.temporal.pixel * (product + fill + _moving(mapping, device)))
 
 
 def _moving(m: Mapping, device: Device) -> int:
-    """What one step moves through one port of every level, one transfer after another [fs]."""
+    """Transfers and merges of one step through one instance of every level, one after another [fs]."""
     total = 0
     ports: tuple[Device | Level, ...] = (device, *device.levels)
     for level, port in enumerate(ports, -1):
@@ -83,10 +83,11 @@ def _moving(m: Mapping, device: Device) -> int:
 
 
 def _reads(workload: Workload, device: Device) -> tuple[int, int]:
-    """The fewest reads for one input step of all pixels, and the fewest turns of the ADCs, in all arrays together.
+    """Lower bounds for one input step of all pixels, summed over all arrays: reads, and rounds of the ADCs.
 
-    A bit line adds up no more cells than its group has, and a word line feeds no more. An array that skips nothing
-    takes all its phases for whatever is in it. Where windows are possible, a read may serve several pixels.
+    In a round every ADC of an array converts once. A bit line adds up at most the cells of its group, and a word line
+    feeds at most the results of its value. An array that does not skip unused lines takes all its phases, whatever it
+    holds. If windows are possible, one read may serve several pixels.
     """
     array = device.array
     cells = workload.weights * array.rows_per_weight * device.columns_per_weight
@@ -102,20 +103,23 @@ def _reads(workload: Workload, device: Device) -> tuple[int, int]:
     return reads, reads * ceil_div(array.active_cols, array.adcs)
 
 
-def _steps_of(step: InputStep, reads: int, turns: int, device: Device) -> int:
-    """So many reads and turns, spread over all arrays [fs]: whole ones of the busiest array, or their average."""
+def _steps_of(step: InputStep, reads: int, rounds: int, device: Device) -> int:
+    """Lower bound on the time of reads and rounds, spread evenly over all arrays [fs].
+
+    It is the longest of the busiest array's whole reads, its whole rounds, and the average over the arrays.
+    """
     array = device.array
-    turn = Fraction(0 if array.digital else step.conversion_steps * 10**18, array.adc_rate.millihertz)
+    one = Fraction(0 if array.digital else step.conversion_steps * 10**18, array.adc_rate.millihertz)
     busiest: int = ceil_div(reads, device.arrays)
-    converting: Fraction = ceil_div(turns, device.arrays) * turn
+    converting: Fraction = ceil_div(rounds, device.arrays) * one
     if array.adc_overlap:
         return max(busiest * step.read, ceil(converting))
-    average = (reads * step.read + turns * turn) / device.arrays
-    return max(ceil(busiest * (step.read + turn)), ceil(converting), ceil(average))
+    average = (reads * step.read + rounds * one) / device.arrays
+    return max(ceil(busiest * (step.read + one)), ceil(converting), ceil(average))
 
 
 def _bandwidth(workload: Workload, sum_bits: int, device: Device) -> Iterator[tuple[str, int]]:
-    """Every input byte in and every result byte out once, spread over all ports of a level [fs]."""
+    """Lower bound of every port: each distinct input and result byte once, spread over the instances [fs]."""
     inputs = workload.inputs * workload.input_bits
     results = workload.pixels * workload.groups * workload.filters * sum_bits
     instances = 1
@@ -132,11 +136,12 @@ def _bandwidth(workload: Workload, sum_bits: int, device: Device) -> Iterator[tu
 
 
 def _through(port: Bandwidth | None, bits: int, instances: int) -> int:
+    """Time of the bits through the ports of all instances at once [fs]; 0 for an unlimited port."""
     return int(port_time(port, ceil_div(bits, 8 * instances))) if port else 0
 
 
 def _writing(workload: Workload, device: Device) -> int:
-    """Programming every cell once, where no mapping holds all weights at a time; else nothing [fs]."""
+    """Time to write every cell once [fs]; 0 if all weights may fit into the arrays at once."""
     array, write = device.array, device.array.write
     cells = workload.weights * array.rows_per_weight * device.columns_per_weight
     if cells <= device.arrays * most_cells(workload, device, array.rows, array.cols):

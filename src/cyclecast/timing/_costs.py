@@ -1,11 +1,11 @@
-"""What a mapping makes a device do: elementary times, bytes through every port, and counts of events.
+"""The costs of a mapping on a device: elementary times, bytes through every port, and counts of events.
 
-Every function takes one `Mapping` or many (`Mappings`) and answers with a number or an array of them. Times are in
-femtoseconds. The assumptions A1 ... are those of `docs/assumptions/`.
+Every function takes one `Mapping` and returns a number, or n `Mappings` and returns an array of shape (n,). Times are
+in femtoseconds. The assumptions A1 ... are those of `docs/assumptions/`.
 
-An *input step* is one DAC slice of the input; a *row phase* (*column phase*) one group of word lines (bit lines) that
-are read at once; a *slot* one read of such a group with its conversions. A *level* is a position from the outermost, -1
-the whole device.
+An *input step* is one DAC slice of the input. A *row phase* (*column phase*) is one group of word lines (bit lines)
+that are read at once. A *slot* is one read of such a group and its conversions. The argument `level` is the position
+of a level, 0 the outermost; -1 is the whole device.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Moved(NamedTuple):
     outputs: Whole
     """Results and partial sums that leave, and partial sums that later passes read back."""
     merged: Whole
-    """Partial sums that neighbouring instances hand to each other."""
+    """Partial sums that instances of the level send to each other to be added up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events:
-    """How often a workload so mapped makes the device do what costs energy. Padding is not counted."""
+    """Counts of the actions that cost energy, for one run of a mapped workload. Padding is not counted."""
 
     macs: Whole
     products: Whole
@@ -50,11 +50,11 @@ class Events:
     row_drives: Whole
     cell_reads: Whole
     cells: Whole
-    """Cells that hold weights, replicas included, over all passes; written beforehand where one pass holds them."""
+    """Cells that hold weights, summed over passes and replicas; with one pass they are written before the run."""
     cell_writes: Whole
-    """Cells programmed while the workload runs."""
+    """Cells written during the run."""
     moved: tuple[Moved, ...]
-    """Of the device, then of every level, outermost first."""
+    """Traffic of the device, then of every level, outermost first."""
 
     def to_json(self) -> dict[str, Json]:
         """Plain values for JSON; `events_from_json` is the inverse."""
@@ -63,7 +63,7 @@ class Events:
 
 
 def events_from_json(value: object) -> Events:
-    """Rebuild events from `Events.to_json`; `ValueError` where a count is none."""
+    """Rebuild events from `Events.to_json`. Raises `ValueError` if a count is no whole number."""
     said = members(value)
     moved = tuple(
         Moved(text(entry["level"]), *(whole(entry[name]) for name in Moved._fields[1:]))
@@ -76,24 +76,25 @@ class InputStep(NamedTuple):
     """Equal input steps of one activation."""
 
     times: int
+    """Number of steps."""
     read: int
-    """The time of a read, without conversions [fs]."""
+    """Time of a read, without conversions [fs]."""
     conversion_steps: int
-    """What one conversion takes, in periods of the ADC."""
+    """Time of one conversion, in periods of the ADC."""
 
 
 def steps(device: Device) -> tuple[InputStep, ...]:
-    """The input steps of one activation, equal ones together (A20)."""
+    """The input steps of one activation, with equal steps counted together (A20)."""
     each = each_step(device)
     return tuple(step._replace(times=each.count(step)) for step in dict.fromkeys(each))
 
 
 def each_step(device: Device) -> tuple[InputStep, ...]:
-    """The input steps of one activation, one after another (A20).
+    """The input steps of one activation, in order; `times` is 1 (A20).
 
-    A step of p bits reads for `read`, and `input_pulse` for each of 2^p - 1 pulses. A bit-serial ADC takes a period for
-    each bit; with `adc_residue` it leaves out the bits of the steps before (Wan et al., Nature 2022, as modelled by
-    Andrulis et al., "CiMLoop", ISPASS 2024).
+    The read of a step of p bits takes `read` + (2^p - 1) x `input_pulse`. A conversion of a bit-serial ADC takes one
+    period per bit; with `adc_residue` the ADC leaves out the bits of the steps before (Wan et al., Nature 2022, as
+    modelled by Andrulis et al., "CiMLoop", ISPASS 2024).
     """
     array, found, applied = device.array, [], 0
     for bits in device.step_bits:
@@ -105,12 +106,12 @@ def each_step(device: Device) -> tuple[InputStep, ...]:
 
 
 def used_rows(m: AnyMapping, device: Device) -> Whole:
-    """Word lines of a full tile, those of all the groups in it."""
+    """Word lines of a full tile, all its packed groups included."""
     return m.packed * m.word_lines * device.array.rows_per_weight
 
 
 def used_columns(m: AnyMapping, device: Device) -> Whole:
-    """Bit lines of a full tile, those of all the groups in it."""
+    """Bit lines of a full tile, all its packed groups included."""
     return m.packed * m.filters * device.columns_per_weight
 
 
@@ -120,9 +121,10 @@ def usable_rows(device: Device) -> int:
 
 
 def most_cells(workload: Workload, device: Device, rows: int, columns: int) -> int:
-    """How many cells with weights that meet can lie on so many word lines and bit lines of an array.
+    """Upper bound on the cells with weights on the crossings of `rows` word lines and `columns` bit lines of an array.
 
-    A bit line holds one output of a filter, a word line feeds no more results than its value takes part in.
+    A bit line belongs to one output of a filter, so it has at most `reduction` weights. A word line carries one value,
+    so it has at most the weights of the results that use the value.
     """
     tall, wide = min(rows, usable_rows(device)), min(columns, device.filters_per_array * device.columns_per_weight)
     fed = workload.filters * prod(ceil_div(slide.taps, slide.step) for slide in workload.slides)
@@ -135,7 +137,7 @@ def most_cells(workload: Workload, device: Device, rows: int, columns: int) -> i
 
 
 def row_phases(rows: Whole, device: Device) -> Whole:
-    """Groups of word lines read one after another: ceil(rows / active rows)."""
+    """Row phases of a product: ceil(rows / active rows), of all rows of the array unless it skips unused ones."""
     array = device.array
     if array.active_rows == array.rows:
         return 1
@@ -143,7 +145,7 @@ def row_phases(rows: Whole, device: Device) -> Whole:
 
 
 def column_phases(columns: Whole, device: Device) -> Whole:
-    """Groups of bit lines read one after another: ceil(columns / active columns)."""
+    """Column phases of a product: ceil(columns / active columns), of all columns unless the array skips unused ones."""
     array = device.array
     if array.active_cols == array.cols:
         return 1
@@ -151,7 +153,7 @@ def column_phases(columns: Whole, device: Device) -> Whole:
 
 
 def conversion_time(columns: Whole, device: Device, step: InputStep) -> Whole:
-    """What the ADCs of an array need for the columns of one full phase, which they share; none if digital [fs]."""
+    """Time of an array's ADCs to convert the columns of one full column phase [fs]; 0 for a digital array."""
     array = device.array
     if array.digital:
         return 0
@@ -160,31 +162,31 @@ def conversion_time(columns: Whole, device: Device, step: InputStep) -> Whole:
 
 
 def slot_time(columns: Whole, device: Device, step: InputStep) -> Whole:
-    """One read of a phase and its conversions [fs].
+    """Time of a slot, one read and its conversions [fs] (A4).
 
-    Overlapped (Shafiee et al., ISAAC, ISCA 2016, figure 4b), a slot is the longer of read and conversion; otherwise
-    (MNSIM 2.0, NeuroSim) their sum. Assumption A4.
+    If reads and conversions overlap (Shafiee et al., ISAAC, ISCA 2016, figure 4b), the longer of both; else their sum
+    (MNSIM 2.0, NeuroSim).
     """
     conversion = conversion_time(columns, device, step)
     return larger(conversion, step.read) if device.array.adc_overlap else conversion + step.read
 
 
 def product_time(m: AnyMapping, device: Device) -> Whole:
-    """One matrix-vector product of a full tile: input steps x row phases x column phases x slot [fs]."""
+    """Time of a matrix-vector product of a full tile: input steps x row phases x column phases x slot [fs]."""
     columns = used_columns(m, device)
     phases = row_phases(used_rows(m, device), device) * column_phases(columns, device)
     return phases * sum(step.times * slot_time(columns, device, step) for step in steps(device))
 
 
 def array_write_time(m: AnyMapping, device: Device) -> Whole:
-    """Programming one array: ceil(rows / at once) x ceil(columns / at once) x pulses x (pulse + verify) [fs]."""
+    """Time to write an array: ceil(rows / write.rows) x ceil(columns / write.cols) x pulses x (pulse + verify) [fs]."""
     write = device.array.write
-    turns = ceil_div(used_rows(m, device), write.rows) * ceil_div(used_columns(m, device), write.cols)
-    return turns * (write.pulses * (write.pulse.femtoseconds + write.verify.femtoseconds))
+    blocks = ceil_div(used_rows(m, device), write.rows) * ceil_div(used_columns(m, device), write.cols)
+    return blocks * (write.pulses * (write.pulse.femtoseconds + write.verify.femtoseconds))
 
 
 def write_time(m: AnyMapping, device: Device) -> Whole:
-    """Programming all arrays in use, for every pass and turn; nothing where one pass holds all weights (A3) [fs]."""
+    """Time to write all arrays in use in all passes, `m.turns` times [fs]; 0 if one pass holds all weights (A3)."""
     if np.all(m.passes == 1):
         return 0
     at_a_time = ceil_div(m.arrays, device.array.write.arrays) * array_write_time(m, device)
@@ -192,7 +194,7 @@ def write_time(m: AnyMapping, device: Device) -> Whole:
 
 
 def merge_latency(m: AnyMapping, device: Device) -> Whole:
-    """Adding up partial sums in trees: ceil(log2(row tiles side by side)) hops at every level (A21) [fs]."""
+    """Time of the adder trees: ceil(log2(spatial row factor)) x `merge_hop`, summed over the levels (A21) [fs]."""
     return sum(
         ceil_log2(m.levels[position].factors.row) * level.merge_hop.femtoseconds
         for position, level in enumerate(device.levels)
@@ -201,82 +203,82 @@ def merge_latency(m: AnyMapping, device: Device) -> Whole:
 
 
 def partial_sum_bits(m: AnyMapping) -> int:
-    """Bits of a sum over the whole reduction without loss: input + weight + log2 of the terms."""
+    """Bits of a partial sum of the mapping's workload; see `sum_bits`."""
     return sum_bits(m.workload)
 
 
 def sum_bits(workload: Workload) -> int:
-    """The same, of any mapping of the workload."""
+    """Bits of an exact sum over the whole reduction: input bits + weight bits + ceil(log2(reduction))."""
     return workload.input_bits + workload.weight_bits + (workload.reduction - 1).bit_length()
 
 
 def port_time(bandwidth: Bandwidth, moved: Whole) -> Whole:
-    """To move so many bytes through a port [fs]."""
+    """Time of `moved` bytes through a port [fs]."""
     return in_steps(moved, 10**15, bandwidth.bytes_per_second)
 
 
 def vectors(m: AnyMapping, level: int) -> Whole:
-    """Input vectors that the busiest instance of the level sees in one pass; replicas without a pixel move nothing."""
+    """Input vectors of the busiest instance of the level in one pass; replicas without a pixel move nothing."""
     return smaller(m.temporal.pixel * m.inside(level, "pixel"), m.vectors)
 
 
 def input_bits_per_vector(m: AnyMapping, level: int) -> Whole:
-    """Bits of the inputs that one instance of the level needs for one step along the pixels, once (A5)."""
+    """Bits of one input vector in an instance of the level, all its groups included, each value once (A5)."""
     values = smaller(m.inside(level, "row") * m.word_lines, m.values)
     return values * smaller(m.inside(level, "group") * m.packed, m.workload.groups) * m.workload.input_bits
 
 
 def sums_per_vector(m: AnyMapping, level: int) -> Whole:
-    """Partial sums that leave one instance of the level for each vector, row tiles inside it added up (A6)."""
+    """Partial sums out of an instance of the level for one input vector; row tiles inside it are added up (A6)."""
     values = smaller(m.inside(level, "column") * m.filters, m.results)
     return values * smaller(m.inside(level, "group") * m.packed, m.workload.groups)
 
 
 def input_bytes(m: AnyMapping, level: int) -> Whole:
-    """Bytes into the busiest instance of the level: each pass, every input vector that its arrays need, once (A5).
+    """Bytes into the busiest instance of the level over all passes: in a pass, each input vector moves once (A5).
 
-    Stationary inputs stay for all column tiles that follow (A34).
+    Stationary inputs move once for all column passes (A34).
     """
     again = m.temporal.group * m.temporal.row * _unless_stationary(m, m.temporal.column)
     return ceil_div(again * vectors(m, level) * input_bits_per_vector(m, level), 8)
 
 
 def output_bytes(m: AnyMapping, level: int) -> Whole:
-    """Bytes out of the busiest instance of the level: sums over all the row tiles inside it (A6).
+    """Bytes of partial sums out of the busiest instance of the level over all passes (A6).
 
-    They leave as wide as a partial sum; where row tiles also follow in time, each later pass reads them back first,
-    unless inputs are stationary: then they leave when they are complete (A34).
+    Row tiles inside the instance are added up before. Every row pass but the first reads its sums back first, unless
+    inputs are stationary: then only complete sums leave (A34).
     """
     moves = m.temporal.group * m.temporal.column * _unless_stationary(m, 2 * m.temporal.row - 1)
     return ceil_div(moves * vectors(m, level) * sums_per_vector(m, level) * partial_sum_bits(m), 8)
 
 
 def _unless_stationary(m: AnyMapping, times: Whole) -> Whole:
-    """So many times where weights are stationary, once where inputs are."""
+    """`times` if weights are stationary, 1 if inputs are."""
     return times - m.input_stationary * (times - 1)
 
 
 class PassKind(NamedTuple):
-    """Passes that are alike."""
+    """Equal passes of a mapping."""
 
     inputs: int
-    """How often every input is moved: once, or not at all where it is there already."""
+    """Moves of every input: 1, or 0 if the inputs stay from the pass before."""
     sums: int
-    """How often every partial sum is moved: once, twice where it is read back first, or not at all where it stays."""
+    """Moves of every partial sum: 1; 2 if it is read back first; 0 if it stays in the device."""
     steps: Whole
-    """Along the pixels."""
+    """Steps along the pixels."""
     vectors: Whole
-    """Input vectors of a group in all steps of all replicas."""
+    """Input vectors of a group, over all steps and replicas."""
     times: Whole
-    """How many there are; 0 for mappings that have none, where others have some."""
+    """Number of such passes; among many mappings it may be 0 for some."""
 
 
 def kinds(m: AnyMapping) -> Iterator[PassKind]:
-    """The passes of a mapping, equal ones together, that of the first pass first; only kinds that there are.
+    """The kinds of passes of a mapping, the kind of the first pass first; kinds without passes are left out.
 
-    Weights that stay take all their steps in one pass; every row pass but the first reads partial sums back. Inputs
-    that stay give every step to all its passes: a column pass after the first finds them, sums leave with the last row
-    pass, and replicas that have a pixel fewer do nothing in the last steps (A34).
+    With stationary weights a pass takes all steps along the pixels; every row pass but the first reads partial sums
+    back. With stationary inputs every step has passes of its own (A34): all column passes but the first find the inputs
+    in place, sums leave with the last row pass, and replicas that have a pixel less are idle in the last steps.
     """
     group, row, column, pixel = (m.temporal.along(axis) for axis in TILE_AXES)
     if np.all(m.passes == 1):
@@ -301,14 +303,14 @@ def kinds(m: AnyMapping) -> Iterator[PassKind]:
 
 
 def events(m: AnyMapping, device: Device) -> Events:
-    """All counts, exact: the last tile of an axis counts with what it holds."""
+    """Exact counts of all events: the last tile along an axis counts with its real size."""
     workload, array = m.workload, device.array
     activations = m.vectors * device.input_steps
-    column_turns = phased_columns = 0
+    drives = phased_columns = 0
     for groups, copies in _parts(workload.groups, m.packed):
         for filters, times in _parts(m.results, m.filters):
             columns = groups * filters * device.columns_per_weight
-            column_turns = column_turns + copies * times * groups * column_phases(columns, device)
+            drives = drives + copies * times * groups * column_phases(columns, device)
         columns = groups * m.results * device.columns_per_weight
         columns = columns if array.skips_unused else m.tiles("column") * array.cols
         for values, times in _parts(m.values, m.word_lines):
@@ -321,7 +323,7 @@ def events(m: AnyMapping, device: Device) -> Events:
         macs=workload.macs,
         products=m.vectors * m.weight_tiles,
         conversions=activations * phased_columns,
-        row_drives=activations * m.values * array.rows_per_weight * column_turns,
+        row_drives=activations * m.values * array.rows_per_weight * drives,
         cell_reads=activations * matrix * block,
         cells=cells * m.replicas,
         cell_writes=cells * m.replicas * m.turns * smaller(m.passes - 1, 1),
@@ -330,12 +332,13 @@ def events(m: AnyMapping, device: Device) -> Events:
 
 
 def _parts(extent: Whole, size: Whole) -> Iterable[tuple[Whole, Whole]]:
-    """An axis cut into tiles: the size of the full ones and how many there are, and the last one."""
+    """An axis cut into tiles, as (size, number): the full tiles but the last, then the last tile."""
     full = ceil_div(extent, size) - 1
     return (size, full), (extent - full * size, full * 0 + 1)
 
 
 def _moved(m: AnyMapping, device: Device, level: int) -> Moved:
+    """Traffic of all instances of the level together over all passes (A5, A6, A34)."""
     workload = m.workload
     columns = ceil_div(m.tiles("column"), m.inside(level, "column"))
     columns_at_once = smaller(columns, ceil_div(m.spatial("column"), m.inside(level, "column")))

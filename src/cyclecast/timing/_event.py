@@ -1,8 +1,8 @@
-"""L2: the stages of a pass as processes that wait for each other, in SimPy.
+"""L2: the event simulation: the stages of a pass are SimPy processes that wait for each other.
 
-What the analytical model takes for granted is simulated here: buffers hold two tokens, ports and merges serve one
-token at a time in the order of arrival, and lanes that add up the same sums wait for each other. The stages and their
-times are in `timing/_stages.py`; the assumptions A22 to A24 in `docs/assumptions/`.
+It simulates three effects that the analytical model leaves out: buffers have a limited size (two tokens), ports and
+merges serve one token at a time in the order of arrival, and lanes that add up the same sums wait for each other. The
+stages and their times are in `timing/_stages.py`; the assumptions A22 to A24 in `docs/assumptions/`.
 """
 
 from __future__ import annotations
@@ -27,47 +27,48 @@ from cyclecast.timing._stages import PassStage, PassStages, Product, plan
 from cyclecast.units import Time
 
 LEAST_WINDOW = 16
-"""Tokens of a sample: each of its last two quarters must have a period."""
+"""Least tokens of a sample: its last two quarters give one period each."""
 WAITS = ("wait input", "wait conversion", "wait merge", "wait output")
-"""Why an array that has work does not read."""
+"""Causes for which an array with work left does not read."""
 PHASES = ("write", "fill", "compute", *WAITS, "drain")
 
 
 class Span(NamedTuple):
-    """A resource that is busy with a token, in a pass whose weights are in place."""
+    """An interval in which a resource is busy with a token; times count from the end of the writing."""
 
     resource: str
     what: str
+    """The token: "step 0", "step 1", ..."""
     begin: Time
     end: Time
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What was simulated, and the timing that follows from it."""
+    """The result of a simulation: the timing, its error, and the simulated tokens."""
 
     timing: Timing
     error: Time
-    """By how much the total may differ from that of a simulation of every token; 0 where every one was simulated."""
+    """Estimate of the difference to a simulation of all tokens; 0 if all tokens were simulated."""
     sampled: bool
-    """Whether tokens were left out."""
+    """Whether some tokens were extrapolated."""
     timeline: tuple[Span, ...]
     """The simulated tokens of the first pass, in the order of their ends."""
 
     @property
     def stalls(self) -> dict[str, Time]:
-        """How long the arrays of the critical lane wait, by cause, over all passes."""
+        """Waiting time of the arrays of the critical lane, by cause (`WAITS`), over all passes."""
         return {phase.name: phase.time for phase in self.timing.phases if phase.name in WAITS}
 
 
 @dataclass(frozen=True, slots=True)
 class EventDriven:
-    """The event simulation: the first of the tokens of each kind of pass, and a straight line through their ends."""
+    """The event simulation: the first tokens of each kind of pass are simulated, the rest is extrapolated linearly."""
 
     window: int = 48
-    """The most tokens of a lane that are simulated in a pass (A24)."""
+    """Most tokens of a lane that are simulated in a pass (A24); at least 16."""
     buffers: int = 2
-    """Tokens that wait in a buffer (A23)."""
+    """Size of a buffer, in tokens (A23); at least 1."""
 
     def __post_init__(self) -> None:
         for name, least in (("window", LEAST_WINDOW), ("buffers", 1)):
@@ -78,17 +79,17 @@ class EventDriven:
     def time(self, mapping: Mapping, device: Device) -> Timing:
         """The timing of the mapping, with its events.
 
-        Phases, of the lane whose arrays end last: `write`; `fill`, until the first read; `compute`, reads; four causes
-        to wait, of which `wait conversion` is that an array cannot go on reading before its converters are done; and
+        The phases are those of the critical lane, whose arrays end last: `write`; `fill`, until the first read;
+        `compute`, the reads; four waits (in `wait conversion` an array cannot read before its converters are free); and
         `drain`, from the last read to the last result.
         """
         return self.simulate(mapping, device).timing
 
     def simulate(self, mapping: Mapping, device: Device) -> Simulation:
-        """The timing, and how it came about.
+        """The timing, its error and the timeline.
 
-        Passes differ in what they move only; one of each kind is simulated. They follow each other strictly: the next
-        is written when the last result of one has left.
+        One pass of each kind is simulated. Passes do not overlap: the arrays are written again after the last result of
+        a pass has left.
         """
         total, error, sampled = Counter({"write": write_time(mapping, device)}), 0, False
         timeline: list[tuple[str, str, int, int]] = []
@@ -113,17 +114,20 @@ class EventDriven:
 
 
 class _Node:
-    """A stage in one simulation: when it delivers each token, and when it takes it out of the buffer before it."""
+    """A stage in one simulation, with the events and times of its tokens."""
 
     def __init__(self, env: Environment, stage: PassStage, tokens: int, room: int) -> None:
         self.stage, self.tokens, self.room = stage, tokens, room
         self.done = [env.event() for _ in range(tokens)]
-        """With when the token arrives downstream, and when its first transfer began."""
+        """The token is delivered; the value is (time of its arrival downstream, begin of its first transfer)."""
         self.taken = [env.event() for _ in range(tokens)] if stage.product else self.done
+        """The token has left the buffer before the stage."""
         self.ended = [0] * tokens
+        """Time at which the token's result is complete."""
         self.reads: list[tuple[int, int]] = []
         """Of arrays: begin of the first and end of the last read of each token."""
         self.waits: list[Counter[str]] = []
+        """Of arrays: waiting time of each token, by cause."""
 
 
 class _Pass:
@@ -140,7 +144,7 @@ class _Pass:
         self.spans: list[tuple[str, str, int, int]] = []
 
     def _node(self, stage: PassStage, buffers: int) -> _Node:
-        """With room for the tokens that wait, and for those that are on their way through its pipeline."""
+        """A node with room for the tokens in its buffer and for those in its pipeline."""
         on_their_way = stage.latency
         if stage.product:
             on_their_way = self.plan.after + stage.product.converting
@@ -155,7 +159,7 @@ class _Pass:
         self.env.run()
 
     def _arrive(self, node: _Node, token: int) -> Generator[Event, tuple[int, int], tuple[int, int]]:
-        """Wait until all sources have delivered the token: when, and when its first transfer began."""
+        """Wait until all sources have delivered the token; return (arrival, begin of its first transfer or -1)."""
         stamps = []
         for source in node.stage.sources:
             before = self.nodes[source]
@@ -166,7 +170,7 @@ class _Pass:
         return max(arrival for arrival, _ in stamps), min(begin for _, begin in stamps)
 
     def _room(self, node: _Node, token: int) -> Generator[Event, tuple[int, int], None]:
-        """Wait until there is room behind the stage for what it makes of the token."""
+        """Wait until the buffers behind the stage have room for the token."""
         for consumer in node.stage.consumers:
             after = self.nodes[consumer]
             if 0 <= token - node.room < after.tokens:
@@ -177,7 +181,7 @@ class _Pass:
             yield self.env.timeout(when - int(self.env.now))
 
     def _move(self, node: _Node) -> Generator[Event, tuple[int, int], None]:
-        """A port or a merge: it takes a token when the token, room behind it, and its turn have come."""
+        """Process of a port or a merge: it serves a token that has arrived once there is room and the port is free."""
         stage, port = node.stage, self.ports.get(node.stage.resource)
         for token in range(node.tokens):
             arrival, first = yield from self._arrive(node, token)
@@ -197,7 +201,7 @@ class _Pass:
             node.done[token].succeed((node.ended[token], begin if first < 0 else first))
 
     def _compute(self, node: _Node, slots: Product) -> Generator[Event, tuple[int, int], None]:
-        """The arrays of a lane, and the pipeline behind them."""
+        """Process of the arrays of a lane and the pipeline behind them."""
         plan, converted = self.plan, 0
         fill = plan.before + plan.after
         for token in range(node.tokens):
@@ -221,7 +225,7 @@ class _Pass:
             node.done[token].succeed((max(converted, result - plan.early), 0))
 
     def _merging(self, node: _Node, token: int, since: int, until: int) -> int:
-        """How much of a wait for room is that lanes wait for each other: until the last of them has a result."""
+        """The part of a wait for room (`since` to `until`) in which a merge waits for the results of other lanes."""
         waited, oldest = 0, token - node.room
         for consumer in node.stage.consumers:
             others = [self.nodes[source] for source in consumer.sources]
@@ -231,7 +235,7 @@ class _Pass:
         return waited
 
     def phases(self) -> tuple[dict[str, int], int]:
-        """The time of the pass by phase, and by how much the sum may be wrong [fs]."""
+        """The time of the pass by phase [fs], and the error of their sum [fs]."""
         lanes = [node for node in self.nodes.values() if node.stage.product]
         critical = max((lane for lane in lanes if lane.tokens == self.window), key=lambda lane: lane.reads[-1][1])
         (begin, _), (_, end) = critical.reads[0], critical.reads[-1]
@@ -250,7 +254,7 @@ class _Pass:
         return dict(found), doubt
 
     def _period(self, left: int) -> tuple[Fraction, int]:
-        """Between the last tokens of the sample, and by how much the end of those left out is in doubt [fs]."""
+        """The period of the last simulated tokens [fs], and the error of the end of the `left` others [fs]."""
         sinks = [node for node in self.nodes.values() if not node.stage.consumers]
         last = self.window - 1
         ends = [max(sink.ended[token] for sink in sinks if token < sink.tokens) for token in range(self.window)]
@@ -268,14 +272,14 @@ class _Pass:
         return period, ceil(abs(third - fourth) * left + ripple + unsteady) + self._uneven()
 
     def _most(self) -> int:
-        """The longest occupation of a resource for one step."""
+        """The longest occupation of a resource in one step [fs]: the least possible period."""
         occupied: Counter[str] = Counter()
         for stage in self.nodes:
             occupied[stage.resource] += min(stage.full, stage.rest) if stage.tokens == self.plan.steps else 0
         return max(self.period, *occupied.values())
 
     def _uneven(self) -> int:
-        """What replicas that run out of pixels save in the tokens left out, at most; the last one at every stage."""
+        """Most time that the extrapolated tokens save because some replicas have fewer pixels [fs]."""
         saved: Counter[str] = Counter()
         for stage in self.nodes:
             saved[stage.resource] += self.plan.steps * stage.full - stage.busy
@@ -283,7 +287,7 @@ class _Pass:
 
 
 def _spread(found: Counter[str], time: int, weights: Counter[str]) -> None:
-    """Add the time to the causes in proportion to their weights; a rest that no weight explains to `wait output`."""
+    """Add the time to the waits in proportion to their weights; the remainder goes to `wait output`."""
     whole = sum(weights.values())
     shares = {name: time * weights[name] // whole if whole else 0 for name in WAITS}
     shares["wait output"] += time - sum(shares.values())
@@ -291,9 +295,9 @@ def _spread(found: Counter[str], time: int, weights: Counter[str]) -> None:
 
 
 def census(m: Mapping, device: Device) -> Events:
-    """What the tokens do, counted tile by tile: every tile is one of the few kinds, full or last along each axis.
+    """The events of all tokens, counted tile by tile: along each axis a tile is a full one or the last one.
 
-    Independent of `work.events`, which the tests compare it with; traffic is taken from there.
+    The counts are independent of `timing.events`, and tests compare both; `moved` is taken from `timing.events`.
     """
     workload, array = m.workload, device.array
     counted: Counter[str] = Counter()
@@ -318,6 +322,6 @@ def census(m: Mapping, device: Device) -> Events:
 
 
 def _tiles(extent: int, size: int, places: int) -> list[tuple[int, int]]:
-    """The sizes of tiles in so many places, and how many there are of each; places without a tile do nothing."""
+    """The tiles of an axis that has `places` for them, as (size, number): full ones, then the last one if smaller."""
     full, rest = divmod(min(extent, places * size), size)
     return [(size, full), (rest, 1)] if rest else [(size, full)]

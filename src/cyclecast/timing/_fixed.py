@@ -1,4 +1,4 @@
-"""A timing model that answers the same for everything: for tests of searches and runners."""
+"""A timing model with a constant time: for tests of searches and runners."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cyclecast.timing._base import Phase, Timing
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """So many device cycles, whatever the mapping."""
+    """The same number of device cycles for every mapping. Raises `OptionError` for a negative number."""
 
     cycles: int = 1
 

@@ -1,15 +1,15 @@
 """The time of one pass in closed form: the longest chain of a head, a busy resource, and a tail.
 
-A pass is a pipeline: inputs come through ports, arrays multiply and convert, sums are merged and leave. A *token* is
-one step along the pixels in one *lane*, an instance of the level inside the outermost. Whatever resource limits, the
-pass takes at least what the first token needs to reach it (head), its work for all tokens, and what the last token
-needs from there on (tail). The longest of these chains is the time. For stages in a row it is the makespan of a flow
-shop: all stages of one token + (tokens - 1) x longest stage (Johnson, Naval Research Logistics Quarterly 1954). Buffers
-are taken to be large enough, so the event simulation is never shorter where the last step has as many pixels as the
-others.
+A pass is a pipeline: inputs arrive through ports, arrays multiply and convert, sums are merged and leave. A *token* is
+one step along the pixels in one *lane*; a lane is an instance of the level inside the outermost. For every resource the
+pass takes at least three times together: of the first token to reach the resource (head), of the resource for all
+tokens, and of the last token from the resource to the end (tail). The longest of these chains is the time of the pass.
+For stages in a row it is the makespan of a flow shop: all stages of one token + (tokens - 1) x longest stage (Johnson,
+Naval Research Logistics Quarterly 1954). Buffers are assumed to be large enough. So the event simulation is never
+shorter if the last step has as many pixels as the others.
 
 The assumptions A7, A22, A23 and A47 are those of `docs/assumptions/`. Times are in femtoseconds. Every function takes
-one mapping or many.
+one `Mapping` or many (`Mappings`).
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ from cyclecast.units import Bandwidth
 
 
 class Use(NamedTuple):
-    """Work of a resource in a pass [fs]."""
+    """Occupation of a resource in a pass [fs]."""
 
     busy: Whole = 0
-    """All tokens."""
+    """Time of all tokens."""
     step: Whole = 0
-    """One step along the pixels, at least."""
+    """Least time of one step along the pixels."""
     more: Whole = 0
-    """All steps but one."""
+    """Time of all steps but one: `busy` - `step`."""
 
 
 NOTHING = Use()
+"""The use of a port without a limit, or through which nothing moves."""
 
 
 class StepShare(NamedTuple):
-    """The part of one step that an instance has: values and results of a group, groups, vectors of each."""
+    """Share of an instance in one step: values and results of a group, number of groups, vectors of each group."""
 
     values: Whole
     results: Whole
@@ -56,7 +57,7 @@ class StepShare(NamedTuple):
 
 
 class Inside(NamedTuple):
-    """Ports and merges in a lane, down to its arrays, for one step [fs]."""
+    """Time of one step in the ports and merges between a lane's boundary and its arrays [fs]."""
 
     into: Whole
     out: Whole
@@ -64,18 +65,18 @@ class Inside(NamedTuple):
 
 
 class Pass:
-    """One kind of pass of a mapping: the uses of its resources, and its time."""
+    """One kind of pass of a mapping: the occupation of its resources, and its time."""
 
     def __init__(self, m: AnyMapping, device: Device, kind: PassKind) -> None:
         self.m, self.device, self.kind = m, device, kind
         self.ports: tuple[Device | Level, ...] = (device, *device.levels)
         self.lane = min(1, len(device.levels) - 1)
-        """The level of a lane; the outermost where there is no other."""
+        """Position of the level of a lane: 1, or 0 on a device of one level."""
         read, pipeline = device.array.read.femtoseconds, device.pipeline
         self.before, self.after = pipeline.before * read, (pipeline.fill - pipeline.before) * read
         self.first_out = first_port_out(device) if kind.sums else None
         self.early = 0 if self.first_out is None else pipeline.write_back * read
-        """The part of a transfer through the first port out that the pipeline's last cycles hide [fs]."""
+        """Time of a transfer through the first port out that the pipeline's last cycles hide [fs]."""
         self.product = product_time(m, device)
         self.shares: dict[int, StepShare] = {}
         self.vectors: dict[int, Whole] = {}
@@ -92,7 +93,7 @@ class Pass:
         self.merges = {level: self._merge(level) for level in levels[1:]}
 
     def busy(self) -> dict[str, Whole]:
-        """Work of the busiest resource of every sort [fs]; `port` is a shared one."""
+        """Occupation of the busiest resource of each kind [fs]; `port` is a shared port."""
         shared = (level for level, port in enumerate(self.device.levels) if port.shared_port)
         return {
             "compute": self.kind.steps * self.product,
@@ -106,10 +107,10 @@ class Pass:
         """The longest chain [fs].
 
         Lanes get their first inputs one after another through the port of the outermost level, and their last results
-        leave one after another. So there are three kinds of chains: through a full lane; through the lane that is fed
-        last, which waits for the inputs of all; and through those fed first, after which the results of all lanes have
-        still to leave. The last lane may have less to do than a full one. A chain through it counts on nothing inside
-        it where there are several lanes, so that the time never falls when tiles grow.
+        leave one after another. So there are three kinds of chains. One goes through a full lane; one through the lane
+        that is fed last, which waits for the inputs of all lanes; one through the lanes that are fed first, after which
+        the results of all lanes still have to leave. The last lane may have less work than a full one. If there are
+        several lanes, a chain through it has no time inside the lane; so the time never falls when tiles grow.
         """
         if not self._moves():
             return (
@@ -147,16 +148,16 @@ class Pass:
         return largest(*chains)
 
     def filling(self) -> Whole:
-        """Cycles of the pipeline, and hops of merging [fs]."""
+        """Time of the pipeline's fill cycles and of the merging hops [fs]."""
         return self.before + self.after + total(*map(self._hops_time, self.hops))
 
     def _moves(self) -> bool:
-        """Whether anything limits what moves."""
+        """Whether a port or a merge takes time."""
         uses = (*self.inputs.values(), *self.outputs.values(), *self.merges.values())
         return any(use is not NOTHING for use in uses)
 
     def _share(self, level: int) -> StepShare:
-        """The share of the first instance of a level in one step, in which all replicas have pixels (A22)."""
+        """Share of the first instance of a level in a step in which all replicas have pixels (A22); cached."""
         if level not in self.shares:
             m, groups = self.m, self.m.workload.groups
             self.shares[level] = StepShare(
@@ -168,23 +169,23 @@ class Pass:
         return self.shares[level]
 
     def _at_once(self) -> Whole:
-        """Vectors of a group in one step of all replicas, at least."""
+        """Vectors of a group in one step of all replicas, rounded down; cached."""
         if self.at_once is None:
             self.at_once = self.kind.vectors // self.kind.steps
         return self.at_once
 
     def _vectors(self, level: int) -> Whole:
-        """Vectors of a group in all steps, in an instance of the level."""
+        """Vectors of a group in an instance of the level, over all steps; cached."""
         if level not in self.vectors:
             self.vectors[level] = smaller(self.kind.steps * self.m.inside(level, "pixel"), self.kind.vectors)
         return self.vectors[level]
 
     def _input_bits(self, share: StepShare) -> Whole:
-        """Of one input vector of all groups (A5)."""
+        """Bits of one input vector, all groups of the share included (A5)."""
         return share.values * (share.groups * self.m.workload.input_bits)
 
     def _sum_bits(self, share: StepShare) -> Whole:
-        """Of all sums of one vector, each once (A6)."""
+        """Bits of all partial sums of one vector, each once (A6)."""
         return share.results * (share.groups * partial_sum_bits(self.m))
 
     def _input(self, level: int) -> Use:
@@ -204,7 +205,7 @@ class Pass:
         return self._use(width, self.hops[level] * self._sum_bits(self._share(level)), level) if width else NOTHING
 
     def _use(self, width: Bandwidth, bits: Whole, level: int) -> Use:
-        """Use of a port of an instance of the level: `bits` for every vector."""
+        """Use of a port in an instance of the level that moves `bits` for every vector."""
         busy = _through(width, self._vectors(level) * bits)
         step = _through(width, self._share(level).vectors * bits)
         return Use(busy, step, busy - step)
@@ -214,7 +215,7 @@ class Pass:
         return self.hops[level] * hop if hop else 0
 
     def _inside(self) -> tuple[Inside, Inside]:
-        """Ports and merges inside a full lane, and what a chain through any lane can count on."""
+        """Time inside a full lane, and the least time inside any lane: 0 if there are several lanes."""
         into, out = [], []
         for level in range(1, len(self.device.levels)):
             into.append(self.inputs[level].step)
@@ -228,7 +229,7 @@ class Pass:
         return full, Inside(full.into * alone, full.out * alone)
 
     def _more_inside(self) -> Whole:
-        """Work of the busiest port or merge of a full lane in all steps but one [fs]."""
+        """Time of the busiest port or merge of a full lane for all steps but one [fs]."""
         levels = range(1, len(self.device.levels))
         return largest(
             *(use.more for level in levels for use in (self.inputs[level], self.outputs[level])),
@@ -236,34 +237,34 @@ class Pass:
         )
 
     def _through_port(self, share: StepShare) -> Whole:
-        """The inputs of such a share through the port of the outermost level."""
+        """Time of a share's inputs through the input port of the outermost level [fs]."""
         width = self.device.levels[0].input_bandwidth
         return _through(width, share.vectors * self._input_bits(share)) if width and self.kind.inputs else 0
 
     def _out_of(self, share: StepShare) -> Whole:
-        """The results of such a share through the port of the outermost level."""
+        """Time of a share's results through the output port of the outermost level [fs]."""
         width = self.device.levels[0].output_bandwidth
         return (
             _through(width, share.vectors * self.kind.sums * self._sum_bits(share)) if width and self.kind.sums else 0
         )
 
     def _results_of(self, lane: StepShare) -> Use:
-        """The results of a full lane through the port of the outermost level."""
+        """Use of the output port of the outermost level by the results of a full lane."""
         width = self.device.levels[0].output_bandwidth
         if not width or not self.kind.sums:
             return NOTHING
         return self._use(width, self.kind.sums * self._sum_bits(lane), self.lane)
 
     def _into_lane(self) -> Whole:
-        """The inputs of a full lane through the port of the outermost level; kept."""
+        """Time of a full lane's inputs through the input port of the outermost level [fs]; cached."""
         if self.into_lane is None:
             self.into_lane = self._through_port(self._share(self.lane))
         return self.into_lane
 
     def _fed_last(self, inside: Whole) -> Whole:
-        """From the start of the pass to the first product of the lane that is fed last.
+        """Time from the start of the pass to the first product of the lane that is fed last [fs].
 
-        It has no more inputs than the lanes have on average.
+        The lane has at most the average inputs of the lanes.
         """
         into = self.inputs[0].step
         arrived = total(self.inputs[-1].step, into, inside)
@@ -273,11 +274,14 @@ class Pass:
         return larger(self.before + into - ceil_div(into, factors.group * factors.row * self._replicas()), arrived)
 
     def _replicas(self) -> Whole:
-        """Lanes of an instance of the outermost level that have pixels; a last step of stationary inputs has few."""
+        """Lanes along the pixels that have work; with stationary inputs the last step may have fewer."""
         return smaller(self.m.levels[1].factors.pixel, self._at_once())
 
     def _fed_first(self, inside: Whole) -> Whole:
-        """To the first product of the first lanes that add up the same sums: inputs for all their row tiles."""
+        """Time from the start of the pass to the first products of the lanes that add up the first sums [fs].
+
+        Before it, the inputs of all row tiles of these lanes arrive.
+        """
         into = self._into_lane()
         if not self.lane or is_zero(into):
             return largest(self.before, total(self.inputs[-1].step, into, inside))
@@ -293,9 +297,9 @@ class Pass:
         return largest(self.before, total(self.inputs[-1].step, into, inside))
 
     def _last_results(self) -> Whole:
-        """The results of the last lanes that share inputs, and so come together, out of the outermost level.
+        """Time of the results of the last lanes out of the outermost level [fs]; these lanes share their inputs.
 
-        Of several lanes along groups or pixels the last may have no more than one group, and one vector.
+        The last lane along groups may have one group only, and the last one along pixels one vector only.
         """
         if not self.lane:
             return self.outputs[0].step
@@ -305,23 +309,23 @@ class Pass:
         return self._out_of(StepShare(whole.values, whole.results, groups, vectors))
 
     def conversion(self) -> Whole:
-        """From the last read of the last product to its result, or so far as it can leave (`early`) [fs]."""
+        """Time from the last read of the last product to its result, less `early`, when the result may leave [fs]."""
         array, after, cycle = self.device.array, self.after - self.early, self.device.array.read.femtoseconds
         if array.digital or not array.adc_overlap:
             return after
         first, last = steps(self.device)[0], steps(self.device)[-1]
         if conversion_time(array.cols, self.device, last) <= min(first.read, cycle, after):
-            return after  # which hides any conversion
+            return after  # the pipeline's last cycles hide every conversion
         converting = conversion_time(used_columns(self.m, self.device), self.device, last)
         return larger(converting, larger(converting - cycle, 0) + after) + smaller(first.read - converting, 0)
 
     def _leaving(self, transfer: Whole, level: int) -> Whole:
-        """A transfer out of a level; the first port on the way takes at least the pipeline's last cycles."""
+        """Time of a transfer out of a level; at least `early` at the first port out."""
         return larger(transfer, self.early) if self.early and level == self.first_out else transfer
 
 
 def merges(device: Device, level: int) -> bool:
-    """Whether adding up the sums of neighbouring instances of the level takes time."""
+    """Whether adding up the partial sums of instances of the level takes time."""
     return bool(device.levels[level].merge_bandwidth or device.levels[level].merge_hop.femtoseconds)
 
 

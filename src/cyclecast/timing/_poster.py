@@ -5,7 +5,8 @@ conference poster): total_cycle = number_batch * cycle_batch + 6. With the numbe
 figure 4b) one batch takes 16 * 1 + 6 = 22 cycles: 16 input steps of one bit, and the 6 stages of the pipeline outside
 the array (eDRAM read 1, conversion 1, shift-and-add 2, activation 1, write-back 1).
 
-The formula knows one PE, free weights and one rounding for everything; `docs/assumptions/` lists what follows.
+The formula has one PE, no time to write weights, and rounds once for all tiles; `docs/assumptions/` lists the
+consequences.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ def number_of_batches(
     arrays_per_unit: int,
     units: int,
 ) -> int:
-    """The poster's number_batch: how often one PE must be filled with matrix-vector products.
+    """The poster's number_batch: how many batches of matrix-vector products one PE computes, one product per array.
 
-    kernel_area is kernel_size^2; input_channels IC and output_channels OC; width W and height H of the input feature
-    map over the stride (the output's, with the usual padding); images N; used_word_lines #used_WL in an array;
-    filters_per_array #filters_for_MA; arrays_per_unit #MA in a CU; units #CU in a PE. All are counts, at least 1.
+    The arguments by the poster's names, all counts of at least 1: kernel_area is kernel_size^2; input_channels IC;
+    output_channels OC; width W and height H of the input feature map over the stride (the size of the output, with the
+    usual padding); images N; used_word_lines #used_WL of an array; filters_per_array #filters_for_MA; arrays_per_unit
+    #MA in a CU; units #CU in a PE.
     """
     row_tiles = Fraction(kernel_area * input_channels, used_word_lines)
     column_tiles = Fraction(output_channels, filters_per_array)
@@ -48,21 +50,21 @@ def number_of_batches(
 def total_cycles(*, batches: int, feature_map_bits: int, dac_bits: int, fill: int = 6) -> int:
     """The poster's total_cycle: batches x cycle_batch + 6, in cycles.
 
-    cycle_batch is "feature map resolution / DAC resolution", in bits over bits; where it is no integer the poster is
-    silent, and a started input step counts. fill is the poster's 6.
+    cycle_batch is "feature map resolution / DAC resolution", in bits. The poster does not say how a fraction is
+    rounded; here it is rounded up to whole input steps. fill is the poster's 6.
     """
     return batches * ceil(Fraction(feature_map_bits, dac_bits)) + fill
 
 
 @dataclass(frozen=True, slots=True)
 class Poster:
-    """The poster's timing model. It sees the tile sizes of a mapping and nothing else of it."""
+    """The poster's timing model. Of a mapping it uses the tile sizes only."""
 
     lawful: ClassVar[bool] = False
-    """Larger tiles are faster even where there are as many of them: remainders are shared fractionally (A10)."""
+    """The law *tile* does not hold: the number of tiles is not rounded, so larger tiles are always faster (A10)."""
 
     def time(self, mapping: Mapping, device: Device) -> Timing:
-        """One batch after another on one PE; the innermost two levels are its CUs and their arrays."""
+        """All batches in sequence on one PE; the innermost two levels of the device are its CUs and arrays."""
         work = mapping.vectors * mapping.workload.groups * mapping.values * mapping.results
         compute = _cycles(work, mapping.packed * mapping.word_lines * mapping.filters, device)
         cycle = device.array.read
@@ -71,7 +73,10 @@ class Poster:
         )
 
     def bounds(self, mapping: Mapping, device: Device) -> Bounds:
-        """Of one PE without ports (A10): the largest tiles on all its arrays, and its tiles on one array in turn."""
+        """Bounds for one PE without ports (A10).
+
+        Lower: the largest tiles, on all arrays of the PE. Upper: the mapping's tiles in sequence on one array.
+        """
         workload = mapping.workload
         cells = device.array.rows_per_weight * device.columns_per_weight
         most = most_cells(workload, device, device.array.rows, device.array.cols)
@@ -81,7 +86,7 @@ class Poster:
 
 
 def _cycles(work: int, tile: int, device: Device) -> int:
-    """The cycles of all batches, without the fill: so many multiplications, that many at once in an array."""
+    """Cycles of all batches, without fill: `work` multiplications, of which one array computes `tile` at once."""
     units, arrays = [1, *(level.count for level in device.levels)][-2:]
     batches = number_of_batches(
         kernel_area=1,

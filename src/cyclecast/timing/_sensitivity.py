@@ -1,6 +1,6 @@
-"""What a better device would gain on the same mapping: each field improved by a tenth, one at a time.
+"""Sensitivity of a mapping's time to the device: each field is improved by a tenth, one at a time.
 
-The mapping stays, so a field that would only help another mapping, such as a level's count, gains nothing here.
+The mapping stays the same. So a field that only helps other mappings, such as the count of a level, has no gain here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cyclecast.timing._base import TimingModel
 from cyclecast.units import Bandwidth, Frequency, Time
 
 SHORTER = ("array.read", "array.input_pulse", "array.write.pulse", "array.write.verify")
-"""Times, a tenth less."""
+"""Times, improved to a tenth less."""
 MORE = (
     "array.adcs",
     "array.active_rows",
@@ -28,39 +28,42 @@ MORE = (
     "array.write.cols",
     "array.write.arrays",
 )
-"""Counts, a tenth more, but one at least."""
+"""Counts, improved to a tenth more, and by at least one."""
 LIMITS = {"array.adcs": "array.cols", "array.active_rows": "array.rows", "array.active_cols": "array.cols"}
-"""Counts that cannot exceed another."""
+"""Counts and the field that limits each of them."""
 FEWER = ("array.write.pulses", "pipeline.fill")
-"""Counts, a tenth less, but one at least."""
+"""Counts, improved to a tenth less, rounded down."""
 PORTS = ("input_bandwidth", "output_bandwidth", "merge_bandwidth")
-"""Bandwidths of the device and its levels, a tenth more."""
+"""Bandwidths of the device and its levels, improved to a tenth more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """What one better field would save."""
+    """The time that one improved field saves."""
 
     field: str
-    """As in `Device.vary`."""
+    """Dotted name, as in `Device.vary`."""
     before: str
     after: str
     change: str
-    """For a reader: "-10 %", or the values before and after."""
+    """Text: "-10 %", or the values before and after."""
     time: Time
-    """Of the same mapping on the better device."""
+    """Time of the same mapping on the improved device."""
     saved: Time
     weight: Fraction
-    """How much of what is saved counts: a tenth over the relative change, as a count may have to double."""
+    """A tenth divided by the relative change of the field: 1/10 if a count has to double."""
 
     @property
     def saved_by_a_tenth(self) -> Fraction:
-        """What the gain comes to for a tenth of the field [fs], so that large and small steps compare."""
+        """Saved time, scaled to a change by a tenth [fs], so that gains of large and small changes compare."""
         return self.saved.femtoseconds * self.weight
 
 
 def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[Gain, ...]:
-    """The fields that would save time on this mapping, most for each tenth first; equal ones by name (A32)."""
+    """The fields whose improvement saves time on this mapping (A32).
+
+    Sorted by `saved_by_a_tenth`, the largest first, then by name.
+    """
     now = model.time(mapping, device).total.femtoseconds
     found = []
     for field, before, after, better in _better_devices(device):
@@ -82,16 +85,16 @@ def sensitivity(mapping: Mapping, device: Device, model: TimingModel) -> tuple[G
 
 @lru_cache(maxsize=4)
 def _better_devices(device: Device) -> tuple[tuple[str, object, object, Device], ...]:
-    """The device with each of the improvements, made once for all workloads of a network."""
+    """Field, value before, value after and improved device of every valid improvement; cached for all workloads."""
     found = []
     for field, before, after in improvements(device):
-        with suppress(DeviceError):  # more than the device can have, or nothing that it has
+        with suppress(DeviceError):  # the improved device is invalid, or the device has no such field
             found.append((field, before, after, device.vary(field, after)))
     return tuple(found)
 
 
 def improvements(device: Device) -> Iterator[tuple[str, object, object]]:
-    """Every field that can be better, with its value and a better one; some are more than the device can have."""
+    """Every field that can be improved, its value and an improved value; some make the device invalid."""
     fields = [*SHORTER, *MORE, *FEWER, "array.adc_rate", "array.adc_overlap", "array.skips_unused"]
     fields += PORTS[:2]
     for level in device.levels:
@@ -118,7 +121,7 @@ def value_of(device: Device, field: str) -> object:
 
 
 def _better(field: str, value: object) -> object:
-    """A better value, or None where there is none."""
+    """An improved value of the field; None if there is none."""
     match value:
         case bool():
             best = not field.endswith("shared_port")
@@ -146,7 +149,7 @@ def _tenth_more(amount: int) -> int:
 
 
 def _relative(before: object, after: object) -> Fraction:
-    """The size of a change, as a share of the value before; a switch counts like a doubling."""
+    """The change as a fraction of the value before; 1 for a switch."""
     match before, after:
         case bool(), _:
             return Fraction(1)

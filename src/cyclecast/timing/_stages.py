@@ -1,8 +1,8 @@
-"""The stages that one pass of a mapping goes through, as an event simulation sees them.
+"""The stages of one pass of a mapping, for the event simulation.
 
-All instances of a level are alike, and the first one, whose tiles are full, is the busiest. So one instance of the
-outermost level is looked at; each instance of the next level in it is a *lane*, and what is deeper works in lock-step
-with its lane (A22). One step along the pixels in one lane is a *token*. Times are in femtoseconds.
+All instances of a level are equal, and the first one is the busiest, as its tiles are full. So the stages are those of
+one instance of the outermost level. Each instance of the next level in it is a *lane*; deeper levels work in lock-step
+with their lane (A22). One step along the pixels in one lane is a *token*. Times are in femtoseconds.
 """
 
 from __future__ import annotations
@@ -30,100 +30,102 @@ from cyclecast.units import Bandwidth
 
 
 class Product(NamedTuple):
-    """A matrix-vector product of a full tile, as the arrays of a lane do it: slots of a read and its conversions.
+    """The time of a matrix-vector product of a full tile in the arrays of a lane: slots of a read and its conversions.
 
     With overlapped converters a slot's sums are held and converted while the next slot is read (Shafiee et al., ISAAC,
-    ISCA 2016, figure 4b); there is one set of held sums, so a read cannot end before the converters are free. The slots
-    after the first then follow from the end of the first by constants, which makes a product one event.
+    ISCA 2016, figure 4b). There is one set of held sums, so a read cannot end before the converters are free. The later
+    slots end at constant times after the first one, so the whole product is one event of the simulation.
     """
 
     first: int
-    """The first slot: its read, or read and conversion where they follow each other."""
+    """Time of the first slot's read; without overlap, of all slots [fs]."""
     inner: int
-    """From the end of the first slot's read to the end of the last one's."""
+    """Time from the end of the first slot's read to the end of the last slot's read; 0 without overlap [fs]."""
     converting: int
-    """The conversions of the last slot, where they overlap what follows; else 0."""
+    """Time of the last slot's conversions if they overlap later reads; else 0 [fs]."""
     reads: int
-    """All reads together."""
+    """Time of all reads [fs]."""
 
     @property
     def period(self) -> int:
-        """From product to product when nothing but the array limits."""
+        """Time from one product to the next if only the array limits [fs]."""
         return max(self.first, self.converting) + self.inner
 
     def run(self, start: int, converted: int) -> tuple[int, int]:
-        """When the last read and the last conversion end, if the converters are busy until `converted`."""
+        """End of the last read and end of the last conversion, if the converters are busy until `converted` [fs]."""
         end = max(start + self.first, converted) + self.inner
         return end, end + self.converting
 
 
 @dataclass(eq=False, slots=True)
 class PassStage:
-    """What serves tokens one after another: a port, a merge, or (`product`) the arrays of a lane."""
+    """A stage that serves tokens one after another: a port, a merge, or the arrays of a lane (`product`)."""
 
     resource: str
-    """What it occupies; stages with the same resource take turns."""
+    """Name of the occupied resource; stages with an equal resource share it."""
     tokens: int
-    """Steps in which the lane has a pixel; a replica may run out of pixels before the others."""
+    """Number of steps in which the lane has a pixel; a replica may have fewer than others."""
     _: KW_ONLY
     many: int = 0
-    """So many tokens are full, the first ones."""
+    """Number of full tokens; they come first."""
     full: int = 0
-    """For a full token [fs]."""
+    """Time of a full token [fs]."""
     rest: int = 0
-    """For a later one, which holds one pixel fewer [fs]."""
+    """Time of a later token, which has one pixel less [fs]."""
     latency: int = 0
-    """After that, without occupying anything [fs]."""
+    """Delay after the service, in which the resource is free again [fs]."""
     hidden: int = 0
-    """What of a transfer the pipeline's last cycles hide: a token comes so long before it counts as a result [fs]."""
+    """Least time from a token's arrival to the end of its transfer, in the pipeline's last cycles [fs]."""
     product: Product | None = None
     shared: bool = False
-    """A port that serves inputs and outputs alike."""
+    """Whether the stage is a port for inputs and outputs."""
     sources: list[PassStage] = field(default_factory=list)
-    """All of these must have delivered a token before it is served."""
+    """Stages that deliver; a token is served when all of them have delivered it."""
     consumers: list[PassStage] = field(default_factory=list)
+    """Stages that receive the tokens."""
 
     @property
     def busy(self) -> int:
-        """Its occupation for all tokens [fs]."""
+        """Occupation of the resource for all tokens [fs]."""
         return self.many * self.full + (self.tokens - self.many) * self.rest
 
 
 class PassStages(NamedTuple):
-    """One pass."""
+    """The stages of one pass and the times of its pipeline."""
 
     stages: tuple[PassStage, ...]
-    """Upstream first."""
+    """Stages, upstream first."""
     steps: int
-    """Along the pixels."""
+    """Number of steps along the pixels."""
     before: int
-    """From the first byte of a token's inputs to its first read, at least [fs]."""
+    """Least time from the begin of a token's first transfer to its first read [fs]."""
     after: int
-    """From a token's last read to its result, its last conversion included, as far as it takes a cycle [fs]."""
+    """Time from a token's last read to its result; it includes a last conversion of up to one cycle [fs]."""
     cycle: int
+    """The device's cycle [fs]."""
     early: int
-    """So long before its result is complete a token can leave through the first port out; 0 without a port [fs]."""
+    """Time by which a token may leave by the first port out before its result is complete; 0 without a port [fs]."""
 
 
 class _Share(NamedTuple):
-    """What one instance (of the device, a level, a lane) has to do in a pass."""
+    """Share of an instance (of the device, a level, a lane) in a pass."""
 
     values: int
     results: int
     groups: int
     vectors: int
-    """Along the pixels: every replica has a block of them, one for each step."""
+    """Input vectors of a group; every replica has a block of them, one vector per step."""
 
     def inputs(self, m: Mapping) -> int:
-        """Bits of an input vector of all its groups (A5)."""
+        """Bits of one input vector, all groups of the share included (A5)."""
         return self.values * self.groups * m.workload.input_bits
 
     def outputs(self, m: Mapping, times: int) -> int:
-        """Bits of so many partial sums for each result and group (A6)."""
+        """Bits of the partial sums of one vector, each moved `times` times (A6)."""
         return times * self.results * self.groups * partial_sum_bits(m)
 
     def within(self, m: Mapping, level: int, at: Factors, steps: int) -> _Share:
-        """The part of it that the instance at this place along every axis has; 0 where others do all."""
+        """The share of the instance of a level at place `at`; 0 if earlier places have all the work."""
         places = (at.row, at.column, at.group, at.pixel)
         return _Share(
             *(
@@ -138,7 +140,7 @@ FIRST = Factors()
 
 
 def plan(m: Mapping, device: Device, kind: PassKind) -> PassStages:
-    """One pass of this kind."""
+    """The stages of one pass of this kind."""
     build = _StageBuilder(m, device, kind)
     build.everything()
     read, pipeline = device.array.read.femtoseconds, device.pipeline
@@ -153,7 +155,7 @@ def plan(m: Mapping, device: Device, kind: PassKind) -> PassStages:
 
 
 def slots(m: Mapping, device: Device) -> Iterator[tuple[int, int, int]]:
-    """The slots of one product in order, equal ones together: how many, read, conversion [fs]."""
+    """The slots of one product in order, equal ones together, as (number, read [fs], conversion [fs])."""
     columns = used_columns(m, device)
     phases = row_phases(used_rows(m, device), device) * column_phases(columns, device)
     for step in steps(device):
@@ -161,7 +163,7 @@ def slots(m: Mapping, device: Device) -> Iterator[tuple[int, int, int]]:
 
 
 def product_of(m: Mapping, device: Device) -> Product:
-    """The product that these slots make."""
+    """The times of one product, from its `slots`."""
     found = list(slots(m, device))
     reads = sum(times * read for times, read, _ in found)
     if not device.array.adc_overlap:
@@ -175,13 +177,13 @@ def product_of(m: Mapping, device: Device) -> Product:
 
 
 def first_port_out(device: Device) -> int | None:
-    """The level of the first port that results meet on their way out, -1 the device's own; None if there is none."""
+    """Level of the first limited port on the way of results out, -1 for the device's; None if all are unlimited."""
     ports: tuple[Device | Level, ...] = (device, *device.levels)
     return next((level - 1 for level in range(len(ports))[::-1] if ports[level].output_bandwidth), None)
 
 
 class _StageBuilder:
-    """Puts the stages of a pass together, upstream first."""
+    """Builds the stages of a pass, upstream first."""
 
     def __init__(self, m: Mapping, device: Device, kind: PassKind) -> None:
         everything = _Share(m.values, m.results, m.workload.groups, kind.vectors)
@@ -194,7 +196,7 @@ class _StageBuilder:
         self.outermost = self._part(self.whole, 0, FIRST)
 
     def everything(self) -> None:
-        """Device in -> outermost in -> lanes -> merged and outermost out -> merged outermost and device out."""
+        """Device input -> outermost input -> lanes -> merge, outermost output -> merge, device output."""
         m, device, slots_ = self.m, self.device, product_of(self.m, self.device)
         bits = self.kind.inputs * self.whole.inputs(m)
         feed = self._add([], "device input", device.input_bandwidth, self.whole, bits)
@@ -226,7 +228,7 @@ class _StageBuilder:
         return share.within(self.m, level, at, self.kind.steps)
 
     def _through(self, feed: list[PassStage], share: _Share, number: str, slots_: Product) -> list[PassStage]:
-        """One lane: its own ports in, its arrays, its own ports and merges out."""
+        """The stages of one lane: its input ports, its arrays, its output ports and merges."""
         inside = [share] + [self._part(share, level, FIRST) for level in range(2, len(self.m.levels))]
         levels = list(enumerate(inside, 1)) if len(self.m.levels) > 1 else []
         for level, part in levels:
@@ -252,12 +254,12 @@ class _StageBuilder:
         return found
 
     def _hide(self, stages: list[PassStage], level: int) -> None:
-        """The first port out hides its transfers in the pipeline's last cycles."""
+        """Set `hidden` at the first port out, whose transfers overlap the pipeline's last cycles."""
         if level == self.first_out:
             stages[0].hidden = self.early
 
     def _merge(self, sources: list[PassStage], level: int, number: str, share: _Share) -> list[PassStage]:
-        """The tree that adds up what the instances of a level have (A21)."""
+        """The adder tree of the instances of a level (A21)."""
         hops = ceil_log2(self.m.levels[level].factors.row) if level < len(self.m.levels) else 0
         if not hops:
             return sources
@@ -269,7 +271,7 @@ class _StageBuilder:
     def _add(
         self, sources: list[PassStage], resource: str, bandwidth: Bandwidth | None, share: _Share, bits: int
     ) -> list[PassStage]:
-        """A stage that moves so many bits for every vector of the share, if any, and if its bandwidth is limited."""
+        """A stage that moves `bits` for every vector of the share; none if there are no bits or no bandwidth limit."""
         if bandwidth is None or not bits:
             return sources
         tokens = min(self.kind.steps, share.vectors)
@@ -289,7 +291,7 @@ class _StageBuilder:
 
 
 def _sizes(m: Mapping, level: int, steps: int) -> tuple[int, int, int, int]:
-    """Values, results, groups and vectors that one instance of the level takes in a pass, at most; -1 the device."""
+    """Most values, results, groups and vectors of an instance of the level in a pass; level -1 is the device."""
     return (
         m.inside(level, "row") * m.word_lines,
         m.inside(level, "column") * m.filters,
@@ -299,20 +301,20 @@ def _sizes(m: Mapping, level: int, steps: int) -> tuple[int, int, int, int]:
 
 
 FREE = Bandwidth(1)
-"""Stands for a merge that waits for all its parts and takes no time itself."""
+"""Marks a merge without bandwidth limit: it waits for all its parts and takes no time."""
 LANE_AXES: tuple[TileAxis, ...] = ("group", "row", "pixel", "column")
-"""Lanes that differ along the last only share their inputs."""
+"""Axes of the lanes; lanes that differ only along the last axis share their inputs."""
 
 
 def _places(m: Mapping) -> Iterator[Factors]:
-    """The place of every lane in the outermost instance; there is one on a device of one level."""
+    """The place of every lane in an instance of the outermost level; one place on a device of one level."""
     factors = m.levels[1].factors if len(m.levels) > 1 else FIRST
     for at in product(*(range(1, factors.along(axis) + 1) for axis in LANE_AXES)):
         yield Factors(**dict(zip(LANE_AXES, at, strict=True)))
 
 
 def _number(m: Mapping, at: Factors) -> int:
-    """The lane's number, from 0, in the order of the mapping's axes."""
+    """Number of the lane, from 0, in the order of `TILE_AXES`."""
     number, factors = 0, m.levels[1].factors
     for axis in TILE_AXES:
         number = number * factors.along(axis) + at.along(axis) - 1
