@@ -25,7 +25,7 @@ APART, DOOR = 8, 5
 """The row whose parts do not import each other, and the one from which up TVM may be imported."""
 
 VARIANTS = {
-    "timing": ("_abilities", "_base", "_costs", "_passes", "_sensitivity", "_stages"),
+    "timing": ("_abilities", "_base", "_converters", "_costs", "_passes", "_sensitivity", "_stages"),
     "search": ("_base", "_laws", "_nodes", "_relaxation", "_result"),
     "search/mutators": ("_base",),
     "schedule/rules": ("_base",),

@@ -14,7 +14,7 @@ from cyclecast.mapspace import grant, requests
 from cyclecast.network import Axis, Kind, Workload
 from cyclecast.timing import Analytical, Poster, Timing, input_bytes, output_bytes, product_time
 from cyclecast.timing._analytical import SIDE_BY_SIDE
-from cyclecast.timing._costs import slot_time, steps
+from cyclecast.timing._converters import slot_time, steps
 from cyclecast.units import Bandwidth, Frequency, Time
 from strategies import decisions, devices, mappings, matrix_vector, sketched_mappings, unlimited, workloads
 

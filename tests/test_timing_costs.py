@@ -23,7 +23,8 @@ from cyclecast.timing import (
     used_columns,
     used_rows,
 )
-from cyclecast.timing._costs import events_from_json, merge_latency, steps, write_time
+from cyclecast.timing._converters import steps
+from cyclecast.timing._costs import events_from_json, merge_latency, write_time
 from cyclecast.units import Time
 from strategies import decisions, devices, matrix_vector, sketched_mappings, workloads
 

@@ -20,7 +20,7 @@ from cyclecast.mapping import Mapping
 from cyclecast.mapspace import grant
 from cyclecast.network import Axis, Kind, Workload
 from cyclecast.timing import Analytical, Poster, number_of_batches, total_cycles
-from cyclecast.timing._costs import slot_time, steps
+from cyclecast.timing._converters import slot_time, steps
 from cyclecast.units import Time
 from strategies import unlimited
 

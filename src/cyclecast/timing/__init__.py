@@ -20,23 +20,18 @@ from cyclecast.timing._analytical import Analytical
 from cyclecast.timing._asked import asked, asked_each, asked_many
 from cyclecast.timing._base import Bounds, Failure, Phase, Role, Timing, TimingModel, Timings, timing_from_json
 from cyclecast.timing._bound import bounds
+from cyclecast.timing._converters import column_phases, each_step, product_time, row_phases, used_columns, used_rows
 from cyclecast.timing._costs import (
     Events,
     Moved,
     PassKind,
     array_write_time,
-    column_phases,
-    each_step,
     events,
     input_bytes,
     output_bytes,
     partial_sum_bits,
     port_time,
-    product_time,
-    row_phases,
     sum_bits,
-    used_columns,
-    used_rows,
 )
 from cyclecast.timing._event import EventDriven, Simulation, Span
 from cyclecast.timing._fixed import Fixed

@@ -15,7 +15,8 @@ from cyclecast._integers import Whole, fits, greatest, largest, product, reduced
 from cyclecast.device import Device, Level
 from cyclecast.mapping import Mapping, Mappings
 from cyclecast.timing._base import Phase, Timing, Timings, role_of
-from cyclecast.timing._costs import AnyMapping, events, kinds, merge_latency, write_time
+from cyclecast.timing._converters import AnyMapping
+from cyclecast.timing._costs import events, kinds, merge_latency, write_time
 from cyclecast.timing._passes import Pass
 from cyclecast.units import Time
 

@@ -17,22 +17,24 @@ from cyclecast.device import Device, Level
 from cyclecast.mapping import Mapping
 from cyclecast.network import Workload
 from cyclecast.timing._base import Bounds
-from cyclecast.timing._costs import (
+from cyclecast.timing._converters import (
     InputStep,
-    array_write_time,
     column_phases,
     conversion_time,
-    input_bits_per_vector,
-    merge_latency,
     most_cells,
-    partial_sum_bits,
-    port_time,
     row_phases,
     steps,
-    sums_per_vector,
     usable_rows,
     used_columns,
     used_rows,
+)
+from cyclecast.timing._costs import (
+    array_write_time,
+    input_bits_per_vector,
+    merge_latency,
+    partial_sum_bits,
+    port_time,
+    sums_per_vector,
 )
 from cyclecast.units import Bandwidth, Time
 

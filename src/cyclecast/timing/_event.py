@@ -22,7 +22,8 @@ from cyclecast.device import Device
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.timing._base import Phase, Timing, role_of
-from cyclecast.timing._costs import Events, column_phases, events, kinds, row_phases, write_time
+from cyclecast.timing._converters import column_phases, row_phases
+from cyclecast.timing._costs import Events, events, kinds, write_time
 from cyclecast.timing._stages import PassStage, PassStages, Product, plan
 from cyclecast.units import Time
 

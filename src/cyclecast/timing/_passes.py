@@ -18,16 +18,8 @@ from typing import NamedTuple
 
 from cyclecast._integers import Whole, ceil_div, ceil_log2, is_zero, larger, largest, smaller, total
 from cyclecast.device import Device, Level
-from cyclecast.timing._costs import (
-    AnyMapping,
-    PassKind,
-    conversion_time,
-    partial_sum_bits,
-    port_time,
-    product_time,
-    steps,
-    used_columns,
-)
+from cyclecast.timing._converters import AnyMapping, conversion_time, product_time, steps, used_columns
+from cyclecast.timing._costs import PassKind, partial_sum_bits, port_time
 from cyclecast.timing._stages import first_port_out
 from cyclecast.units import Bandwidth
 

@@ -19,7 +19,7 @@ from typing import ClassVar
 from cyclecast.device import Device
 from cyclecast.mapping import Mapping
 from cyclecast.timing._base import Bounds, Phase, Role, Timing
-from cyclecast.timing._costs import most_cells
+from cyclecast.timing._converters import most_cells
 
 
 def number_of_batches(

@@ -15,17 +15,8 @@ from typing import NamedTuple
 from cyclecast._integers import ceil_div, ceil_log2
 from cyclecast.device import Device, Level
 from cyclecast.mapping import TILE_AXES, Factors, Mapping, TileAxis
-from cyclecast.timing._costs import (
-    PassKind,
-    column_phases,
-    conversion_time,
-    partial_sum_bits,
-    port_time,
-    row_phases,
-    steps,
-    used_columns,
-    used_rows,
-)
+from cyclecast.timing._converters import column_phases, conversion_time, row_phases, steps, used_columns, used_rows
+from cyclecast.timing._costs import PassKind, partial_sum_bits, port_time
 from cyclecast.units import Bandwidth
 
 
