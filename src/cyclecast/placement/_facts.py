@@ -6,8 +6,8 @@ from cyclecast._integers import ceil_div
 from cyclecast.errors import FitError
 from cyclecast.network import HostOperator, Operator, host_time
 from cyclecast.placement._base import Bottleneck, DynamicCost, Wear
+from cyclecast.placement._interval import work_bound
 from cyclecast.placement._pareto_mappings import least_arrays
-from cyclecast.placement._period import work_bound
 from cyclecast.placement._plan import Plan
 from cyclecast.placement._resident import writing_time
 from cyclecast.placement._search import PlacementSearch

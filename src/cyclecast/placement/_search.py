@@ -13,8 +13,8 @@ from cyclecast.network import Network, Operator, Workload
 from cyclecast.placement._base import Bottleneck, Kept, Segment, Stage, Tell, Told, system
 from cyclecast.placement._energy import Meter
 from cyclecast.placement._floorplan import Floorplan, deal
+from cyclecast.placement._interval import periods
 from cyclecast.placement._pareto_mappings import ParetoMappings, pareto_mappings
-from cyclecast.placement._period import periods
 from cyclecast.placement._pipeline import needs_of
 from cyclecast.placement._plan import Plan, evenly
 from cyclecast.placement._resident import Builder, StageCost, in_pe

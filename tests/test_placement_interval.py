@@ -7,8 +7,8 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cyclecast.placement._interval import arrays_for, periods, work_bound
 from cyclecast.placement._pareto_mappings import ParetoMappings
-from cyclecast.placement._period import arrays_for, periods, work_bound
 from placed import dense
 
 
