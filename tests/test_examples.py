@@ -120,11 +120,11 @@ def test_a_runner_of_your_own_is_asked_by_metaschedule(run: Run) -> None:
     assert re.search(r"^\d+ candidates asked, the best takes [\d.]+ us$", printed, re.MULTILINE)
 
 
-def test_a_front_end_of_your_own_reads_a_network() -> None:
+def test_a_front_end_of_your_own_reads_a_network(run: Run) -> None:
     assert re.fullmatch(r"dense 1x40 -> 5: [\d.]+ us\n", run("15_own_front_end.py"))
 
 
-def test_a_report_of_your_own_has_a_line_for_each_operator() -> None:
+def test_a_report_of_your_own_has_a_line_for_each_operator(run: Run) -> None:
     title, ruler, *rows = run("16_own_report.py").split("\n")
     assert (title, ruler) == ("| operator | arrays | busy [us] |", "|---|---|---|")
     assert len([row for row in rows if row]) == 54
