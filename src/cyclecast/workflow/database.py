@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+from weakref import finalize
 
 from sqlalchemy import URL, Connection, ForeignKey, create_engine, event, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -102,7 +103,7 @@ class _Record(_Base):
 
 
 class Database:
-    """Searches and their records; a context manager."""
+    """Searches and their records; a context manager. One that is not closed is closed when nobody holds it any more."""
 
     def __init__(self, location: str | Path) -> None:
         """Open the database at a path or a URL; create missing tables. Raises `DatabaseError`."""
@@ -110,6 +111,7 @@ class Database:
         self.location = text
         with self._guard("opening"):
             self._engine = create_engine(text if "://" in text else URL.create("sqlite", database=text))
+            finalize(self, self._engine.dispose)  # also where opening fails below
             if self._engine.dialect.name == "sqlite":
                 _require_file(self._engine.url.database or "")
                 event.listen(self._engine, "connect", _wait_for_other_writers)
