@@ -1,4 +1,4 @@
-"""The mapspace: what may be decided for a workload on a device, all of it as arrays, and fronts of points."""
+"""The mapspace: the decisions for a workload on a device, all tilings and factors as arrays, and Pareto fronts."""
 
 from __future__ import annotations
 

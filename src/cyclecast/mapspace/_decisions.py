@@ -1,7 +1,7 @@
-"""From decisions to mappings: what a search may choose (`choices`) and what the device makes of it (`grant`).
+"""From decisions to mappings: the values on offer for every decision (`choices`), and the granted mapping (`grant`).
 
-A decision about a level is a *request*: so many row tiles, column tiles, groups or replicas side by side, at most.
-What is granted is capped by the tiles that are left and by the instances of the level that are left, level by level
+A decision about a level is a *request*: the largest factor for row tiles, column tiles, groups or replicas.
+The granted factor is capped by the tiles that are left and by the instances of the level that are left, level by level
 from the arrays outwards and axis by axis in the order group, row, column, pixel. So every combination of decisions
 is legal, and every mapping that leaves no granted instance without a tile is reached by asking for exactly its
 factors (`requests`). Windows, packing and stationary inputs are granted where they are asked for and possible.
@@ -21,62 +21,62 @@ from cyclecast.mapping import TILE_AXES, Factors, Form, LevelFactors, Mapping, T
 from cyclecast.network import Slide, Workload
 
 Decisions = Mapped[str, int]
-"""A value by decision name: `word_lines`, `filters`, and `LEVEL.AXIS` for every level and axis.
+"""Values by decision name: `word_lines`, `filters`, and `LEVEL.AXIS` for every level and axis.
 
-And those that a sketch may add: `window.AXIS` for every slide, `packed`, and `input_stationary` (0 or 1).
+Sketches may add `window.AXIS` for every slide, `packed`, and `input_stationary` (0 or 1).
 """
 
 WORD_LINES = "word_lines"
 FILTERS = "filters"
 WINDOW = "window."
-"""What the names of decisions about windows begin with."""
+"""Prefix of the names of decisions about windows."""
 PACKED = "packed"
 INPUT_STATIONARY = "input_stationary"
 WINDOWS = "windows"
-"""The sketch that opens `window.AXIS`."""
+"""Name of the sketch rule that opens `window.AXIS`."""
 PACK = "pack"
-"""The sketch that opens `packed`."""
+"""Name of the sketch rule that opens `packed`."""
 ORDER = "order"
-"""The sketch that decides for `input_stationary`."""
+"""Name of the sketch rule that opens `input_stationary`."""
 WINDOW_ODDS = 1 << 20
-"""The odds of a window of 1; larger ones have that over their size."""
+"""Weight of a window of size 1 in a draw; size n has this weight divided by n."""
 MOST_SIZES = 12
-"""Tile sizes on offer per axis: the largest of the balanced cuts and of the powers of two."""
+"""Most tile sizes on offer per axis: the largest among balanced sizes and powers of two."""
 EVERY_FACTOR_UP_TO = 12
-"""Beyond this, factors on offer are those that cut the level evenly."""
+"""Up to this value all factors are on offer; above it those that cut the level evenly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision about one axis at one level of the device: how many tiles it takes side by side."""
+    """A decision about the factor of one axis at one level of the device."""
 
     level: str
     axis: TileAxis
 
     @property
     def name(self) -> str:
-        """The name that MetaSchedule's traces and JSON have: `LEVEL.AXIS`."""
+        """The name in MetaSchedule's traces and in JSON: `LEVEL.AXIS`."""
         return f"{self.level}.{self.axis}"
 
     @staticmethod
     def of(name: str) -> Decision | None:
-        """The decision of this name; None where it is about no level: a tile size, a window, an order."""
+        """The decision of this name; None for a decision about no level: a tile size, a window, the order."""
         level, _, last = name.rpartition(".")
         axis = next((axis for axis in TILE_AXES if axis == last), None)
         return Decision(level, axis) if level and axis and not name.startswith(WINDOW) else None
 
 
 def window_name(slide: Slide) -> str:
-    """The name of the decision about the window along this slide."""
+    """Name of the decision about the window along this slide."""
     return WINDOW + slide.pixel
 
 
 def choices(workload: Workload, device: Device, opened: Collection[str] = ()) -> dict[str, tuple[int, ...]]:
-    """The values on offer for every decision, ascending, never empty; in the order in which `grant` uses them.
+    """The values on offer for every decision, in ascending order, at least one; decisions in the order of `grant`.
 
-    Those of im2col, and those that are `opened` besides: `WINDOWS`, `PACK`. Tile sizes then cut what any window on
-    offer meets and gives, and leave room for two groups on the diagonal of an array. Decisions with one value only are
-    part of it. Raises `FitError` when the bits differ from the device's.
+    The decisions are those of im2col and of the sketch rules in `opened`: `WINDOWS`, `PACK`. With windows, tile sizes
+    are on offer for the values and results of every window; with packed groups, they leave room for two groups on the
+    diagonal of an array. Raises `FitError` if the bits differ from the device's.
     """
     require_bits(workload, device)
     windows = window_choices(workload, device) if WINDOWS in opened else {}
@@ -103,12 +103,12 @@ def choices(workload: Workload, device: Device, opened: Collection[str] = ()) ->
 
 
 def odds(decision: str, values: Sequence[int], device: Device) -> list[int]:
-    """How likely each value on offer is to be drawn, as weights.
+    """Weights with which the values on offer are drawn, in the same order.
 
-    Each tile size is twice as likely as the next smaller one, since the fewest tiles are often the best. Factors of
-    the outermost level are the likelier the larger they are: asked for too much, it takes what is left. Factors of the
-    inner levels are equally likely, as every use of a level may be part of the best. Windows are the likelier the
-    smaller they are: many of the large ones need more arrays than there are, or leave most of each without weights.
+    A tile size has twice the weight of the next smaller one, as the fewest tiles are often the best. A factor of the
+    outermost level has its own value as weight: a request for too much is granted what is left. Factors of the inner
+    levels have equal weights, as any of them may be part of the best mapping. The weight of a window falls with its
+    size: many large windows need more arrays than there are, or leave most of each array without weights.
     """
     if decision.startswith(WINDOW):
         return [WINDOW_ODDS // size for size in values]
@@ -122,10 +122,10 @@ def odds(decision: str, values: Sequence[int], device: Device) -> list[int]:
 
 
 def window_choices(workload: Workload, device: Device) -> dict[str, tuple[int, ...]]:
-    """The windows on offer along every slide; {} if there are none.
+    """The window sizes on offer along every slide, by decision name; {} if there are no windows.
 
-    A window has as many outputs as an array has filters side by side, at most. Of the windows that cover the outputs in
-    as many steps, only the smallest; and of those the smallest few.
+    A window has at most as many outputs as an array has filters. Of sizes that cover the outputs in an equal number of
+    steps only the smallest is on offer; of these at most `MOST_SIZES`, the smallest.
     """
     offers = {}
     for slide in workload.slides:
@@ -142,9 +142,10 @@ def can_pack(workload: Workload, device: Device) -> bool:
 
 
 def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
-    """The mapping that the device makes of the decisions.
+    """The mapping that the device grants for the decisions; it is legal for the levels and the array.
 
-    A missing size or factor asks for as much as there is; a missing window, packing or order for none.
+    The default of a size or factor is the largest value, that of a window or packed groups is 1, that of the order is
+    weight-stationary. The mapping may need several passes; `require_fit` tells whether the device can do them.
     """
     window = _window(workload, decisions)
     form = Form(workload, window)
@@ -176,7 +177,7 @@ def grant(workload: Workload, device: Device, decisions: Decisions) -> Mapping:
 
 
 def requests(mapping: Mapping) -> dict[str, int]:
-    """The decisions that `grant` turns into this mapping again."""
+    """The decisions for which `grant` gives this mapping."""
     asked = {WORD_LINES: mapping.word_lines, FILTERS: mapping.filters}
     for entry in reversed(mapping.levels):
         asked |= {Decision(entry.level, axis).name: entry.factors.along(axis) for axis in TILE_AXES}
@@ -189,7 +190,7 @@ def requests(mapping: Mapping) -> dict[str, int]:
 
 
 def require_bits(workload: Workload, device: Device) -> None:
-    """Raise `FitError` unless the workload's bits are those that the device is described for."""
+    """Raise `FitError` if the workload's activation or weight bits differ from the device's."""
     for what, have, want in (
         ("activation", workload.input_bits, device.bits.activation),
         ("weight", workload.weight_bits, device.bits.weight),
@@ -217,7 +218,7 @@ def _capped(decisions: Decisions, name: str, bound: int) -> int:
 
 
 def _sizes(extent: int, bound: int) -> tuple[int, ...]:
-    """Tile sizes that cut the extent evenly into the fewest tiles, one more, two more ..., and the powers of two."""
+    """Tile sizes: those that cut the extent evenly into the fewest tiles, one more, two more ..., and powers of two."""
     fewest = ceil_div(extent, bound)
     balanced = {min(bound, extent)} | {ceil_div(extent, fewest + more) for more in range(MOST_SIZES)}
     powers = {1 << power for power in range(min(bound, extent).bit_length())}
@@ -226,13 +227,13 @@ def _sizes(extent: int, bound: int) -> tuple[int, ...]:
 
 
 def _sizes_of_all(extents: Collection[int], bound: int) -> tuple[int, ...]:
-    """Tile sizes that cut several extents evenly: of each its largest, fewer of each where there are many extents."""
+    """Tile sizes for several extents: the largest of each extent, the fewer the more extents there are."""
     each = MOST_SIZES if len(extents) == 1 else max(2, 2 * MOST_SIZES // len(extents))
     return tuple(sorted({size for extent in extents for size in _sizes(extent, bound)[-each:]}))
 
 
 def _factors(bound: int, count: int) -> tuple[int, ...]:
-    """Factors up to the bound: every small one, then those that cut the level evenly, and the bound itself."""
+    """Factors up to the bound: all small ones, those that cut the level evenly, and the bound itself."""
     small = range(1, min(bound, EVERY_FACTOR_UP_TO) + 1)
     even = {count // parts for parts in range(1, count // EVERY_FACTOR_UP_TO + 1)} | {bound}
     return tuple(sorted(set(small) | {factor for factor in even if factor <= bound}))

@@ -10,10 +10,10 @@ from cyclecast.network import Workload
 
 
 def default_mapping(workload: Workload, device: Device) -> Mapping:
-    """The mapping without any search: full arrays, filled from the inside outwards, replicas where room is left.
+    """The mapping without a search: the largest tiles, levels filled from the inside outwards, then replicas.
 
-    Where that needs weights to be written again and the device cannot, one that holds them all, if there is any.
-    Raises `FitError` where the device cannot hold the workload.
+    If it has several passes and the device cannot write during inference, a mapping of one pass, if there is one.
+    Raises `FitError` if the device cannot hold the workload.
     """
     require_bits(workload, device)
     mapping = grant(workload, device, {})

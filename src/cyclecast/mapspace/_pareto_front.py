@@ -1,4 +1,7 @@
-"""What nothing dominates: points that none is as good as in time, energy and arrays together."""
+"""Pareto fronts of points in time, energy and arrays.
+
+A point *dominates* another if it is no worse in all three values; of equal points the first one dominates the others.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +13,37 @@ import numpy as np
 from cyclecast._integers import Numbers, fits, greatest, narrow
 
 THRESHOLDS = 512
-"""Times, and numbers of arrays, by which members of the front are looked up."""
+"""Most times, and most numbers of arrays, in the lookup table of a front."""
 
 
 class Values(NamedTuple):
-    """Element i of each array is of mapping i, or what no mapping of node i is below."""
+    """Values of n points, as arrays of shape (n,): those of mapping i, or lower bounds of node i."""
 
     time: Numbers
+    """Times [fs]."""
     energy: Numbers
+    """Energies [aJ]."""
     arrays: Numbers
+    """Numbers of arrays."""
 
     def take(self, chosen: Numbers) -> Values:
-        """Those at these places."""
+        """The values at these positions."""
         return Values(*(numbers[chosen] for numbers in self))
 
 
 class ParetoFront:
-    """What nothing looked at dominates, as arrays in the order of time, and a table to look it up."""
+    """The points that no other point dominates, sorted by time, and a table to look them up."""
 
     def __init__(self) -> None:
         self.values = Values(*(np.zeros(0, np.int64) for _ in Values._fields))
         self.rows: Numbers = None
-        """A column for each member: what it is."""
+        """Column i describes member i: shape (rows, members); None for an empty front."""
 
     def add(self, values: Values, rows: Numbers) -> None:
-        """Take in what no member is as good as, and let go of what that dominates."""
+        """Add the points that no member dominates; remove the members that they dominate.
+
+        `rows` has a column for each point.
+        """
         fresh = np.flatnonzero(~self.covers(values))
         if not len(fresh):
             return
@@ -46,7 +55,7 @@ class ParetoFront:
         self._index()
 
     def covers(self, values: Values) -> Numbers:
-        """Whether some member is no worse in all three. Now and then it misses one, but it never makes one up."""
+        """Mask of the points that some member dominates. It may miss a point, but never has one too many."""
         if not len(self.values.time):
             return np.zeros(len(values.time), bool)
         time = np.searchsorted(self.times, values.time, side="right")
@@ -55,7 +64,7 @@ class ParetoFront:
         return np.asarray((least <= values.energy) & (least < self.never), bool)
 
     def _index(self) -> None:
-        """The least energy of all members within a time and within a number of arrays, at some thresholds."""
+        """Build the table: the least energy of the members up to a time and a number of arrays, at some thresholds."""
         time, energy, arrays = self.values
         self.times, self.arrays = _thresholds(time), _thresholds(arrays)
         self.never = int(energy.max()) + 1
@@ -66,7 +75,7 @@ class ParetoFront:
 
 
 def _thresholds(numbers: Numbers) -> Numbers:
-    """Some of the numbers, the greatest among them."""
+    """At most `THRESHOLDS` of the numbers, sorted, with the greatest one."""
     found = np.unique(numbers)
     return found[np.unique(np.linspace(0, len(found) - 1, min(len(found), THRESHOLDS)).astype(np.int64))]
 

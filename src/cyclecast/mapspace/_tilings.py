@@ -1,8 +1,9 @@
-"""The space of mappings, laid out for those who look at all of it.
+"""The mapspace as arrays, for searches that enumerate it.
 
-A *tiling* is what is cut: window, packed groups, word lines and filters of a tile. Around it stand factors: so many
-tiles side by side at every level. Of equal tilings (as many tiles along every axis) only the smallest is listed, and of
-equal factors (as many turns) only the smallest: whoever works on less at a time is never slower.
+A *tiling* is the window and the packed groups, word lines and filters of a tile. Factors say how many tiles use the
+instances of each level. Of equivalent tilings (equal numbers of tiles along every axis) only the smallest is listed,
+and of equivalent factors (equal temporal factors) only the smallest: less work in equal passes and steps is never
+slower.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from cyclecast.network import Workload
 from cyclecast.units import Bandwidth
 
 MOST_WAYS = 2_000_000
-"""To use the inner levels: what a table of them may hold."""
+"""Most combinations of inner factors in a table (`Inner`)."""
 
 
 def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
-    """The windows of as many outputs as an array has filters side by side; () first, which is im2col.
+    """The windows with at most as many outputs as an array has filters; first (), which is im2col.
 
-    The values that a window meets may take several row tiles. Windows of more outputs, whose results would take several
-    column tiles for one filter, are not in the space.
+    The values of a window may take several row tiles. Windows with more outputs are not in the mapspace: the results of
+    one filter would take several column tiles.
     """
     wide = device.filters_per_array
     along = [(1, *takewhile(wide.__ge__, slide.windows)) for slide in workload.slides]
@@ -39,50 +40,50 @@ def windows(workload: Workload, device: Device) -> list[tuple[int, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class SketchSize:
-    """A part of the space, as one set of rules opens it."""
+    """Size of a sketch: the part of the mapspace that one set of rules opens."""
 
     rules: str
-    """Such as `im2col`, `im2col+windows`."""
+    """Names of the rules: `im2col`, `im2col+windows`, ..."""
     points: int
-    """Combinations of decisions, legal or not."""
+    """Number of combinations of decisions, legal or not."""
     legal: int
-    """Those that fit in the arrays and the levels; how many passes they take is not asked."""
+    """Number of combinations that fit into the arrays and levels, with any number of passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tilings:
-    """Tilings as arrays: element i of each is tiling i."""
+    """n tilings, as arrays of shape (n,): element i belongs to tiling i."""
 
     window: tuple[Numbers, ...]
-    """Along every slide of the workload."""
+    """Size of the window along every slide of the workload."""
     packed: Numbers
     word_lines: Numbers
     filters: Numbers
     tiles: tuple[Numbers, ...]
-    """How many there are along every axis, in the order of `TILE_AXES`."""
+    """Number of tiles along every axis, in the order of `TILE_AXES`."""
 
     @classmethod
     def of(cls, columns: Sequence[Numbers]) -> Self:
-        """From all the fields in their order."""
+        """Tilings from the arrays of all fields, in the order of `columns`."""
         slides = len(columns) - 3 - len(TILE_AXES)
         packed, word_lines, filters, *tiles = columns[slides:]
         return cls(tuple(columns[:slides]), packed, word_lines, filters, tuple(tiles))
 
     @classmethod
     def joined(cls, parts: Sequence[Tilings]) -> Tilings:
-        """All of these, of which there is at least one."""
+        """All tilings of the parts; there must be at least one part."""
         return cls.of([np.concatenate(numbers) for numbers in zip(*(part.columns for part in parts), strict=True)])
 
     @property
     def columns(self) -> tuple[Numbers, ...]:
-        """All the fields, in the order of `of`."""
+        """The arrays of all fields, in the order of `of`."""
         return (*self.window, self.packed, self.word_lines, self.filters, *self.tiles)
 
     def __len__(self) -> int:
         return len(self.packed)
 
     def __getitem__(self, chosen: Numbers) -> Tilings:
-        """Those at these places."""
+        """The tilings at these positions."""
         return Tilings(
             tuple(sizes[chosen] for sizes in self.window),
             self.packed[chosen],
@@ -93,9 +94,9 @@ class Tilings:
 
 
 def forms(workload: Workload, device: Device) -> Tilings:
-    """Every window with every number of packed groups, as a tiling that no other of the same form is below.
+    """Every *form*, a window and a number of packed groups, as a relaxed tiling that bounds its tilings from below.
 
-    Its tiles are the smallest that could be, and as few as with the largest.
+    The relaxed tiling has tiles of size 1, but only as many as with the largest size.
     """
     tall, wide = device.word_lines_per_array, device.filters_per_array
     each = smallest_sizes(workload.groups, min(workload.groups, tall, wide))
@@ -110,7 +111,7 @@ def forms(workload: Workload, device: Device) -> Tilings:
 
 
 def every_tiling(workload: Workload, device: Device) -> Tilings:
-    """The tilings of every form, one form after another: those of `tilings`."""
+    """The tilings of all forms (`tilings` of each), one form after another."""
     every = forms(workload, device)
     form, packed = Form(workload, every.window), every.packed
     ones = np.ones(len(every), np.int64)
@@ -127,7 +128,7 @@ def every_tiling(workload: Workload, device: Device) -> Tilings:
 
 
 def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = False) -> Tilings:
-    """Every tiling of one form, the smallest of its kind; `perfect`: those that leave no tile partly empty."""
+    """All tilings of one form, the smallest of equivalent ones; `perfect`: only those without partly empty tiles."""
     packed = int(form.packed[0])
     window = tuple(int(size[0]) for size in form.window)
     shape, (lines, filters) = Form(workload, window), tile_sizes(workload, device, form)
@@ -143,7 +144,7 @@ def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = F
 
 
 def tile_sizes(workload: Workload, device: Device, form: Tilings) -> tuple[Numbers, Numbers]:
-    """The word lines and the filters of the tilings of one form, largest first."""
+    """The word lines, and the filters, of the tilings of one form, largest first."""
     packed, shape = int(form.packed[0]), Form(workload, tuple(int(size[0]) for size in form.window))
     tall, wide = device.word_lines_per_array // packed, device.filters_per_array // packed
     lines, filters = min(shape.values, tall), min(shape.results, wide)
@@ -156,26 +157,26 @@ def _divide(window: tuple[int, ...], workload: Workload) -> bool:
 
 @lru_cache(maxsize=4096)
 def smallest_sizes(extent: int, most: int) -> Numbers:
-    """For every number of tiles that sizes up to the most give, the smallest size that gives it; largest first."""
+    """The smallest size for every number of tiles that sizes from 1 to `most` give; largest first, read-only."""
     counts = np.unique(ceil_div(extent, np.arange(1, most + 1, dtype=np.int64)))
     sizes = np.unique(ceil_div(extent, counts))[::-1]
-    sizes.flags.writeable = False  # as it is kept
+    sizes.flags.writeable = False  # the cache shares it
     return sizes
 
 
 class Inner(NamedTuple):
-    """Every way to use the levels inside the outermost: arrays, element i of each is way i."""
+    """All combinations of factors of the inner levels (all but the outermost), as arrays of equal length."""
 
     factors: tuple[tuple[Numbers, ...], ...]
-    """For every inner level, outermost first, the factor of every axis."""
+    """Factors by inner level, outermost first, and by axis."""
     inside: tuple[Numbers, ...]
-    """Their products over the levels, for every axis."""
+    """Products of the factors over the inner levels, by axis."""
 
 
 def resident_mapping(workload: Workload, device: Device) -> Mapping | None:
-    """A mapping whose arrays hold all weights at once, of one copy and without windows; None if there is none.
+    """A mapping of one pass without replicas and windows; None if there is none.
 
-    Tiles are as large as they can be: with fewer of them, whatever held more holds these.
+    Only the largest tiles are tried: if smaller, and so more, tiles fit, the largest ones fit too.
     """
     tall, wide = device.word_lines_per_array, device.filters_per_array
     if inner_ways(device) > MOST_WAYS:
@@ -184,11 +185,11 @@ def resident_mapping(workload: Workload, device: Device) -> Mapping | None:
         lines, filters = min(workload.reduction, tall // packed), min(workload.filters, wide // packed)
         extents = (workload.groups, packed), (workload.reduction, lines), (workload.filters, filters)
         tiles = tuple(ceil_div(extent, size) for extent, size in extents)
-        ways = inner(device, (*tiles, 1))
-        outer = [ceil_div(count, inside) for count, inside in zip(tiles, ways.inside, strict=False)]
+        within = inner(device, (*tiles, 1))
+        outer = [ceil_div(count, inside) for count, inside in zip(tiles, within.inside, strict=False)]
         held = np.flatnonzero(np.multiply.reduce(outer) <= device.levels[0].count)
         if len(held):
-            chosen = [[factor[held[0]] for factor in level] for level in ((*outer, ways.inside[-1]), *ways.factors)]
+            chosen = [[factor[held[0]] for factor in level] for level in ((*outer, within.inside[-1]), *within.factors)]
             levels = zip(device.levels, (Factors(*map(int, of)) for of in chosen), strict=True)
             bound = tuple(LevelFactors(level.name, factors) for level, factors in levels)
             return Mapping(workload, lines, filters, bound, Factors(pixel=workload.pixels), packed=packed)
@@ -196,12 +197,15 @@ def resident_mapping(workload: Workload, device: Device) -> Mapping | None:
 
 
 def inner_ways(device: Device) -> int:
-    """How many ways there are to use the levels inside the outermost one, at most."""
+    """Upper bound on the number of combinations of inner factors."""
     return prod(count_combinations(level.count) for level in device.levels[1:])
 
 
 def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inner:
-    """The ways for so many tiles, factors without a tile left out; `perfect`: those that divide the tiles."""
+    """All combinations of inner factors for these numbers of tiles, by axis; of equivalent factors the smallest.
+
+    `perfect`: only factors that divide the tiles.
+    """
     counts = tuple(level.count for level in device.levels[1:])
     factors = _joined(counts, tiles, perfect)
     inside = reduce(np.multiply, factors) if len(factors) else np.ones((len(tiles), 1), np.int64)
@@ -209,21 +213,22 @@ def inner(device: Device, tiles: tuple[int, ...], perfect: bool = False) -> Inne
 
 
 def outer_factors(inside: Sequence[Numbers], tiles: Sequence[int], passes: Sequence[int]) -> list[Numbers]:
-    """The outermost level's factors for groups, row tiles and column tiles, one for each way to use the inner levels.
+    """The outermost level's factors for groups, row tiles and column tiles, for each combination of inner factors.
 
-    `inside` are the products of the inner factors along every axis, `tiles` and `passes` one number for an axis.
+    `inside` are the products of the inner factors, `tiles` and `passes` numbers; all three by axis.
     """
-    along = zip(tiles, inside, passes, strict=False)  # copies of the weights may be beside them
-    return [ceil_div(ceil_div(count, inner), turns) for count, inner, turns in along]
+    along = zip(tiles, inside, passes, strict=False)  # `tiles` and `inside` may also have the pixel axis
+    return [ceil_div(ceil_div(count, inner), several) for count, inner, several in along]
 
 
 @lru_cache(maxsize=4096)
 def rooms_for_copies(
     counts: tuple[int, ...], tiles: tuple[int, ...], passes: tuple[int, ...], *, perfect: bool
 ) -> Numbers:
-    """Instances of every level, outermost first, that one copy of the weights leaves for more: shape (levels, ways).
+    """Rooms: for each level, outermost first, how many copies of the weights fit side by side at it.
 
-    `counts` are the instances of the levels, `tiles` those of groups, rows and columns; without a way no copy fits.
+    Shape (levels, n) for n different combinations of factors; n is 0 if no copy fits. `counts` are the instances of
+    the levels; `tiles` and `passes` are those of groups, rows and columns.
     """
     factors = _joined(counts[1:], tiles, perfect)
     inner_rooms = np.array(counts[1:], np.int64)[:, None] // factors.prod(axis=1)
@@ -234,9 +239,9 @@ def rooms_for_copies(
 
 
 def most_copies(counts: tuple[int, ...], rooms: Numbers, pixels: int, *, perfect: bool) -> int:
-    """The copies of the weights that such rooms hold at most, where so many pixel tiles are to be divided among them.
+    """Most replicas that fit into `rooms` (of `rooms_for_copies`) and have a pixel each; 0 if none.
 
-    `rooms` come from `rooms_for_copies`; 0 if there are none.
+    `perfect`: only factors that divide the pixels.
     """
     chains = _chains(counts[1:], pixels, perfect)
     inside = chains.prod(axis=0)
@@ -247,7 +252,7 @@ def most_copies(counts: tuple[int, ...], rooms: Numbers, pixels: int, *, perfect
 
 @lru_cache(maxsize=256)
 def _joined(counts: tuple[int, ...], tiles: tuple[int, ...], perfect: bool) -> Numbers:
-    """Factors of inner levels, outermost first, along some axes: shape (levels, axes, ways)."""
+    """Factors of inner levels, outermost first, along the axes of `tiles`: shape (levels, axes, combinations)."""
     along = _chains(counts, tiles[-1], perfect)
     if len(tiles) == 1:
         return along[:, None]
@@ -256,16 +261,16 @@ def _joined(counts: tuple[int, ...], tiles: tuple[int, ...], perfect: bool) -> N
     for level, count in enumerate(counts):
         room = count // reduce(np.multiply, before[level])
         fits &= along[level].astype(np.int32) <= room.astype(np.int32)[:, None]
-    way, chain = np.divmod(np.flatnonzero(fits), along.shape[-1])
-    joined = np.empty((len(counts), len(tiles), len(way)), np.int64)
-    np.take(before, way, axis=2, out=joined[:, :-1], mode="clip")
+    earlier, chain = np.divmod(np.flatnonzero(fits), along.shape[-1])
+    joined = np.empty((len(counts), len(tiles), len(earlier)), np.int64)
+    np.take(before, earlier, axis=2, out=joined[:, :-1], mode="clip")
     np.take(along, chain, axis=1, out=joined[:, -1], mode="clip")
     return joined
 
 
 @lru_cache(maxsize=4096)
 def _chains(counts: tuple[int, ...], tiles: int, perfect: bool) -> Numbers:
-    """Factors of inner levels, outermost first, along one axis: shape (levels, ways)."""
+    """Factors of inner levels, outermost first, along one axis: shape (levels, combinations)."""
     allowed = divides if perfect else is_least
     chains, left = np.ones((0, 1), np.int64), np.array([tiles])
     for count in reversed(counts):
@@ -277,9 +282,9 @@ def _chains(counts: tuple[int, ...], tiles: int, perfect: bool) -> Numbers:
 
 
 def unported(device: Device, limit: Bandwidth | None = None) -> Device:
-    """The device without limits on what moves: where inputs are stationary, steps in a row may move nothing.
+    """The device with unlimited bandwidths, for lower bounds: with stationary inputs some passes move nothing.
 
-    For models that may look at a bandwidth that the device states, `limit` stands in its place.
+    `limit` replaces each bandwidth, for models that read it.
     """
 
     def wide(port: Device | Level, names: Sequence[str]) -> dict[str, Bandwidth | None]:
@@ -293,18 +298,18 @@ PORTS = ("input_bandwidth", "output_bandwidth")
 
 
 def divides(factor: Numbers, tiles: Numbers) -> Numbers:
-    """Whether no instance is left without a tile at any time."""
+    """Whether the factor divides the tiles, so that all instances always have one."""
     return tiles % factor == 0
 
 
 def is_least(factor: Numbers, tiles: Numbers) -> Numbers:
-    """Whether a smaller factor would leave more tiles."""
+    """Whether every smaller factor would need more steps in time."""
     return (factor == 1) | (ceil_div(tiles, np.maximum(factor - 1, 1)) > ceil_div(tiles, factor))
 
 
 @cache
 def combinations(count: int) -> Numbers:
-    """Every factor for each axis whose product is at most so many: one row each."""
+    """All factors (group, row, column, pixel) with a product of at most `count`: shape (combinations, 4)."""
     found = [
         (group, row, column, pixel)
         for group in range(1, count + 1)
@@ -317,9 +322,9 @@ def combinations(count: int) -> Numbers:
 
 @cache
 def count_combinations(count: int, axes: int = len(TILE_AXES)) -> int:
-    """The number of rows of `combinations`: of so many factors, at least 1 each, with a product of at most `count`.
+    """Number of combinations of `axes` factors, at least 1 each, with a product of at most `count`.
 
-    Factors that leave as much for the others are counted together, so that a million instances take a moment.
+    Factors that leave an equal rest for the others are counted together, so a million instances take a moment.
     """
     if axes == 1:
         return count
@@ -333,9 +338,9 @@ def count_combinations(count: int, axes: int = len(TILE_AXES)) -> int:
 
 
 def sketches(workload: Workload, device: Device) -> tuple[SketchSize, ...]:
-    """For every set of rules: its name, its combinations of decisions, and how many of them the device can hold.
+    """The size of the sketch of every set of rules.
 
-    A decision is any tile size up to an array, any factor up to the instances of a level, for every axis and level.
+    All values of a decision are counted: tile sizes up to an array, factors up to the instances of a level.
     """
     orders = 2 if device.array.write.during_inference else 1
     tall, wide = device.word_lines_per_array, device.filters_per_array
