@@ -1,4 +1,4 @@
-"""Search strategies: which mappings are looked at."""
+"""Search strategies: they decide which mappings of a workload are timed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ BUILT_IN: dict[str, Callable[[], type]] = {
 
 
 def search_strategy(spec: str | Strategy) -> Strategy:
-    """The strategy of a name such as `random` or `evolution:population=512`; an object is taken as it is."""
+    """Build a strategy from a name such as `random` or `evolution:population=512`; return an object as it is.
+
+    Raises `OptionError` for an unknown name or option, and for an object without `start`.
+    """
     strategy = plugins.build("search", spec, BUILT_IN) if isinstance(spec, str) else spec
     if not callable(getattr(strategy, "start", None)):
         raise OptionError("strategy", f"{spec!r}", "a strategy has start(problem)", "a name or such an object")
@@ -77,13 +80,14 @@ def search_strategy(spec: str | Strategy) -> Strategy:
 
 
 def begin(strategy: Strategy, problem: Problem) -> Search:
-    """Start the strategy, or one that times a few samples where the strategy declines the problem.
+    """Start a search with the strategy; if the strategy declines the problem, start one that samples.
 
-    Where the space has rules of others, an evolution in that space follows a strategy that does not work on schedules.
+    If the space has rules of users, the search of a strategy that does not work on schedules is followed by an
+    evolution in that space.
 
-    A strategy that leaves out mappings by bounds believes the laws of the timing model (`leaves_out`). They are sampled
-    before it starts; what an exhaustive search left out is sampled again when it has ended. Laws of the analytical
-    model are not sampled: tests hold it to them by brute force.
+    A strategy that excludes mappings by bounds (`leaves_out`) assumes the laws of `TimingModel`. They are tested on a
+    sample of mappings before the search, and on excluded mappings after it. The analytical model is not sampled: the
+    test suite checks its laws by brute force.
     """
     search = _begun(strategy, problem)
     evolves = isinstance(search.search if isinstance(search, Around) else search, EvolutionSearch)
@@ -113,11 +117,11 @@ def _begun(strategy: Strategy, problem: Problem) -> Search:
 
 
 SMALL = 64
-"""The population of an evolution that stands in: each candidate is timed by a slow model."""
+"""Population of an evolution that replaces a declined strategy and times every candidate with a slow model."""
 
 
 def _sampling(problem: Problem) -> Search:
-    """A search that believes no law."""
+    """A search that assumes no law of the timing model: evolution, or random without a kernel."""
     if problem.kernel is None:
         return Random().start(problem)
     return (Evolution() if problem.guide else Evolution(population=SMALL, generations=2)).start(problem)

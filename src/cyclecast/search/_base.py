@@ -1,4 +1,4 @@
-"""What a search strategy is: a plan that, started on a problem, asks for timings and is told them."""
+"""The protocols of a strategy and of its search: the search asks for timings of mappings, and is told them."""
 
 from __future__ import annotations
 
@@ -18,43 +18,45 @@ __all__ = ["Certificate", "Kernel", "ParetoPoint", "Problem", "Search", "SearchR
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """What a strategy that works on schedules searches in."""
+    """The kernel and the design space of a strategy that works on schedules."""
 
     module: Any
     """The kernel before scheduling (a TVM `IRModule`)."""
     space: Any
-    """The space that the rules open (a MetaSchedule `SpaceGenerator`), for one search."""
+    """The design space of the rules (a MetaSchedule `SpaceGenerator`), for one search."""
     read: Callable[[Any, Device], Mapping]
-    """From a module of the space to its mapping."""
+    """Function from a scheduled module and the device to the mapping."""
     rules: tuple[str, ...] = ()
-    """Names of rules of others, whose mappings nothing can list."""
+    """Names of users' rules; their mappings cannot be listed."""
 
 
 SECONDS = 20.0
-"""Of wall time that the search of one workload may take, if nothing else is said."""
+"""Default limit of the search for one workload, in seconds of wall time."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
-    """What is watched during a search: its time, and what is wrong with the answers of the timing model."""
+    """The time limit of a search, its progress, and errors of the timing model."""
 
     seconds: float | None = None
-    """After so many of wall time the search ends; None: it ends by itself."""
+    """Limit of the search, in seconds of wall time; None for no limit."""
     beat: Callable[[int], None] = lambda _: None
-    """Is told every `BEAT` seconds or less often how many mappings and sets of mappings were looked at."""
+    """Called at most every `BEAT` seconds with the number of mappings and sets of mappings examined so far."""
     refused: int = 0
-    """Mappings that the model has no time for."""
+    """Number of mappings that the model could not time."""
     reason: str = ""
-    """Why it has none for the first of them."""
+    """Reason of the first of them."""
     differs: str = ""
-    """A mapping that the model gave two times, and both; "" if there is none."""
+    """A mapping for which the model gave two times, with both times; "" if there is none."""
     begun: float = field(default_factory=monotonic)
+    """Start of the search (`time.monotonic`)."""
     told: float = 0.0
+    """Time of the last call of `beat`."""
     stopped: bool = False
-    """Whether the time ran out before the search had ended."""
+    """Whether the time limit ended the search."""
 
     def over(self, looked: int = 0) -> bool:
-        """Whether time is over; tells the beat now and then."""
+        """Whether the time limit is reached; calls `beat` if it is due."""
         now = monotonic()
         if now - self.told >= BEAT:
             self.told = now
@@ -63,89 +65,89 @@ class Watch:
         return self.stopped
 
     def refuse(self, reason: str, count: int = 1) -> None:
-        """Count mappings that the model has no time for."""
+        """Count mappings that the model could not time."""
         self.reason = self.reason if self.refused else reason
         self.refused += count
 
 
 BEAT = 0.2
-"""Seconds from one beat to the next, at least."""
+"""Least seconds between two calls of `Watch.beat`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One workload to map onto a device, with a timing model as the clock."""
+    """A workload to map onto a device, and the timing model that measures the mappings."""
 
     workload: Workload
     device: Device
     model: TimingModel
-    """The clock."""
+    """Timing model of the results."""
     trials: int
-    """The most mappings that a strategy which draws samples may have timed."""
+    """Most mappings that a sampling strategy may have timed."""
     seed: int
     kernel: Kernel | None = None
-    """For strategies that work on schedules."""
+    """Kernel and design space, for strategies that work on schedules."""
     guide: TimingModel | None = None
-    """A fast timing model that ranks candidates which are not yet timed; None: the clock itself."""
+    """Fast timing model that ranks candidates before they are timed; None to rank by `model`."""
     watch: Watch = field(default_factory=Watch, compare=False, repr=False)
-    """Of one search."""
+    """Time limit and progress of one search."""
 
 
 class Search(Protocol):
-    """A strategy at work on one problem. Never asks for the same mapping twice, and the seed decides everything."""
+    """A running search on one problem. It asks for no mapping twice, and is deterministic for a seed."""
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
-        """So many mappings at most that are to be timed next; none when the search is over."""
+        """At most `most` mappings to time next; none when the search has ended."""
         ...
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """The timings of what was asked for last, in its order; None where the timing model refuses a mapping.
+        """Take the timings of the last batch, in its order; None for a mapping that the timing model cannot time.
 
-        `Timings` where `Mappings` were asked for and the model times many at once.
+        They are `Timings` if the batch was `Mappings` and the model has `times`.
         """
         ...
 
     def outcome(self) -> SearchResult:
-        """What is known so far."""
+        """The result so far."""
         ...
 
 
 @runtime_checkable
 class AsksInBatches(Protocol):
-    """A search that says how many mappings it wants timed in a batch."""
+    """A search with its own batch size."""
 
     @property
     def at_once(self) -> int:
-        """Mappings of a batch, at most."""
+        """Most mappings of a batch."""
         ...
 
 
 @runtime_checkable
 class CountsLooked(Protocol):
-    """A search that counts what it has looked at, which is more than what it has timed."""
+    """A search that counts the mappings it has examined; it does not time all of them."""
 
     @property
     def looked(self) -> int:
-        """Mappings, and sets of mappings, that were looked at so far."""
+        """Number of mappings and sets of mappings examined so far."""
         ...
 
 
 AT_ONCE = 64
-"""Mappings of a batch, where a search says nothing."""
+"""Default batch size, in mappings."""
 
 
 def batch_size(search: Search) -> int:
-    """The number of mappings that are asked for at a time."""
+    """Most mappings in a batch of the search."""
     return search.at_once if isinstance(search, AsksInBatches) else AT_ONCE
 
 
 def looked_at(search: Search, timed: int) -> int:
-    """The number of mappings, and sets of them, that the search says it has looked at; else that of those timed."""
+    """Number of mappings and sets of mappings that the search has examined; `timed` if it does not count them."""
     return search.looked if isinstance(search, CountsLooked) else timed
 
 
 class Strategy(Protocol):
-    """A plan. Equal strategies (by `repr`) on equal problems ask for the same."""
+    """A search strategy. Equal strategies (by `repr`) on equal problems ask for the same mappings."""
 
     def start(self, problem: Problem) -> Search:
         """Begin a search."""
@@ -154,24 +156,24 @@ class Strategy(Protocol):
 
 @runtime_checkable
 class Declines(Protocol):
-    """A strategy that does not take every problem."""
+    """A strategy that cannot solve every problem."""
 
     def declines(self, problem: Problem) -> str:
-        """The reason why another strategy is needed; "" if none is."""
+        """The reason why the strategy cannot solve the problem; "" if it can."""
         ...
 
 
 @runtime_checkable
 class LeavesOut(Protocol):
-    """A strategy that leaves out mappings by bounds, which rest on the laws of the timing model."""
+    """A strategy that may exclude mappings by lower bounds, which assume the laws of `TimingModel`."""
 
     leaves_out: bool
 
 
 @runtime_checkable
 class StatesLowerBound(Protocol):
-    """A strategy that knows a lower bound without a search."""
+    """A strategy that gives a lower bound without a search."""
 
     def bound(self, problem: Problem) -> int:
-        """A lower bound on the time of every mapping [fs]; 0 if nothing is known."""
+        """Lower bound on the time of every mapping [fs]; 0 if none is known."""
         ...

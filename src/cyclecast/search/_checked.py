@@ -1,4 +1,4 @@
-"""Searches around a search: one stands in for another, one checks what another left out, one goes on after another."""
+"""Searches that wrap a search: `Instead` replaces a declined one, `Checked` tests one, `Beyond` continues one."""
 
 from __future__ import annotations
 
@@ -15,56 +15,57 @@ from cyclecast.units import Time, short_time
 
 
 class Around:
-    """A search around another one, which is asked and told."""
+    """A search that forwards everything to an inner search, which a subclass may exchange."""
 
     def __init__(self, search: Search) -> None:
         self.search = search
+        """The inner search."""
         self.timed = 0
-        """Mappings that were told."""
+        """Number of timed mappings."""
 
     @property
     def looked(self) -> int:
-        """Mappings, and sets of mappings, that were looked at so far."""
+        """Number of mappings and sets of mappings examined so far."""
         return looked_at(self.search, self.timed)
 
     @property
     def at_once(self) -> int:
-        """Mappings in a batch, as the search at work wants them."""
+        """Batch size of the inner search."""
         return batch_size(self.search)
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
-        """The mappings that the search at work asks for."""
+        """The next mappings of the inner search."""
         return self.search.ask(most)
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """Tell the search at work."""
+        """Tell the inner search."""
         self.timed += _count(timings)
         self.search.tell(timings)
 
     def outcome(self) -> SearchResult:
-        """The outcome of the search at work."""
+        """The result of the inner search."""
         return self.search.outcome()
 
 
 class Instead(Around):
-    """A search that stands in for one that was declined, and says so; it proves nothing."""
+    """A search in place of a declined one; its result names the reason and claims no proof of an optimum."""
 
     def __init__(self, search: Search, reason: str, lower: int = 0) -> None:
         super().__init__(search)
         self.reason = reason
         self.lower = lower
-        """A lower bound on all times, if more than 0 [fs]."""
+        """Lower bound on the time of every mapping [fs]; 0 if none is known."""
         self.times: set[int] = set()
-        """All that were told, but those in arrays [fs]."""
+        """All different times so far [fs], without those told as `Timings`."""
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """Keep the times."""
+        """Tell the inner search; keep the times."""
         super().tell(timings)
         if not isinstance(timings, Timings):
             self.times |= {timing.total.femtoseconds for timing in timings if timing}
 
     def outcome(self) -> SearchResult:
-        """The outcome of the other search, with the reason; with a lower bound, how good the best is at least."""
+        """The result of the inner search with the reason; with a lower bound, a certificate with that bound."""
         found = self.search.outcome()
         note = f"{self.reason}; {found.note}" if found.front else self.reason
         best = sorted(self.times)[:2]
@@ -78,10 +79,10 @@ class Instead(Around):
 
 
 class Checked(Around):
-    """A search that rests on laws of the timing model: once it has ended, mappings that it left out are timed.
+    """A search that assumes the laws of the timing model; when it has ended, some excluded mappings are timed.
 
-    If one of them is shorter than all that was found, the model breaks a law. The search then goes on with another one
-    that rests on none, and proves nothing.
+    If one of them is shorter than the best mapping found, the model breaks a law. Then another search continues, which
+    assumes no law and claims no proof.
     """
 
     def __init__(self, search: Search, problem: Problem, instead: Callable[[Problem], Search]) -> None:
@@ -92,7 +93,7 @@ class Checked(Around):
         self.ended = self.told = False
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
-        """What the search asks for; then the mapping that refutes it, if any, and what another search asks for."""
+        """Mappings of the inner search; after its end the counterexample, if any, and mappings of another search."""
         self.batch = self.search.ask(most)
         if len(self.batch) or self.ended or self.problem.watch.over(self.looked):
             return self.batch
@@ -111,13 +112,14 @@ class Checked(Around):
         return self.batch
 
     def _better(self) -> tuple[Mapping, int] | None:
+        """An excluded mapping that is shorter than the best one, and its time [fs]; None if the sample has none."""
         if self.best is None:
             return None
         of = self.problem
         return Sample(of.workload, of.device, of.model, of.seed).better(*self.best)
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """Keeps the best so far."""
+        """Tell the inner search; keep the best mapping. The time of the counterexample is dropped."""
         if self.told:
             self.told = False
             return
@@ -128,19 +130,19 @@ class Checked(Around):
 
 
 class Beyond(Around):
-    """A search of the mappings that can be listed, and after it one in the space that rules of others open."""
+    """A search of the listed mapspace, followed by a search in the space that the rules of users open."""
 
     def __init__(self, search: Search, beyond: Search, rules: Sequence[str]) -> None:
         super().__init__(search)
         self.first, self.beyond, self.rules = search, beyond, rules
         self.beyond_timed = 0
-        """Mappings of the second search."""
+        """Number of timed mappings of the second search."""
         self.best: int | None = None
         """The shortest time of the second search [fs]."""
 
     @property
     def looked(self) -> int:
-        """Mappings, and sets of mappings, that both have looked at so far."""
+        """Number of mappings and sets of mappings that both searches have examined so far."""
         return looked_at(self.first, self.timed - self.beyond_timed) + self.beyond_timed
 
     def ask(self, most: int) -> Sequence[Mapping] | Mappings:
@@ -151,7 +153,7 @@ class Beyond(Around):
         return self.beyond.ask(most)
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """Tell the one that asked; keep the shortest time of the second one."""
+        """Tell the search that asked; keep the shortest time of the second search."""
         super().tell(timings)
         if self.search is self.beyond:
             _, time = _least(timings)
@@ -159,7 +161,7 @@ class Beyond(Around):
             self.best = time if self.best is None else min(self.best, self.best if time is None else time)
 
     def outcome(self) -> SearchResult:
-        """That of the first search; its proof only where the second one found nothing shorter."""
+        """The result of the first search; without its certificate if the second search found a shorter time."""
         found = self.first.outcome()
         beaten = found.certificate and self.best is not None and self.best < found.certificate.best.femtoseconds
         names = ", ".join(self.rules)
@@ -175,7 +177,7 @@ def _count(timings: Sequence[Timing | None] | Timings) -> int:
 
 
 def _least(timings: Sequence[Timing | None] | Timings) -> tuple[int, int | None]:
-    """The place of the shortest time and that time [fs]; None where there is none."""
+    """The position of the shortest time, and that time [fs] or None if no mapping has a time."""
     if isinstance(timings, Timings):
         place = int(np.argmin(timings.total))
         known = timings.refused is None or not timings.refused[place]

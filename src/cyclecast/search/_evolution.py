@@ -1,4 +1,4 @@
-"""MetaSchedule's evolutionary search, with our mutation rules and the timing model as its cost model."""
+"""MetaSchedule's evolutionary search with cyclecast's mutation rules; its cost model is the timing model."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from cyclecast.search._base import Problem, SearchResult
 from cyclecast.timing import Failure, Timing, Timings, asked
 
 MOST = 1_000_000
-"""Candidates of a generation, and generations; more would not end."""
+"""Upper limit of `population` and `generations`; a larger search would not end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evolution:
-    """Generations of mutated candidates, ranked by the timing model; the best of each round are timed."""
+    """Evolutionary search: generations of mutated candidates, ranked by a timing model; the best are timed."""
 
     population: int = 512
     generations: int = 4
     random_share: float = 0.05
-    """The share of timed candidates that are drawn at random instead."""
+    """Share of the timed candidates that are drawn at random, from 0 to 1."""
 
     def __post_init__(self) -> None:
         counts = (self.population, self.generations)
@@ -52,7 +52,7 @@ class Evolution:
 
 
 class EvolutionSearch:
-    """The search at work: MetaSchedule proposes schedules, of which the mappings are asked for."""
+    """A running evolution: MetaSchedule proposes schedules, and their mappings are asked for."""
 
     def __init__(self, problem: Problem, strategy: Any) -> None:
         from cyclecast._tvm._search import Loop
@@ -61,12 +61,13 @@ class EvolutionSearch:
             raise OptionError("evolution", "no kernel", "it works on schedules", "random, or exhaustive")
         self.problem, self.kernel = problem, problem.kernel
         self.timings: dict[Mapping, Timing | None] = {}
-        """Of all mappings that were asked for."""
+        """Timings of all mappings that were asked for, as told."""
         self.believed: dict[Mapping, Timing | Failure] = {}
-        """Of all that the search has looked at: the same model is believed inside and outside."""
+        """Timings of all examined mappings by the model that ranks them."""
         self.asked: list[Mapping] = []
+        """The last batch."""
         self.waiting: list[Mapping] = []
-        """The rest of a generation's batch, of which a part was asked for."""
+        """The part of a generation's batch that is not asked for yet."""
         self.loop = Loop(
             problem.kernel.module,
             problem.kernel.space,
@@ -77,7 +78,7 @@ class EvolutionSearch:
         )
 
     def ask(self, most: int) -> Sequence[Mapping]:
-        """The next new mappings; those of schedules that were proposed before under another name are not repeated."""
+        """The next mappings; a schedule whose mapping was asked for before is dropped."""
         while not self.waiting and (
             len(self.timings) < self.problem.trials and not self.problem.watch.over() and (modules := self.loop.ask())
         ):
@@ -90,19 +91,19 @@ class EvolutionSearch:
         return self.asked
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """The next generation starts from the best of these."""
+        """Keep the timings; after the whole batch, MetaSchedule goes on from the best candidates."""
         assert not isinstance(timings, Timings)
         self.timings |= dict(zip(self.asked, timings, strict=True))
         if not self.waiting:
             self.loop.tell()
 
     def outcome(self) -> SearchResult:
-        """The space that was searched in."""
+        """The strategy and the sizes of the sketches; no certificate."""
         found = sketches(self.problem.workload, self.problem.device)
         return SearchResult("evolution", sketches=found)
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
-        """The timings of schedules, as a runner gives them: as they were told, or as the same model looks at them."""
+        """The timings of schedules, for MetaSchedule's runner: by `model` if there is no guide, else as told."""
         return [self._measured(self._mapping(module)) for module in candidates]
 
     def _measured(self, mapping: Mapping | Failure) -> Timing | Failure:
@@ -111,7 +112,7 @@ class EvolutionSearch:
         return self.timings.get(mapping) or Failure("it was not measured")
 
     def look(self, candidates: Sequence[Any]) -> list[tuple[Mapping, Timing] | None]:
-        """The mappings and timings of schedules, as a cost model takes them: None where there is none."""
+        """Mapping and timing of every schedule, for the cost model; None for a schedule without a time."""
         return [self._pair(self._mapping(module)) for module in candidates]
 
     def _pair(self, mapping: Mapping | Failure) -> tuple[Mapping, Timing] | None:
@@ -127,7 +128,7 @@ class EvolutionSearch:
         return self.believed[mapping]
 
     def _mapping(self, module: Any) -> Mapping | Failure:
-        """What the device makes of a schedule, if it can hold it."""
+        """The mapping of a schedule on the device; a `Failure` if it cannot be read or does not fit."""
         try:
             mapping = self.kernel.read(module, self.problem.device)
             if mapping.workload != self.problem.workload:  # its name

@@ -1,12 +1,10 @@
-"""Exhaustive search: the best mapping of all, and the proof of it.
+"""Exhaustive search: the optimal mapping, and a certificate that proves it.
 
-Branch and bound, best bounds first, over arrays of numbers. What is split are *nodes*, sets of mappings
-(`cyclecast.search`): a tiling with all its passes, passes with a range of replicas, one number of replicas. The lower
-bound of a node is the time of its busiest array alone: tiles of that size, one after another, in the fewest steps, with
-the fewest arrays in use; for a model that counts transfers also what its ports need (`cyclecast.search`). Nodes are
-split until the least bound of all is no longer below the best time found. This asks of the timing model that it is
-never shorter for larger tiles, for more instances at work or for more turns, and never shorter than one array's share
-of the work alone.
+Branch and bound, least bounds first, on arrays. A *node* is a set of mappings (`_nodes.py`): a tiling with all its
+passes, then passes with a range of replicas, then one number of replicas. The lower bound of a node is the time of its
+busiest array alone, with the fewest steps and the fewest arrays in use; for a model that counts transfers also the time
+of its ports (`_relaxation.py`). Nodes are split until no bound is below the best time found. The timing model must keep
+the laws of `TimingModel`.
 """
 
 from __future__ import annotations
@@ -43,38 +41,37 @@ from cyclecast.timing import Failure, Timing, Timings, abilities, asked
 from cyclecast.units import Time
 
 NEVER = 2**200
-"""Longer than any time [fs]."""
+"""A value longer than any time [fs]."""
 SLOW = 0.001
-"""Seconds a mapping from which on a timing model is too slow for this."""
+"""Seconds per mapping above which a timing model is too slow for an exhaustive search."""
 FIRST, MOST_NODES = 16, 4096
-"""Nodes that are looked at together: at first, and at most."""
+"""Nodes examined together: first and largest number."""
 PROBED, PROBED_OF_EACH = 32, 4
-"""Forms, and tilings of each, that are tried before all others."""
+"""Forms, and tilings of each form, that are tried before all others."""
 LARGE = 50_000
-"""Mappings and nodes from which on a search is a large one."""
+"""Mappings and nodes after which hill climbing is tried once (`_promising`)."""
 LEAST_CHUNK = 1024
 """Mappings in the first chunk."""
 BLOCK = 64
-"""Nodes that are kept together."""
+"""Nodes in an entry of the pool."""
 FEW = 8
-"""The same for a model that times one mapping at a time."""
+"""Most nodes, and most mappings in a chunk, for a model that times one mapping at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exhaustive:
-    """Every mapping of every sketch, timed or excluded by a bound."""
+    """Every mapping of every sketch is timed, or excluded by a lower bound."""
 
     leaves_out: ClassVar[bool] = True
-    """Mappings, by bounds that rest on the laws of the timing model."""
 
     most: int = 20_000_000
-    """Mappings to time and nodes to look at, at most; the certificate then says how good the best one is at least."""
+    """Most mappings and nodes examined; a search that reaches it has a certificate with a lower bound."""
     im2col: bool = False
     """Only mappings without windows, packed groups and stationary inputs."""
     perfect: bool = False
-    """Only sizes and factors that divide what they cut, as in mappers that know no others; nothing is then counted."""
+    """Only sizes and factors that divide the extents, as in mappers with perfect factors; sketches are not counted."""
     calls: int = 200_000
-    """The same for a model that times one mapping at a time, its bounds included."""
+    """Most calls of a model that times one mapping at a time, those for bounds included."""
 
     def __post_init__(self) -> None:
         for name in ("most", "calls"):
@@ -83,7 +80,7 @@ class Exhaustive:
                 raise OptionError("exhaustive", value, "at least 1 mapping is timed", f"exhaustive:{name}=1000000")
 
     def declines(self, problem: Problem) -> str:
-        """Why another strategy is needed: the device is too wide or the timing model too slow; empty if neither."""
+        """The reason for another strategy: too many combinations of inner factors, or an unsuitable timing model."""
         ways = inner_ways(problem.device)
         if ways > MOST_WAYS:
             return f"the inner levels can be used in {ways:.2g} ways, too many to look at all"
@@ -103,31 +100,35 @@ class Exhaustive:
         return f"the timing model takes {1000 * seconds:.2g} ms a mapping, too long to look at all"
 
     def bound(self, problem: Problem) -> int:
-        """What no mapping is shorter than, without a search [fs]; for a model of many at once that keeps the laws."""
+        """Lower bound on the time of every mapping, without a search [fs].
+
+        The timing model must keep the laws; 0 for a model without `times`.
+        """
         if abilities(problem.model).many is None:
             return 0
         return ExhaustiveSearch(problem, self).bound
 
     def start(self, problem: Problem) -> ExhaustiveSearch:
-        """Begin with the default mapping."""
+        """Begin a search; its first mapping is the default mapping."""
         return ExhaustiveSearch(problem, self)
 
 
 def _is_least(problem: Problem, mapping: Mapping) -> bool:
-    """Whether the mapping is as short as the model itself says that any can be."""
+    """Whether the time of the mapping equals the lower bound of the model itself."""
     stated = abilities(problem.model).bounded
     total = problem.model.time(mapping, problem.device).total
     return stated is not None and total == stated.bounds(mapping, problem.device).lower
 
 
 def _seconds(step: Callable[[], object]) -> float:
+    """Wall time of one call [s]."""
     begin = perf_counter()
     step()
     return perf_counter() - begin
 
 
 class ExhaustiveSearch:
-    """The search at work."""
+    """A running exhaustive search."""
 
     at_once: ClassVar[int] = AT_ONCE
 
@@ -135,21 +136,21 @@ class ExhaustiveSearch:
         self.problem, self.plan = problem, plan
         self.first = default_mapping(problem.workload, problem.device)
         self.apart = [self.first]
-        """Mappings that are asked for on their own."""
+        """Mappings that are asked for outside the chunks: the default mapping, and one found by hill climbing."""
         self.timed = self.looked = self.calls = 0
         self.complete = False
         self.times: list[int] = []
         """The two shortest different times so far [fs]."""
         self.lower = 0
-        """Of all that is not yet looked at [fs]."""
+        """Lower bound on the times of all mappings not yet timed or excluded [fs]."""
         self.floor = Relaxation(problem.workload, problem.device, problem.model, self._ask)
         self.waiting: Mappings | None = None
-        """The rest of a chunk, of which a part was asked for."""
+        """The part of a chunk that is not asked for yet."""
         self.splitter = Splitter(problem.device, self.floor, self._over, im2col=plan.im2col, perfect=plan.perfect)
         self.batches = self._batches()
 
     def ask(self, most: int) -> Mappings | Sequence[Mapping]:
-        """The next mappings, of which a chunk has at most `at_once`."""
+        """The next mappings, at most `most`."""
         while not self._spent():
             batch, self.waiting = self.waiting or next(self.batches, []), None
             if not isinstance(batch, Mappings):
@@ -164,31 +165,32 @@ class ExhaustiveSearch:
 
     @property
     def bound(self) -> int:
-        """The least bound of all forms, or the one that the model states [fs]."""
+        """Lower bound on the time of every mapping [fs]: the least bound of all forms, or the model's own if larger."""
         return max(self._stated(), int(self._known[1][0]))
 
     def _stated(self) -> int:
-        """The lower bound that the model itself states [fs]; 0 where it states none."""
+        """The lower bound that the model itself gives [fs]; 0 if it gives none."""
         own = abilities(self.problem.model).bounded
         return own.bounds(self.first, self.problem.device).lower.femtoseconds if own else 0
 
     @property
     def best(self) -> int:
-        """The shortest time so far [fs]."""
+        """The shortest time so far [fs]; `NEVER` before the first one."""
         return self.times[0] if self.times else NEVER
 
     def _ask(self, mapping: Mapping, device: Device) -> int:
-        """The time of a mapping for a bound; nothing where the model refuses it, or was asked often enough."""
+        """The time of a mapping, for a bound [fs]; 0 if it has none, or if all calls are used up."""
         if self.timed + self.calls >= self.plan.calls:
             return 0
         self.calls += 1
         found = asked(self.problem.model, mapping, device)
-        return 0 if isinstance(found, Failure) else found.total.femtoseconds  # what is refused bounds nothing
+        return 0 if isinstance(found, Failure) else found.total.femtoseconds  # no time, no bound
 
     def _over(self) -> bool:
         return self.problem.watch.over(self.looked)
 
     def _spent(self) -> bool:
+        """Whether the time limit, or the limit of examined mappings or calls, is reached."""
         if self._over():
             return True
         if self.floor.many is not None:
@@ -196,7 +198,7 @@ class ExhaustiveSearch:
         return self.timed + self.calls >= self.plan.calls
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """Times that prune what follows."""
+        """Count the mappings and keep the two shortest times."""
         if isinstance(timings, Timings):
             known = timings.total if timings.refused is None else timings.total[~timings.refused]
             totals = [int(time) for time in np.unique(known)[:2]]
@@ -209,7 +211,7 @@ class ExhaustiveSearch:
         self.times = sorted({*self.times, *totals})[:2]
 
     def outcome(self) -> SearchResult:
-        """The certificate: complete once there is nothing left to ask for."""
+        """The result with a certificate; its gap is 0 once all mappings are timed or excluded."""
         found = sketches(self.problem.workload, self.problem.device)
         found = tuple(of for of in found if of.rules == "im2col" or not self.plan.im2col) * (not self.plan.perfect)
         legal = sum(sketch.legal for sketch in found)
@@ -231,12 +233,12 @@ class ExhaustiveSearch:
             yield from self._chunks()
 
     def _chunks(self) -> Iterator[Mappings | Sequence[Mapping]]:
-        """Best nodes first; told times in between make the rest shorter."""
+        """Branch and bound: batches of mappings of exact nodes, least bounds first; times told meanwhile prune it."""
         if not self.plan.perfect:
             yield [self.first]
         self.lower = self._stated() if self.times else 0
         pool = _Pool(self._forms())
-        self.lower = max(self.lower, int(self._known[1][0]))  # of all forms, should the clock end the probes
+        self.lower = max(self.lower, int(self._known[1][0]))  # holds even if the time limit ends the probes
         yield from self._mappings(self._probes())
         size = FIRST
         while (lower := pool.least()) < self.best and self.lower < self.best:
@@ -260,7 +262,7 @@ class ExhaustiveSearch:
 
     @cached_property
     def _known(self) -> tuple[Tilings, Numbers]:
-        """Every form and its bound, the least bounds first."""
+        """Every form and its lower bound, the least bounds first."""
         known = forms(self.problem.workload, self.problem.device)
         if self.plan.im2col:
             plain = np.logical_and.reduce([known.packed == 1, *(sizes == 1 for sizes in known.window)])
@@ -270,7 +272,7 @@ class ExhaustiveSearch:
         return known[order], lower[order]
 
     def _promising(self) -> Iterator[Sequence[Mapping]]:
-        """Where the search is a large one: a mapping that was found by other means."""
+        """A mapping found by hill climbing (`Sample.promising`), if it is shorter than the best one."""
         of, fits = self.problem, self.floor.many is not None and not (self.plan.im2col or self.plan.perfect)
         found = Sample(of.workload, of.device, of.model, of.seed).promising() if fits else None
         self.apart.append(found or self.first)
@@ -281,7 +283,7 @@ class ExhaustiveSearch:
             self.apart[-1] = self.first
 
     def _forms(self) -> Iterator[tuple[int, Callable[[], Nodes]]]:
-        """The least bound of some forms that are opened together, and how their tilings become nodes."""
+        """Groups of forms that are opened together: the least bound of a group, and a function that makes its nodes."""
         known, lower = self._known
         first = 0
         while first < len(known) and lower[first] < self.best:
@@ -293,7 +295,7 @@ class ExhaustiveSearch:
             first = last
 
     def _opened(self, known: Tilings, most: int | None = None) -> Nodes:
-        """The tilings of these forms that may be better than the best so far; of each form so many, the largest."""
+        """Nodes of the tilings of these forms whose bound is below the best time; of each form the `most` largest."""
         workload, device = self.problem.workload, self.problem.device
         each = [tilings(workload, device, known[place : place + 1], self.plan.perfect) for place in range(len(known))]
         found = Tilings.joined([cut[:most] for cut in each])
@@ -302,18 +304,18 @@ class ExhaustiveSearch:
         return nodes[np.flatnonzero(nodes.lower < self.best)]
 
     def _probes(self) -> Nodes:
-        """A few exact nodes that are likely to be short: whatever is found in them shortens the search."""
+        """A few exact nodes that probably have short mappings; short times at the begin make the search shorter."""
         forms, each = (PROBED, PROBED_OF_EACH) if self.floor.many is not None else (1, 1)
         nodes = self.splitter.full(self._opened(self._known[0][:forms], each))
         self.probed = set(nodes.keys)
         return nodes
 
     def _fresh(self, nodes: Nodes) -> Nodes:
-        """Those that were not probed."""
+        """The nodes that were not probed."""
         return nodes[np.flatnonzero([key not in self.probed for key in nodes.keys])]
 
     def _mappings(self, nodes: Nodes) -> Iterator[Mappings]:
-        """The mappings of exact nodes, in chunks that grow; those that were told make the rest of them shorter."""
+        """The mappings of exact nodes in growing chunks; nodes that a told time excludes meanwhile are left out."""
         held: list[tuple[Numbers, Numbers]] = []
         at_once = AT_ONCE if self.floor.many is not None else FEW
         count, size = 0, min(LEAST_CHUNK, at_once)
@@ -338,7 +340,7 @@ class ExhaustiveSearch:
 
 
 class _Pool:
-    """Nodes in the order of their bounds, and forms that are not opened before their bounds are the least."""
+    """Priority queue of nodes by lower bound; a form is opened only when its bound is the least."""
 
     def __init__(self, forms: Iterator[tuple[int, Callable[[], Nodes]]]) -> None:
         self.forms = forms
@@ -347,11 +349,11 @@ class _Pool:
         self.count = 0
 
     def least(self) -> int:
-        """The least bound of all [fs]."""
+        """The least bound of all nodes and forms [fs]; `NEVER` if there are none."""
         return min(self.next[0] if self.next else NEVER, self.heap[0][0] if self.heap else NEVER)
 
     def put(self, nodes: Nodes) -> None:
-        """Take in these."""
+        """Add nodes."""
         order = np.lexsort((nodes.held * nodes.few, nodes.lower))
         for first in range(0, len(order), BLOCK):
             some = nodes[order[first : first + BLOCK]]
@@ -359,7 +361,7 @@ class _Pool:
             heappush(self.heap, (int(some.lower[0]), self.count, some))
 
     def take(self, most: int, best: int) -> list[Nodes]:
-        """The nodes with the least bounds that are below the best time, so many and a few more."""
+        """Remove and return the nodes with the least bounds below the best time: about `most` of them."""
         found: list[Nodes] = []
         while sum(map(len, found)) < most and (not found or self.least() < best):
             if self.next and (not self.heap or self.next[0] <= self.heap[0][0]):

@@ -1,4 +1,4 @@
-"""Follow a search to its end: what it asks for is timed, what was timed is told."""
+"""Run a search to its end: time the mappings that it asks for, and tell it the timings."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cyclecast.timing import Failure, Timing, Timings, abilities, asked_each, as
 
 
 class Timed(NamedTuple):
-    """What was asked for in one go, and its timings in the same order."""
+    """A batch of mappings and their timings, in the same order."""
 
     batch: Sequence[Mapping] | Mappings
     timings: Sequence[Timing | None] | Timings
-    """None where the timing model refuses a mapping."""
+    """None for a mapping that the timing model cannot time."""
 
     def least(self) -> int | None:
-        """The place of the shortest; of equally short ones, of that with the fewest arrays; None if all are refused."""
+        """Position of the shortest mapping, with the fewest arrays among equal times; None if no mapping has a time."""
         return next(iter(self.shortest(1)), None)
 
     def shortest(self, most: int) -> list[int]:
-        """The places of so many at most, shortest first; of equally short ones those with the fewest arrays first."""
+        """Positions of at most `most` mappings, sorted by time, then by arrays."""
         if not isinstance(self.timings, Timings):
             answered = [place for place, timing in enumerate(self.timings) if timing]
             return sorted(answered, key=self.value)[:most]
@@ -40,7 +40,7 @@ class Timed(NamedTuple):
         return [int(place) for place in places[np.lexsort((arrays, totals[places]))][:most]]
 
     def value(self, place: int) -> tuple[int, int]:
-        """Time [fs] and arrays of the mapping at this place, which is not refused."""
+        """Time [fs] and arrays of the mapping at this position; it must have a time."""
         if isinstance(self.timings, Timings):
             return int(self.timings.total[place]), int(self.batch.arrays[place])  # type: ignore[union-attr]
         timing = self.timings[place]
@@ -49,20 +49,20 @@ class Timed(NamedTuple):
 
 
 MOST = 8
-"""Mappings on the list."""
+"""Length of a shortlist, in mappings."""
 WITHIN = 1.02
-"""Times up to so many times the shortest are near-ties."""
+"""Ratio to the shortest time up to which a time is a near-tie."""
 
 
 class Shortlist:
-    """Near-ties for a second opinion: the shortest so far, of equally short ones those with the fewest arrays."""
+    """The near-ties of a search, for a second opinion: the shortest mappings, sorted by time, then by arrays."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[int, int, Mapping]] = []
         """Time [fs], arrays, mapping; best first."""
 
     def add(self, found: Timed) -> None:
-        """Take in what is among the shortest."""
+        """Add the mappings of a batch that are near-ties; drop those that no longer are."""
         fresh = []
         for place in found.shortest(MOST):
             total, arrays = found.value(place)
@@ -75,11 +75,11 @@ class Shortlist:
 
 
 def follow(search: Search, problem: Problem, at_once: int | None = None) -> Iterator[Timed]:
-    """Every batch of the search, timed: at once where the model has `times` and many are asked for, else one by one.
+    """Run the search; yield every batch with its timings.
 
-    A batch has so many mappings at most, or as many as the search says (`at_once`), 64 if it says nothing.
-
-    Ends early when the time of `problem.watch` is over. A mapping that the model has no time for is lost, no other.
+    A batch has at most `at_once` mappings; the default is the search's own batch size, else 64. `Mappings` are timed at
+    once if the model has `times`, other batches one mapping at a time. A mapping that the model cannot time is counted
+    in `problem.watch` and told as None. The iterator ends early if the time limit of `problem.watch` is reached.
     """
     watch, timed = problem.watch, 0
     while len(batch := search.ask(at_once or batch_size(search))):
@@ -92,7 +92,10 @@ def follow(search: Search, problem: Problem, at_once: int | None = None) -> Iter
 
 
 def conclude(search: Search, problem: Problem) -> SearchResult:
-    """What the search says about its answer, and what is wrong with it; a model that gave two times proves nothing."""
+    """The result of the search, with notes on the time limit and on errors of the timing model.
+
+    There is no certificate if the model gave one mapping two times.
+    """
     outcome, watch = search.outcome(), problem.watch
     notes = [outcome.note] if outcome.note else []
     if watch.stopped:
@@ -107,6 +110,7 @@ def conclude(search: Search, problem: Problem) -> SearchResult:
 
 
 def _timings(problem: Problem, batch: Sequence[Mapping] | Mappings) -> Sequence[Timing | None] | Timings:
+    """The timings of a batch; mappings without a time are counted in `problem.watch`."""
     watch = problem.watch
     many = abilities(problem.model).many
     if isinstance(batch, Mappings) and many is not None:

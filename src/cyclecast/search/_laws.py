@@ -1,9 +1,9 @@
-"""Does a timing model keep the laws that lower bounds rest on? A sample of mappings tells, before and after a search.
+"""Tests of the laws of `TimingModel`, which lower bounds assume, on a sample of mappings before and after a search.
 
-The laws are those of `TimingModel`. Before a search, mappings are drawn from the sets that the search would split, and
-each is compared with the bounds that would leave it out, and with mappings of the same turns that have more to do: a
-larger tile, another instance at work. After a search, mappings that it left out are timed: near the best, and drawn.
-The seed decides which; nothing else does.
+Before a search, mappings are drawn from the nodes that the search would split. The time of each is compared with the
+lower bounds of its node, and with mappings of equal temporal factors that have more work: a larger tile, or one more
+instance in use. After a search, excluded mappings are timed: neighbours of the best one, and drawn ones. The sample is
+deterministic for a seed.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from cyclecast.timing import Failure, TimingModel, Timings, abilities, asked, as
 from cyclecast.units import Time, short_time
 
 NEVER = 2**200
-"""Longer than any time [fs]."""
+"""A value longer than any time [fs]."""
 DRAWN, DRAWN_ALONE, BOUNDED_ALONE = 2000, 300, 50
-"""Mappings in a sample; of a model that times one mapping at a time, and those of them that are held to bounds."""
+"""Mappings in a sample; the same if the model times one mapping at a time; those of the latter compared with bounds."""
 FORMS = 12
-"""That a sample is drawn from, besides the first."""
+"""Forms that a sample is drawn from, besides the first."""
 CLIMBS = 12
-"""From a mapping to its best neighbour."""
+"""Most steps of `Sample.promising` from a mapping to its best neighbour."""
 AGAIN = 8
-"""Mappings that are timed twice, alone."""
+"""Mappings that are timed a second time, alone."""
 ROUND = (8, 16, 32, 64, 128)
-"""Sizes of which the multiples are often special to a model, besides the powers of two."""
+"""Step sizes: multiples of them may be special to a model, as may be powers of two."""
 
 
 class Breach(NamedTuple):
-    """A law that is broken."""
+    """A broken law."""
 
     reason: str
     differs: str = ""
-    """The mapping that has two times, and both; "" where the law is another."""
+    """The mapping that has two times, with both times; "" if another law is broken."""
 
 
 @dataclass(slots=True)
 class Sample:
-    """Mappings of one workload that a search would look at or leave out."""
+    """A sample of the mappings of one workload, both timed and excluded ones."""
 
     workload: Workload
     device: Device
@@ -61,7 +61,7 @@ class Sample:
         return abilities(self.model).many is not None
 
     def breach(self) -> Breach | None:
-        """The first law that the sample breaks, if any."""
+        """The first law that the sample breaks; None if it breaks none."""
         random = np.random.default_rng(self.seed)
         nodes, mappings = self._drawn(random)
         times = self._times(mappings)
@@ -74,7 +74,7 @@ class Sample:
         )
 
     def promising(self) -> Mapping | None:
-        """The shortest of those drawn, and then of its neighbours, again and again; None if there is none."""
+        """A short mapping, found by hill climbing from the shortest drawn one; None if no drawn mapping has a time."""
         random = np.random.default_rng(self.seed)
         part, best, least = self._drawn(random)[1], None, NEVER
         for _ in range(1 + CLIMBS):
@@ -87,7 +87,10 @@ class Sample:
         return best
 
     def better(self, than: int, best: Mapping) -> tuple[Mapping, int] | None:
-        """A mapping that is shorter than so many femtoseconds, near the best one or drawn, if there is one here."""
+        """A mapping shorter than `than` [fs] and its time, among the neighbours of the best one and drawn ones.
+
+        None if the sample has none.
+        """
         random = np.random.default_rng(self.seed + 1)
         drawn = self._drawn(random)[1]
         near = self._legal(_near(Mappings.of([best]), self.device, random))
@@ -100,7 +103,7 @@ class Sample:
         return None
 
     def _times(self, mappings: Mappings) -> Numbers:
-        """The times as Python integers [fs]; `NEVER` where the model has none."""
+        """The times as Python integers [fs]; `NEVER` for a mapping that the model cannot time."""
         many = abilities(self.model).many
         if many is not None and len(mappings):
             found = asked_many(many, mappings, self.device)
@@ -114,10 +117,11 @@ class Sample:
         return NEVER if isinstance(found, Failure) else found.total.femtoseconds
 
     def _bound(self, mapping: Mapping, device: Device) -> int:
+        """The time of a relaxed mapping [fs]; 0 if the model cannot time it."""
         return self._time(mapping, device) % NEVER
 
     def _drawn(self, random: np.random.Generator) -> tuple[Nodes, Mappings]:
-        """Some mappings of listed tilings, with any factors, and the passes and replicas of each."""
+        """Mappings of listed tilings with random factors, and for each mapping its exact node."""
         count = DRAWN if self._at_once else DRAWN_ALONE
         known = forms(self.workload, self.device)
         chosen = {0, *random.choice(len(known), min(len(known), FORMS), replace=False).tolist()}
@@ -127,14 +131,17 @@ class Sample:
         cut = cut[random.permutation(len(cut))]
         mappings = self._legal(self._filled(cut, random))
         mappings = mappings.at_places(np.arange(min(len(mappings), count)))
-        turns = mappings.temporal
+        temporal = mappings.temporal
         cut = _cut(mappings)
-        replicas = ceil_div(cut.tiles[-1], turns.pixel)
-        passes = np.stack([turns.group, turns.row, turns.column])
+        replicas = ceil_div(cut.tiles[-1], temporal.pixel)
+        passes = np.stack([temporal.group, temporal.row, temporal.column])
         return Nodes(cut, passes, mappings.input_stationary, replicas, replicas, 0 * replicas, 0 * replicas), mappings
 
     def _filled(self, cut: Tilings, random: np.random.Generator) -> Mappings:
-        """A mapping of every tiling: levels filled from the inside outwards, each axis with all, some or one of it."""
+        """A mapping of every tiling with random factors, drawn from the inside outwards.
+
+        A factor is 1, as large as possible, or in between.
+        """
         left, levels = list(cut.tiles), list[list[Numbers]]()
         for level in reversed(self.device.levels):
             room, factors = np.full(len(cut), level.count), list[Numbers](left)
@@ -151,12 +158,13 @@ class Sample:
         return mappings_of(self.workload, self.device, cut, levels, left, order)
 
     def _held(self, cut: Tilings) -> Tilings:
-        """The tilings that the device can hold, in several passes if it writes during inference."""
+        """The tilings that the device can hold: all of them if it can write during inference."""
         if self.device.array.write.during_inference:
             return cut
         return cut[np.flatnonzero(cut.tiles[0] * cut.tiles[1] * cut.tiles[2] <= self.device.arrays)]
 
     def _two_times(self, mappings: Mappings, times: Numbers) -> Breach | None:
+        """A mapping whose time differs when it is timed again, alone."""
         for place in range(0, len(mappings), max(1, len(mappings) // AGAIN)):
             again = self._time(mappings[place])
             if again != times[place]:
@@ -165,7 +173,7 @@ class Sample:
         return None
 
     def _below_a_bound(self, nodes: Nodes, mappings: Mappings, times: Numbers) -> Breach | None:
-        """Bounds that would leave out mappings that are shorter."""
+        """A mapping that is shorter than a lower bound of its node."""
         floor = Relaxation(self.workload, self.device, self.model, self._bound)
         cut, steps, arrays = nodes.cut, nodes.steps(nodes.few), nodes.held * nodes.few
         ones = np.ones_like(steps)
@@ -197,12 +205,13 @@ class Sample:
         return None
 
     def _stated(self, mappings: Mappings) -> Numbers:
-        """The lower bound that the model states, the same for all mappings."""
+        """The lower bound that the model itself gives [fs], repeated for every mapping; 0 if it gives none."""
         stated = abilities(self.model).bounded
         bound = stated.bounds(mappings[0], self.device).lower.femtoseconds if stated and len(mappings) else 0
         return np.full(len(mappings), bound, object)
 
     def _two_passes(self, floor: Relaxation, nodes: Nodes) -> Numbers:
+        """Lower bound of the mappings with two or more passes [fs]: two passes along the cheapest axis and order."""
         ones, least = np.ones_like(nodes.few), np.full(len(nodes), NEVER, object)
         for axis in range(len(nodes.passes)):
             passes = tuple(ones + (other == axis) for other in range(len(nodes.passes)))
@@ -212,7 +221,7 @@ class Sample:
         return np.where(least < NEVER, least, 0)
 
     def _slower_with_less(self, mappings: Mappings, times: Numbers, random: np.random.Generator) -> Breach | None:
-        """Mappings with more to do in the same turns that are shorter."""
+        """A mapping that is slower than one with more work and equal temporal factors."""
         for law, places, more in self._with_more(mappings, random):
             other = self._times(more)
             below = np.flatnonzero(other < times[places])
@@ -223,16 +232,17 @@ class Sample:
         return None
 
     def _with_more(self, mappings: Mappings, random: np.random.Generator) -> Iterator[tuple[str, Numbers, Mappings]]:
-        """Mappings of the same turns with larger tiles, and with more instances at work, and which they come from.
+        """Changes of the mappings to more work with equal temporal factors, as (law, positions, changed mappings).
 
-        All of them; of a model that times one mapping at a time, one of either kind for each mapping.
+        The work is larger tiles or more instances. If the model times one mapping at a time, every mapping is changed
+        once for each law, else by all changes.
         """
         tiles, instances = "a larger tile is never faster", "more instances at work are never faster"
         larger = [_sized(mappings, name, sizes) for name, sizes in _larger_tiles(mappings, self.device, random)]
         for law, found in ((tiles, larger), (instances, list(_more_instances(mappings)))):
             if not found or not len(mappings):
                 continue
-            able = np.array([self._same_turns(more) & _differ(more, mappings) for more in found])
+            able = np.array([self._same_temporal(more) & _differ(more, mappings) for more in found])
             if not self._at_once:
                 chosen = np.argmax(able * random.random(able.shape), axis=0)
                 able &= np.arange(len(found))[:, None] == chosen
@@ -240,8 +250,8 @@ class Sample:
                 if len(places):
                     yield law, places, more.at_places(places)
 
-    def _same_turns(self, mappings: Mappings) -> Numbers:
-        """Which are legal as they are."""
+    def _same_temporal(self, mappings: Mappings) -> Numbers:
+        """Mask of the mappings that fit the device and whose temporal factors are the right ones."""
         return _fits(mappings, self.device) & np.logical_and.reduce(
             [
                 mappings.temporal.along(axis) == ceil_div(mappings.tiles(axis), mappings.spatial(axis))
@@ -250,15 +260,15 @@ class Sample:
         )
 
     def _legal(self, mappings: Mappings) -> Mappings:
-        """Those that the device can hold, with the turns that they take."""
-        turns = ManyFactors(*(ceil_div(mappings.tiles(axis), mappings.spatial(axis)) for axis in TILE_AXES))
-        turned = replace(mappings, temporal=turns)
-        order = mappings.input_stationary * (turned.passes > 1) * (turns.pixel > 1)
-        turned = replace(turned, input_stationary=order)
-        able = _fits(turned, self.device)
+        """The mappings that the device can hold, with temporal factors computed from their tiles and levels."""
+        temporal = ManyFactors(*(ceil_div(mappings.tiles(axis), mappings.spatial(axis)) for axis in TILE_AXES))
+        found = replace(mappings, temporal=temporal)
+        order = mappings.input_stationary * (found.passes > 1) * (temporal.pixel > 1)
+        found = replace(found, input_stationary=order)
+        able = _fits(found, self.device)
         if not self.device.array.write.during_inference:
-            able &= turned.passes == 1
-        return _take(turned, np.flatnonzero(able))
+            able &= found.passes == 1
+        return _take(found, np.flatnonzero(able))
 
 
 _BREAKS = "the timing model breaks the law"
@@ -269,19 +279,20 @@ def _short(femtoseconds: int) -> str:
 
 
 def _few_tiles(cut: Tilings, most: int, random: np.random.Generator) -> Tilings:
-    """So many of these tilings, those of few tiles more often; again and again where there are not so many."""
+    """`most` of these tilings, drawn with repetition; a tiling with few tiles is drawn more often."""
     order = np.argsort(cut.tiles[0] * cut.tiles[1] * cut.tiles[2], kind="stable")
     return cut[order[np.floor(len(cut) * random.random(most if len(cut) else 0) ** 2).astype(np.int64)]]
 
 
 def _cut(mappings: Mappings) -> Tilings:
+    """The tilings of the mappings."""
     ones = np.ones_like(mappings.word_lines)
     tiles = tuple(mappings.tiles(axis) * ones for axis in TILE_AXES)
     return Tilings(mappings.window, mappings.packed, mappings.word_lines, mappings.filters, tiles)
 
 
 def _form(cut: Tilings, workload: Workload, device: Device) -> Tilings:
-    """The least tiles of the same window and packed groups, and as few as with the largest."""
+    """A relaxed tiling of the same window and packed groups: tiles of size 1, as few as with the largest size."""
     ones = np.ones(len(cut), np.int64)
     groups, _, _, vectors = cut.tiles
     values, results, *_ = extents(cut, workload)
@@ -307,7 +318,7 @@ def _fits(mappings: Mappings, device: Device) -> Numbers:
 
 
 def _differ(one: Mappings, other: Mappings) -> Numbers:
-    """Where the sizes or factors are not the same."""
+    """Mask of the mappings whose sizes or factors differ."""
     pairs = [(getattr(one, name), getattr(other, name)) for name in ("word_lines", "filters", "packed")]
     for mine, others in zip(one.levels, other.levels, strict=True):
         pairs += [(mine.factors.along(axis), others.factors.along(axis)) for axis in TILE_AXES]
@@ -315,7 +326,7 @@ def _differ(one: Mappings, other: Mappings) -> Numbers:
 
 
 def _larger_tiles(m: Mappings, device: Device, random: np.random.Generator) -> Iterator[tuple[str, Numbers]]:
-    """Larger tiles of which there are as many: the largest, round ones, and any."""
+    """Larger tile sizes with an equal number of tiles, as (name of the size, sizes): largest, round and random ones."""
     tall, wide = device.word_lines_per_array, device.filters_per_array
     ones = np.ones_like(m.word_lines)
     room = {
@@ -338,7 +349,7 @@ def _larger_tiles(m: Mappings, device: Device, random: np.random.Generator) -> I
 
 
 def _more_instances(m: Mappings) -> Iterator[Mappings]:
-    """One more instance along one axis of one level, or twice as many."""
+    """The mappings with one factor of one level increased by one, or doubled."""
     for level, axis in product(range(len(m.levels)), TILE_AXES):
         factor = m.levels[level].factors.along(axis)
         yield _changed(m, level, axis, factor + 1)
@@ -359,7 +370,7 @@ def _changed(m: Mappings, level: int, axis: str, factor: Numbers) -> Mappings:
 
 
 def _near(one: Mappings, device: Device, random: np.random.Generator) -> Mappings:
-    """The neighbours of one mapping: other sizes of its tiles and factors of its levels, whatever the turns."""
+    """The neighbours of one mapping: one tile size or one factor changed; the temporal factors are not adapted."""
     found = [one]
     whole = {"word_lines": one.values, "filters": one.results, "packed": one.workload.groups + 0 * one.packed}
     for name, extent in whole.items():

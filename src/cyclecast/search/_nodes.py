@@ -1,12 +1,12 @@
-"""Sets of mappings (*nodes*) as columns of numbers: their lower bounds, how they split, and the mappings in them.
+"""Nodes of branch and bound, as arrays: their lower bounds, how they split, and the mappings in them.
 
-A node is a tiling and what is decided besides, in three stages:
+A node is a set of mappings of one tiling. It has one of three stages:
 
-1. `WHOLE`: nothing but the tiling; it splits into all passes over groups, row tiles and column tiles, and both orders;
-2. `OPEN`: the passes, their order and a range of replicas, of which some may find no place in the levels of the device;
-3. `PLACED`: the same after the replicas without a place are taken away; it splits into smaller ranges.
+1. `WHOLE`: only the tiling is decided; it splits into all passes over groups, row tiles and column tiles, and orders;
+2. `OPEN`: passes, order and a range of replicas are decided; some of the replicas may not fit into the levels;
+3. `PLACED`: the same, but the largest number of replicas fits; it splits into smaller ranges.
 
-A node of one number of replicas that is placed is *exact*. Its mappings differ in where the tiles lie.
+A placed node with one number of replicas is *exact*. Its mappings differ only in the factors of the levels.
 """
 
 from __future__ import annotations
@@ -38,35 +38,36 @@ GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
 AXES = len(TILE_AXES)
 WHOLE, OPEN, PLACED = range(3)
 AT_ONCE = 1 << 18
-"""Combinations of nodes and ways to use the inner levels that are looked at together: what bounds memory."""
+"""Most pairs of a node and a combination of inner factors that are computed together; it limits memory."""
 WHOLE_AT_ONCE = 64
-"""Tilings of which all passes are made together."""
+"""Tilings that are split into passes together."""
 PIECES = 8
-"""Into which a range of replicas is cut."""
+"""Parts into which a range of replicas is split."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nodes:
-    """Element i of each array is node i."""
+    """n nodes, as arrays of shape (n,) unless said otherwise: element i belongs to node i."""
 
     cut: Tilings
     passes: Numbers
-    """Over groups, row tiles and column tiles: three rows."""
+    """Passes over groups, row tiles and column tiles: shape (3, n)."""
     stationary: Numbers
-    """Whether inputs are: 0 or 1."""
+    """1 if inputs are stationary, else 0."""
     few: Numbers
-    """The fewest replicas."""
+    """Least number of replicas."""
     many: Numbers
-    """The most replicas."""
+    """Largest number of replicas."""
     stage: Numbers
+    """`WHOLE`, `OPEN` or `PLACED`."""
     lower: Numbers
-    """No mapping of the node is shorter [fs]."""
+    """Lower bound on the time of all mappings of the node [fs]."""
 
     def __len__(self) -> int:
         return len(self.stage)
 
     def __getitem__(self, chosen: Numbers) -> Nodes:
-        """Those at these places."""
+        """The nodes at these positions."""
         return Nodes(
             self.cut[chosen],
             self.passes[:, chosen],
@@ -79,7 +80,7 @@ class Nodes:
 
     @classmethod
     def joined(cls, parts: Iterable[Nodes]) -> Nodes:
-        """All of these, of which there is at least one."""
+        """All nodes of the parts; there must be at least one part."""
         found = list(parts)
         if len(found) == 1:
             return found[0]
@@ -92,31 +93,31 @@ class Nodes:
 
     @property
     def keys(self) -> list[tuple[int, ...]]:
-        """The decisions that tell exact nodes apart."""
+        """A key for each exact node: its decisions."""
         sizes = (*self.cut.window, self.cut.packed, self.cut.word_lines, self.cut.filters)
         return list(map(tuple, np.stack([*sizes, *self.passes, self.stationary, self.few]).T.tolist()))
 
     @property
     def held(self) -> Numbers:
-        """The arrays that one copy of the weights of a pass takes, at least."""
+        """Least number of arrays for one copy of the weights of a pass."""
         return reduce(np.multiply, (ceil_div(self.cut.tiles[axis], self.passes[axis]) for axis in range(PIXEL)))
 
     def steps(self, replicas: Numbers) -> Numbers:
-        """The steps along the pixels with so many replicas."""
+        """Number of steps along the pixels with `replicas` replicas."""
         return ceil_div(self.cut.tiles[PIXEL], replicas)
 
     @property
     def exact(self) -> Numbers:
-        """Whether there is one number of replicas, and it may have a place."""
+        """Mask of the exact nodes."""
         return (self.stage == PLACED) & (self.few == self.many)
 
 
 class OverTime(Exception):
-    """The time of the search is over."""
+    """The time limit of the search is reached."""
 
 
 class Splitter:
-    """Splits nodes of one problem into smaller ones; raises `OverTime` as soon as `over` says so."""
+    """Splits the nodes of one problem into smaller ones; raises `OverTime` when `over` returns True."""
 
     def __init__(
         self,
@@ -131,13 +132,13 @@ class Splitter:
         self.inner = lru_cache(maxsize=64)(partial(inner, device, perfect=perfect))
 
     def whole(self, cut: Tilings) -> Nodes:
-        """Every tiling as one node."""
+        """One node of stage `WHOLE` for every tiling."""
         ones = np.ones(len(cut), np.int64)
         passes = np.stack([ones, ones, ones])
         return Nodes(cut, passes, 0 * ones, ones, ones, 0 * ones + WHOLE, self.floor.spread(cut))
 
     def split(self, nodes: Nodes, best: int) -> Nodes:
-        """The parts of these nodes that may be better than the best time so far; exact nodes have none."""
+        """The parts of the nodes whose lower bound is below the best time so far [fs]; exact nodes have no parts."""
         stages = [np.flatnonzero(nodes.stage == stage) for stage in (WHOLE, OPEN, PLACED)]
         pieces = np.split(stages[WHOLE], range(WHOLE_AT_ONCE, len(stages[WHOLE]), WHOLE_AT_ONCE))
         split = (
@@ -149,14 +150,17 @@ class Splitter:
         return parts[np.flatnonzero(parts.lower < best)]
 
     def full(self, nodes: Nodes) -> Nodes:
-        """Exact nodes of one pass with as many replicas as find a place."""
+        """For every tiling the exact node of one pass with the largest number of replicas that fits."""
         nodes = self.placed(self.passes(nodes, 0))
         few = nodes.many
         lower = self.floor.times(nodes.cut, nodes.passes, nodes.stationary, nodes.steps(few), nodes.held * few)
         return Nodes(nodes.cut, nodes.passes, nodes.stationary, few, few, nodes.stage, lower)
 
     def passes(self, nodes: Nodes, best: int) -> Nodes:
-        """All passes of these tilings: one, where the device holds all weights at once, and several if they gain."""
+        """Nodes of stage `OPEN`: one pass if the device can hold all weights, several passes if they may be shorter.
+
+        `best` is the best time so far [fs]; 0 for one pass only.
+        """
         self._require_time()
         places = np.arange(len(nodes))
         kinds = [np.stack([places, *(np.ones_like(places),) * PIXEL, 0 * places])]
@@ -175,7 +179,7 @@ class Splitter:
             raise OverTime
 
     def _gains(self, cut: Tilings, best: int) -> Numbers:
-        """Which tilings may be better with more than one pass: with two, along the axis where that costs least."""
+        """Mask of the tilings that may be shorter than `best` with several passes: bounds for two passes on an axis."""
         gains = np.zeros(len(cut), bool)
         some = np.flatnonzero(self.floor.rewritten(cut) < best)
         if not len(some):
@@ -189,7 +193,10 @@ class Splitter:
         return gains
 
     def _bounded(self, nodes: Nodes) -> Nodes:
-        """Those that hold any number of replicas, each range without equal steps at its ends, with their bounds."""
+        """The nodes with at least one number of replicas, with narrowed ranges and new lower bounds.
+
+        Of the numbers of replicas with an equal number of steps, a range begins and ends with the smallest.
+        """
         steps = nodes.steps(nodes.few)
         fewest = ceil_div(nodes.cut.tiles[PIXEL], steps)
         more = ceil_div(nodes.cut.tiles[PIXEL], np.maximum(steps - 1, 1))
@@ -202,7 +209,7 @@ class Splitter:
         return Nodes(nodes.cut, nodes.passes, nodes.stationary, few, many, nodes.stage, lower)
 
     def ranges(self, nodes: Nodes) -> Iterator[Nodes]:
-        """Smaller ranges of replicas, each of them with as many times more."""
+        """The nodes split into smaller ranges of replicas, of about equal ratio between their ends."""
         nodes = nodes[np.flatnonzero(nodes.few < nodes.many)]
         pieces = PIECES if self.floor.many is not None else 2
         edges = nodes.few[:, None] * ((nodes.many + 1) / nodes.few)[:, None] ** (np.arange(pieces + 1) / pieces)
@@ -216,7 +223,7 @@ class Splitter:
         yield self._bounded(Nodes(some.cut, some.passes, some.stationary, few, many, some.stage, some.lower))
 
     def placed(self, nodes: Nodes) -> Nodes:
-        """The nodes with as many replicas as find a place in the levels, without those of which no copy finds one."""
+        """The nodes with only as many replicas as fit into the levels; nodes of which no copy fits are left out."""
         most, counts = np.zeros(len(nodes), np.int64), tuple(level.count for level in self.device.levels)
         for places, tiles, passes in self._alike(nodes, PIXEL):
             pixels = nodes.cut.tiles[PIXEL][places]
@@ -228,11 +235,14 @@ class Splitter:
         return self._bounded(Nodes(nodes.cut, nodes.passes, nodes.stationary, nodes.few, many, stage, nodes.lower))
 
     def mappings(self, nodes: Nodes) -> Iterator[tuple[Numbers, Numbers]]:
-        """Of exact nodes: places of nodes, and a column of factors for each mapping, level by level."""
-        for places, ways, outer in self._ways(nodes):
+        """The mappings of exact nodes, as (positions of their nodes, factors), m mappings at a time.
+
+        The factors have shape (levels x axes, m), the outermost level first.
+        """
+        for places, within, outer in self._factors(nodes):
             first, room = nodes[places[:1]], self.device.levels[0].count // reduce(np.multiply, outer)
             tiles, passes = [int(count[0]) for count in first.cut.tiles], first.passes[:, 0]
-            left = [ceil_div(tiles[axis], ways.inside[axis]) for axis in range(AXES)]
+            left = [ceil_div(tiles[axis], within.inside[axis]) for axis in range(AXES)]
             able = [ceil_div(left[axis], outer[axis]) == passes[axis] for axis in range(PIXEL)]
             able += [divides(outer[axis], left[axis]) for axis in range(PIXEL) if self.perfect]
             able.append(room > 0)
@@ -245,29 +255,29 @@ class Splitter:
                 if self.perfect:
                     fits &= divides(replicas, pixels)
                 node, place = np.nonzero(fits)
-                way = kept[place]
-                levels = [factor[way] for level in ways.factors for factor in level]
-                yield some[node], np.stack([*(factor[way] for factor in outer), replicas[node, place], *levels])
+                chosen = kept[place]
+                levels = [factor[chosen] for level in within.factors for factor in level]
+                yield some[node], np.stack([*(factor[chosen] for factor in outer), replicas[node, place], *levels])
 
-    def _chunks(self, places: Numbers, ways: int) -> Iterator[Numbers]:
-        """These places, as many at once as memory allows."""
-        at_once = max(1, AT_ONCE // max(1, ways))
+    def _chunks(self, places: Numbers, combinations: int) -> Iterator[Numbers]:
+        """The positions in chunks, so that `combinations` for each of them fit into memory."""
+        at_once = max(1, AT_ONCE // max(1, combinations))
         for first in range(0, len(places), at_once):
             self._require_time()
             yield places[first : first + at_once]
 
-    def _ways(self, nodes: Nodes) -> Iterator[tuple[Numbers, Inner, list[Numbers]]]:
-        """Nodes with as many tiles along every axis and as many passes, by their places.
+    def _factors(self, nodes: Nodes) -> Iterator[tuple[Numbers, Inner, list[Numbers]]]:
+        """The positions of nodes with equal tiles and passes, and the factors of the levels for them.
 
-        With each: the ways to use the inner levels, and the outermost level's factors for groups, row tiles and column
-        tiles, one for each way.
+        These are all combinations of inner factors, and for each combination the outermost level's factors for groups,
+        row tiles and column tiles.
         """
         for places, tiles, passes in self._alike(nodes, AXES):
-            ways = self.inner(tiles)
-            yield places, ways, outer_factors(ways.inside, tiles, passes)
+            within = self.inner(tiles)
+            yield places, within, outer_factors(within.inside, tiles, passes)
 
     def _alike(self, nodes: Nodes, axes: int) -> Iterator[tuple[Numbers, tuple[int, ...], tuple[int, ...]]]:
-        """Nodes with as many tiles along so many axes and as many passes, by their places; those tiles and passes."""
+        """The positions of nodes with equal tiles along the first `axes` axes and equal passes; these tiles, passes."""
         alike = np.vstack([*nodes.cut.tiles[:axes], nodes.passes])
         order = np.lexsort(alike)
         ends = np.flatnonzero((np.diff(alike[:, order]) != 0).any(axis=0)) + 1
@@ -278,19 +288,19 @@ class Splitter:
 
 
 def columns_of(workload: Workload, device: Device, nodes: Nodes, factors: Numbers) -> Mappings:
-    """The mappings of exact nodes, with a column of factors for each, level by level."""
+    """The mappings of exact nodes; `factors` has shape (levels x axes, mappings), the outermost level first."""
     turns = (*nodes.passes, nodes.steps(nodes.few))
     levels = [factors[first : first + AXES] for first in range(0, len(factors), AXES)]
     return mappings_of(workload, device, nodes.cut, levels, turns, nodes.stationary)
 
 
 def _several(cut: Tilings, place: int, orders: int) -> Numbers:
-    """All passes of one tiling but the single one, weight-stationary and, of two orders, input-stationary.
+    """All combinations of more than one pass of one tiling: weight-stationary and, for two orders, input-stationary.
 
-    Columns: the place of the tiling, the passes, the order.
+    Rows of the result: position of the tiling, passes over groups, row tiles and column tiles, order.
     """
-    turns = [np.unique(ceil_div(int(count[place]), np.arange(1, int(count[place]) + 1))) for count in cut.tiles[:PIXEL]]
-    passes = np.stack([numbers.ravel() for numbers in np.meshgrid(*turns, indexing="ij")])
+    along = [np.unique(ceil_div(int(count[place]), np.arange(1, int(count[place]) + 1))) for count in cut.tiles[:PIXEL]]
+    passes = np.stack([numbers.ravel() for numbers in np.meshgrid(*along, indexing="ij")])
     passes = passes[:, passes.prod(axis=0) > 1]
     ones = np.ones_like(passes[0])
     several = range(orders if int(cut.tiles[PIXEL][place]) > 1 else 1)

@@ -1,4 +1,4 @@
-"""Random search: every decision sampled anew for every mapping."""
+"""Random search: all decisions of every mapping are drawn independently."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ from cyclecast.search._base import Problem, SearchResult
 from cyclecast.timing import Timing, Timings
 
 DRAWS_FOR_A_TRIAL = 20
-"""A small space is exhausted when so many draws on average give nothing new."""
-
-
+"""Most draws for a trial, on average; a small space has no new mappings left by then."""
 ORDERS: tuple[dict[str, tuple[int, ...]], ...] = ({}, {INPUT_STATIONARY: (1,)})
 
 
 @dataclass(frozen=True, slots=True)
 class Random:
-    """Independent samples of the space, none of them twice; larger sizes and factors are drawn more often."""
+    """Independent samples of the mapspace without repetition; larger sizes and factors are drawn more often."""
 
     def start(self, problem: Problem) -> RandomSearch:
-        """Begin with the first draw."""
+        """Begin a search; its draws follow the seed of the problem."""
         return RandomSearch(problem)
 
 
 class RandomSearch:
-    """The search at work."""
+    """A running random search."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -45,7 +43,7 @@ class RandomSearch:
         self.draws = 0
 
     def ask(self, most: int) -> Sequence[Mapping]:
-        """New mappings, as long as there are trials and draws left."""
+        """New mappings; none when the trials or the draws are used up."""
         found: list[Mapping] = []
         wanted = min(most, self.problem.trials - len(self.asked))
         while len(found) < wanted and self.draws < DRAWS_FOR_A_TRIAL * self.problem.trials:
@@ -57,10 +55,10 @@ class RandomSearch:
         return found
 
     def tell(self, timings: Sequence[Timing | None] | Timings) -> None:
-        """Nothing follows from it."""
+        """Do nothing: the draws do not depend on timings."""
 
     def outcome(self) -> SearchResult:
-        """The space that was drawn from."""
+        """The strategy and the sizes of the sketches; no certificate."""
         return SearchResult("random", sketches=sketches(self.problem.workload, self.problem.device))
 
     def _drawn(self) -> dict[str, int]:
@@ -77,7 +75,7 @@ class RandomSearch:
 
 
 def _openings(workload: Workload, device: Device) -> Iterator[tuple[str, ...]]:
-    """Every combination of the sketches beside im2col that the workload allows."""
+    """Every combination of the sketch rules windows and packed groups that the workload allows; () is im2col."""
     windows: tuple[tuple[str, ...], ...] = ((), (WINDOWS,)) if window_choices(workload, device) else ((),)
     packs: tuple[tuple[str, ...], ...] = ((), (PACK,)) if can_pack(workload, device) else ((),)
     return (one + other for one in windows for other in packs)

@@ -1,9 +1,8 @@
-"""Lower bounds of the time of many mappings at once, asked of the timing model itself.
+"""Lower bounds on the time of sets of mappings: the timing model, evaluated on a relaxed mapping of one array.
 
-Two kinds of bounds. The first holds for every timing model that keeps the laws of `TimingModel`: the time of one array
-alone, with as many passes and steps (`Relaxation.times`). The second holds for a model that says so
-(`counts_transfers`): the arrays are written, then every port takes its bytes, as `cyclecast.timing` counts both, and
-the pipeline fills.
+There are two bounds. The first holds for every timing model that keeps the laws of `TimingModel`: the time of one array
+alone, with equal passes and steps. The second holds for a model with `counts_transfers`: the writing of the arrays,
+then the bytes of the busiest port as `cyclecast.timing` counts them, and the fill of the pipeline.
 """
 
 from __future__ import annotations
@@ -35,44 +34,46 @@ from cyclecast.units import Bandwidth
 
 GROUP, ROW, COLUMN, PIXEL = range(len(TILE_AXES))
 AT_ONCE = 1 << 14
-"""Mappings in a chunk: what bounds memory, and what caches of a processor hold."""
+"""Mappings in a chunk; it limits memory and fits into a processor's cache."""
 UNLIMITED = Bandwidth(10**30)
+"""Bandwidth that replaces those of a device, for models that read the bandwidths of ports."""
 
 
 class Relaxation:
-    """Lower bounds of the mappings of one workload on one device.
+    """Lower bounds on the times of the mappings of one workload on one device.
 
-    Times are in femtoseconds: arrays of int64, or of Python integers where 64 bits are too few.
+    Times are arrays in femtoseconds: of int64, or of Python integers if 64 bits are too few. Arguments are arrays with
+    one element per tiling of `cut`.
     """
 
     def __init__(
         self, workload: Workload, device: Device, model: TimingModel, ask: Callable[[Mapping, Device], int]
     ) -> None:
-        """`ask` gives the time of one mapping [fs], 0 where the model refuses it: for models without `times`."""
+        """`ask` gives the time of one mapping [fs], 0 if it has none; it is used for models without `times`."""
         self.workload, self.device, self.model, self.ask = workload, device, model, ask
         able = abilities(model)
         self.many, self.counts = able.many, able.counts_transfers
         self.free = unported(device, UNLIMITED if self.many is None else None)
 
     def times(self, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, arrays: Numbers) -> Numbers:
-        """For each tiling: no mapping with as many passes, steps along the pixels and arrays in use is shorter.
+        """Lower bound [fs] for each tiling with these passes, steps along the pixels and arrays in use.
 
-        `passes` are those over groups, row tiles and column tiles; `arrays` are those in use in a pass, at least.
+        `passes` are the passes over groups, row tiles and column tiles; `arrays` is the least number of arrays in use
+        in a pass.
         """
         found = self.alone(self.device, cut, passes, stationary, steps, arrays)
         if not self.counts:
             return found
-        turns = 1 + stationary * (steps - 1)
+        repeats = 1 + stationary * (steps - 1)
         several = reduce(np.multiply, passes)
-        written = self._written(cut, turns * several, arrays) * (several > 1)
-        moved = self._moved(cut, passes, stationary, turns * several)
+        written = self._written(cut, repeats * several, arrays) * (several > 1)
+        moved = self._moved(cut, passes, stationary, repeats * several)
         return larger(found, written + larger(moved, (1 - stationary) * self._piped(cut, passes, steps, arrays)))
 
     def spread(self, cut: Tilings) -> Numbers:
-        """For each tiling: no mapping is shorter, whatever its passes.
+        """Lower bound [fs] for each tiling with any passes: all work spread evenly over all arrays, in one pass.
 
-        The work is spread over all arrays evenly, in one pass. Nothing limits what moves: several passes of few steps
-        may move less than one of many steps.
+        Ports are unlimited in it, as several passes of few steps may move less than one pass of many steps.
         """
         ones = np.ones(len(cut), np.int64)
         steps = ceil_div(reduce(np.multiply, cut.tiles), self.device.arrays)
@@ -85,31 +86,32 @@ class Relaxation:
         least = least + written * (weights > self.device.arrays)
         if not self.device.array.write.during_inference:
             return least
-        turned = 2 * written + larger(found, self._moved(cut, cut.tiles[:PIXEL], ones, ones))
-        return np.where(cut.tiles[PIXEL] > 1, np.minimum(least, turned), least)
+        staying = 2 * written + larger(found, self._moved(cut, cut.tiles[:PIXEL], ones, ones))  # stationary inputs
+        return np.where(cut.tiles[PIXEL] > 1, np.minimum(least, staying), least)
 
     def rewritten(self, cut: Tilings) -> Numbers:
-        """For each tiling: writing all its arrays in two passes or more takes at least this; 0 if nothing is known."""
+        """Lower bound [fs] for each tiling on writing all its tiles in two or more passes; 0 if none is known."""
         ones = np.ones(len(cut), np.int64)
         if not self.counts:
             return 0 * ones
         at_a_time = ceil_div(reduce(np.multiply, cut.tiles[:PIXEL]), self.device.array.write.arrays)
         return self._written(cut, np.maximum(at_a_time, 2), ones)
 
-    def _written(self, cut: Tilings, turns: Numbers, arrays: Numbers) -> Numbers:
-        """Time to write `arrays` arrays, `turns` times [fs]."""
+    def _written(self, cut: Tilings, repeats: Numbers, arrays: Numbers) -> Numbers:
+        """Time to write `arrays` arrays, `repeats` times [fs]."""
         ones = np.ones(len(cut), np.int64)
         once = (ones,) * len(TILE_AXES)
         tile = mappings_of(self.workload, self.device, cut, self._single(ones), once, 0 * ones, ones)
         return exact_product(
-            turns, ceil_div(arrays, self.device.array.write.arrays), array_write_time(tile, self.device)
+            repeats, ceil_div(arrays, self.device.array.write.arrays), array_write_time(tile, self.device)
         )
 
     def _moved(self, cut: Tilings, passes: Any, stationary: Numbers, fills: Numbers) -> Numbers:
-        """The busiest port of any level, if all bytes were shared evenly among the instances of the level.
+        """Time of the busiest port of all levels, with the bytes shared evenly among the instances of a level [fs].
 
-        Beside a port that serves one way only, the pipeline is filled so many times; at least a cycle of that is a
-        product, which transfers do not hide. What a shared port does may hide the fill.
+        For a port of one direction the pipeline's fill is added `fills` times, without the cycles that transfers hide:
+        those before the first read, or those of the write-back. One cycle of a product is never hidden. A shared port
+        may hide the whole fill.
         """
         busiest, pipeline = 0 * stationary, self.device.pipeline
         cycles = pipeline.fill + 1 - max(1, pipeline.before, pipeline.write_back)
@@ -122,10 +124,10 @@ class Relaxation:
         return busiest
 
     def _transfers(self, level: int, cut: Tilings, passes: Any, stationary: Numbers) -> tuple[Numbers, Numbers]:
-        """Inputs and outputs through one port of a level in all passes, shared evenly among its instances [fs].
+        """Time of inputs, and of outputs, through a port of a level in all passes, shared evenly by its instances [fs].
 
-        Every input vector goes to as many instances as its column tiles need, and every sum leaves as many instances as
-        its row tiles need; in every pass anew, unless inputs are stationary (A5, A6, A34).
+        An input vector goes to as many instances as its column tiles need, and a sum leaves as many instances as its
+        row tiles need; in every pass again, unless inputs are stationary (A5, A6, A34).
         """
         port: Device | Level = self.device.levels[level] if level >= 0 else self.device
         instances = prod(each.count for each in self.device.levels[: level + 1])
@@ -142,12 +144,12 @@ class Relaxation:
         )
 
     def _piped(self, cut: Tilings, passes: Any, steps: Numbers, arrays: Numbers) -> Numbers:
-        """All products of an array, and what its first and last step cannot hide; weights are stationary.
+        """Lower bound [fs] with stationary weights: all products of an array, and the ends of the first and last step.
 
-        The first instance of the outermost level is the fullest: in one step it has at least as many tiles as all have
-        on average. Before its last lane multiplies, all inputs of a step have come, and after its first lane has, all
-        results of a step have to leave (`cyclecast.timing`). `steps` is the least number of steps; `arrays` give the
-        most.
+        The first instance of the outermost level is the fullest: in one step it has at least the average number of
+        tiles. All inputs of a step arrive before its last lane multiplies, and all results of a step leave after its
+        first lane has multiplied (`cyclecast.timing`). `steps` is the least number of steps; the most follows from
+        `arrays`.
         """
         ones, level = np.ones(len(cut), np.int64), self.device.levels[0]
         several = reduce(np.multiply, passes)
@@ -169,50 +171,54 @@ class Relaxation:
         return computing + larger(larger(before, into) + tail, before + larger(out, tail))
 
     def _single(self, ones: Numbers) -> list[tuple[Numbers, ...]]:
-        """One array."""
+        """Factors of 1 at every level: one array."""
         return [(ones,) * len(TILE_AXES)] * len(self.device.levels)
 
     def alone(
         self, device: Device, cut: Tilings, passes: Any, stationary: Numbers, steps: Numbers, arrays: Numbers
     ) -> Numbers:
-        """The same for any timing model that keeps the laws: one array of so many in use, with so many turns."""
+        """Lower bound [fs] for any timing model that keeps the laws: one array alone, with these passes and steps.
+
+        `arrays` is the number of arrays in use, which a model may count, for example in the writing.
+        """
         if self.many is None:
-            turns = np.stack([*passes, steps]).T.tolist()
+            temporal = np.stack([*passes, steps]).T.tolist()
             places = range(len(cut))
-            found = [self._share(device, cut, place, turns[place], bool(stationary[place])) for place in places]
+            found = [self._share(device, cut, place, temporal[place], bool(stationary[place])) for place in places]
             return np.array(found, dtype=object)
         totals = []
         for first in range(0, len(cut), AT_ONCE):
             some = slice(first, first + AT_ONCE)
             ones = np.ones(len(steps[some]), np.int64)
-            turns = [numbers[some] for numbers in (*passes, steps)]
-            relaxed = mappings_of(self.workload, device, cut[some], self._single(ones), turns, stationary[some], ones)
+            factors = [numbers[some] for numbers in (*passes, steps)]
+            relaxed = mappings_of(self.workload, device, cut[some], self._single(ones), factors, stationary[some], ones)
             relaxed = relaxed.using(arrays[some])
             answer = asked_many(self.many, relaxed, device)
-            total = answer.total if isinstance(answer, Timings) else 0 * ones  # what is refused bounds nothing
+            total = answer.total if isinstance(answer, Timings) else 0 * ones  # no time, no bound
             refused = answer.refused if isinstance(answer, Timings) else None
             totals.append(total if refused is None else np.where(refused, 0, total))
         return np.concatenate(totals) if totals else np.zeros(0, np.int64)
 
-    def _share(self, device: Device, cut: Tilings, place: int, turns: list[int], stationary: bool) -> int:
-        """The time of a workload that is one array's share: full tiles, but the last of several along an axis."""
+    def _share(self, device: Device, cut: Tilings, place: int, temporal: list[int], stationary: bool) -> int:
+        """Time of one array's share of the work [fs]: full tiles, but size 1 for the last of several along an axis."""
         whole = self.workload
         tile = [int(sizes[place]) for sizes in (cut.packed, cut.word_lines, cut.filters)]
-        extents = [size if count == 1 else size * (count - 1) + 1 for size, count in zip(tile, turns, strict=False)]
-        kinds = zip((Kind.GROUP, Kind.REDUCTION, Kind.FILTER, Kind.PIXEL), (*extents, turns[PIXEL]), strict=True)
+        extents = [size if count == 1 else size * (count - 1) + 1 for size, count in zip(tile, temporal, strict=False)]
+        kinds = zip((Kind.GROUP, Kind.REDUCTION, Kind.FILTER, Kind.PIXEL), (*extents, temporal[PIXEL]), strict=True)
         axes = tuple(Axis(kind.value, extent, kind) for kind, extent in kinds)
         workload = Workload(whole.name, axes, whole.input_bits, whole.weight_bits)
         levels = tuple(LevelFactors(level.name, Factors()) for level in device.levels)
-        several = stationary and turns[PIXEL] > 1 and max(turns[:PIXEL]) > 1
-        mapping = Mapping(workload, tile[1], tile[2], levels, Factors(*turns), packed=tile[0], input_stationary=several)
+        several = stationary and temporal[PIXEL] > 1 and max(temporal[:PIXEL]) > 1
+        factors = Factors(*temporal)
+        mapping = Mapping(workload, tile[1], tile[2], levels, factors, packed=tile[0], input_stationary=several)
         return self.ask(mapping, device)
 
 
 def extents(cut: Tilings, workload: Workload) -> Iterator[Numbers]:
-    """Values and results of one input vector of a group, vectors and groups."""
+    """The extents of the workload with the windows of `cut`: values, results and vectors of a group, groups."""
     ones = np.ones(len(cut), np.int64)
-    turns = ManyFactors(ones, ones, ones, ones)
-    form = Mappings(workload, ones, ones, (), turns, packed=ones, window=cut.window, input_stationary=0 * ones)
+    once = ManyFactors(ones, ones, ones, ones)
+    form = Mappings(workload, ones, ones, (), once, packed=ones, window=cut.window, input_stationary=0 * ones)
     yield form.values * ones
     yield form.results * ones
     yield form.vectors * ones
@@ -220,7 +226,7 @@ def extents(cut: Tilings, workload: Workload) -> Iterator[Numbers]:
 
 
 def _port_time(port: Bandwidth | None, bits: Numbers, instances: int) -> Numbers:
-    """To move so many bits, shared evenly, in whole bytes; no time where the port has no limit."""
+    """Time of `bits` through the ports of all instances, shared evenly in whole bytes [fs]; 0 without a limit."""
     if port is None:
         return np.zeros(len(bits), np.int64)
     moved, ratio = ceil_div(bits, 8 * instances), reduced(10**15, port.bytes_per_second)

@@ -1,4 +1,4 @@
-"""What a search can say about its answer: the space, the proof, the front."""
+"""The result of a search: the sizes of the mapspace, the certificate, the front."""
 
 from __future__ import annotations
 
@@ -13,26 +13,23 @@ from cyclecast.units import Energy, Time
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """That no legal mapping of the space is better, if `lower` is the best time itself.
+    """The best time and a lower bound on the times of all legal mappings; if both are equal, the best is optimal.
 
-    Windows of more outputs than an array has filters side by side are not in the space.
+    The mapspace has no windows with more outputs than an array has filters.
     """
 
     covered: int
-    """Legal points that were timed, or are no better than one that was."""
+    """Number of legal mappings that were timed, or excluded because they cannot be shorter than a timed one."""
     timed: int
     best: Time
     runner_up: Time | None
-    """The next longer time that was met."""
+    """The second shortest time found."""
     lower: Time
-    """No legal mapping is shorter."""
+    """Lower bound on the time of every legal mapping."""
 
     @property
     def gap(self) -> float | None:
-        """By which share the best time is above the lower bound: 0 where it is proven to be the least.
-
-        None where nothing but a lower bound of 0 is known.
-        """
+        """best / lower - 1: 0 if the best time is proven to be optimal; None for a lower bound of 0."""
         if self.best == self.lower:
             return 0.0
         return self.best / self.lower - 1 if self.lower.femtoseconds else None
@@ -40,7 +37,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class ParetoPoint:
-    """A mapping that none looked at is as good as in time, energy and arrays together, and better in one of them."""
+    """A Pareto mapping: no other mapping found is as good in time, energy and arrays and better in one of them."""
 
     mapping: Mapping
     time: Time
@@ -50,16 +47,17 @@ class ParetoPoint:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search can say about its answer."""
+    """The result of a search, without the mappings that it timed."""
 
     strategy: str
-    """The strategy that was followed, which may be another than the one asked for."""
+    """Name of the strategy that ran; another than the requested one if that declined."""
     note: str = ""
-    """Why it was another, that the clock has ended it, what is wrong with the timing model; empty otherwise."""
+    """Remarks: why another strategy ran, that the time limit ended it, errors of the timing model; "" if none."""
     sketches: tuple[SketchSize, ...] = ()
+    """Sizes of the searched sketches."""
     certificate: Certificate | None = None
     front: tuple[ParetoPoint, ...] = ()
-    """Of a search for several goals: what there is to choose from, shortest first, equal values once."""
+    """Pareto mappings of a search for several goals, shortest first; mappings with equal values appear once."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; `outcome_from_json` is the inverse."""
@@ -82,7 +80,7 @@ def _plain(value: Any) -> Any:
 
 
 def outcome_from_json(value: dict[str, Any]) -> SearchResult:
-    """Rebuild an outcome from `SearchResult.to_json`; `ValueError` where a part has another type."""
+    """Rebuild a result from `SearchResult.to_json`. Raises `ValueError` if a part has another type."""
     found = value["certificate"]
     certificate = found and Certificate(
         whole(found["covered"]),

@@ -1,4 +1,4 @@
-"""Mutation rules: each changes one decision of a candidate to another legal one."""
+"""Mutation rules: each changes some decisions of a candidate to other values on offer."""
 
 from __future__ import annotations
 

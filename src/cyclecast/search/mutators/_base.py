@@ -1,4 +1,4 @@
-"""What a mutation rule is."""
+"""The protocol of a mutation rule, and functions that the rules share."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from cyclecast.mapping import TileAxis
 from cyclecast.mapspace import Decision
 
 Choices = Mapping[str, Sequence[int]]
-"""The values on offer for each decision that has more than one."""
+"""The values on offer for each open decision, by its name."""
 
 
 class Mutator(Protocol):
-    """Proposes a neighbour of a candidate. The seed of `rng` decides; nothing else may."""
+    """A mutation rule. It must be deterministic for a state of `rng`."""
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
-        """The decisions with one of them changed to another value on offer, or None where there is none to change."""
+        """The decisions with some of them changed to other values on offer; None if the rule can change nothing."""
         ...
 
 
 def change_one(
     decisions: Mapping[str, int], offers: Choices, names: Sequence[str], rng: Random
 ) -> dict[str, int] | None:
-    """Change one of the named decisions to another of its values, each with the same chance."""
+    """Change one of the named decisions to another of its values, with equal probability; None if none is open."""
     open_to_change = [name for name in names if len(offers.get(name, ())) > 1]
     if not open_to_change:
         return None
@@ -34,7 +34,7 @@ def change_one(
 
 
 def levels_of(offers: Choices) -> list[list[str]]:
-    """The decisions about each level that has some, from the inside outwards."""
+    """Names of the decisions about each level that has any, one list per level, from the inside outwards."""
     levels: dict[str, list[str]] = {}
     for name in offers:
         if about := Decision.of(name):
@@ -43,17 +43,20 @@ def levels_of(offers: Choices) -> list[list[str]]:
 
 
 def along(offers: Choices, *axes: TileAxis) -> list[str]:
-    """The decisions about any level that are about one of these axes."""
+    """Names of the decisions about factors along these axes, of all levels."""
     return [name for name in offers if (about := Decision.of(name)) and about.axis in axes]
 
 
 def ask_for_all(names: Sequence[str], offers: Choices) -> dict[str, int]:
-    """The largest value on offer for each of these decisions; what is granted is what is left."""
+    """The largest value on offer for each of these decisions; the device grants what is left."""
     return {name: max(offers[name]) for name in names}
 
 
 def deal(names: Sequence[str], offers: Choices, rng: Random) -> dict[str, int]:
-    """Deal one level out, axis after axis in any order; the last axis takes all that the others leave, or not."""
+    """Draw the factors of one level, axis by axis in random order.
+
+    Every factor fits into the instances that the axes before leave; with a chance of 1/2 the last axis takes them all.
+    """
     dealt: dict[str, int] = {}
     room = max(max(offers[name]) for name in names)
     for name in rng.sample(names, len(names)):

@@ -1,4 +1,4 @@
-"""Mutation rule: another use of one whole level."""
+"""Mutation rule: other factors of one whole level."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cyclecast.search.mutators._base import Choices, ask_for_all, deal, levels_o
 
 @dataclass(frozen=True, slots=True)
 class RebindLevel:
-    """Deals one level out anew, axis after axis in any order: what one gives up, others can take at once.
+    """Draws all factors of one level anew, so that one axis can take the instances that another gives up.
 
-    After an inner level the outermost one is asked for all it has, and so takes what is left of every axis.
+    If it is an inner level, the outermost level is asked for its largest factors, and so takes the rest of every axis.
     """
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
-        """The same tiles, bound differently; the last axis takes all that the others leave, or not."""
+        """The decisions with other factors; the tile sizes stay."""
         levels = levels_of(offers)
         if not levels:
             return None

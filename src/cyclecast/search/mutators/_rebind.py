@@ -1,4 +1,4 @@
-"""Mutation rule: another number of tiles side by side at one level."""
+"""Mutation rule: another factor along groups, rows or columns at one level."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cyclecast.search.mutators._base import Choices, along, change_one
 
 @dataclass(frozen=True, slots=True)
 class RebindTiles:
-    """Changes how many groups, row tiles or column tiles one level takes."""
+    """Changes the factor of one level along groups, row tiles or column tiles."""
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
-        """The same tiles with another binding."""
+        """The decisions with one such factor changed."""
         return change_one(decisions, offers, along(offers, "group", "row", "column"), rng)

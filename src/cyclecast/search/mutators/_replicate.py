@@ -11,8 +11,8 @@ from cyclecast.search.mutators._base import Choices, along, change_one
 
 @dataclass(frozen=True, slots=True)
 class Replicate:
-    """Changes how many copies of the weights one level holds for different pixels."""
+    """Changes the number of replicas at one level: its factor along pixels."""
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
-        """The same tiles with more or fewer replicas."""
+        """The decisions with one factor along pixels changed."""
         return change_one(decisions, offers, along(offers, "pixel"), rng)

@@ -12,9 +12,9 @@ from cyclecast.search.mutators._base import Choices, change_one
 
 @dataclass(frozen=True, slots=True)
 class ResizeTile:
-    """Changes the word lines, the filters or the packed groups of an array, or the window that is computed at once."""
+    """Changes one size of the tile: word lines, filters, packed groups, or a side of the window."""
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
-        """The same binding with another tile."""
+        """The decisions with one size changed; the factors stay."""
         windows = [name for name in offers if name.startswith(WINDOW)]
         return change_one(decisions, offers, (WORD_LINES, FILTERS, PACKED, *windows), rng)

@@ -1,4 +1,4 @@
-"""Mutation rule: other tiles, on levels that are dealt out for them."""
+"""Mutation rule: other tiles, and other factors of all levels for them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from cyclecast.mapspace import FILTERS, PACKED, WINDOW, WORD_LINES, Decision
 from cyclecast.search.mutators._base import Choices, ask_for_all, deal, levels_of
 
 ANOTHER_FORM = 0.7
-"""How often windows and packed groups change, where there are some."""
+"""Probability that windows and packed groups change, if there are any."""
 OTHER_FACTORS = 0.7
-"""How often all levels are dealt out anew."""
+"""Probability that the factors of all levels are drawn anew."""
 WHOLE = 0.4
-"""How often every inner level then goes to one axis, which is that of the level inside it or another."""
+"""Probability that every inner level then has one axis only: the axis of the level inside it, or another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retile:
-    """Draws the window, the packed groups or the tile size anew, and deals out all levels for the new tiles.
+    """Draws the window, the packed groups or the tile size anew, and the factors of all levels.
 
-    Another tile makes other numbers of tiles, which the factors of the old one seldom suit: changed one by one, tile
-    and factors would pass through mappings that are longer than both ends. The outermost level is asked for all it has.
+    Another tile size changes the number of tiles, and the old factors seldom suit it. If tile and factors changed one
+    by one, the mappings in between would be slower than both ends. The outermost level is asked for its largest
+    factors.
     """
 
     def apply(self, decisions: Mapping[str, int], offers: Choices, rng: Random) -> dict[str, int] | None:
-        """Other tiles, as large as the new window allows or of any size, and other factors or the same."""
+        """The decisions with other sizes, drawn or as large as the new window allows, and mostly with other factors."""
         changed = dict(decisions)
         forms = [name for name in offers if name.startswith(WINDOW) or name == PACKED]
         sizes = [name for name in offers if name in (WORD_LINES, FILTERS)]
@@ -42,7 +43,7 @@ class Retile:
 
 
 def _dealt(levels: list[list[str]], offers: Choices, rng: Random) -> Iterator[dict[str, int]]:
-    """Inner levels, each dealt out among its axes, or given to one of them."""
+    """Factors of each inner level: drawn for all its axes, or the largest for one axis and the least for the others."""
     whole, axis = rng.random() < WHOLE, ""
     for names in levels:
         if not axis or rng.random() < 0.5:
@@ -56,5 +57,5 @@ def _axis(name: str) -> str:
 
 
 def _drawn(names: list[str], offers: Choices, rng: Random, at_least: int) -> dict[str, int]:
-    """Any number of these decisions, drawn anew."""
+    """New values of a random subset of these decisions, of at least `at_least` of them."""
     return {name: rng.choice(offers[name]) for name in rng.sample(names, rng.randint(at_least, len(names)))}
