@@ -1,4 +1,4 @@
-"""Placements: a whole network in the arrays of some chips."""
+"""Placements: a whole network in the arrays of one or more chips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a placement is: operators in arrays, segment after segment, and what follows from that."""
+"""The values of a placement: segments, their stages, limits and buffers, and the placement itself.
+
+The field `operator` of a value is the operator's position in `Network.operators`.
+"""
 
 from __future__ import annotations
 
@@ -19,112 +22,116 @@ from cyclecast.units import Energy, Time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """An operator with arrays of its own."""
+    """An operator in arrays of its own."""
 
     operator: int
-    """Its place in the network."""
     mapping: Mapping
     timing: Timing
-    """Of the mapping alone."""
+    """Timing of the mapping alone."""
     busy: Time
-    """For one image: arrays and ports of the mapping, and writing where its operands are computed."""
+    """Time for which one image occupies arrays and ports; it includes the writing of a computed operand."""
     site: Site
     start: Time
-    """Of the first image, from the start of its segment."""
+    """Start of the first image, from the start of the segment."""
     end: Time
+    """End of the first image, from the start of the segment."""
 
 
 class Told(NamedTuple):
-    """Progress of a placement, told from time to time."""
+    """Progress of a placement."""
 
     part: str
-    """The step at work: `operators`, `pipelines`, `segments` or `simulations`."""
+    """The current step: `operators`, `pipelines`, `segments` or `simulations`; the first two also with " as tuned"."""
     done: int
+    """Number of finished items of the step."""
     whole: int
-    """Of which so many are done."""
+    """Number of all items of the step."""
 
 
 Tell = Callable[[Told], None]
+"""Function that is called with the progress."""
 
 
 class Bottleneck(NamedTuple):
-    """What an interval cannot be shorter than, and because of what."""
+    """A lower bound on the interval, and its cause."""
 
     what: str
-    """Such as `workload`, `pe port`, `work`."""
+    """Kind of cause: `workload`, `pe port`, `work`, ..."""
     where: str
-    """Which one."""
+    """Name of the workload, the port, ..."""
     time: Time
 
 
 class Kept(NamedTuple):
-    """What an operator keeps of its inputs in buffers."""
+    """The inputs that an operator keeps in buffers."""
 
     operator: int
     bytes: int
+    """Most bytes kept at the same time."""
     room: int | None
-    """What its part of all buffers holds; None where the device states no size."""
+    """Bytes of all buffers that the operator may use; None if the device states no buffer size."""
     parts: tuple[tuple[int, int], ...] = ()
-    """Of the bytes, what comes from each of its sources; by their places."""
+    """(Source operator, bytes kept of its results) for each source."""
     elsewhere: int = 0
-    """Of the bytes, what the buffers of its own PEs do not hold."""
+    """Bytes that the buffers of the operator's own PEs cannot hold."""
 
     @property
     def is_enough(self) -> bool:
-        """Whether the room holds what is kept."""
+        """Whether the room holds all kept bytes."""
         return self.room is None or self.room >= self.bytes
 
     def room_of(self, source: int) -> int:
-        """The part of the room for what comes from one source."""
+        """The bytes of the room for the results of one source."""
         return part_of(dict(self.parts)[source], self.bytes, len(self.parts), self.room or 0)
 
 
 def part_of(held: int, whole: int, many: int, room: int) -> int:
-    """The part of a room for one of so many, of whose `whole` bytes it holds so many.
+    """The share of a room for one of `many` users [bytes]; it holds `held` of the `whole` bytes of all users.
 
-    It has what it holds and an equal part of the rest. Where there is no rest, parts are in proportion.
+    Every user gets the bytes that it holds and an equal part of the rest. If the room is too small, it is divided in
+    proportion to the held bytes.
     """
     return held + (room - whole) // many if whole <= room else held * room // whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """Operators whose weights are in the arrays together."""
+    """Operators whose weights are in the arrays at the same time."""
 
     stages: tuple[Stage, ...]
     write: Time
-    """Programming all its arrays."""
+    """Time to write all its arrays."""
     period: Time
-    """Between two images, when its pipeline is full."""
+    """Time between two images in the full pipeline."""
     latency: Time
-    """Of one image, without writing."""
+    """Time of one image through the pipeline, without writing."""
     limits: tuple[Bottleneck, ...]
-    """What the period cannot be shorter than, the longest first."""
+    """Lower bounds on the period, the longest first."""
     kept: tuple[Kept, ...] = ()
-    """What waits in buffers."""
+    """Inputs kept in buffers, by operator."""
 
     @property
     def arrays(self) -> int:
-        """In use."""
+        """Number of arrays in use."""
         return sum(stage.site.arrays for stage in self.stages)
 
 
 class DynamicCost(NamedTuple):
-    """A product of two computed operands, on the host and in arrays."""
+    """Costs of a product of two computed operands, on the host and in arrays."""
 
     operator: int
     host: Time
-    """By the host's roofline."""
+    """Time on the host, by its roofline."""
     write: Time
-    """Of one operand, into arrays."""
+    """Time to write one operand into arrays."""
     compute: Time
-    """In these arrays."""
+    """Time of the product in these arrays."""
     arrays: int
-    """0 where they do not hold it."""
+    """Number of arrays; 0 if the arrays cannot hold the operand."""
 
 
 class ParetoPlacement(NamedTuple):
-    """A placement that none looked at is as good as in everything."""
+    """The values of a Pareto placement: no other one found is as good in interval, latency, energy and arrays."""
 
     segments: int
     interval: Time
@@ -134,107 +141,110 @@ class ParetoPlacement(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What one component takes for one image."""
+    """Energy of one component for one image."""
 
     operator: int | None
-    """For which operator; None of the device itself."""
+    """The operator that it is spent for; None for components of the device itself."""
     level: str
+    """Name of the level; "" for the device itself."""
     component: str
     amount: Fraction
-    """[aJ]"""
+    """Energy [aJ]."""
 
 
 class Wear(NamedTuple):
-    """How often cells are written."""
+    """Writes of cells, and the lifetime that follows."""
 
     writes: int
-    """Of the most written array, for one batch."""
+    """Writes of the most written array in one batch."""
     endurance: int
-    """Writes that a cell stands."""
+    """Writes that a cell can stand."""
     years: float
-    """At full speed."""
+    """Lifetime at full speed."""
     years_at_one: float
-    """At one image per second."""
+    """Lifetime at one image per second."""
 
 
 class Busy(NamedTuple):
-    """Arrays, a port or the network at work."""
+    """An interval in which arrays, a port or the network are busy."""
 
     resource: str
-    """`arrays`, `port`, `network`, or `write` where both operands are computed."""
+    """`arrays`, `port`, `network`, or `write` for a computed operand."""
     pe: int
     """The busiest of the operator's PEs."""
     operator: int
-    """Its place in the network."""
     image: int
     begin: Time
     end: Time
 
 
 class Stall(NamedTuple):
-    """What an operator waits for, per image, when the pipeline is full."""
+    """Waiting time of an operator for one image in the full pipeline, by cause."""
 
     operator: int
-    """Its place in the network."""
     cause: str
-    """`input`, `network`, `port` or `room`."""
+    """`input`, `network`, `port` or `room` (the buffer behind is full)."""
     time: Time
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A segment as simulated."""
+    """The result of the event simulation of a segment."""
 
     interval: Time
     latency: Time
     stalls: tuple[Stall, ...]
-    """Of the operator that takes longest, and the longest of the others for each cause; the longest first."""
+    """Stalls of the busiest operator, and for each cause the longest of all operators; the longest first."""
     spans: tuple[Busy, ...]
-    """What was at work, all images, in the order of beginning."""
+    """Busy intervals of all images, in the order of their begin."""
     blocked: tuple[int, ...] = ()
-    """Operators that would wait for room for ever, each for the next; all else is said of buffers without limits."""
+    """Operators in a deadlock, each waiting for room; the other fields are then those of unlimited buffers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """A whole network on some chips of a device."""
+    """A whole network in the arrays of one or more equal chips."""
 
     network: Network
     chip: Device
-    """One of them."""
+    """The device of one chip."""
     floor: Floorplan
     segments: tuple[Segment, ...]
     batch: int
-    """Images that go through a segment before the next is written."""
+    """Images that go through a segment before the next segment is written."""
     objective: str
     overlapped: bool
     """Whether a segment is written while the one before it computes."""
     interval: Time
-    """Results follow each other at this distance, on average over a batch."""
+    """Time from one result to the next, on average over a batch."""
     latency: Time
-    """From the first input of a batch to its last result; of one image where all weights are resident."""
+    """Time of one image if all weights are resident; else from the first input of a batch to its last result."""
     energy: Energy | None
-    """Of one image; None where the device states no components."""
+    """Energy of one image; None if the device states no components."""
     spent: tuple[Spent, ...]
-    """What it is made of."""
+    """Energy of one image by operator and component."""
     host: Time
-    """What the operators on the host take for one image, one after another (A13)."""
+    """Time of the host's operators for one image, one after another (A13)."""
     bounds: tuple[Bottleneck, ...]
-    """What no placement of all weights has a shorter interval than, the longest first."""
+    """Lower bounds on the interval of every placement with resident weights, the longest first."""
     front: tuple[ParetoPlacement, ...]
+    """The Pareto front of all placements found."""
     independent: Time | None
-    """The least interval with the tiles of the mappings as tuned, each workload by itself, by the closed form; None
-    where these do not fit."""
+    """Least interval, by the closed form, with the tiles of the mappings as tuned for each workload alone; None if
+    these do not fit."""
     gain: float | None
-    """How many times less the objective is than with these tiles, at least 1; None where they do not fit or block."""
+    """Objective with these tiles divided by the objective, at least 1; None if they do not fit or block."""
     dynamic: Dynamic
+    """Who computes products of two computed operands."""
     dynamic_costs: tuple[DynamicCost, ...]
     kept: tuple[Kept, ...]
+    """Inputs kept in buffers, of all segments."""
     wear: Wear | None
+    """None if no cell is written again, or if the device states no endurance."""
 
     @property
     def chips(self) -> int:
-        """How many."""
+        """Number of chips."""
         return self.floor.chips
 
     @property
@@ -244,22 +254,22 @@ class Placement:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Of all segments, in the order of the program."""
+        """The stages of all segments, in the order of the program."""
         return tuple(stage for segment in self.segments for stage in segment.stages)
 
     @property
     def arrays(self) -> int:
-        """In use at the same time, at most."""
+        """Number of arrays in use in the fullest segment."""
         return max((segment.arrays for segment in self.segments), default=0)
 
     @property
     def utilisation(self) -> float:
-        """The share of the arrays in use, in the fullest segment; 0 to 1."""
+        """Share of all arrays that the fullest segment uses, from 0 to 1."""
         return self.arrays / (self.chip.arrays * self.chips)
 
     @property
     def limit(self) -> Bottleneck:
-        """What the interval depends on most: writing, where that takes longer, or the limit of the slowest segment."""
+        """The bottleneck of the interval: writing if it takes most of the time, else that of the slowest segment."""
         write = sum((segment.write for segment in self.segments), Time(0))
         if 2 * write > self.batch * self.interval:
             return Bottleneck("write", "segments", write)
@@ -267,7 +277,7 @@ class Placement:
 
     @property
     def mappings(self) -> Mapped[str, Mapping]:
-        """The mapping of every kernel, for building; that of its first segment where it is in several."""
+        """The mapping of every kernel, for building; that of its first stage if several stages have the kernel."""
         found: dict[str, Mapping] = {}
         for stage in self.stages:
             kernel = self.operator(stage).kernel
@@ -282,7 +292,7 @@ class Placement:
 
     @property
     def with_host(self) -> tuple[Time, Time]:
-        """Interval and latency with the host: as one more stage of the pipeline, and one after the other."""
+        """Interval with the host as one more stage of the pipeline, and latency with the host's time added."""
         return max(self.interval, self.host), self.latency + self.batch * self.host
 
     def _repr_html_(self) -> str:
@@ -297,12 +307,12 @@ class Placement:
         return html_table(caption, ("operator", "arrays", "replicas", "busy"), rows)
 
     def operator(self, stage: Stage) -> Operator:
-        """What a stage computes."""
+        """The operator of a stage."""
         return self.network.operators[stage.operator]
 
 
 def system(chip: Device, chips: int) -> Device:
-    """Several chips as one device: so many times the instances of the outermost level, written at the same time."""
+    """Several chips as one device: `chips` times the instances of the outermost level, written in parallel."""
     if chips == 1:
         return chip
     outermost, write = chip.levels[0], chip.array.write

@@ -1,4 +1,4 @@
-"""Inputs that wait in the buffers of PEs, and the period that the room for them allows (A42)."""
+"""Inputs that wait in the buffers of PEs, and the shortest period for which the buffers are large enough (A42)."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from cyclecast.placement._floorplan import Floorplan, Site, rooms
 from cyclecast.placement._pipeline import Line, Needs, Work, waits_of
 
 FILLED = Fraction(3, 4)
-"""Of all buffers, what plans count on."""
+"""Share of all buffers that a plan may fill."""
 
 
 class Waiting(NamedTuple):
-    """What waits for an operator from one of its sources."""
+    """The results of one source that wait for an operator."""
 
     source: int
+    """Position of the source in the network."""
     window: int
-    """Pixels of the source that it keeps at least."""
+    """Live pixels: pixels of the source that the operator keeps at least."""
     wait: int
-    """How long a pixel waits beside that [fs]."""
+    """Waiting time of a pixel beside the live pixels [fs]."""
     pixels: int
-    """Of the source, for an image."""
+    """Pixels of the source for one image."""
     size: int
-    """Of all of these [bytes]."""
+    """Size of all pixels of an image [bytes]."""
 
     def bytes(self, period: int) -> int:
-        """At the same time, with one image in every such period, at most."""
+        """Most bytes that wait at the same time, with one image per period [fs]."""
         return int(ceil_div(self.size * (self.window + ceil_div(self.wait * self.pixels, period)), self.pixels))
 
 
@@ -41,9 +42,9 @@ def waiting(
     lines: Mapping[int, Line],
     bits: int,
 ) -> dict[int, list[Waiting]]:
-    """For every operator of `lines` what waits for it, activations being so wide.
+    """The waiting results for every operator of `lines`, by its position; an activation has `bits` bits.
 
-    Of a source that is reduced on its way (by pooling, say) no more is kept than the operator takes in.
+    If the results are reduced on the way, for example by pooling, only the operator's own inputs wait.
     """
     found: dict[int, list[Waiting]] = {place: [] for place in lines}
     waits = waits_of(works, needs, lines)
@@ -58,7 +59,7 @@ def waiting(
 
 
 def result_bytes(operator: Operator, bits: int) -> int:
-    """Results of an operator for one image, each so many bits wide."""
+    """Bytes of an operator's results for one image, with `bits` bits each."""
     workload = operator.workload
     return int(ceil_div(workload.pixels * workload.groups * workload.filters * bits, 8))
 
@@ -70,7 +71,7 @@ def kept_of(
     period: int,
     floor: Floorplan,
 ) -> tuple[Kept, ...]:
-    """What every operator keeps at this period [fs], and its room."""
+    """The inputs that every operator keeps at this period [fs], and its room."""
     parts = {
         place: tuple((each.source, each.bytes(max(1, period, works[place].time))) for each in waits)
         for place, waits in found.items()
@@ -81,10 +82,11 @@ def kept_of(
 def shared(
     parts: Mapping[int, tuple[tuple[int, int], ...]], sites: Mapping[int, Site], floor: Floorplan
 ) -> tuple[Kept, ...]:
-    """The room of every operator, of which `parts` says what it keeps, by source [bytes]: all buffers are shared.
+    """The room of every operator, if all operators share all buffers.
 
-    Everybody has what it keeps and an equal part of the rest; where all buffers together are too small, parts in
-    proportion. What the buffers of its own PEs do not hold waits elsewhere.
+    `parts` has (source, bytes kept) by operator. Every operator gets the bytes that it keeps and an equal part of the
+    rest; if all buffers together are too small, rooms are in proportion to the kept bytes. Bytes that the buffers of
+    its own PEs cannot hold wait in other PEs.
     """
     whole = {place: sum(held for _, held in each) for place, each in parts.items()}
     buffer, total = floor.chip.levels[0].buffer, sum(whole.values())
@@ -103,10 +105,10 @@ def shared(
 
 
 def room_period(found: Mapping[int, Sequence[Waiting]], floor: Floorplan, latency: int) -> int:
-    """The shortest period for which all buffers together are large enough [fs]; 0 where they have no stated size.
+    """The shortest period for which all buffers together are large enough [fs]; 0 if they have no stated size.
 
-    Only a part of them is counted on, as it is not known beforehand who needs more for a while. Windows always fit, and
-    as much again. No period is longer than the latency: then there is one image at a time.
+    Plans fill only the share `FILLED`, as some operators need more for a while. The live pixels, and as many bytes
+    again, are assumed to fit. The period is at most the latency, as then only one image is in the pipeline.
     """
     buffer, every = floor.chip.levels[0].buffer, [each for waits in found.values() for each in waits]
     if buffer is None or not every:

@@ -1,4 +1,4 @@
-"""The choice among plans: the event simulation has the last word on the first few."""
+"""The choice among plans: the best by the closed form are simulated, and the simulation decides."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from cyclecast.placement._base import Check
 from cyclecast.placement._plan import Plan, distinct
 
 MOST_LOOKED_AT = 5
-"""Plans that are simulated, beside other ways to deal their arrays."""
+"""Most plans that are simulated, not counting other allocations of their arrays."""
 MOST_BLOCKED = 10
-"""As long as operators of all of them wait for room for ever."""
+"""The same while all simulated plans end in a deadlock."""
 NEAR = 0.05
-"""A simulated value so near to the best closed form is taken at once."""
+"""Relative distance to the best closed form up to which a simulated value ends the search."""
 
 
 class Seen(NamedTuple):
-    """A plan as simulated."""
+    """A simulated plan."""
 
     plan: Plan
     check: Check
     value: int
-    """Of the objective, by the simulation [fs, aJ or arrays]."""
+    """Value of the objective by the simulation [fs, aJ or arrays]."""
 
     @property
     def rank(self) -> tuple[bool, int, tuple[int, ...]]:
-        """Less is better: plans that do not block first."""
+        """Sort key, less is better: plans without a deadlock first."""
         return bool(self.check.blocked), self.value, self.plan.values
 
 
@@ -36,11 +36,11 @@ def choose(
     look: Callable[[Plan], tuple[Plan, Check]],
     others: Callable[[Plan], Iterable[Plan]],
 ) -> list[Seen]:
-    """The plans that were simulated, the best first.
+    """Simulate plans in the order of the closed form; return the simulated ones, the best first.
 
-    Plans are looked at in the order of the closed form; the arrays of each are dealt in `others` ways, too, where the
-    simulation is not near the closed form. It ends where the best is near the best closed form or no plan left can be
-    better by the closed form, or after so many. `look` simulates, and may change the rooms of a plan.
+    If the simulated value is not near the best closed form, the plan's other allocations (`others`) are simulated too.
+    The search ends if the best value is near the best closed form, if no plan left is better by the closed form, or
+    after `MOST_LOOKED_AT` plans. `look` simulates a plan, and may change the rooms in its buffers.
     """
     order, seen = distinct(plans, objective), list[Seen]()
     near = order[0].of(objective)[0] * (1 + NEAR)
@@ -62,7 +62,7 @@ def _looked_at(
     others: Callable[[Plan], Iterable[Plan]],
     near: float,
 ) -> list[Seen]:
-    """A plan, and other ways to deal its arrays where that may be better."""
+    """Simulate a plan, and its other allocations until one is near the best closed form."""
     found = []
     for each in (plan, *others(plan)):
         looked_at, check = look(each)

@@ -1,8 +1,8 @@
-"""A clock for many small processes: generators that wait for a time, for something to happen, or for their turn.
+"""A small event simulator: processes that wait for a time, a signal, or a resource.
 
-What happens at the same time happens in the order of SimPy: first what was to happen at that time, in the order in
-which that was said; then what follows from it, first things first. A process is a generator that says what it waits for
-and yields; it is handed its own `resume` at the beginning. Nothing else is kept, so that a million steps take seconds.
+Events of equal time have the order of SimPy: first the events scheduled for that time, in the order of scheduling; then
+the events that these cause, first in, first out. A process is a generator: it registers its wait and yields. At the
+begin it is sent its own `resume` function. Nothing else is stored, so a million steps take seconds.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from heapq import heappop, heappush
 from typing import Any
 
 Resume = Callable[[], Any]
-"""Lets a process go on."""
+"""Function that resumes a process."""
 Process = Generator[None, Resume, None]
 
 
 class Clock:
-    """Runs processes until nothing happens any more."""
+    """Runs processes until no event is left."""
 
     __slots__ = ("_later", "_times", "now", "soon")
 
     def __init__(self) -> None:
         self.now = 0
-        """[fs]"""
+        """The current time [fs]."""
         self.soon: deque[Resume] = deque()
-        """Processes that go on at this time, in their order."""
+        """Processes to resume at the current time, in order."""
         self._later: dict[int, list[Resume]] = {}
         self._times: list[int] = []
 
     def at(self, when: int, resume: Resume) -> None:
-        """Go on at this time, which is later than now."""
+        """Resume a process at this time [fs]; it must be later than now."""
         found = self._later.get(when)
         if found is None:
             self._later[when] = [resume]
@@ -41,7 +41,7 @@ class Clock:
             found.append(resume)
 
     def run(self, processes: list[Process]) -> None:
-        """Begin with all of these in their order."""
+        """Start the processes in order, and run until no event is left."""
         for process in processes:
             next(process)
         for process in processes:
@@ -58,19 +58,20 @@ class Clock:
 
 
 class Signal:
-    """Something that happens again and again: for the first time with number 0."""
+    """A repeated event; its occurrences are numbered from 0."""
 
     __slots__ = ("happen", "seen", "waiting")
 
     def __init__(self, clock: Clock) -> None:
         self.happen: Callable[[], None] = partial(clock.soon.append, self._tell)
-        """Those who wait go on soon."""
+        """Trigger the event; waiting processes resume at the current time."""
         self.seen = 0
-        """Count of its events so far: nobody waits for a smaller number."""
+        """Number of occurrences so far."""
         self.waiting: dict[int, list[Resume]] = {}
+        """Waiting processes by number of the occurrence."""
 
     def wait(self, number: int, resume: Resume) -> None:
-        """Go on as soon as it has happened with this number, which it has not."""
+        """Resume a process at occurrence `number`, which must be in the future (at least `seen`)."""
         self.waiting.setdefault(number, []).append(resume)
 
     def _tell(self) -> None:
@@ -80,7 +81,7 @@ class Signal:
 
 
 class Turns:
-    """A resource of one process at a time, granted in the order of requests."""
+    """A resource for one process at a time, granted in the order of requests."""
 
     __slots__ = ("_asking", "_soon", "_taken")
 
@@ -89,12 +90,12 @@ class Turns:
         self._asking: deque[Resume] = deque()
 
     def ask(self, resume: Resume) -> None:
-        """Go on when it is free."""
+        """Resume a process when the resource is free for it; the process must `leave` it."""
         self._asking.append(resume)
         self._grant()
 
     def leave(self) -> None:
-        """The next one may have it."""
+        """Free the resource for the next process."""
         self._taken = False
         self._soon.append(self._grant)
 

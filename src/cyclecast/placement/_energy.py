@@ -1,4 +1,4 @@
-"""The energy of one image: events of every operator, and power while instances are in use."""
+"""The energy of one image: the events of every operator, and the power of the instances in use."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from cyclecast.units import Energy, Time
 
 
 class Known(NamedTuple):
-    """What a mapping takes on events, looked up once."""
+    """The event energy of a mapping for one image."""
 
     mapping: Mapping
     parts: tuple[tuple[str, Component, int], ...]
-    """Level, component and energy of what spends it on events [aJ]."""
+    """(Level, component, energy [aJ]) of all components with an event."""
     total: int
-    """Of all of them [aJ]."""
+    """Sum of the energies [aJ]."""
     write: Fraction
-    """Of writing all cells once [aJ]."""
+    """Energy to write all cells once [aJ]."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """Adds up what the components of a device take; what a mapping takes is looked up once."""
+    """Adds up the energy of a device's components; the event energy of a mapping is cached."""
 
     device: Device
     floor: Floorplan
     known: dict[int, Known] = field(default_factory=dict)
-    """By the identity of the mapping, which each holds."""
+    """Cache by `id` of the mapping; the value keeps the mapping alive."""
     components: tuple[tuple[str, Component], ...] = field(init=False)
-    """With their levels, "" for the device itself."""
+    """(Level, component); the level is "" for the device itself."""
 
     def __post_init__(self) -> None:
         self.components = tuple(listed(self.device))
 
     def total(self, segments: Sequence[Segment], batch: int, interval: Time, dynamic: frozenset[int]) -> Energy | None:
-        """The sum of `image`, rounded up once; None where the device states no components."""
+        """The sum of `image`, rounded up; None if the device states no components."""
         if not self.components:
             return None
         several, found = len(segments) > 1, Fraction(0)
@@ -60,12 +60,12 @@ class Meter:
     def image(
         self, segments: Sequence[Segment], batch: int, interval: Time, dynamic: frozenset[int]
     ) -> tuple[Spent, ...]:
-        """What every component takes for one image at full speed.
+        """The energy of every component for one image at full speed, by operator.
 
-        A component with an event takes the energy of all its events, those of writing weights (once for a batch) and
-        computed operands (of the operators in `dynamic`) among them. Another component of a level draws its power for
-        as long as its segment has arrays in its instance, for all operators there in proportion to their arrays; one
-        of the device itself, all the time (A17, A18, A45).
+        A component with an event takes the energy of all its events. These include the writing of weights, once per
+        batch, and of computed operands (of the operators in `dynamic`). Another component of a level draws its power
+        while its segment runs, in all instances with arrays in use; this is divided among the operators in proportion
+        to their arrays. Another component of the device itself draws its power all the time (A17, A18, A45).
         """
         several, found = len(segments) > 1, list[Spent]()
         for segment in segments:
@@ -78,11 +78,11 @@ class Meter:
         return (*found, *self._own(interval))
 
     def _writes(self, stage: Stage, several: bool, batch: int, dynamic: frozenset[int]) -> Fraction:
-        """How often all cells of a stage are written for an image, beside what its own mapping writes."""
+        """Writes of all cells of a stage per image, beside the writes of its own mapping."""
         return Fraction(int(several and stage.mapping.passes == 1), batch) + (stage.operator in dynamic)
 
     def _drawing(self, segment: Segment, several: bool, batch: int) -> tuple[Time, int]:
-        """How long a segment draws power, and for how many images."""
+        """Time for which a segment draws power, and the number of images in that time."""
         return (segment.latency + (batch - 1) * segment.period, batch) if several else (segment.period, 1)
 
     def _known(self, stage: Stage) -> Known:
@@ -99,18 +99,18 @@ class Meter:
         return found
 
     def _write(self, level: str, component: Component) -> Fraction:
-        """Of writing one cell [aJ]."""
+        """Energy to write one cell [aJ]; 0 for a component with another event."""
         return event_energy(component, level, self.device) if component.event is Event.CELL_WRITE else Fraction(0)
 
     def _events_of(self, stage: Stage, writes: Fraction) -> Iterator[Spent]:
-        """Of the components that spend energy on events; all cells are written so many times more."""
+        """The energies of the components with an event, with all cells written `writes` times more."""
         cells = stage.timing.events.cells if stage.timing.events else 0
         for level, component, amount in self._known(stage).parts:
             more = writes * cells * self._write(level, component) if writes else 0
             yield Spent(stage.operator, level, component.name, amount + Fraction(more))
 
     def _powers(self, segment: Segment, time: Time, images: int) -> Iterator[tuple[str, str, Fraction]]:
-        """Of the components that draw power, in all instances with arrays in use: level, name, energy [aJ]."""
+        """(Level, component, energy per image [aJ]) of the components that draw power, in all instances in use."""
         instances, inside, used = {}, self.device.arrays, segment.arrays
         for level in self.device.levels:
             inside //= level.count
@@ -120,7 +120,7 @@ class Meter:
                 yield name, component.name, _drawn(component, instances[name]) * time.femtoseconds / 10**9 / images
 
     def _own(self, interval: Time) -> Iterator[Spent]:
-        """Of the device's own components without an event."""
+        """The energies of the device's own components without an event."""
         for level, component in self.components:
             if not level and component.event is None:
                 drawn = Fraction(component.power.picowatts * self.floor.chips * interval.femtoseconds, 10**9)
@@ -128,5 +128,5 @@ class Meter:
 
 
 def _drawn(component: Component, instances: int) -> Fraction:
-    """[pW]"""
+    """Power of a component in so many instances [pW]."""
     return Fraction(component.power.picowatts * instances, component.per)

@@ -1,8 +1,8 @@
-"""The second opinion on a resident pipeline: its operators as processes that wait for each other.
+"""The event simulation of a resident pipeline: its operators are processes that wait for each other.
 
-What the closed form takes for granted is simulated: an operator takes its steps one by one, each when its inputs are
-there, when the port of its busiest PE is free, and when there is room behind it. A step takes what the event simulation
-of the mapping alone (L2) says.
+It is a second opinion on the closed form. An operator takes its steps one by one; a step waits for its inputs, for the
+port of the operator's busiest PE, and for room in the buffers behind. The time of a step is that of the event
+simulation of the mapping alone (L2), unless another timing model is given.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from cyclecast.timing import EventDriven, TimingModel
 from cyclecast.units import Time
 
 MOST_TOKENS = 256
-"""Of one operator for one image: longer runs of steps are taken together."""
+"""Most tokens of an operator for one image; with more steps, a token has several."""
 BUFFERS = 2
-"""Tokens whose inputs are on their way or wait (A23)."""
+"""Tokens whose inputs may be in the port or wait behind it (A23)."""
 SLOWER = 1.2
-"""Times so long between images at least, where the buffers are too small."""
+"""Least factor by which `roomier` lengthens the pace if the buffers are too small."""
 WAITS = ("input", "network", "port", "room")
-"""Why an operator that is free does not begin its next step."""
+"""Causes for which an idle operator does not begin its next step."""
 
 
 def simulate(placement: Placement, *, images: int = 16, model: TimingModel | None = None, spans: bool = True) -> Check:
-    """Simulate the segment with the longest period for so many images, steps timed by `model` (L2 unless said).
+    """Simulate the segment with the longest period for `images` images.
 
-    `spans`: whether to note what was at work, step by step.
+    `model` gives the times of steps (default: L2). `spans`: whether to record the busy intervals. Raises `OptionError`
+    for fewer than 4 images.
     """
     if images < 4:
         raise OptionError("images", f"{images}", "at least 4: those in the middle show the interval", "images=16")
@@ -58,10 +59,10 @@ def simulated(
     again: bool = True,
     spans: bool = False,
 ) -> Check:
-    """Simulate one segment, steps timed by the model of `builder`, with at most so many tokens of an operator an image.
+    """Simulate one segment with the timing model of `builder` and at most `tokens` tokens of an operator per image.
 
-    Where operators wait for room for ever, they are named, and the times are (if `again`) those with buffers without
-    limits.
+    In a deadlock, `Check.blocked` names the operators that wait for room. If `again`, the other results are then those
+    with unlimited buffers, else 0.
     """
     found = _Pipeline(builder, segment, segment.kept, images, tokens, spans=spans)
     found.run()
@@ -75,10 +76,10 @@ def simulated(
 
 
 def roomier(builder: Builder, segment: Segment, images: int, tokens: int = MOST_TOKENS) -> Segment | None:
-    """The segment with room for what waits while an image enters in every period; None where buffers are too small.
+    """The segment with other rooms, large enough for the tokens that wait if one image enters per period.
 
-    Where they are, images enter less often, at last one at a time. Where rooms hold what waits, no operator waits for
-    room for ever, whatever the pace: what they did in that simulation they can do here.
+    If the buffers are too small for that, images enter less often, at last one at a time; None if they are too small
+    for one image. With these rooms there is no deadlock at any pace: the simulated order of steps is always possible.
     """
     sites = {stage.operator: stage.site for stage in segment.stages}
     pace, longest = segment.period.femtoseconds, segment.latency.femtoseconds
@@ -131,12 +132,12 @@ class _Pipeline:
                 self.behind[link.source].append(link)
 
     def _members(self, segment: Segment) -> list[int]:
-        """The operators of the segment, those on the host between them included."""
+        """The operators of the segment, with the host's operators between them."""
         places = [stage.operator for stage in segment.stages]
         return list(range(places[0], places[-1] + 1))
 
     def _ports(self) -> dict[int, tuple[Turns | None, int, int]]:
-        """For every operator: the port of its busiest PE, how long it keeps it busy, and which PE that is."""
+        """By operator: the port of its busiest PE, the time for which it occupies the port [fs], and that PE."""
         sites = {place: stage.site for place, stage in self.stages.items()}
         _, uses = port_loads(sites, demands_of(self.chosen))
         resources: dict[int, Turns] = {}
@@ -175,12 +176,12 @@ class _Pipeline:
         return Link(edge.source, place, way, inputs, room)
 
     def _needs(self, edge: Edge, place: int) -> Sequence[int]:
-        """Pixels of the source that the target needs for every token, and all before."""
+        """Pixels of the source that the target needs, by token of the target; they never fall."""
         source, target = self.operators[edge.source], self.operators[place]
         return needed_by_token(replace(edge, source=0), source.raster, target.raster, self.nodes[place].tokens)
 
     def _room(self, edge: Edge, place: int, needs: Sequence[int], tokens: int, pixels: int) -> list[int]:
-        """How many tokens the target must have taken before a token of the source has room."""
+        """By token of the source: number of tokens that the target must have taken before (`Link.room`)."""
         source, kept = self.operators[edge.source], self.kept.get(place)
         if place not in self.stages or kept is None or kept.room is None or edge.source not in self.stages:
             return [-self.images * len(needs)] * tokens
@@ -197,23 +198,23 @@ class _Pipeline:
         return found
 
     def _size(self, source: int, place: int) -> int:
-        """Of all that an operator keeps of one source, for an image [bytes]."""
+        """Bytes that an operator keeps of one source, for a whole image; at least 1."""
         workload = self.stages[place].mapping.workload
         return max(1, min(self.builder.bytes_of[source], workload.inputs * workload.input_bits // 8))
 
     def run(self) -> None:
-        """Until nothing happens any more."""
+        """Run the simulation until no event is left."""
         processes: list[Process] = []
         for place, node in self.nodes.items():
             processes += [self._bring(place, node), self._feed(node), self._work(place, node)]
         self.clock.run(processes)
 
     def blocked(self) -> tuple[int, ...]:
-        """Operators that wait for room behind them when nothing happens any more."""
+        """Operators that still wait for room after the end of the simulation: a deadlock."""
         return tuple(node.place for node in self.nodes.values() if node.waiting)
 
     def waiting(self) -> dict[int, tuple[tuple[int, int], ...]]:
-        """The most that waited for every operator at the same time, by source [bytes]."""
+        """By operator: (source, most bytes that waited at the same time) for each source."""
         found: dict[int, tuple[tuple[int, int], ...]] = {}
         for place in self.stages:
             edges = [edge for edge in self.operators[place].sources if edge.source in self.stages]
@@ -226,7 +227,7 @@ class _Pipeline:
         return found
 
     def _most_held(self, edge: Edge, place: int) -> int:
-        """Pixels of the source at the same time: each from the beginning of its step until no token needs it."""
+        """Most pixels of the source that wait at the same time, from the begin of their step to their last use."""
         one, other, source = self.nodes[edge.source], self.nodes[place], self.operators[edge.source]
         freed = freed_by_token(self._needs(edge, place), live_pixels(edge, source.raster), source.pixels)
         most = 0
@@ -238,9 +239,9 @@ class _Pipeline:
         return most
 
     def check(self, blocked: tuple[int, ...]) -> Check:
-        """What came out."""
+        """The results of the simulation."""
         ends = [self._end(image) for image in range(self.images)]
-        first, last = self.images // 4, self.images * 3 // 4  # later ones have the ports to themselves
+        first, last = self.images // 4, self.images * 3 // 4  # later images have less competition for ports
         interval = Time((ends[last] - ends[first]) // (last - first))
         spans = tuple(sorted(self.spans or (), key=lambda span: (span.begin, span.operator, span.resource)))
         return Check(interval, Time(ends[0]), self._stalls(), spans, blocked)
@@ -249,7 +250,7 @@ class _Pipeline:
         return max(node.ended[(image + 1) * node.tokens - 1] for node in self.nodes.values())
 
     def _bring(self, place: int, node: Node) -> Process:
-        """One token after another: wait for its inputs, and move them through the network."""
+        """Process: for each token, wait for its inputs and move them through the network."""
         resume, clock = (yield), self.clock
         links = [(self.nodes[link.source], link.inputs, link.way) for link in self.links[place]]
         for image in range(self.images):
@@ -281,7 +282,7 @@ class _Pipeline:
         yield
 
     def _feed(self, node: Node) -> Process:
-        """One token after another, through the port as far ahead as buffers reach."""
+        """Process: move the inputs of each token through the port, at most `BUFFERS` tokens ahead."""
         resume, clock, ready, taken = (yield), self.clock, node.ready, node.taken
         for number in range(node.tokens * self.images):
             if ready.seen <= number:
@@ -311,7 +312,7 @@ class _Pipeline:
             self.spans.append(Busy(name, node.pe, node.place, image, Time(begin), Time(self.clock.now)))
 
     def _work(self, place: int, node: Node) -> Process:
-        """Take the steps of all images one by one."""
+        """Process: take the steps of all images one by one."""
         resume, clock, fed = (yield), self.clock, node.fed
         behind = [(self.nodes[link.target], link.room) for link in self.behind[place]]
         for image in range(self.images):
@@ -349,7 +350,7 @@ class _Pipeline:
         yield
 
     def _written(self, node: Node, image: int, resume: Resume) -> Process:
-        """A computed operand is written."""
+        """Write a computed operand; one operator at a time can write."""
         self.writer.ask(resume)
         yield
         begin = self.clock.now
@@ -359,7 +360,7 @@ class _Pipeline:
         self._note("write", node, image, begin)
 
     def _stalls(self) -> tuple[Stall, ...]:
-        """Of an image in the middle."""
+        """The stalls of an image in the middle of the simulation."""
         middle = self.images // 2
         busiest = max(self.nodes.values(), key=lambda node: node.time)
         found = [Stall(busiest.place, cause, Time(busiest.waits[middle][cause])) for cause in WAITS]

@@ -1,4 +1,4 @@
-"""What is said about a placement: bounds, products of computed operands, wear, and why there is none."""
+"""Facts about a placement: bounds, costs of products of computed operands, wear, and the error if nothing fits."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from cyclecast.timing import sum_bits
 from cyclecast.units import Time
 
 YEAR = 365.25 * 24 * 3600
-"""Seconds."""
+"""Seconds of a year."""
 
 
 def bounds(search: PlacementSearch) -> tuple[Bottleneck, ...]:
     """Lower bounds on the interval of every resident placement, the longest first.
 
-    The work of all arrays, each workload with all arrays to itself, and ports. The first two are those of the
-    analytical model; nothing is known of the times of others.
+    The bounds are the work spread over all arrays, the slowest workload with all arrays to itself, and the ports. The
+    first two hold for the analytical model only, and are left out for others.
     """
     shares, slowest = [], Bottleneck("workload", "", Time(0))
     for place in search.placed:
         operator = search.operators[place]
-        ways = search.options_of(operator)
-        if ways is not None:
-            shares.append((ways.fewest, ways.least_work))
+        options = search.options_of(operator)
+        if options is not None:
+            shares.append((options.fewest, options.least_work))
             slowest = max(
-                slowest, Bottleneck("workload", operator.name, Time(ways.least_time)), key=lambda each: each.time
+                slowest, Bottleneck("workload", operator.name, Time(options.least_time)), key=lambda each: each.time
             )
     work = Bottleneck("work", "all arrays", Time(work_bound(shares, search.budget) if slowest.time else 0))
     found = [limit for limit in (work, slowest, *_bandwidth(search)) if limit.time > Time(0)]
@@ -39,7 +39,7 @@ def bounds(search: PlacementSearch) -> tuple[Bottleneck, ...]:
 
 
 def _bandwidth(search: PlacementSearch) -> list[Bottleneck]:
-    """Every input into some instance of the outermost level, and every sum out of one, spread over all of them."""
+    """Bounds of the outermost level's ports: every input in and every sum out once, spread over all instances."""
     level = search.device.levels[0]
     workloads = [search.operators[place].workload for place in search.placed]
     into = sum(w.inputs * w.input_bits for w in workloads)
@@ -53,21 +53,21 @@ def _bandwidth(search: PlacementSearch) -> list[Bottleneck]:
 
 
 def costs_of_dynamic(search: PlacementSearch) -> tuple[DynamicCost, ...]:
-    """Every product of two computed operands, on the host and in as many arrays as are fastest."""
+    """The costs of every product of two computed operands, on the host and in its fastest mapping."""
     found = []
     for place, operator in enumerate(search.operators):
         if operator.is_dynamic:
-            ways = search.options_of(operator)
-            least = ways.mappings[-1] if ways else None
+            options = search.options_of(operator)
+            least = options.mappings[-1] if options else None
             write = writing_time(least, search.device) if least else 0
-            time = ways.times[-1] - write if ways else 0
+            time = options.times[-1] - write if options else 0
             host = host_time(host_product(operator), search.chip.host)
             found.append(DynamicCost(place, host, Time(write), Time(time), least.arrays if least else 0))
     return tuple(found)
 
 
 def host_product(operator: Operator) -> HostOperator:
-    """What a product of two computed operands asks of the host, in single precision (A33)."""
+    """A product of two computed operands as an operator of the host, in single precision (A33)."""
     workload = operator.workload
     values = workload.groups * workload.pixels * (workload.reduction + workload.filters) + workload.weights
     macs = workload.macs
@@ -75,7 +75,7 @@ def host_product(operator: Operator) -> HostOperator:
 
 
 def misfit(search: PlacementSearch) -> FitError:
-    """Why there is no placement."""
+    """The error for a network without a placement."""
     needed = sum(least_arrays(search.operators[place].workload, search.chip) for place in search.placed)
     return FitError(
         f"{search.network.name} on {search.chips} x {search.chip.name}",
@@ -86,7 +86,7 @@ def misfit(search: PlacementSearch) -> FitError:
 
 
 def wear(search: PlacementSearch, plan: Plan) -> Wear | None:
-    """How often cells are written, and how long they last; None where that is never, or is not stated."""
+    """The writes of cells and their lifetime; None if no cell is written again or the device states no endurance."""
     endurance = search.chip.array.write.endurance
     stages = [stage for segment in plan.segments for stage in segment.stages]
     once = len(plan.segments) if len(plan.segments) > 1 else 0

@@ -1,7 +1,7 @@
-"""Where arrays are: dealt to the operators in order, block after block, and how far apart that is.
+"""The floorplan: the allocation of arrays to operators, and distances in the mesh of routers.
 
-PE stands for an instance of the outermost level. Routers of the mesh are gone through row by row, every other row
-backwards, so that what follows in the network is near on the chip.
+A PE is an instance of the outermost level. PEs are numbered along the rows of routers, every second row backwards, so
+that PEs with near numbers are near on the chip.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from cyclecast.device import Device
 
 
 class PeShare(NamedTuple):
-    """Arrays in one PE."""
+    """The arrays of one operator in one PE."""
 
     pe: int
-    """Counted over all chips."""
+    """Number of the PE, over all chips."""
     arrays: int
 
 
 class Run(NamedTuple):
-    """PEs in a row that have as many arrays each."""
+    """Consecutive PEs with an equal number of arrays of one operator."""
 
     first: int
-    """Counted over all chips."""
+    """Number of the first PE, over all chips."""
     pes: int
     arrays: int
-    """In each of them."""
+    """Arrays in each PE."""
 
 
 class Site(NamedTuple):
-    """Where the arrays of one operator are."""
+    """The arrays of one operator."""
 
     runs: tuple[Run, ...]
-    """In the order of the PEs, as few as possible."""
+    """Runs in the order of the PEs; adjacent runs differ in their number of arrays."""
 
     @classmethod
     def of(cls, runs: Iterable[tuple[int, int, int]]) -> Site:
-        """From first PE, number of PEs and arrays in each, in any order, no PE twice."""
+        """A site from (first PE, number of PEs, arrays in each), in any order; no PE may occur twice."""
         found: list[Run] = []
         for first, count, arrays in sorted(runs):
             if found and found[-1].first + found[-1].pes == first and found[-1].arrays == arrays:
@@ -54,29 +54,29 @@ class Site(NamedTuple):
 
     @property
     def shares(self) -> tuple[PeShare, ...]:
-        """The arrays in every PE."""
+        """The arrays in every PE of the site."""
         return tuple(PeShare(run.first + place, run.arrays) for run in self.runs for place in range(run.pes))
 
     @property
     def pes(self) -> int:
-        """Count of PEs that have arrays of it."""
+        """Number of PEs of the site."""
         return sum(run.pes for run in self.runs)
 
     @property
     def arrays(self) -> int:
-        """All of them."""
+        """Number of arrays of the site."""
         return sum(run.pes * run.arrays for run in self.runs)
 
 
 Line = dict[int, int]
-"""Count in each row of routers, or in each column."""
+"""Counts by row of routers, or by column."""
 Places = dict[int, tuple[int, Line, Line]]
-"""Of every chip: arrays, those in each row of routers, and in each column."""
+"""By chip: number of arrays, arrays by row of routers, arrays by column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Floorplan:
-    """PEs and routers of some chips of one device."""
+    """The PEs and routers of some equal chips."""
 
     chip: Device
     chips: int
@@ -85,21 +85,21 @@ class Floorplan:
 
     @property
     def pes(self) -> int:
-        """Of one chip."""
+        """Number of PEs of one chip."""
         return self.chip.levels[0].count
 
     @property
     def arrays_per_pe(self) -> int:
-        """In each of them."""
+        """Number of arrays of one PE."""
         return self.chip.arrays // self.pes
 
     def chips_of(self, site: Site) -> set[int]:
-        """The chips that have arrays of the site."""
+        """Numbers of the chips of a site."""
         each = (range(run.first // self.pes, (run.first + run.pes - 1) // self.pes + 1) for run in site.runs)
         return set(chain.from_iterable(each))
 
     def router(self, pe: int) -> tuple[int, int, int]:
-        """The chip of a PE, and row and column of its router; all in one place where the device states no network."""
+        """(Chip, row, column) of the router of a PE; row and column are 0 if the device states no network."""
         chip, place = divmod(pe, self.pes)
         network = self.chip.network
         if network is None:
@@ -109,10 +109,10 @@ class Floorplan:
         return chip, row, col if row % 2 == 0 else network.cols - 1 - col
 
     def hops(self, source: Site, target: Site) -> float:
-        """The mean way from an array of the source to one of the target, in links between routers.
+        """Mean distance from an array of the source to an array of the target, in links between routers.
 
-        To another chip and from it, a way leads over the first router, where the links are. Rows and columns add up, so
-        it is enough to know how many arrays are in each of them.
+        Between chips the route leads over the first router of each, where the chip's links are. Distances are sums over
+        rows and columns, so only the numbers of arrays by row and by column are needed.
         """
         one, other = self._places(source), self._places(target)
         away, back = ({chip: sum(map(_away, lines)) for chip, (_, *lines) in each.items()} for each in (one, other))
@@ -141,7 +141,7 @@ class Floorplan:
         return found
 
     def _many(self, first: int, count: int) -> tuple[Line, Line]:
-        """PEs in each row of routers, and in each column, of so many PEs of a chip from the first on."""
+        """Numbers of PEs by row and by column of routers, for `count` PEs of a chip from `first` on."""
         found = self._lines.get((first, count))
         if found is None:
             routers = [self.router(pe) for pe in range(first, first + count)]
@@ -151,7 +151,7 @@ class Floorplan:
 
     @property
     def links(self) -> int:
-        """Links between neighbouring routers of one chip, both ways counted apart."""
+        """Number of links between neighbouring routers of one chip; the two directions count as two."""
         network = self.chip.network
         if network is None:
             return 0
@@ -159,22 +159,25 @@ class Floorplan:
 
 
 def _apart(one: Mapping[int, int], other: Mapping[int, int]) -> int:
+    """Sum of the distances between all pairs, one from each, along rows or columns."""
     return sum(abs(first - second) * a * b for first, a in one.items() for second, b in other.items())
 
 
 def _away(line: Mapping[int, int]) -> int:
+    """Sum of the distances to the first router, along rows or columns."""
     return sum(place * arrays for place, arrays in line.items())
 
 
 def deal(
     floor: Floorplan, blocks: Mapping[int, tuple[int, int]], busy: Mapping[int, int] | None = None
 ) -> dict[int, Site]:
-    """Arrays for each operator, one operator after another: so many, in blocks of so many in a PE.
+    """Allocate arrays to operators, one operator after another.
 
-    Each block goes to the next PE that has room for it, as its arrays share the PE's port; when no PE has, it is parted
-    among what is free, the next PE first. There are no more arrays in all than the floor has. With blocks of 0 arrays
-    all that is free is filled up in order: ports are shared by more, and ways are shorter. With `busy` (how long
-    a block of each operator keeps a port busy [fs]) the PE with the least of it comes first.
+    `blocks` gives (number of arrays, arrays of a block) by operator; all arrays together must fit into the floor. Each
+    block goes to the next PE with room for it, as its arrays share the PE's port. If no PE has room, the block is split
+    among the free arrays, the next PE first. With blocks of 0 arrays the free arrays are filled in order: more
+    operators share a port, but distances are shorter. With `busy`, the time for which a block of each operator
+    occupies a port [fs], the PEs with the least busy ports come first.
     """
     state, begin, sites = [Piece(0, floor.pes * floor.chips, floor.arrays_per_pe, 0)], 0, {}
     for place, (arrays, block) in blocks.items():
@@ -198,17 +201,17 @@ def deal(
 
 
 class Piece(NamedTuple):
-    """PEs in a row that are as free and as busy."""
+    """Consecutive PEs with equally many free arrays and equally busy ports."""
 
     first: int
     pes: int
     free: int
-    """Arrays in each of them."""
+    """Free arrays in each PE."""
     load: int
-    """Busy time of their ports [fs]."""
+    """Busy time of the port of each PE [fs]."""
 
     def parts(self, counts: Sequence[tuple[int, int]]) -> list[tuple[Piece, int]]:
-        """So many of the PEs and so many arrays of each, one part after another; no arrays of what is left."""
+        """The piece split by (number of PEs, arrays taken of each); a rest follows, with no arrays taken."""
         found, first = [], self.first
         for count, taken in (*counts, (self.pes - sum(count for count, _ in counts), 0)):
             if count:
@@ -218,11 +221,11 @@ class Piece(NamedTuple):
 
 
 Parts = list[tuple[Piece, int]]
-"""PEs, and the arrays that are taken of each."""
+"""Pieces, and the number of arrays taken of each of their PEs."""
 
 
 def _cut(state: list[Piece], begin: int) -> int:
-    """The place of the piece that begins with this PE, cut off from the one before."""
+    """Split the pieces before PE `begin`; return the position of the piece that begins with it."""
     place = bisect_right(state, begin, key=lambda piece: piece.first) - 1
     first, count, free, load = state[place]
     if first < begin:
@@ -235,7 +238,7 @@ def _cut(state: list[Piece], begin: int) -> int:
 
 
 def _taken(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, int]:
-    """Where so many arrays go: a block in each PE with room for one, then whatever is free; and the first PE."""
+    """The parts for `arrays` arrays: a block in each PE with room for one, then free arrays; and the first PE."""
     if not block:
         parts = _filled(((piece, 0) for piece in order), arrays)
         return parts, _first(parts)
@@ -248,12 +251,12 @@ def _taken(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, int]
 
 
 def _first(parts: Parts) -> int:
-    """The first PE of which arrays are taken; -1 for none."""
+    """The first PE of which arrays are taken; -1 if there is none."""
     return next((piece.first for piece, taken in parts if taken), -1)
 
 
 def _in_blocks(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, int]:
-    """A block in each PE with room for one, the last perhaps smaller; and the arrays that are left over."""
+    """A block in each PE with room for one, the last one maybe smaller; and the number of arrays left over."""
     parts: Parts = []
     for piece in order:
         counts = [(min(piece.pes, arrays // block) if piece.free >= block else 0, block)]
@@ -268,7 +271,7 @@ def _in_blocks(order: Sequence[Piece], arrays: int, block: int) -> tuple[Parts, 
 
 
 def _filled(parts: Iterator[tuple[Piece, int]], arrays: int) -> Parts:
-    """All that is free, part after part, beside what is taken already."""
+    """The parts with free arrays taken in order, in addition to those already taken."""
     found: Parts = []
     for piece, taken in parts:
         free = piece.free - taken
@@ -285,7 +288,7 @@ def _filled(parts: Iterator[tuple[Piece, int]], arrays: int) -> Parts:
 
 
 def _seen(order: Sequence[Piece], parts: Parts) -> int:
-    """Count of the pieces that the parts are of."""
+    """Number of pieces that the parts come from."""
     left, seen = sum(piece.pes for piece, _ in parts), 0
     while left > 0:
         left, seen = left - order[seen].pes, seen + 1
@@ -293,48 +296,45 @@ def _seen(order: Sequence[Piece], parts: Parts) -> int:
 
 
 class Demand(NamedTuple):
-    """What one image asks of the ports of an operator's PEs."""
+    """The demand of an operator on the ports of its PEs, for one image."""
 
     together: int
-    """Arrays that its mapping has in one PE,"""
+    """Arrays of its mapping in one PE."""
     busy: int
-    """and how long these keep the port busy [fs],"""
+    """Time for which these arrays occupy the port [fs]."""
     steps: int
-    """in so many steps."""
+    """Number of steps in which they do so."""
 
     def wait(self, time: int) -> int:
-        """How long others wait for a step, if all take so long; who takes only one step is done before they come."""
+        """Waiting time of others for one of its steps [fs], if all its steps take `time`; 0 for a single step."""
         return time // self.steps * (self.steps - 1) // self.steps
 
     def of(self, arrays: int) -> int:
-        """How long so many arrays do [fs]."""
+        """Time for which `arrays` arrays occupy the port [fs]."""
         return int(ceil_div(self.busy * arrays, self.together))
 
 
 class PortUse(NamedTuple):
-    """What an operator asks of the port of the busiest of its PEs."""
+    """Use of the busiest port among an operator's PEs, for one image."""
 
     pe: int
     own: int
-    """For one image, by the operator alone [fs]."""
+    """Time of the operator itself [fs]."""
     other: int
-    """The longest step of another operator there, or half of one of each, if that is longer [fs]."""
+    """Longest step of another operator there, or half the sum of their steps if that is longer [fs]."""
 
 
 class PortLoad(NamedTuple):
-    """Busy time of the ports of some PEs in a row, for one image."""
+    """Load of the ports of some consecutive PEs, for one image."""
 
     first: int
     pes: int
     time: int
-    """[fs]"""
+    """Busy time of each port [fs]."""
 
 
 def port_loads(sites: Mapping[int, Site], demands: Mapping[int, Demand]) -> tuple[list[PortLoad], dict[int, PortUse]]:
-    """The ports of all PEs that are busy, those of the first operators first, and what every operator asks of one.
-
-    It is the busiest of those that it uses.
-    """
+    """The loads of all busy ports, those of the first operators first; and every operator's use of its busiest port."""
     cuts, cells = cells_of({place: site for place, site in sites.items() if demands[place].busy})
     users: dict[int, dict[int, int]] = {}
     for place, each in cells.items():
@@ -351,9 +351,9 @@ def port_loads(sites: Mapping[int, Site], demands: Mapping[int, Demand]) -> tupl
 
 
 def cells_of(sites: Mapping[int, Site]) -> tuple[list[int], dict[int, list[tuple[int, int]]]]:
-    """PEs in a row that the same operators use, as cells: where each begins, and the cells and arrays of operators.
+    """Cells: maximal runs of PEs that the same operators use.
 
-    After the last cell stands where it ends.
+    Returns the first PE of every cell, followed by the end of the last one; and (cell, arrays in each PE) by operator.
     """
     runs = {place: site.runs for place, site in sites.items()}
     cuts = sorted({cut for each in runs.values() for run in each for cut in (run.first, run.first + run.pes)})
@@ -365,10 +365,10 @@ def cells_of(sites: Mapping[int, Site]) -> tuple[list[int], dict[int, list[tuple
 
 
 def rooms(sites: Mapping[int, Site], kept: Mapping[int, int], size: int) -> dict[int, int]:
-    """The bytes that each operator has in the buffers of its PEs, of so many bytes each.
+    """Room of every operator in the buffers of its own PEs [bytes]; a buffer has `size` bytes.
 
-    What it keeps is spread evenly over its PEs. Those who share a buffer have what they keep, and equal parts of what
-    is left; where it is too small, parts in proportion.
+    The bytes that an operator keeps are spread evenly over its PEs. The operators that share a buffer get the bytes
+    that they keep and equal parts of the rest; if the buffer is too small, parts in proportion to the kept bytes.
     """
     each = {place: kept[place] / site.pes for place, site in sites.items()}
     cuts, cells = cells_of(sites)

@@ -10,7 +10,7 @@ from cyclecast.placement._pareto_mappings import ParetoMappings
 
 
 def arrays_for(options: Sequence[ParetoMappings], counts: Sequence[int], time: int) -> int | None:
-    """The fewest arrays with which no workload takes longer than this [fs]; None where one always does."""
+    """Least number of arrays with which every workload takes at most `time` [fs]; None if one cannot."""
     total = 0
     for each, count in zip(options, counts, strict=True):
         place = each.within(time)
@@ -21,10 +21,10 @@ def arrays_for(options: Sequence[ParetoMappings], counts: Sequence[int], time: i
 
 
 def periods(options: Sequence[ParetoMappings], counts: Sequence[int], budget: int) -> list[int]:
-    """Every period at which some workload can do with fewer arrays, shortest first, for which all fit the budget.
+    """All periods [fs] for which the workloads fit into `budget` arrays, shortest first.
 
-    The first is the least that there is: fewer arrays never make a workload faster, so the arrays needed fall with the
-    period, and the least period is one that some workload takes.
+    Only the times of the options are listed: between them, the number of arrays does not change. The first period is
+    the shortest possible one: the number of arrays never grows with the period, so binary search finds it.
     """
     times: list[int] = np.unique(np.concatenate([np.asarray(each.times, np.int64) for each in options])).tolist()
     first, last = 0, len(times)
@@ -36,10 +36,10 @@ def periods(options: Sequence[ParetoMappings], counts: Sequence[int], budget: in
 
 
 def work_bound(shares: Sequence[tuple[int, int]], budget: int) -> int:
-    """No period is shorter [fs], whatever parts of arrays a workload could have; 0 where nothing fits anyway.
+    """Lower bound on the period [fs], if workloads could use fractions of arrays; 0 if they do not fit.
 
-    `shares`: for each workload the fewest arrays that hold it, and the least arrays x time of any of its ways. In a
-    period it takes the larger of the two, the second over the period.
+    `shares` has (fewest arrays, least arrays x time) over all mappings of each workload. In a period a workload needs
+    at least the fewest arrays, and at least arrays x time / period.
     """
     if sum(arrays for arrays, _ in shares) > budget:
         return 0

@@ -1,4 +1,4 @@
-"""Ways to keep a workload in arrays: more replicas or a larger window take more arrays and less time."""
+"""The Pareto mappings of a workload with resident weights: with more replicas or a larger window, time falls."""
 
 from __future__ import annotations
 
@@ -31,60 +31,60 @@ from cyclecast.timing import Analytical, Role, Timing, TimingModel, abilities, a
 
 ROW, PIXEL = TILE_AXES.index("row"), TILE_AXES.index("pixel")
 ANY = 1 << 40
-"""So many pixels that no factor is too large for them."""
+"""A number of pixels for which no factor is too large."""
 MOST_EQUAL = 24
-"""Ways to use the levels with equally few arrays, that are timed for a number of replicas at first."""
+"""Most combinations of factors with equally few arrays that are timed first for a number of replicas."""
 MOST_TIMED = 400_000
-"""Mappings of one workload that are timed; where more would be needed, the front is not proven."""
+"""Most mappings of one workload that are timed; if more are needed, the front is not proven."""
 AT_ONCE = 1 << 14
 """Mappings that are timed at once."""
 MOST_IN_VAIN = 16
-"""Tilings that are looked at one by one and are not open, before all that are left are looked at at once."""
+"""Number of tilings found not open, one by one, after which all others are tested together."""
 MOST_LOOKED_AT = 1 << 19
-"""Tilings with numbers of replicas whose bounds are looked at at once."""
+"""Most pairs of tiling and replicas that are tested together; it limits memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ParetoMappings:
-    """Mappings of one workload with resident weights, fewest arrays first; every further one is shorter."""
+    """The Pareto mappings of one workload with resident weights in arrays and time, fewest arrays first."""
 
     workload: Workload
     arrays: Sequence[int]
-    """In use, ascending."""
+    """Arrays in use, ascending."""
     times: Sequence[int]
-    """That every image keeps them busy, descending [fs]."""
+    """Time for which one image occupies arrays and ports, descending [fs]."""
     mappings: Sequence[Mapping]
     fewest: int = 0
     """Lower bound on the arrays of every mapping with resident weights."""
     least_time: int = 0
-    """Lower bound on the time of every mapping with resident weights, in the space or not laid out [fs]; 0: unknown."""
+    """Lower bound on the time of every mapping with resident weights, in the mapspace or not [fs]; 0 if unknown."""
     least_work: int = 0
-    """Lower bound on arrays x time of every such mapping [fs]; 0: unknown."""
+    """Lower bound on arrays x time of every such mapping [fs]; 0 if unknown."""
 
     def __len__(self) -> int:
         return len(self.arrays)
 
     def within(self, time: int) -> int | None:
-        """The place of the first that takes no longer, which has the fewest arrays; None if all do."""
+        """Position of the mapping with the fewest arrays that takes at most `time` [fs]; None if there is none."""
         place = bisect_left(self.times, -time, key=lambda taken: -taken)
         return place if place < len(self.times) else None
 
 
 def stage_time(timing: Timing) -> int:
-    """What a timing keeps arrays and ports busy with one image after another [fs]."""
+    """Time for which one image occupies arrays and ports in a pipeline [fs]."""
     return timing.of(Role.BUSY).femtoseconds
 
 
 def pareto_mappings(
     workload: Workload, device: Device, model: TimingModel, most: int, cut: Mapping | None = None, written: bool = False
 ) -> ParetoMappings | None:
-    """The Pareto front of arrays and time over all resident mappings; None if there is none.
+    """The Pareto front of arrays and time over all mappings with resident weights; None if there is none.
 
-    At most so many arrays; only the tiles of one mapping, if `cut` is given. `written`: one operand is computed, and
-    its writing belongs to the time. With the analytical model the front is exact: first come the tilings whose lower
-    bounds (arrays of one copy x replicas, steps x the time of a product) are on the front of these bounds, then all
-    whose bounds are below what has been found, with every way to use the levels. With other models only the first are
-    looked at, and nothing is proven.
+    `most` is the largest number of arrays. With `cut`, only the tiles of that mapping are used. `written`: one operand
+    is computed, and its writing counts as time. With the analytical model the front is exact. A mapping needs at least
+    arrays of one copy x replicas, and steps x the time of a product. First the tilings on the front of these bounds are
+    timed, then all tilings whose bounds the found front does not dominate, with all factors. With other models only the
+    first are timed, and nothing is proven.
     """
     if inner_ways(device) > MOST_WAYS:
         return None
@@ -108,7 +108,10 @@ def pareto_mappings(
 
 
 def replicated(workload: Workload, device: Device, model: TimingModel, cut: Mapping, replicas: int) -> Mapping | None:
-    """The mapping with the tiles of `cut` and at least so many replicas in the fewest arrays, the shortest of these."""
+    """A mapping with the tiles of `cut` and at least `replicas` replicas: the fewest arrays, then the least time.
+
+    None if it does not fit.
+    """
     search = _MappingSearch(
         workload=workload,
         device=device,
@@ -139,7 +142,7 @@ def _write_times(workload: Workload, device: Device, cut: Tilings) -> Numbers:
 
 
 def _one_by_one(workload: Workload, device: Device, cut: Tilings) -> Mappings:
-    """All tiles in the same array, one after another."""
+    """Mappings with all tiles in one array, one after another."""
     ones = np.ones(len(cut), np.int64)
     alone = [(ones,) * len(TILE_AXES)] * len(device.levels)
     return mappings_of(workload, device, cut, alone, cut.tiles, 0 * ones, ones)
@@ -147,23 +150,24 @@ def _one_by_one(workload: Workload, device: Device, cut: Tilings) -> Mappings:
 
 @dataclass(slots=True, kw_only=True)
 class _MappingSearch:
-    """The search for the front of one workload."""
+    """The search for the Pareto mappings of one workload."""
 
     workload: Workload
     device: Device
     model: TimingModel
     cut: Tilings
     most: int
-    """Arrays."""
+    """Most arrays of a mapping."""
     written: bool
+    """Whether the time includes the writing of a computed operand."""
     held: Numbers = field(init=False)
-    """Arrays of one copy, of every tiling."""
+    """Arrays of one copy of the weights, by tiling."""
     vectors: Numbers = field(init=False)
-    """Steps without replicas."""
+    """Steps without replicas, by tiling."""
     products: Numbers = field(init=False)
-    """The time of one step, at least [fs]."""
+    """Lower bound on the time of one step, by tiling [fs]."""
     writes: Numbers = field(init=False)
-    """Programming one array of every tiling, where that counts [fs]."""
+    """Time to write one array, by tiling; 0 if it does not count [fs]."""
     front: Staircase = field(init=False)
     timed: int = 0
 
@@ -175,11 +179,11 @@ class _MappingSearch:
         self.front = Staircase(self.most)
 
     def run(self) -> bool:
-        """Find the front; whether it is exact."""
+        """Find the front; return whether it is exact."""
         for tiling, replicas in _worthwhile(self.cut, self.products, self.most):
             self.expand(tiling, replicas, few=True)
         if not isinstance(self.model, Analytical):
-            return False  # of which nothing is known beforehand
+            return False  # no bounds are known for other models
         whole = self.held * self.vectors * self.products
         left = np.flatnonzero(self.front.most_work(self.held, self.products) >= whole)
         left = self._left(left[np.argsort(whole[left], kind="stable")])
@@ -195,7 +199,7 @@ class _MappingSearch:
         return True
 
     def least(self, proven: bool) -> tuple[int, int, int]:
-        """Lower bounds on the arrays, the time and arrays x time of every resident mapping [fs]."""
+        """Lower bounds on arrays, time [fs] and arrays x time [fs] of every mapping with resident weights."""
         if proven:
             points = list(zip(self.front.arrays.tolist(), self.front.times.tolist(), strict=True))
             return points[0][0], points[-1][1], min(arrays * time for arrays, time in points)
@@ -206,9 +210,9 @@ class _MappingSearch:
         return int(held.min()), int(times.min()), int((held * vectors * products).min())
 
     def _left(self, tilings: Numbers) -> Numbers:
-        """Those of these tilings that may still be on the front with some number of replicas, many looked at at once.
+        """The tilings that may be on the front with some number of replicas, many tested together.
 
-        The front only gets better: what is not open now will not be.
+        The front only gets better, so a tiling that is not open now is never open again.
         """
         is_open = np.zeros(len(tilings), bool)
         for vectors in np.unique(self.vectors[tilings]).tolist():
@@ -221,7 +225,7 @@ class _MappingSearch:
         return tilings[is_open]
 
     def _open(self, tiling: int) -> Numbers:
-        """The numbers of replicas with which a tiling may still be on the front."""
+        """The numbers of replicas with which a tiling may be on the front."""
         replicas, steps = _replicas(int(self.vectors[tiling]), int(self.held[tiling]), self.most)
         return replicas[self._is_open(tiling, self.held[tiling] * replicas, steps)]
 
@@ -232,42 +236,42 @@ class _MappingSearch:
         return self.front.is_open(arrays, times)
 
     def expand(self, tiling: int, replicas: Numbers, few: bool = False) -> bool:
-        """Time the ways to use the levels that may be on the front; False where these are too many.
+        """Time the mappings of a tiling that may be on the front; False if they are too many.
 
         First those with the fewest arrays for each number of replicas, then (unless `few`) all others that are open.
         """
         tiles = [int(count[tiling]) for count in self.cut.tiles]
-        ways = inner(self.device, (*tiles[:PIXEL], ANY))  # of all numbers of replicas, each may be right for some
-        arrays = _arrays(tiles, ways, replicas, self.device, self.most)
+        within = inner(self.device, (*tiles[:PIXEL], ANY))  # factors for any number of replicas
+        arrays = _arrays(tiles, within, replicas, self.device, self.most)
         steps = np.broadcast_to(ceil_div(tiles[PIXEL], replicas), arrays.shape)
         if isinstance(self.model, Analytical):
             arrays[~self._is_open(tiling, arrays, steps)] = NEVER
-        way, replica = _compact(tiles, ways, arrays, abilities(self.model).many is not None)
-        self._time(tiling, ways, way, replicas[replica])
+        chosen, replica = _compact(tiles, within, arrays, abilities(self.model).many is not None)
+        self._time(tiling, within, chosen, replicas[replica])
         if few:
             return True
-        arrays[way, replica] = NEVER
+        arrays[chosen, replica] = NEVER
         arrays[~self._is_open(tiling, arrays, steps)] = NEVER
-        way, replica = np.nonzero(arrays < NEVER)
-        if self.timed + len(way) > MOST_TIMED:
+        chosen, replica = np.nonzero(arrays < NEVER)
+        if self.timed + len(chosen) > MOST_TIMED:
             return False
-        for first in range(0, len(way), AT_ONCE):
+        for first in range(0, len(chosen), AT_ONCE):
             some = slice(first, first + AT_ONCE)
-            self._time(tiling, ways, way[some], replicas[replica[some]])
+            self._time(tiling, within, chosen[some], replicas[replica[some]])
         return True
 
-    def _time(self, tiling: int, ways: Inner, way: Numbers, wanted: Numbers) -> None:
-        """Time so many replicas in each of these ways, and keep what is on the front."""
-        if not len(way):
+    def _time(self, tiling: int, within: Inner, chosen: Numbers, wanted: Numbers) -> None:
+        """Time `wanted` replicas with each of the `chosen` inner factors; keep the mappings on the front."""
+        if not len(chosen):
             return
-        self.timed += len(way)
-        tiles, ones = [int(count[tiling]) for count in self.cut.tiles], np.ones(len(way), np.int64)
-        extents = [ceil_div(tiles[axis], ways.inside[axis][way]) for axis in range(PIXEL)]
-        extents.append(ceil_div(wanted, ways.inside[PIXEL][way]))
-        levels = [extents, *([factor[way] for factor in level] for level in ways.factors)]
-        turns = [ones, ones, ones, ceil_div(tiles[PIXEL], extents[PIXEL] * ways.inside[PIXEL][way])]
-        one = self.cut[np.full(len(way), tiling)]
-        found = mappings_of(self.workload, self.device, one, levels, turns, 0 * ones, ones)
+        self.timed += len(chosen)
+        tiles, ones = [int(count[tiling]) for count in self.cut.tiles], np.ones(len(chosen), np.int64)
+        extents = [ceil_div(tiles[axis], within.inside[axis][chosen]) for axis in range(PIXEL)]
+        extents.append(ceil_div(wanted, within.inside[PIXEL][chosen]))
+        levels = [extents, *([factor[chosen] for factor in level] for level in within.factors)]
+        temporal = [ones, ones, ones, ceil_div(tiles[PIXEL], extents[PIXEL] * within.inside[PIXEL][chosen])]
+        one = self.cut[np.full(len(chosen), tiling)]
+        found = mappings_of(self.workload, self.device, one, levels, temporal, 0 * ones, ones)
         times, arrays = np.array(_times(self.model, found, self.device)), np.asarray(found.arrays)
         if self.written:
             times = times + ceil_div(arrays, self.device.array.write.arrays) * array_write_time(found, self.device)
@@ -279,7 +283,10 @@ class _MappingSearch:
 
 
 def _replicas(vectors: int, held: int, most: int) -> tuple[Numbers, Numbers]:
-    """Every number of replicas that takes fewer steps than one replica less, and the steps, most steps last."""
+    """All numbers of replicas that take fewer steps than one replica less, and their steps, most steps last.
+
+    The replicas fit into `most` arrays, with `held` arrays each.
+    """
     replicas, steps = _every_number(vectors)
     first = int(np.searchsorted(-replicas, -(most // held)))
     return replicas[first:], steps[first:]
@@ -287,7 +294,7 @@ def _replicas(vectors: int, held: int, most: int) -> tuple[Numbers, Numbers]:
 
 @lru_cache(maxsize=64)
 def _every_number(vectors: int) -> tuple[Numbers, Numbers]:
-    """Those of `_replicas` where any number fits."""
+    """The same without a limit of arrays; cached."""
     few = np.arange(1, min(vectors, isqrt(vectors) + 1) + 1, dtype=np.int64)
     steps = np.unique(np.concatenate([few, ceil_div(vectors, few)]))
     replicas = ceil_div(vectors, steps)
@@ -295,35 +302,35 @@ def _every_number(vectors: int) -> tuple[Numbers, Numbers]:
     return replicas[own], steps[own]
 
 
-def _arrays(tiles: list[int], ways: Inner, replicas: Numbers, device: Device, most: int) -> Numbers:
-    """Arrays in use, for every way to use the inner levels and every number of replicas, shape (ways, replicas).
+def _arrays(tiles: list[int], within: Inner, replicas: Numbers, device: Device, most: int) -> Numbers:
+    """Arrays in use for every combination of inner factors and number of replicas: shape (combinations, replicas).
 
-    `NEVER` where the outermost level has too few instances.
+    `NEVER` if the outermost level has too few instances, or if they are more than `most`.
     """
-    inside = np.stack(ways.inside)
+    inside = np.stack(within.inside)
     outer = np.multiply.reduce([ceil_div(tiles[axis], inside[axis]) for axis in range(PIXEL)])
     instances = outer[:, None] * ceil_div(replicas[None, :], inside[PIXEL][:, None])
     arrays = instances * np.multiply.reduce(inside)[:, None]
     return np.where((instances <= device.levels[0].count) & (arrays <= most), arrays, NEVER)
 
 
-def _compact(tiles: list[int], ways: Inner, arrays: Numbers, many: bool) -> tuple[Numbers, Numbers]:
-    """For every number of replicas the ways with the fewest arrays: places along both axes of `arrays`.
+def _compact(tiles: list[int], within: Inner, arrays: Numbers, many: bool) -> tuple[Numbers, Numbers]:
+    """The combinations with the fewest arrays for every number of replicas, as positions along both axes of `arrays`.
 
-    Of equal ones, those that add up fewest partial sums outside come first, then those in the fewest instances of the
-    outermost level; a model that times one mapping at a time gets only one.
+    Equal ones are sorted by the row factor of the outermost level, then by its instances in use; at most `MOST_EQUAL`
+    are kept, or one for a model that times one mapping at a time (`many` is False).
     """
-    way, replica = np.nonzero((arrays < NEVER) & (arrays == arrays.min(axis=0, initial=NEVER)))
-    rows = ceil_div(tiles[ROW], ways.inside[ROW])
-    instances = arrays[way, replica] // np.multiply.reduce(ways.inside)[way]
-    rank = np.lexsort((instances, rows[way], replica))
-    way, replica = way[rank], replica[rank]
-    kept = np.arange(len(way)) - np.searchsorted(replica, replica) < (MOST_EQUAL if many else 1)
-    return way[kept], replica[kept]
+    chosen, replica = np.nonzero((arrays < NEVER) & (arrays == arrays.min(axis=0, initial=NEVER)))
+    rows = ceil_div(tiles[ROW], within.inside[ROW])
+    instances = arrays[chosen, replica] // np.multiply.reduce(within.inside)[chosen]
+    rank = np.lexsort((instances, rows[chosen], replica))
+    chosen, replica = chosen[rank], replica[rank]
+    kept = np.arange(len(chosen)) - np.searchsorted(replica, replica) < (MOST_EQUAL if many else 1)
+    return chosen[kept], replica[kept]
 
 
 def _worthwhile(cut: Tilings, products: Numbers, most: int) -> Iterator[tuple[int, Numbers]]:
-    """The tilings, each with its numbers of replicas, that no other is as good as, factors not looked at."""
+    """The tilings and numbers of replicas on the Pareto front of the lower bounds on arrays and time."""
     held, vectors = cut.tiles[0] * cut.tiles[1] * cut.tiles[2], cut.tiles[PIXEL]
     points = []
     for place in undominated(vectors, products, held):
@@ -350,6 +357,6 @@ def _times(model: TimingModel, mappings: Mappings, device: Device) -> list[int]:
 
 
 def least_arrays(workload: Workload, device: Device) -> int:
-    """The fewest arrays that hold all weights, wherever they are."""
+    """Lower bound on the arrays that hold all weights: the fewest tiles of any form."""
     found = forms(workload, device)
     return int((found.tiles[0] * found.tiles[1] * found.tiles[2]).min())

@@ -1,10 +1,10 @@
-"""When every operator of a resident network starts and ends: a closed form over the graph.
+"""Start and end of every operator of a resident network: a closed form over the graph.
 
-An operator takes its steps one after another, each as soon as its inputs are there. In closed form every operator is a
-line: its first pixels leave at its start, its last ones at its end, the others in between in proportion. It starts when
-all that its first pixel needs has arrived: with a k x k window, k - 1 rows and k pixels, less the padding (the form of
-Qu et al., CIM-MLC, ASPLOS 2024, and of Shafiee et al., ISAAC, ISCA 2016, section VI). It ends when it has taken its
-time, and no earlier than what is left to do once its last inputs arrive.
+An operator takes its steps one after another, each as soon as its inputs have arrived. In the closed form an operator
+is a straight line from its start to its end: its pixels leave at an even pace. It starts when all inputs of its first
+pixel have arrived: with a k x k window, k - 1 rows and k pixels, less the padding (the form of Qu et al., CIM-MLC,
+ASPLOS 2024, and of Shafiee et al., ISAAC, ISCA 2016, section VI). It ends after its own time, and not before the steps
+that are left when its last inputs arrive.
 """
 
 from __future__ import annotations
@@ -19,50 +19,53 @@ from cyclecast._integers import ceil_div
 from cyclecast.network import Edge, Operator, live_pixels, receptive_field
 
 ROWS = 16
-"""Rows of an operator at whose ends it is asked what it needs."""
+"""Number of rows of an operator at whose ends its needs are evaluated."""
 
 
 class Work(NamedTuple):
-    """What one operator takes; of nothing if the host does it (A13)."""
+    """Times of one operator for an image; 0 for an operator on the host (A13)."""
 
     time: int = 0
-    """All steps of one image [fs]."""
+    """Time of all steps of one image [fs]."""
     steps: int = 1
     delay: int = 0
-    """From a step's inputs to its results beside the time of the step: pipeline, merging, the way [fs]."""
+    """Time from a step's inputs to its results beside the step itself: pipeline, merging, network [fs]."""
 
     def rest(self, share: float) -> int:
-        """What is left to do from the step on that begins with or before this share of its pixels [fs]."""
+        """Time of the steps that are left when this share of the pixels is done, rounded down to steps [fs]."""
         return int(self.time * (self.steps - int(share * self.steps)) / self.steps)
 
     def done(self, line: Line, share: float) -> int:
-        """When so large a share of its pixels has left [fs]."""
+        """Time at which this share of the pixels has left [fs]."""
         steps = -(-share * self.steps // 1)
         return line.start + self.delay + int((line.end - self.delay - line.start) * steps / self.steps)
 
 
 class Line(NamedTuple):
-    """When an operator begins its first step, and when its last result leaves [fs]."""
+    """Start and end of an operator for one image."""
 
     start: int
+    """Begin of its first step [fs]."""
     end: int
+    """Time at which its last result leaves [fs]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What an operator needs of a source before some of its pixels."""
+    """The pixels of a source that an operator needs for its own pixels."""
 
     source: int
+    """Position of the source in the network."""
     points: tuple[tuple[float, float], ...]
-    """Shares: before this share of the target's pixels is exceeded, this share of the source's must be there."""
+    """(Share of the target's pixels, share of the source's): more of the target needs that much of the source."""
     pixels: int
-    """Of the source."""
+    """Pixels of the source for one image."""
     live_pixels: int
-    """Pixels of the source that are kept alive at least."""
+    """Least number of pixels of the source that wait in a buffer."""
 
 
 def needs_of(operators: Sequence[Operator]) -> tuple[tuple[Needs, ...], ...]:
-    """For every operator, what it needs of each of its sources."""
+    """The needs of every operator, one for each of its sources."""
     return tuple(
         tuple(
             replace(_needs(Edge(0, edge.reach), operators[edge.source].raster, operator.raster), source=edge.source)
@@ -85,7 +88,7 @@ def _needs(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]) -> Need
 
 
 def _first_whole(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]) -> int:
-    """The first pixel at the end of a row that needs the last one of the source, or the last pixel."""
+    """The first pixel at the end of a row that needs the source's last pixel; else the last pixel."""
     row = target[-1] if target else 1
     first, last = 0, prod(target) // row - 1
     while first < last:
@@ -98,11 +101,12 @@ def _first_whole(edge: Edge, source: tuple[int, ...], target: tuple[int, ...]) -
 
 
 def lines_of(
-    works: Mapping[int, Work], needs: Sequence[Sequence[Needs]], ways: Mapping[tuple[int, int], int]
+    works: Mapping[int, Work], needs: Sequence[Sequence[Needs]], transfers: Mapping[tuple[int, int], int]
 ) -> dict[int, Line]:
-    """When every operator of `works` starts and ends, the first at 0; sources that are not in it are there already.
+    """Start and end of every operator of `works`; the first starts at 0, and other sources are complete before.
 
-    `works` is in the order of the program. `ways` is what the way from a source to a target takes, if anything [fs].
+    `works` is in the order of the program. `transfers` has the network's latency from a source to a target [fs], by
+    (source, target); 0 for other edges.
     """
     found: dict[int, Line] = {}
     for place, work in works.items():
@@ -110,10 +114,10 @@ def lines_of(
         for need in needs[place]:
             if need.source not in found:
                 continue
-            way = ways.get((need.source, place), 0)
+            transfer = transfers.get((need.source, place), 0)
             source, line = works[need.source], found[need.source]
             for position, (before, share) in enumerate(need.points):
-                there = source.done(line, share) + way
+                there = source.done(line, share) + transfer
                 start = max(start, there) if not position else start
                 late = max(late, there + work.rest(before))
         found[place] = Line(start, max(start + work.time, late) + work.delay)
@@ -121,17 +125,17 @@ def lines_of(
 
 
 def latency_of(lines: Mapping[int, Line]) -> int:
-    """From the first input to the last result [fs]."""
+    """Time from the first input to the last result [fs]."""
     return max((line.end for line in lines.values()), default=0)
 
 
 def waits_of(
     works: Mapping[int, Work], needs: Sequence[Sequence[Needs]], lines: Mapping[int, Line]
 ) -> dict[tuple[int, int], int]:
-    """For every edge, how long pixels of the source wait for the target beside its window [fs].
+    """Waiting time of the source's pixels for the target [fs], beside the live pixels, by (source, target).
 
-    While the target waits for another source, as a residual connection keeps what its longer way has not yet brought,
-    and while it works on what it needs all of.
+    Pixels wait while the target waits for another source, as in a residual connection. They also wait for the whole run
+    of the target if it needs all pixels of the source.
     """
     found = {}
     for place in lines:

@@ -1,4 +1,4 @@
-"""From mappings to a placement: every way to have the network on the chips, and the best of them."""
+"""From mappings to a placement: all plans for the network on the chips, and the best of them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from cyclecast.units import Time
 
 MOST_CHIPS = 1024
 MOST_IMAGES = 2**31 - 1
-"""Of a batch."""
+"""Largest `batch`."""
 MOST_ARRAYS = 2**31 - 1
-"""That may be said to be in use."""
+"""Largest `arrays`."""
 IMAGES, TOKENS = 6, 48
-"""Of the simulations that plans are chosen by."""
+"""Images, and most tokens of an operator per image, in the simulations that choose a plan."""
 MOST_IN_VAIN = 2
-"""Plans whose rooms are dealt again though all buffers are too small."""
+"""Failed attempts to divide the buffers differently after which no other is made."""
 
 
 def place(
@@ -48,16 +48,18 @@ def place(
     replicas: Mapped[str, int] | Sequence[int] | None = None,
     progress: Tell | None = None,
 ) -> Placement:
-    """Put a whole network into the arrays of so many chips (None: as many as all weights take).
+    """Place a whole network in the arrays of `chips` chips (None: as many as all weights need).
 
-    All weights are resident (one pipeline), or segments of the network take turns, each for a `batch` of images: of all
-    placements looked at, the one with the least `objective` is taken. The first few are simulated, and the simulation
-    has the last word. `mappings` are those of the kernels by themselves: what does not fit at once is computed with
-    them; with their tiles the network is placed, too, and the gain over that is stated. At most so many `arrays` are in
-    use at the same time. With `replicas`, of every operator on arrays in the order of the program, or by kernel or
-    place in the network, that plan is placed as it is: tiles are as large as arrays. `progress` is told where it
-    stands. Raises `FitError` where the network does not fit and arrays are not written during inference, or where the
-    plan does not fit.
+    Either all weights are resident and form one pipeline, or segments of the network follow each other, each for a
+    `batch` of images. The plans with the least `objective` by the closed form are simulated, and the best of these is
+    taken. `mappings` are the tuned mappings by kernel. Operators that do not fit at once use them; the network is also
+    placed with their tiles, and `Placement.gain` compares both. At most `arrays` arrays are in use at the same time.
+
+    `replicas` gives the replicas of every operator on arrays, in the order of the program, or by kernel or position; no
+    other plan is then tried, and tiles have the largest size. `progress` is called with the progress.
+
+    Raises `FitError` if the network does not fit and the device cannot write during inference, or if the plan with
+    `replicas` does not fit; `OptionError` for a wrong argument and for a network without operators for arrays.
     """
     index_of(objective)
     _require_numbers(chips, batch, arrays)
@@ -91,13 +93,13 @@ def place(
 
 
 def _nothing(network: Network) -> OptionError:
-    """There is nothing to place."""
+    """The error for a network without operators on arrays."""
     lever = "a network with convolutions or dense layers of constant weights"
     return OptionError(network.name, "there is nothing to place", network.warning, lever)
 
 
 def _require_numbers(chips: int | None, batch: int, arrays: int | None) -> None:
-    """Raise `OptionError` where one of these is no whole number within its limits."""
+    """Raise `OptionError` unless all are whole numbers within their limits."""
     for what, number, most in (("images in a batch", batch, MOST_IMAGES), ("chips", chips, MOST_CHIPS)):
         if number is not None and (type(number) is not int or not 1 <= number <= most):
             raise OptionError("place", f"{number!r:.40} {what}", f"1 to {most} are possible", "1")
@@ -106,7 +108,7 @@ def _require_numbers(chips: int | None, batch: int, arrays: int | None) -> None:
 
 
 def _enough(network: Network, chip: Device, policy: Dynamic) -> int:
-    """The fewest chips that could hold all weights."""
+    """Lower bound on the number of chips that hold all weights."""
     found = {operator.workload: 0 for operator in network.operators}
     for workload in found:
         found[workload] = least_arrays(workload, chip)
@@ -115,7 +117,7 @@ def _enough(network: Network, chip: Device, policy: Dynamic) -> int:
 
 
 def _placement(search: PlacementSearch, plans: list[Plan], objective: str) -> Placement:
-    """The best plan with all that is said about it."""
+    """The placement of the best plan."""
     seen = _seen(search, plans, objective)
     best = seen[0].plan
     costs = costs_of_dynamic(search)
@@ -146,9 +148,9 @@ def _placement(search: PlacementSearch, plans: list[Plan], objective: str) -> Pl
 
 
 def _seen(search: PlacementSearch, plans: list[Plan], objective: str) -> list[Seen]:
-    """The plans that were simulated, the best first; with one plan there is no choice.
+    """The simulated plans, the best first; a single plan is not simulated.
 
-    Steps are timed as for the plans.
+    Steps have the times of the plans' timing model.
     """
 
     in_vain = looked = 0
@@ -173,10 +175,10 @@ def _seen(search: PlacementSearch, plans: list[Plan], objective: str) -> list[Se
 
 
 def _gain(seen: list[Seen], plans: list[Plan], objective: str) -> float | None:
-    """How many times less the objective is than that of the best plan with the tiles as tuned; at least 1.
+    """Objective of the best plan with the tuned tiles, divided by that of the best plan; at least 1.
 
-    By the closed form where the best plan is the best by it; else by the simulation, as far as plans were simulated.
-    None where no plan has these tiles, or where all that do block.
+    Both values are those of the closed form if the best plan is no worse by it; else those of the simulation. None if
+    no plan has these tiles, or if all of them end in a deadlock.
     """
     best, tuned = seen[0], [plan for plan in plans if plan.tuned]
     closed = min((plan.of(objective)[0] for plan in tuned), default=0)

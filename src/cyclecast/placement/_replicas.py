@@ -1,4 +1,4 @@
-"""A plan of another tool: so many replicas of every operator."""
+"""A plan from given numbers of replicas, for example those of another tool."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ WHERE = "plan"
 
 
 def planned(search: PlacementSearch, replicas: Mapping[str, int] | Sequence[int]) -> Plan:
-    """All operators at once, each with so many replicas of tiles that are as large as arrays, in the fewest arrays.
+    """A resident plan with given replicas of every operator, with the largest tiles and the fewest arrays.
 
-    Where the factors of the levels do not give a number of replicas, it is the next larger one that they give. Raises
-    `OptionError` where the plan is not one of this network, `FitError` where it does not fit.
+    `replicas` are those of all operators on arrays in order, or by kernel or position. If factors of the levels cannot
+    give a number of replicas, the next larger one is used. Raises `OptionError` if the replicas do not match the
+    network, `FitError` if the plan does not fit.
     """
     counts = _by_place(search, replicas)
     mappings, needed = {}, 0
@@ -41,7 +42,7 @@ def planned(search: PlacementSearch, replicas: Mapping[str, int] | Sequence[int]
 
 
 def _by_place(search: PlacementSearch, replicas: Mapping[str, int] | Sequence[int]) -> dict[int, int]:
-    """The replicas of every operator on arrays, by its place in the network."""
+    """The replicas of every operator on arrays, by its position in the network."""
     if not isinstance(replicas, Mapping):
         if len(replicas) != len(search.placed):
             have = f"{search.network.name} has {len(search.placed)} operators on arrays"

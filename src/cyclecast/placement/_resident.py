@@ -1,4 +1,4 @@
-"""A run of operators with resident weights: sites, period, latency, and what limits them."""
+"""A run of operators with resident weights: their sites, period, latency and limits."""
 
 from __future__ import annotations
 
@@ -22,70 +22,70 @@ from cyclecast.timing import Role, Timing, TimingModel, array_write_time, input_
 from cyclecast.units import Time
 
 Hops = dict[tuple[int, int], float]
-"""The mean way from one operator to another, in links."""
+"""Mean distance in links of the mesh, by (source, target)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """A mapping for an operator, with what it takes."""
+    """A mapping for an operator, with its times."""
 
     mapping: Mapping
     timing: Timing
     time: int
-    """For one image, all steps [fs]."""
+    """Time of all steps of one image, writing of a computed operand included [fs]."""
     write: int
-    """Of these, for writing a computed operand [fs]."""
+    """Time to write a computed operand; 0 for constant weights [fs]."""
     demand: Demand
-    """On the ports of its PEs."""
+    """Demand on the ports of its PEs."""
 
     @property
     def delay(self) -> int:
-        """From a step's inputs to its results beside the step [fs]."""
+        """Time from a step's inputs to its results beside the step itself [fs]."""
         return delay_of(self.timing)
 
 
 def delay_of(timing: Timing) -> int:
-    """From a step's inputs to its results beside the step [fs]."""
+    """Time from a step's inputs to its results beside the step itself [fs]."""
     return timing.of(Role.FILL).femtoseconds
 
 
 class Dealt(NamedTuple):
-    """Where the arrays of operators are, and what follows from that."""
+    """An allocation of arrays to operators, by position of the operator, and its limits."""
 
     sites: dict[int, Site]
     hops: Hops
     traffic: dict[int, int]
-    """Time for which the inputs of every operator occupy all links, for one image [fs]."""
+    """Time for which the inputs of an operator occupy all links, for one image [fs]."""
     limits: tuple[Bottleneck, ...]
-    """What the period cannot be shorter than, the longest first."""
+    """Lower bounds on the period, the longest first."""
 
     @property
     def period(self) -> int:
-        """The longest limit [fs]."""
+        """The longest limit [fs]; 0 if there are none."""
         return self.limits[0].time.femtoseconds if self.limits else 0
 
 
 @dataclass(slots=True, kw_only=True)
 class Builder:
-    """Puts operators into arrays of a floor."""
+    """Builds segments: allocates arrays of a floorplan to operators, and computes their times."""
 
     operators: Sequence[Operator]
     needs: Sequence[Sequence[Needs]]
     floor: Floorplan
     device: Device
-    """All chips as one."""
+    """All chips as one device."""
     model: TimingModel
     bytes_of: list[int] = field(init=False)
-    """Results of every operator for one image, as wide as an activation."""
+    """Bytes of every operator's results for one image, with the bits of an activation."""
     known: dict[tuple[int, bool], StageCost] = field(default_factory=dict)
-    """By the identity of the mapping, which each holds: a mapping has many numbers to compare."""
+    """Cache by `id` of the mapping, which the value keeps alive; comparing mappings would be slow."""
 
     def __post_init__(self) -> None:
         bits = self.floor.chip.bits.activation
         self.bytes_of = [result_bytes(operator, bits) for operator in self.operators]
 
     def chosen(self, mapping: Mapping, dynamic: bool) -> StageCost:
-        """What a mapping takes; where both operands are computed, one is written for every image."""
+        """The times of a mapping; `dynamic`: one operand is computed, and written for every image."""
         found = self.known.get((id(mapping), dynamic))
         if found is None:
             timing = self.model.time(mapping, self.device)
@@ -95,20 +95,20 @@ class Builder:
         return found
 
     def segment(self, chosen: Mapped[int, StageCost], places: range, write: int) -> Segment:
-        """The operators at these places; what is not chosen is on the host, and takes no time here.
+        """A segment of the operators in `places`; operators without a mapping are on the host and take no time.
 
-        Of several ways to deal arrays, the first with the shortest period.
+        Of several allocations of arrays (`deals`), the first with the shortest period. `write` is in femtoseconds.
         """
         found: list[Segment] = []
         for dealt in self.deals(chosen):
             if not found or Time(dealt.period) < min(each.period for each in found):
                 found.append(self.lined(chosen, dealt, places, write))
                 if found[-1].period.femtoseconds <= max((each.time for each in chosen.values()), default=0):
-                    break  # which no way is below
+                    break  # no allocation has a shorter period
         return min(found, key=lambda each: each.period)
 
     def deals(self, chosen: Mapped[int, StageCost]) -> Iterator[Dealt]:
-        """Arrays in the blocks of the mappings; one after another; in blocks, where ports are least busy."""
+        """Three allocations: in blocks of the mappings, without blocks, in blocks at the least busy ports first."""
         arrays = {place: each.mapping.arrays for place, each in chosen.items()}
         whole = {place: (count, in_pe(chosen[place].mapping)) for place, count in arrays.items()}
         dense = {place: (count, 0) for place, count in arrays.items()}
@@ -117,10 +117,10 @@ class Builder:
         yield self._dealt(chosen, whole, {place: each.demand.busy for place, each in chosen.items()})
 
     def lined(self, chosen: Mapped[int, StageCost], dealt: Dealt, places: range, write: int) -> Segment:
-        """The operators where they are dealt, with their starts and ends."""
+        """The segment of an allocation, with start and end of every operator."""
         sites, hops = dealt.sites, dealt.hops
         works = self.works(chosen, sites, dealt.traffic, places)
-        lines = lines_of(works, self.needs, self._ways(hops))
+        lines = lines_of(works, self.needs, self._transfers(hops))
         latency = latency_of(lines)
         kept, limits = self._with_room(works, lines, dealt, latency)
         stages = tuple(
@@ -141,9 +141,9 @@ class Builder:
     def _with_room(
         self, works: Mapped[int, Work], lines: Mapped[int, Line], dealt: Dealt, latency: int
     ) -> tuple[tuple[Kept, ...], tuple[Bottleneck, ...]]:
-        """What is kept in buffers, and the limits, those of buffers among them.
+        """The inputs kept in buffers, and the limits with those of the buffers.
 
-        What waits in the buffers of other PEs goes through the network once more, over the mean distance.
+        Inputs that wait in the buffers of other PEs go through the network once more, over the mean distance.
         """
         there = {place: lines[place] for place in dealt.sites}
         waits = waiting(self.operators, self.needs, works, there, self.floor.chip.bits.activation)
@@ -158,20 +158,21 @@ class Builder:
         return kept, tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
 
     def detour(self, kept: Kept) -> int:
-        """How long the inputs of an operator that wait elsewhere occupy all links, for one image [fs]."""
+        """Time for which the operator's inputs that wait in other PEs occupy all links, for one image [fs]."""
         network, links = self.floor.chip.network, self.floor.links * self.floor.chips
         if network is None or not links or not kept.elsewhere:
             return 0
-        way = Fraction(network.rows + network.cols, 3)
-        moved = sum(self.bytes_of[source] for source, _ in kept.parts) * way * kept.elsewhere / kept.bytes
+        mean = Fraction(network.rows + network.cols, 3)
+        moved = sum(self.bytes_of[source] for source, _ in kept.parts) * mean * kept.elsewhere / kept.bytes
         return int(network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds)
 
     def works(
         self, chosen: Mapped[int, StageCost], sites: Mapped[int, Site], moving: Mapped[int, int], places: Iterable[int]
     ) -> dict[int, Work]:
-        """What every operator takes, at the pace of its port where that is slower; nothing on the host.
+        """The times of every operator: those of its arrays, or of its port if that is slower; 0 on the host.
 
-        A step waits for its inputs to pass network and port: there for three quarters of the others.
+        The delay of a step includes the transfer of its inputs through network and port. In the network it waits for
+        three quarters of the traffic of all operators.
         """
         before = self.device.pipeline.before * self.device.array.read.femtoseconds
         steps = {place: each.mapping.temporal.pixel for place, each in chosen.items()}
@@ -201,7 +202,7 @@ class Builder:
         return Dealt(sites, hops, traffic, self._limits(chosen, sites, hops, traffic))
 
     def hops(self, sites: Mapped[int, Site]) -> Hops:
-        """The mean way along every edge between these operators."""
+        """The mean distance along every edge between these operators."""
         return {
             (need.source, place): self.floor.hops(sites[need.source], site) if self.floor.chip.network else 0.0
             for place, site in sites.items()
@@ -210,7 +211,7 @@ class Builder:
         }
 
     def traffic(self, place: int, hops: Hops) -> int:
-        """How long the inputs of an operator occupy all links, equally busy, for one image [fs]."""
+        """Time for which the inputs of an operator occupy all links, if all are equally busy, for one image [fs]."""
         network, links = self.floor.chip.network, self.floor.links * self.floor.chips
         if network is None or not links:
             return 0
@@ -218,15 +219,15 @@ class Builder:
         moved = sum(self.bytes_of[source] * hops[source, place] for source in sources)
         return network.bandwidth.time(ceil_div(int(moved), links)).femtoseconds
 
-    def _ways(self, hops: Hops) -> dict[tuple[int, int], int]:
-        """What the way from each operator to the next takes [fs]."""
+    def _transfers(self, hops: Hops) -> dict[tuple[int, int], int]:
+        """The network's latency along every edge [fs]; {} without a network."""
         network = self.floor.chip.network
-        return {edge: int(way * network.hop.femtoseconds) for edge, way in hops.items()} if network else {}
+        return {edge: int(mean * network.hop.femtoseconds) for edge, mean in hops.items()} if network else {}
 
     def _limits(
         self, chosen: Mapped[int, StageCost], sites: Mapped[int, Site], hops: Hops, traffic: Mapped[int, int]
     ) -> tuple[Bottleneck, ...]:
-        """What the period of these operators cannot be shorter than, the longest first."""
+        """Lower bounds on the period of these operators, the longest first."""
         found = [
             Bottleneck("workload", self.operators[place].name, Time(each.time))
             for place, each in chosen.items()
@@ -243,7 +244,7 @@ class Builder:
         return tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
 
     def _demand(self, mapping: Mapping) -> Demand:
-        """What a mapping asks of the port of one instance of the outermost level."""
+        """The demand of a mapping on the port of one instance of the outermost level."""
         port = self.device.levels[0]
         into = port_time(port.input_bandwidth, input_bytes(mapping, 0)) if port.input_bandwidth else 0
         out = port_time(port.output_bandwidth, output_bytes(mapping, 0)) if port.output_bandwidth else 0
@@ -251,7 +252,7 @@ class Builder:
         return Demand(in_pe(mapping), int(busy), mapping.temporal.pixel)
 
     def _traffic(self, sites: Mapped[int, Site], hops: Hops, traffic: Mapped[int, int]) -> list[Bottleneck]:
-        """The network between PEs, all links equally busy, and the links between chips."""
+        """The limits of the network between PEs, if all links are equally busy, and of the links between chips."""
         chip = self.floor.chip
         crossing = sum(
             self.bytes_of[source]
@@ -266,22 +267,22 @@ class Builder:
 
 
 def demands_of(chosen: Mapped[int, StageCost]) -> dict[int, Demand]:
-    """What every operator asks of ports."""
+    """The demand of every operator on its ports."""
     return {place: each.demand for place, each in chosen.items()}
 
 
 def in_pe(mapping: Mapping) -> int:
-    """Arrays of a mapping in one instance of the outermost level."""
+    """Number of arrays of a mapping in one instance of the outermost level."""
     return int(mapping.arrays // mapping.levels[0].factors.product)
 
 
 def writing_time(mapping: Mapping, device: Device) -> int:
-    """Programming all arrays of a mapping once [fs]."""
+    """Time to write all arrays of a mapping once [fs]."""
     return int(ceil_div(mapping.arrays, device.array.write.arrays) * array_write_time(mapping, device))
 
 
 def dynamic_policy(device: Device, asked: Dynamic | str | None) -> Dynamic:
-    """Who multiplies two computed operands: as asked, else as the device says."""
+    """Who computes products of two computed operands: `asked`, else the device's default. Raises `OptionError`."""
     if asked is None:
         return device.dynamic
     if asked not in list(Dynamic):

@@ -1,4 +1,4 @@
-"""Every way to have a network on the chips: pipelines of all operators, and segments that take turns."""
+"""The plans for a network on some chips: resident pipelines, and segments that follow each other in time."""
 
 from __future__ import annotations
 
@@ -34,38 +34,39 @@ from cyclecast.timing import Role, TimingModel, array_write_time
 from cyclecast.units import Time
 
 MOST_PERIODS = 48
-"""Of a resident pipeline that are looked at for the front alone."""
+"""Most periods of a resident pipeline that are evaluated only for the front."""
 SPARE = 8
-"""Periods longer than the best interval that are looked at, too: the simulation may like them better."""
+"""Periods above the best interval that are also evaluated: they may be better in the simulation."""
 BEGINNINGS = 3
-"""Of the periods with the shortest latency, and of all, that are shortened further."""
+"""Periods from which `Shortener` starts: as many of the shortest latency, and as many spread over all."""
 
 
 @dataclass(slots=True, kw_only=True)
 class PlacementSearch:
-    """All that is looked at for one network on so many chips."""
+    """The search for plans of one network on a number of chips."""
 
     network: Network
     chip: Device
     chips: int
     mappings: Mapped[str, Mapping]
-    """As tuned, by kernel."""
+    """Mappings as tuned, by kernel."""
     policy: Dynamic
     model: TimingModel
     batch: int
     budget: int
-    """Arrays that may be in use at the same time; at most all."""
+    """Most arrays in use at the same time."""
     tell: Tell = lambda _: None
     builder: Builder = field(init=False)
     meter: Meter = field(init=False)
     device: Device = field(init=False)
     placed: list[int] = field(init=False)
-    """The operators that arrays compute."""
+    """Positions of the operators on arrays."""
     dynamic: frozenset[int] = field(init=False)
-    """Those of them with two computed operands."""
+    """Positions of the operators on arrays with two computed operands."""
     known: dict[tuple[Workload, bool], ParetoMappings | None] = field(default_factory=dict)
+    """Pareto mappings by workload and whether an operand is computed."""
     tuned: dict[str, ParetoMappings | None] = field(default_factory=dict)
-    """With the tiles of the mappings as tuned, by kernel."""
+    """Pareto mappings with the tiles of the tuned mapping, by kernel."""
 
     def __post_init__(self) -> None:
         self.device = system(self.chip, self.chips)
@@ -80,23 +81,23 @@ class PlacementSearch:
 
     @property
     def operators(self) -> Sequence[Operator]:
-        """Of the network."""
+        """The operators of the network."""
         return self.network.operators
 
     def _on_arrays(self, operator: Operator) -> bool:
-        """A product of computed operands that arrays cannot hold is the host's, whatever the policy."""
+        """Whether arrays compute the operator; a computed operand that does not fit makes it the host's."""
         asked = self.policy is Dynamic.ARRAYS
         return not operator.is_dynamic or (asked and self.options_of(operator) is not None)
 
     def options_of(self, operator: Operator) -> ParetoMappings | None:
-        """The ways to keep one operator in arrays."""
+        """The Pareto mappings of an operator with resident weights; None if there are none."""
         key = operator.workload, operator.is_dynamic
         if key not in self.known:
             self.known[key] = pareto_mappings(*key[:1], self.device, self.model, self.budget, written=key[1])
         return self.known[key]
 
     def _tuned_options(self, operator: Operator) -> ParetoMappings | None:
-        """Those with the tiles of the mapping as tuned."""
+        """The same with the tiles of the tuned mapping only."""
         if operator.is_dynamic:
             return self.options_of(operator)
         if operator.kernel not in self.tuned:
@@ -105,18 +106,18 @@ class PlacementSearch:
         return self.tuned[operator.kernel]
 
     def resident(self, objective: str, tuned: bool = False) -> list[Plan]:
-        """All weights at once, at every period worth it; none where they do not fit.
+        """Plans with all weights resident, one for each evaluated period; [] if the weights do not fit.
 
-        No plan of a period has a shorter interval than that period. For the least interval, periods are looked at in
-        order until they are longer than the best interval found, some more for the simulation, and some for the front.
-        For other objectives all are. `tuned`: with the tiles of the mappings as they are.
+        The interval of a plan is at least its period. For the objective interval, periods are evaluated in order up to
+        the best interval found, then `SPARE` more, and `MOST_PERIODS` for the front. For other objectives all are
+        evaluated. `tuned`: only with the tiles of the tuned mappings.
         """
         look = self._tuned_options if tuned else self.options_of
         found, of = dict[int, ParetoMappings](), " as tuned" * tuned
         for number, place in enumerate(self.placed, 1):
-            ways = look(self.operators[place])
-            if ways is not None:
-                found[place] = ways
+            options = look(self.operators[place])
+            if options is not None:
+                found[place] = options
             self.tell(Told(f"operators{of}", number, len(self.placed)))
         if not found or len(found) < len(self.placed):
             return []
@@ -126,7 +127,7 @@ class PlacementSearch:
         for number, period in enumerate(fitting):
             spare -= period >= best
             if objective != "interval" or spare > 0 or number in some:
-                plans.append(self.pipeline({place: _within(ways, period) for place, ways in found.items()}, tuned))
+                plans.append(self.pipeline({place: _within(each, period) for place, each in found.items()}, tuned))
                 best = min(best, plans[-1].interval.femtoseconds)
             self.tell(Told(f"pipelines{of}", number + 1, len(fitting)))
         if objective == "latency" and not tuned:
@@ -136,8 +137,8 @@ class PlacementSearch:
         return plans
 
     def _shortened(self, found: Mapped[int, ParetoMappings], begin: Sequence[int]) -> list[Plan]:
-        """From these periods on, free arrays for whoever shortens the latency most."""
-        delays = {place: self.builder.chosen(ways.mappings[0], False).delay for place, ways in found.items()}
+        """Plans with a shorter latency: from each of these periods, free arrays are given to operators."""
+        delays = {place: self.builder.chosen(each.mappings[0], False).delay for place, each in found.items()}
         shortener = Shortener(found, self.builder.needs, delays, self.budget)
         return [
             self.pipeline({place: found[place].mappings[at] for place, at in choice.items()})
@@ -145,13 +146,13 @@ class PlacementSearch:
         ]
 
     def pipeline(self, mappings: Mapped[int, Mapping], tuned: bool = False) -> Plan:
-        """All operators at once, each in its mapping."""
+        """The plan of one segment with these mappings, by position of the operator."""
         chosen = {place: self.builder.chosen(mapping, place in self.dynamic) for place, mapping in mappings.items()}
         segment = self.builder.segment(chosen, range(len(self.operators)), 0)
         return self.plan((segment,), segment.period, segment.latency, tuned=tuned)
 
     def redealt(self, plan: Plan) -> list[Plan]:
-        """The same mappings in other places, where all weights are resident."""
+        """Plans with the same mappings and other allocations of arrays; [] for a plan of several segments."""
         if len(plan.segments) > 1:
             return []
         stages, every = plan.longest.stages, range(len(self.operators))
@@ -168,7 +169,7 @@ class PlacementSearch:
         overlapped: bool = False,
         tuned: bool = False,
     ) -> Plan:
-        """With its energy."""
+        """A plan of these segments, with its energy and arrays."""
         energy = self.meter.total(segments, self.batch, interval, self.dynamic)
         arrays = max(segment.arrays for segment in segments)
         return Plan(
@@ -182,7 +183,10 @@ class PlacementSearch:
         )
 
     def segmented(self) -> list[Plan]:
-        """Segments that take turns, and every operator by itself; none where arrays are not written meanwhile."""
+        """Plans of segments that follow each other; [] if the device cannot write during inference.
+
+        They are the best partition, every operator alone, and the best partition with overlapped writing.
+        """
         write = self.chip.array.write
         if not write.during_inference or not self.placed:
             return []
@@ -190,37 +194,38 @@ class PlacementSearch:
         at_once = min(self.device.array.write.arrays, self.device.arrays)
         needs, count = self.builder.needs, len(parts)
         found = costs_of(parts, needs, self.budget, at_once, self.batch)
-        found = found.without((0, count))  # which would be written for nothing: all weights could stay
+        found = found.without((0, count))  # a single segment is the resident plan
         cuts = dict.fromkeys(tuple(cut) for cut in (partition(count, found), each_alone(parts)) if cut)
         plans = []
         for number, cut in enumerate(cuts, 1):
-            plans += [self._turns(cut, found, False)] if all(each in found for each in cut) else []
+            plans += [self._in_sequence(cut, found, False)] if all(each in found for each in cut) else []
             self.tell(Told("segments", number, len(cuts)))
         if write.while_computing:
             halves = costs_of(parts, needs, self.budget // 2, at_once, self.batch)
             halves = halves.without((0, count))
             shown = overlapped_partition(count, halves)
-            plans += [self._turns(tuple(shown), halves, True)] if shown else []
+            plans += [self._in_sequence(tuple(shown), halves, True)] if shown else []
         return plans
 
     def _part(self, place: int) -> SegmentOperator:
         operator = self.operators[place]
         if not self._on_arrays(operator):
             return SegmentOperator(None)
-        ways = self.options_of(operator)
-        if ways is not None:
-            first = self.builder.chosen(ways.mappings[0], False)
-            return SegmentOperator(ways, int(array_write_time(first.mapping, self.device)), first.delay)
+        options = self.options_of(operator)
+        if options is not None:
+            first = self.builder.chosen(options.mappings[0], False)
+            return SegmentOperator(options, int(array_write_time(first.mapping, self.device)), first.delay)
         each = self._alone(operator)
         return SegmentOperator(None, alone=Cost(each.write, each.time + each.delay, each.time))
 
     def _alone(self, operator: Operator) -> StageCost:
-        """An operator whose weights take turns, with its own mapping: what it writes is said apart."""
+        """The times of an operator with several passes, in its tuned mapping; `write` is the time of its writes."""
         mapping = self.mappings[operator.kernel]
         each = self.builder.chosen(mapping, False)
         return replace(each, write=each.timing.of(Role.WRITE).femtoseconds)
 
-    def _turns(self, cut: tuple[tuple[int, int], ...], table: CostTable, overlapped: bool) -> Plan:
+    def _in_sequence(self, cut: tuple[tuple[int, int], ...], table: CostTable, overlapped: bool) -> Plan:
+        """The plan of segments that follow each other; `cut` has (first operator, one after the last) of each."""
         segments = tuple(self._segment(begin, end, table[begin, end]) for begin, end in cut)
         costs = {
             each: Cost(
@@ -239,14 +244,15 @@ class PlacementSearch:
             return self._by_itself(places[0])
         chosen = {}
         for place in places:
-            ways = self.options_of(operators[place])
-            at = ways.within(cost.period) if ways else None
-            assert ways, "segments hold what has options"
-            assert at is not None, "a cost is that of options within its period"
-            chosen[place] = self.builder.chosen(ways.mappings[at], place in self.dynamic)
+            options = self.options_of(operators[place])
+            at = options.within(cost.period) if options else None
+            assert options, "all operators of a segment have Pareto mappings"
+            assert at is not None, "the period of a cost is one that all operators can keep"
+            chosen[place] = self.builder.chosen(options.mappings[at], place in self.dynamic)
         return self.builder.segment(chosen, range(begin, end), cost.write)
 
     def _by_itself(self, place: int) -> Segment:
+        """The segment of one operator with several passes."""
         each = self._alone(self.operators[place])
         time, whole = Time(each.time), Time(each.time + each.delay)
         site = deal(self.builder.floor, {place: (each.mapping.arrays, in_pe(each.mapping))})[place]
@@ -264,7 +270,8 @@ class PlacementSearch:
         )
 
 
-def _within(ways: ParetoMappings, period: int) -> Mapping:
-    place = ways.within(period)
-    assert place is not None, "a fitting period suits all"
-    return ways.mappings[place]
+def _within(options: ParetoMappings, period: int) -> Mapping:
+    """The mapping with the fewest arrays that takes at most `period` [fs]."""
+    place = options.within(period)
+    assert place is not None, "all operators can keep a period of `periods`"
+    return options.mappings[place]

@@ -1,8 +1,8 @@
-"""The best way to cut a network into parts that are resident one after another: dynamic programming.
+"""The best partition of a network into segments that are resident one after another, by dynamic programming.
 
-A part (segment) is a run of operators in the order of the program. Its weights are written, then a batch of images goes
-through its pipeline, then the next part takes its place. One segment is residency, one for each operator is
-re-programming layer by layer.
+A segment is a run of operators in the order of the program. Its weights are written, then a batch of images goes
+through its pipeline, then the next segment is written. With one segment all weights are resident; with one segment per
+operator the arrays are written layer by layer.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from cyclecast.placement._pareto_mappings import ParetoMappings
 from cyclecast.placement._pipeline import Needs
 
 GRID = 48
-"""Periods that are tried for a segment."""
+"""Number of periods that are tried for a segment."""
 NEVER = int(np.iinfo(np.int64).max // 4)
-"""Longer than anything [fs]."""
+"""A value longer than any time [fs]."""
 
 
 class Cost(NamedTuple):
-    """What a segment takes for a batch [fs], and the period that it then has."""
+    """Times of a segment for a batch, and its period [fs]."""
 
     write: int
     compute: int
@@ -33,26 +33,30 @@ class Cost(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The segments that begin with one operator: arrays of one element each."""
+    """The n segments that begin with one operator, as arrays of shape (n,)."""
 
     ends: Any
-    """The operator after the last one, ascending."""
+    """Position after the last operator, ascending."""
     writes: Any
+    """Times to write the weights [fs]."""
     computes: Any
-    """For a batch [fs]."""
+    """Times to compute a batch [fs]."""
     periods: Any
-    """[fs]"""
+    """Periods [fs]."""
 
 
 @dataclass(frozen=True, slots=True)
 class CostTable:
-    """The costs of segments, by the first operator; those that do not fit are not there."""
+    """The costs of all segments that fit, in one row per first operator.
+
+    A segment is written as (position of its first operator, position after its last operator).
+    """
 
     rows: Sequence[Row]
 
     @classmethod
     def of(cls, operators: int, costs: Mapping[tuple[int, int], Cost]) -> CostTable:
-        """From the costs of single segments, by the first operator and the one after the last."""
+        """A table from the costs of single segments."""
         rows = []
         for begin in range(operators):
             ends = sorted(end for first, end in costs if first == begin)
@@ -69,14 +73,14 @@ class CostTable:
         return Cost(int(row.writes[place]), int(row.computes[place]), int(row.periods[place]))
 
     def without(self, segment: tuple[int, int]) -> CostTable:
-        """All the others."""
+        """The table without one segment."""
         rows, (begin, end) = list(self.rows), segment
         rows[begin] = Row(*(values[rows[begin].ends != end] for values in rows[begin]))
         return CostTable(rows)
 
 
 def partition(operators: int, costs: CostTable) -> list[tuple[int, int]] | None:
-    """The cut with the least sum of writing and computing; None where some operator fits in no segment."""
+    """The partition with the least sum of writing and computing; None if an operator fits into no segment."""
     least = np.full(operators + 1, NEVER, _kind(costs))
     least[0], cut = 0, np.zeros(operators + 1, np.int64)
     for begin, row in enumerate(costs.rows):
@@ -88,7 +92,7 @@ def partition(operators: int, costs: CostTable) -> list[tuple[int, int]] | None:
 
 
 def _kind(costs: CostTable) -> Any:
-    """Python's integers where some costs are, else 64 bits."""
+    """The dtype of times: `object` if some costs are Python integers, else 64 bits."""
     return object if any(row.computes.dtype == object for row in costs.rows) else np.int64
 
 
@@ -101,16 +105,16 @@ def _walked(cut: Sequence[int], end: int) -> list[tuple[int, int]]:
 
 
 def overlapped_partition(operators: int, costs: CostTable) -> list[tuple[int, int]] | None:
-    """The cut with the least time where a segment is written while the one before it computes.
+    """The partition with the least time if a segment is written while the one before it computes; None as above.
 
-    For every operator, the segments that end before it are put in order of what they compute: those that compute longer
-    than the next one is written, and those that do not.
+    For every operator, the segments that end before it are sorted by computing time. This divides them into those that
+    compute longer than the next segment is written, and the others; the best of both is found by binary search.
     """
     size, kind = (operators, operators + 1), _kind(costs)
     ready, computes = np.full(size, NEVER, kind), np.zeros(size, kind)
-    """Until a segment begins to compute, and what it computes, by its first operator and the one after its last."""
+    """Start of the computing of a segment, and its computing time [fs], by segment."""
     before = np.full(size, -1, np.int64)
-    """The first operator of the segment before it."""
+    """First operator of the segment before, by segment; -1 if there is none."""
     for begin, row in enumerate(costs.rows):
         if not len(row.ends):
             continue
@@ -137,7 +141,7 @@ def overlapped_partition(operators: int, costs: CostTable) -> list[tuple[int, in
 
 
 def _best_before(ready: Any, computes: Any, writes: Any) -> tuple[Any, Any]:
-    """For each time of writing the least `ready + max(computes, write)`, and the place of the first that has it."""
+    """For each writing time the least `ready + max(computes, write)`, and the first position that has it."""
     order = np.argsort(computes, kind="stable")
     longer = np.searchsorted(computes[order], writes, "right")
     hidden, shown = _least(ready, order), _least(ready + computes, order[::-1])
@@ -151,7 +155,7 @@ def _best_before(ready: Any, computes: Any, writes: Any) -> tuple[Any, Any]:
 
 
 def _least(values: Any, order: Any) -> Any:
-    """The place of the least of the first values in this order, for so many of them: of equal ones the first place."""
+    """For each n: the position of the least of the first n values in this order; of equal values the first position."""
     by_rank = np.argsort(values, kind="stable")
     rank = np.empty(len(values), np.int64)
     rank[by_rank] = np.arange(len(values))
@@ -159,7 +163,7 @@ def _least(values: Any, order: Any) -> Any:
 
 
 def overlapped_time(segments: Sequence[tuple[int, int]], costs: Mapping[tuple[int, int], Cost]) -> int:
-    """All segments of a batch, each but the first written while the one before it computes [fs]."""
+    """Time of a batch [fs], if every segment but the first is written while the one before it computes."""
     chosen = [costs[segment] for segment in segments]
     hidden = sum(max(one.compute, other.write) for one, other in pairwise(chosen))
     return chosen[0].write + hidden + chosen[-1].compute
@@ -167,24 +171,25 @@ def overlapped_time(segments: Sequence[tuple[int, int]], costs: Mapping[tuple[in
 
 @dataclass(frozen=True, slots=True)
 class SegmentOperator:
-    """An operator as segments see it."""
+    """The mappings and times of an operator in a segment."""
 
     options: ParetoMappings | None
-    """None where the host does it, or where its weights never fit at once (`alone`)."""
+    """None for an operator on the host, or one whose weights do not fit at once (`alone`)."""
     write: int = 0
-    """Programming one array [fs]."""
+    """Time to write one array [fs]."""
     delay: int = 0
-    """From a step's inputs to its results beside the step [fs]."""
+    """Time from a step's inputs to its results beside the step itself [fs]."""
     alone: Cost | None = None
-    """Of one image, if its weights take turns in the arrays: it is a segment by itself."""
+    """Cost for one image of an operator with several passes, which is a segment by itself."""
 
 
 def costs_of(
     parts: Sequence[SegmentOperator], needs: Sequence[Sequence[Needs]], budget: int, at_once: int, batch: int
 ) -> CostTable:
-    """The cost of every segment that fits: of all periods on a grid, that with the least sum for so many images.
+    """The costs of all segments that fit into `budget` arrays, each at its best period on a grid.
 
-    `at_once` arrays are written at the same time.
+    The best period has the least sum of writing and computing for `batch` images. `at_once` is the number of arrays
+    that are written at the same time.
     """
     grid = period_grid([part.options for part in parts if part.options])
     known: dict[int, tuple[Any, Any]] = {}
@@ -213,7 +218,7 @@ def costs_of(
 
 
 def _ends(parts: Sequence[SegmentOperator], arrays: Any, budget: int) -> list[int]:
-    """For every operator, where the longest segment that begins with it ends; `arrays` of all before every operator."""
+    """By operator: the end of the longest segment that begins with it. `arrays` is summed over the operators before."""
     ends, end, limit = [], 0, [*(place for place, part in enumerate(parts) if part.alone), len(parts)]
     for begin in range(len(parts)):
         end = max(begin, end)
@@ -225,38 +230,38 @@ def _ends(parts: Sequence[SegmentOperator], arrays: Any, budget: int) -> list[in
 
 
 class SegmentTimes:
-    """When every operator of a segment starts and ends, from segments that begin with one operator to the next.
+    """Start and end of every operator of a segment, reused from the segment that begins one operator earlier.
 
-    A segment that begins one operator later is the same at another time, as soon as all operators that others still
-    wait for are the same at another time: from there on, nothing is computed anew.
+    A later begin only shifts the times of an operator, if it shifts the times of all earlier operators with results
+    still needed by an equal amount. From that operator on, the known times are reused.
     """
 
     def __init__(self, parts: Sequence[SegmentOperator], needs: Sequence[Sequence[Needs]], times: Any) -> None:
         self.parts, self.needs, self.times = parts, needs, times
         count = len(parts)
         self.starts, self.ends = np.zeros_like(times), np.zeros_like(times)
-        """Of the segment looked at last, shape (operators, periods) [fs]."""
+        """Times of the last segment: shape (operators, periods) [fs]."""
         self.end = 0
-        """End of that segment, as a place in the network."""
+        """Position after the last operator of that segment."""
         self.last = list(range(count))
-        """The last operator that waits for each, or itself."""
+        """By operator: the last operator that needs its results, or itself."""
         sources = [[need.source for need in each] for each in needs]
         for place, each in enumerate(sources):
             for source in each:
                 self.last[source] = place
         nearest = [max(each, default=-1) for each in sources]
         self.nearest = np.minimum.accumulate(np.array([*nearest, count])[::-1])[::-1].tolist()
-        """Of each operator and all after it, the least of their last sources."""
+        """By operator: the least last source of it and all operators after it."""
         first = [min(each, default=count) for each in sources]
         self.oldest = np.minimum.accumulate(np.array([*first, count])[::-1])[::-1].tolist()
-        """Of each operator and all after it, their first source."""
+        """By operator: the first source of it and all operators after it."""
         self.computed = 0
-        """Lines that were computed."""
+        """Number of computed operators, for tests."""
 
     def latest(self, begin: int, end: int) -> Any:
-        """The end of the segment from `begin` to each operator before `end`, shape (operators, periods) [fs].
+        """Latencies of the segments from `begin` to each operator before `end`: shape (segments, periods) [fs].
 
-        To be called for one `begin` after the other, with ends that do not fall.
+        It must be called for increasing `begin`, with `end` never falling.
         """
         shift = 0 * self.times[begin]
         starts: dict[int, Any] = {}
@@ -279,13 +284,13 @@ class SegmentTimes:
         return np.maximum.accumulate(self.ends[begin:end], axis=0) - shift
 
     def _compute(self, place: int, starts: dict[int, Any], ends: dict[int, Any]) -> None:
-        """Start and end of one operator, from those of its sources."""
+        """Compute start and end of one operator from those of its sources."""
         delay, times, needs = self.parts[place].delay, self.times[place], self.needs[place]
         starts[place], ends[place] = line_of(delay, times, needs, starts, ends)
         self.computed += 1
 
     def _shift(self, begin: int, place: int, starts: Mapping[int, Any], ends: Mapping[int, Any]) -> Any:
-        """Delay of all operators from `place` on in the segment before; None where it is not known."""
+        """Shift of the known times of all operators from `place` on [fs]; None if they must be computed."""
         if not 0 < begin < place < self.end or self.last[begin - 1] >= place or self.nearest[place] < begin:
             return None
         live = [each for each in range(max(begin, self.oldest[place]), place) if self.last[each] >= place]
@@ -298,18 +303,18 @@ class SegmentTimes:
 
 
 def _times(factor: int, values: Any) -> Any:
-    """The products, as Python's integers where 64 bits are too few for what is added to them."""
+    """factor x values, as Python integers if a sum of them may exceed 64 bits."""
     return factor * (wide(values) if factor * greatest(values) > NEVER // 4 else values)
 
 
 def _alone(begin: int, cost: Cost, batch: int) -> Row:
-    """Weights that take turns are written once for a batch, too."""
+    """The segment of one operator with several passes; `write` counts once per batch."""
     write, compute = np.array([cost.write], np.int64), np.array([cost.compute], np.int64)
     return Row(np.array([begin + 1]), write, _times(batch, compute), compute)
 
 
 def period_grid(options: Sequence[ParetoMappings], points: int = GRID) -> Any:
-    """Some of the times that the options take, evenly spread over their orders of magnitude."""
+    """At most `points` of the options' times [fs], evenly spread on a logarithmic scale."""
     if not options:
         return np.zeros(1, np.int64)
     times = np.unique(np.concatenate([np.asarray(each.times, np.int64) for each in options]))
@@ -318,7 +323,7 @@ def period_grid(options: Sequence[ParetoMappings], points: int = GRID) -> Any:
 
 
 def _held(part: SegmentOperator, grid: Any) -> tuple[Any, Any]:
-    """Arrays and time of an operator at every period; more than any budget where it cannot keep up."""
+    """Arrays and time of an operator for every period of the grid; arrays beyond every budget if it is too slow."""
     if part.options is None:
         return np.zeros_like(grid), np.zeros_like(grid)
     places = [part.options.within(int(period)) for period in grid]
@@ -330,7 +335,7 @@ def _held(part: SegmentOperator, grid: Any) -> tuple[Any, Any]:
 def line_of(
     delay: int, times: Any, needs: Sequence[Needs], starts: Mapping[int, Any], ends: Mapping[int, Any]
 ) -> tuple[Any, Any]:
-    """Start and end of an operator for each of its times, shape (n,), as in `lines_of`; steps are short [fs]."""
+    """Start and end of an operator for n times: shape (n,) [fs]. As `lines_of`, but steps are infinitely short."""
     start: Any = 0 * times
     late = start
     for need in needs:
@@ -344,7 +349,7 @@ def line_of(
 
 
 def each_alone(parts: Sequence[SegmentOperator]) -> list[tuple[int, int]]:
-    """A segment for every operator on arrays."""
+    """The partition with one segment for every operator on arrays; operators on the host join a segment."""
     found: list[tuple[int, int]] = []
     for place, part in enumerate(parts):
         on_host = part.options is None and part.alone is None

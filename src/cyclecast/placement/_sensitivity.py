@@ -1,4 +1,4 @@
-"""What a better chip would gain with the placement as it is: each field improved by a tenth, one at a time."""
+"""Sensitivity of a placement to the chip: each field is improved by a tenth, one at a time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cyclecast.units import Bandwidth, Time
 
 
 class Change(NamedTuple):
-    """What one better field of the chip would save."""
+    """The time that one improved field of the chip saves."""
 
     field: str
-    """As in `Device.vary`."""
+    """Dotted name, as in `Device.vary`."""
     before: str
     after: str
     interval: Time
@@ -29,10 +29,10 @@ class Change(NamedTuple):
 
 
 def next_changes(placement: Placement, timing: str | TimingModel = "analytical") -> tuple[Change, ...]:
-    """The fields that would save time on a resident placement, most of the interval first (A32).
+    """The fields whose improvement saves time of a resident placement, the shortest interval first (A32).
 
-    Mappings stay, and so do the operators' numbers of arrays; where these are is dealt anew. Nothing for a placement
-    of several segments, whose time is mostly that of writing.
+    Mappings and numbers of arrays stay; the arrays are allocated again. The result is empty for a placement of several
+    segments, where writing takes most of the time.
     """
     if len(placement.segments) != 1:
         return ()
@@ -43,7 +43,7 @@ def next_changes(placement: Placement, timing: str | TimingModel = "analytical")
         try:
             better = placement.chip.vary(field, after)
         except DeviceError:
-            continue  # more than the device can have
+            continue  # the improved device is invalid
         then = _timed(placement, better, model, needs)
         saved = [Time(max(0, one.femtoseconds - other.femtoseconds)) for one, other in zip(now, then, strict=True)]
         if max(saved) > Time(0):

@@ -1,4 +1,4 @@
-"""Uneven replication: free arrays for whoever shortens the latency most."""
+"""Uneven replication: free arrays are given, step by step, to the operators that shorten the latency most."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from cyclecast.placement._pipeline import Needs
 from cyclecast.placement._segment import SegmentOperator, line_of
 
 JUMPS = (1, 2, 4, 8, 16)
-"""So many options further an operator may go in a step."""
+"""Numbers of options by which a step may shorten one operator."""
 MOST_TOGETHER = 6
-"""Of the longest times: all operators that take so long or longer are shortened together."""
+"""Number of longest times; for each, a step shortens all operators that take at least so long."""
 EXCHANGED = 3
-"""Of the choices, that are improved further."""
+"""Number of best choices that are improved by exchanging arrays."""
 MOST_ROUNDS = 3
-"""In which arrays are taken from every operator once."""
+"""Most rounds of an exchange; a round takes arrays from every operator once."""
 SLIGHT = 64
-"""The ends of all operators count with this part of the latency: of two equally long branches each may be shortened."""
+"""Divisor of the mean end of all operators, which is added to the latency: so each of two equal branches may gain."""
 
 
 class Shortening(NamedTuple):
-    """Some operators take shorter options."""
+    """A step: some operators change to shorter options."""
 
     to: Mapping[int, int]
+    """New option by position of the operator."""
     more: int
-    """Arrays in addition."""
+    """Number of additional arrays."""
 
 
 @dataclass(slots=True)
@@ -39,29 +40,33 @@ class Shortener:
     options: Mapping[int, ParetoMappings]
     needs: Sequence[Sequence[Needs]]
     delays: Mapping[int, int]
-    """From a step's inputs to its results beside the step [fs]."""
+    """Time from a step's inputs to its results beside the step itself [fs]."""
     budget: int
+    """Most arrays in use."""
     parts: dict[int, SegmentOperator] = field(init=False)
     coarse: list[list[Needs]] = field(init=False)
-    """The needs at a few points."""
+    """The needs, reduced to a few points."""
 
     def __post_init__(self) -> None:
-        self.parts = {place: SegmentOperator(ways, 0, self.delays[place]) for place, ways in self.options.items()}
+        self.parts = {place: SegmentOperator(each, 0, self.delays[place]) for place, each in self.options.items()}
         self.coarse = [[_coarse(need) for need in each] for each in self.needs]
 
     def choices(self, periods: Sequence[int]) -> Iterator[dict[int, int]]:
-        """For each period the choice that has it, and all arrays left over dealt out; the best of these, improved."""
+        """Choices of an option by operator: for each period [fs] one with the free arrays given away.
+
+        The best `EXCHANGED` of them follow, improved.
+        """
         found = []
         for period in periods:
-            choice = {place: ways.within(period) for place, ways in self.options.items()}
-            assert all(at is not None for at in choice.values()), "a fitting period suits all"
+            choice = {place: each.within(period) for place, each in self.options.items()}
+            assert all(at is not None for at in choice.values()), "all operators can keep a period of `periods`"
             found.append(self._dealt_out({place: at or 0 for place, at in choice.items()}))
             yield found[-1]
         found.sort(key=lambda each: float(self._values(each, [])[0]))
         yield from map(self._exchanged, found[:EXCHANGED])
 
     def _exchanged(self, choice: dict[int, int]) -> dict[int, int]:
-        """Take arrays from one operator after another, and deal them out anew, as long as that helps."""
+        """Take arrays from one operator after another and give them to others, while the latency falls."""
         best = float(self._values(choice, [])[0])
         for _ in range(MOST_ROUNDS):
             before = best
@@ -78,7 +83,7 @@ class Shortener:
         return choice
 
     def _dealt_out(self, choice: dict[int, int], but: int | None = None) -> dict[int, int]:
-        """Free arrays, one step after another, for whoever shortens the latency most for each; `but` one gets none."""
+        """Take the steps that save most latency per array, until none saves any; operator `but` gets no arrays."""
         while True:
             steps = [step for step in self._steps(choice) if but not in step.to]
             if not steps:
@@ -91,10 +96,10 @@ class Shortener:
             choice = choice | dict(steps[best].to)
 
     def _steps(self, choice: Mapping[int, int]) -> Iterator[Shortening]:
-        """One operator some options further, or all that take longest together; in no more arrays than are free."""
-        held = {place: ways.arrays[choice[place]] for place, ways in self.options.items()}
+        """The possible steps within the free arrays: one operator is shortened, or all that take longest."""
+        held = {place: each.arrays[choice[place]] for place, each in self.options.items()}
         free = self.budget - sum(held.values())
-        times = {place: ways.times[choice[place]] for place, ways in self.options.items()}
+        times = {place: each.times[choice[place]] for place, each in self.options.items()}
         every = [{place: at + jump} for place, at in choice.items() for jump in JUMPS]
         limits = sorted(set(times.values()), reverse=True)[:MOST_TOGETHER]
         every += [{place: choice[place] + 1 for place in times if times[place] >= limit} for limit in limits]
@@ -105,7 +110,7 @@ class Shortener:
                     yield Shortening(to, more)
 
     def _values(self, choice: Mapping[int, int], steps: Sequence[Mapping[int, int]]) -> Any:
-        """The latency of the choice, then of it after each step: with a small part of all ends [fs]."""
+        """Objective of the choice, then after each step: latency + mean end of all operators / `SLIGHT` [fs]."""
         times: dict[int, Any] = {
             place: np.full(len(steps) + 1, self.options[place].times[at], np.int64) for place, at in choice.items()
         }
@@ -123,6 +128,6 @@ class Shortener:
 
 
 def _coarse(need: Needs) -> Needs:
-    """At the first point, every fourth, and the last two, between which everything has arrived."""
+    """The needs with fewer points: the first, every fourth, and the last two."""
     points = need.points
     return replace(need, points=(*points[:1], *points[1:-2:4], *points[max(1, len(points) - 2) :]))

@@ -1,4 +1,4 @@
-"""The Pareto front of arrays and time, as it grows."""
+"""A growing Pareto front of arrays and time."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ import numpy as np
 from cyclecast.mapspace import Numbers
 
 NEVER = int(np.iinfo(np.int64).max)
-"""Longer than any time [fs]."""
+"""A value longer than any time [fs]."""
 
 
 class Staircase:
-    """Points with a time [fs] for a number of arrays, of which none has both fewer arrays and less time."""
+    """The Pareto front of n points in arrays and time: with more arrays the time is shorter."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        """No point has more arrays."""
+        """Most arrays of a point."""
         self.arrays: Numbers = np.zeros(0, np.int64)
-        """Ascending, shape (n,)."""
+        """Numbers of arrays, ascending: shape (n,)."""
         self.times: Numbers = np.zeros(0, np.int64)
-        """Descending, shape (n,) [fs]."""
+        """Times [fs], descending: shape (n,)."""
         self.payloads: list[Any] = []
-        """What each point stands for."""
+        """Objects that the points belong to: length n."""
 
     def __len__(self) -> int:
         return len(self.payloads)
 
     def best(self, arrays: Numbers) -> Numbers:
-        """The least time with at most so many arrays, element by element; `NEVER` where there is none [fs]."""
+        """The least time [fs] with at most `arrays` arrays, element by element; `NEVER` if there is no point."""
         padded = np.concatenate([[NEVER], self.times])
         return padded[np.searchsorted(self.arrays, arrays, "right")]
 
     def is_open(self, arrays: Numbers, times: Numbers) -> Numbers:
-        """Whether a point with at least so many arrays and at least this time could still be on the front."""
+        """Whether a point with at least these arrays and at least this time may be on the front, element by element."""
         return self.best(arrays) > times
 
     def most_work(self, arrays: Numbers, times: Numbers) -> Numbers:
-        """Upper bound on arrays x time of a point that is not on or above the front, element by element.
+        """Upper bound on arrays x time of points that no point of the front dominates, element by element.
 
-        The point has at least so many arrays and at least this time. `NEVER` where it may have fewer arrays than all
-        points of the front; 0 where there can be no such point.
+        Only points with at least these arrays and at least this time count. `NEVER` if they may have fewer arrays than
+        all points of the front; 0 if there is no such point.
         """
         if not len(self):
             return np.full_like(arrays, NEVER)
@@ -57,7 +57,7 @@ class Staircase:
         return np.where(first == 0, NEVER, found)
 
     def add(self, points: Iterable[tuple[int, int, Any]]) -> None:
-        """Take in points of arrays, time and what they stand for; those that are no better are left out."""
+        """Add points (arrays, time [fs], payload), and drop all points that another one dominates."""
         every = [*zip(self.arrays.tolist(), self.times.tolist(), self.payloads, strict=True), *points]
         every.sort(key=lambda point: point[:2])
         kept: list[tuple[int, int, Any]] = []

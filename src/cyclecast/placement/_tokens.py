@@ -1,4 +1,4 @@
-"""The operators of a simulated pipeline as tokens: runs of steps that are taken together."""
+"""The operators and edges of a simulated pipeline; a token is a run of steps that are simulated as one."""
 
 from __future__ import annotations
 
@@ -19,63 +19,69 @@ class Node:
     """An operator in the simulation."""
 
     place: int
+    """Position in the network."""
     tokens: int
+    """Tokens of one image."""
     time: int
-    """Of one image [fs]."""
+    """Time of all steps of one image [fs]."""
     delay: int
+    """Time from a token's end to its results [fs]."""
     port: Turns | None
+    """Port of the busiest PE; None without a limit."""
     port_time: int
-    """Of one image [fs]."""
+    """Time for which one image occupies the port [fs]."""
     pe: int
+    """The busiest PE."""
     write: int
-    """Of the time, for a computed operand [fs]."""
+    """Part of `time` for writing a computed operand [fs]."""
     traffic: int
     """Time for which its inputs occupy the network, for one image [fs]."""
     ready: Signal
-    """For every token: all its inputs have arrived,"""
+    """All inputs of a token have arrived."""
     fed: Signal
-    """they are in the registers of its arrays,"""
+    """The inputs of a token are in the registers of the arrays."""
     taken: Signal
-    """its step has begun,"""
+    """The step of a token has begun."""
     done: Signal
-    """its step has ended."""
+    """The step of a token has ended."""
     waiting: bool = False
-    """For room."""
+    """Whether it waits for room behind it."""
     came: deque[tuple[int, int]] = field(default_factory=deque)
-    """When the inputs of every token whose step has not begun were there, without and with the network [fs]."""
+    """Arrival of the inputs of every token not yet begun, before and after the network [fs]."""
     begun: list[int] = field(default_factory=list)
-    """When the step of every token began, where that is noted [fs]."""
+    """Begin of every token's step, if the simulation is paced [fs]."""
     ended: list[int] = field(default_factory=list)
-    """When its pixels are there, the way to the next operator not counted [fs]."""
+    """Time at which the results of every token leave, before the network [fs]."""
     waits: list[dict[str, int]] = field(default_factory=list)
-    """Of every image [fs]."""
+    """Waiting time of every image by cause [fs]."""
 
     def share(self, token: int, whole: int) -> int:
-        """The part of a time of the whole image that one token takes."""
+        """The part of one token in a time of the whole image [fs]."""
         return whole * (token + 1) // self.tokens - whole * token // self.tokens
 
 
 class Link(NamedTuple):
-    """An edge: for every token of the target the token of the source that it waits for, and the other way round."""
+    """An edge between two operators of the simulation."""
 
     source: int
     target: int
     way: int
+    """Latency of the network [fs]."""
     inputs: list[int]
-    """For a token of the target, the token of the source in the same image."""
+    """By token of the target: the last token of the source that it needs, in the same image."""
     room: list[int]
-    """For a token of the source, how many tokens the target must have taken, counted from the image's first: negative
-    where those of an image before are enough."""
+    """By token of the source: number of tokens that the target must have taken before, counted from the begin of the
+    image; negative if tokens of an earlier image are enough."""
 
 
 def freed_by_token(needs: Sequence[int], alive: int, pixels: int) -> list[int]:
-    """Pixels of a source that no later token needs, once so many tokens of the target are taken."""
+    """Pixels of a source that are not needed any more, by number of tokens that the target has taken."""
     return [0, *(max(0, need - alive) for need in needs[:-1]), pixels]
 
 
 @lru_cache(maxsize=1024)
 def needed_by_token(edge: Edge, source: tuple[int, ...], target: tuple[int, ...], tokens: int) -> tuple[int, ...]:
-    """Pixels of a source that are there before each token of the target, `source` and `target` being their rasters."""
+    """Pixels of a source that each token of the target needs; `source` and `target` are their rasters."""
     most, needs, pixels = 0, [], prod(target)
     for token in range(tokens):
         last = ceil_div((token + 1) * pixels, tokens) - 1
