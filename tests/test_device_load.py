@@ -207,8 +207,8 @@ def test_each_mistake_alone_is_one(old: str, new: str, expected: str, tmp_path: 
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("adc_resolution", "no such field, another one says this; try adc_bits"),
-        ("columns_per_adc", "no such field, another one says this; try adcs, the converters of one array"),
+        ("adc_resolution", "no such field, another field has this meaning; try adc_bits"),
+        ("columns_per_adc", "no such field, another field has this meaning; try adcs, the converters of one array"),
         ("ADC-bits", "no such field, there are .*; try 'adc_bits'"),
         ("v_read", "not modelled, times, energies and areas are .*"),
         ("r_on", "not modelled, .*"),

@@ -247,7 +247,7 @@ def test_positional_typos_in_python_are_refused() -> None:
 
 def test_no_level_is_called_time() -> None:
     """Lowered loops are named LEVEL.AXIS and time.AXIS."""
-    with pytest.raises(DeviceError, match="'time', schedules call their steps so"):
+    with pytest.raises(DeviceError, match="'time', schedules use this name for steps"):
         TINY.vary("levels.pe.name", "time")
 
 

@@ -1,4 +1,4 @@
-"""Devices: what a file says, and what follows from it."""
+"""Devices: the description of a chip, its file format, and its breakdowns by component."""
 
 from cyclecast.device._breakdown import Breakdown, Share
 from cyclecast.device._doubts import Doubt, doubts, load_doubted

@@ -1,4 +1,4 @@
-"""What the components of a device add up to: power, energy or area, component by component."""
+"""Breakdowns of power, energy or area by component."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ Q = TypeVar("Q", bound=Additive)
 
 @dataclass(frozen=True, slots=True)
 class Share(Generic[Q]):
-    """What one group of components takes, in all instances of its level together."""
+    """The amount of one component, in all instances of its level together."""
 
     level: str
-    """The level that the component is listed at; "" for the device itself."""
+    """The level at which the component is listed; "" for the device itself."""
     component: str
     amount: Q
 
 
 @dataclass(frozen=True, slots=True)
 class Breakdown(Generic[Q]):
-    """A total and the shares that it is the sum of, exactly."""
+    """A total, and its shares by component; the total is their exact sum."""
 
     shares: tuple[Share[Q], ...]
-    """Outermost first: the device's own, then level by level in the order of the file."""
+    """Shares of the device's own components, then of every level, outermost first, in the order of the file."""
     total: Q
 
     def of(self, component: str) -> Q:
-        """All components of that name, at whatever level."""
+        """Sum over all components of that name, at any level. Raises `OptionError` for an unknown name."""
         names = [share.component for share in self.shares]
         if component not in names:
             there = f"there are {', '.join(dict.fromkeys(names))}" if names else "the device has no components"
@@ -44,22 +44,22 @@ class Breakdown(Generic[Q]):
         return sum((share.amount for share in self.shares if share.component == component), 0 * self.total)
 
     def at(self, level: str) -> Q:
-        """All components listed at that level, without those of the levels inside it; "" for the device's own."""
+        """Sum over the components listed at that level, without the levels inside it; "" for the device's own."""
         return sum((share.amount for share in self.shares if share.level == level), 0 * self.total)
 
     def fraction(self, component: str) -> float:
-        """How much of the total the components of that name are: 0 to 1, and 0 of nothing."""
+        """Share of the components of that name in the total, from 0 to 1; 0 if the total is 0."""
         amount = self.of(component)
         return amount / self.total if self.total != 0 * self.total else 0.0
 
 
 def breakdown(shares: tuple[Share[Q], ...], nothing: Q) -> Breakdown[Q]:
-    """The shares and their sum."""
+    """A breakdown of these shares; `nothing` is the zero of their unit."""
     return Breakdown(shares, sum((share.amount for share in shares), nothing))
 
 
 def all_instances(device: Device) -> dict[str, int]:
-    """How many instances of each level the whole device has; "" stands for the device itself."""
+    """Number of instances of each level on the whole device; "" is the device itself."""
     return {"": 1} | {
         level.name: prod(outer.count for outer in device.levels[: position + 1])
         for position, level in enumerate(device.levels)
@@ -67,7 +67,7 @@ def all_instances(device: Device) -> dict[str, int]:
 
 
 def inside(device: Device, level: str) -> dict[str, int]:
-    """How many instances of that level and of those inside it make one instance of it."""
+    """Number of instances of a level, 1, and of each level inside it. Raises `OptionError` for an unknown level."""
     names = [found.name for found in device.levels]
     if level not in names:
         raise OptionError("level", f"no '{level}'", f"there are {', '.join(names)}", suggest(level, names))
@@ -79,14 +79,14 @@ def inside(device: Device, level: str) -> dict[str, int]:
 
 
 def listed(device: Device) -> Iterator[tuple[str, Component]]:
-    """Every group of components with the level that it is listed at; "" for the device itself."""
+    """(Level, component) for all components; the level is "" for the device itself."""
     for level, components in [("", device.components), *((level.name, level.components) for level in device.levels)]:
         for component in components:
             yield level, component
 
 
 def shares(device: Device, instances: Mapping[str, int], amount: Callable[[Component], Q]) -> tuple[Share[Q], ...]:
-    """What the components of so many instances take: group total x instances / sharers, rounded up for each."""
+    """The shares of the components in these instances: amount x instances / `per`, rounded up for each."""
     return tuple(
         Share(level, component.name, amount(component).scaled(Fraction(instances[level], component.per)))
         for level, component in listed(device)

@@ -1,4 +1,4 @@
-"""What a device may say, but hardly means: slips of a unit, and fields that do not go together."""
+"""Doubtful values of a device: probable slips of a unit, and fields that do not go together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cyclecast.units import Bandwidth, Energy, Frequency, Power, Size, Time
 
 FASTEST_READ = Time.parse("10 ps")
 LONGEST = Time.parse("1 s")
-"""Of reads, pulses and hops."""
+"""Longest plausible time of a read, a pulse or a hop."""
 SLOWEST, FASTEST_ADC = Frequency.parse("1 kHz"), Frequency.parse("10 THz")
 MOST_ENERGY = Energy.parse("1 mJ")
 SLOWEST_PORT = Bandwidth.parse("1 kB/s")
@@ -24,20 +24,20 @@ MOST_ARRAYS = 10**7
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A value that is possible and still most likely a mistake."""
+    """A valid value that is probably a mistake."""
 
     field: str
-    """As in `Device.vary`."""
+    """Dotted name, as in `Device.vary`."""
     why: str
     where: str = ""
-    """File and line, `a.yaml:12`; "" of a device that was not read from a file."""
+    """File and line, `a.yaml:12`; "" for a device that was not read from a file."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.field}: {self.why}" if self.where else f"{self.field}: {self.why}"
 
 
 def load_doubted(name_or_path: str | Path) -> tuple[Device, tuple[Doubt, ...]]:
-    """`Device.load`, and all doubts about the device with file and line, in the order of the file."""
+    """Load a device as `Device.load`; return it and all doubts about it with file and line, in the file's order."""
     file, content = found(name_or_path)
     device, plain, lines = parsed(Device, file, content)
     placed = [(lines[nearest_path(_path(doubt.field, plain), lines)], doubt) for doubt in doubts(device)]
@@ -46,7 +46,7 @@ def load_doubted(name_or_path: str | Path) -> tuple[Device, tuple[Doubt, ...]]:
 
 
 def _path(field: str, plain: object) -> Path_:
-    """The way to a field of the plain values: levels and components are named in the field, and counted on the way."""
+    """The path of a field in the plain values: names of levels and components become positions."""
     path: Path_ = ()
     node = plain
     for part in field.split("."):
@@ -101,7 +101,7 @@ def _array(device: Device) -> Iterator[Doubt]:
 
 
 def _slow(device: Device) -> Iterator[Doubt]:
-    """Times and rates of any part that are beyond a second, or below a thousand in a second."""
+    """Doubts about times longer than a second and rates below a thousand per second, of any part."""
     levels = {f"levels.{level.name}": level for level in device.levels}
     array = {"array": device.array, "array.write": device.array.write}
     for name, part in {"": device, **levels, **array, "network": device.network, "host": device.host}.items():
@@ -119,7 +119,7 @@ def _component(field: str, component: Component) -> Iterator[Doubt]:
     if component.event is not None and nothing:
         field_of_it = "power" if component.energy is None else "energy"
         yield Doubt(
-            f"{field}.{field_of_it}", f"every {component.event} for nothing; an energy or a power says what it takes"
+            f"{field}.{field_of_it}", f"every {component.event} costs nothing; an energy or a power gives its cost"
         )
     if component.energy is not None and component.energy > MOST_ENERGY:
         yield Doubt(

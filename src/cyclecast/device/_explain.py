@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in the project's words: field, demand, bound, lever."""
+"""Pydantic's errors as messages of cyclecast: field, demand, bound, lever."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cyclecast.device._words import SHOWN, advise, suggest
 from cyclecast.errors import CyclecastError, DeviceError
 
 UNKNOWN = ("extra_forbidden", "invalid_key")
-"""Pydantic's words for a field that there is not."""
+"""Pydantic's error types for an unknown field."""
 FOLLOWS = "default_factory_not_called"
-"""Pydantic's word for a default that is that of another field, and this one is mistaken."""
+"""Pydantic's error type for a default that depends on a wrong field."""
 DEEPEST = 8
-"""Keys on the way to a field; levels.0.components.0.name has five."""
+"""Most keys in the path of a field; levels.0.components.0.name has five."""
 Path_ = tuple[str | int, ...]
 """Keys and positions from the root to a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong with the values of a model."""
+    """One error in the values of a model."""
 
     path: Path_
     demand: str
@@ -35,12 +35,12 @@ class Finding:
 
     @property
     def field(self) -> str:
-        """The path as a person writes it: levels.0.count."""
+        """The path in dotted form: levels.0.count."""
         return ".".join(str(part)[:SHOWN] for part in self.path) or "device"
 
 
 def explain(error: ValidationError, model: type[Part], values: object) -> tuple[Finding, ...]:
-    """All that is wrong, in the order of the values; fields that a misspelt one was meant to be are not missing."""
+    """All errors, in the order of the values; a field that was misspelt is not reported as missing, too."""
     meant: set[Path_] = set()
     found: dict[tuple[Path_, str], Finding] = {}
     own = (one for one in error.errors(include_url=False) if one["type"] != FOLLOWS)
@@ -52,12 +52,12 @@ def explain(error: ValidationError, model: type[Part], values: object) -> tuple[
 
 
 def nearest_path(path: Path_, known: Container[Path_]) -> Path_:
-    """The path itself or the innermost around it that is known, as the root is: a missing field has no place."""
+    """The path, or the longest known path that contains it; the root must be known. A missing field has no path."""
     return next(path[:end] for end in range(len(path), -1, -1) if path[:end] in known)
 
 
 def _paths(value: object, path: Path_) -> Iterator[Path_]:
-    """Every path in the values, each before those inside it, as deep as fields are."""
+    """Every path in the values, outer paths first, down to the depth of fields."""
     yield path
     if len(path) > DEEPEST:
         return
@@ -67,7 +67,7 @@ def _paths(value: object, path: Path_) -> Iterator[Path_]:
 
 
 def _broken(model: type[Part], values: object) -> Iterator[Finding]:
-    """Rules that are broken whatever the mistaken fields should have been."""
+    """Errors of broken rules that do not depend on wrong fields."""
     for path, mistake in broken_rules(model, values):
         yield _own(path, mistake)
 
@@ -88,10 +88,10 @@ def _finding(found: ErrorDetails, model: type[Part], meant: set[Path_]) -> Findi
 
 
 def show(value: object) -> str:
-    """A refused value, short enough for a line."""
+    """A refused value as text, short enough for a line."""
     try:
         text = repr(value)
-    except ValueError:  # a number with more digits than Python agrees to write
+    except ValueError:  # more digits than Python converts to text
         return "a number of thousands of digits"
     except RecursionError:
         return "values inside values, thousands deep"
@@ -112,7 +112,7 @@ def _model(model: type[Part], path: Path_) -> type[Part]:
 
 
 def _meaning(model: type[Part], path: Path_) -> str:
-    """The first sentence of the field's own description."""
+    """The description of the field, without a final point."""
     field = _model(model, path[:-1]).model_fields.get(str(path[-1])) if path else None
     description = field.description if field is not None else None
     return (description or "it describes the device").rstrip(".")

@@ -26,13 +26,13 @@ from cyclecast.terminal import printable_lines
 Model = TypeVar("Model", bound=Part)
 
 LARGEST_FILE = 1 << 16
-"""Bytes; a device is a page of text."""
+"""Most bytes of a file; a device is a page of text."""
 MOST_VALUES = 4000
-"""Keys, values and collections; the largest device of the library has 250. The reader takes 50 us for each."""
+"""Most keys, values and collections; the largest device of the library has 250. The reader takes 50 us for each."""
 LONGEST_PROBLEM = 160
-"""Characters of the YAML reader's own words that a message repeats; they quote the file."""
+"""Most characters of a YAML error in a message; the error quotes the file."""
 DEEPEST = 8
-"""Collections inside one another; a device needs four."""
+"""Most collections inside one another; a device needs four."""
 
 
 def library() -> tuple[str, ...]:
@@ -42,9 +42,9 @@ def library() -> tuple[str, ...]:
 
 
 def found(name_or_path: str | Path) -> tuple[str, bytes]:
-    """The name of the file in messages, and its content.
+    """The name of the file for messages, and its content. Raises `DeviceError` if it cannot be read.
 
-    A bare word is a name of the library; anything with a dot or a slash, and every `Path`, is a file.
+    A word without dot and slash is a name of the library; other texts, and every `Path`, are files.
     """
     if isinstance(name_or_path, Path) or not re.fullmatch(r"[A-Za-z0-9_-]*", name_or_path):
         path = Path(name_or_path)
@@ -61,14 +61,14 @@ def found(name_or_path: str | Path) -> tuple[str, bytes]:
 
 
 def text_of(values: Mapping[str, Json]) -> str:
-    """The text of a file that holds these values of a device."""
+    """The text of a YAML file with these values of a device."""
     text = StringIO()
     writer = YAML()
-    writer.width = 1 << 16  # never fold a line: folding can change the spaces of a text
+    writer.width = 1 << 16  # no folding of lines: it can change the spaces of a text
     writer.dump(values, text)
     if printable_lines(text.getvalue()) != text.getvalue():
         text = StringIO()
-        writer.allow_unicode = False  # escapes what nobody sees, and every other sign beyond ASCII
+        writer.allow_unicode = False  # escapes invisible characters, and all others beyond ASCII
         writer.dump(values, text)
     return text.getvalue()
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> bytes:
 
 
 def parsed(kind: type[Model], file: str, content: bytes) -> tuple[Model, object, dict[Path_, int]]:
-    """A device of that class, its plain values, and the line of every path in them."""
+    """A device of class `kind`, its plain values, and the line of every path in them. Raises `DeviceError`."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -125,7 +125,7 @@ def _tree(file: str, text: str) -> tuple[object, dict[Path_, int]]:
 
 
 def _compose(file: str, text: str) -> object:
-    """The tree of a YAML text, after a look at its events: whatever is not a plain tree is refused unread."""
+    """The tree of a YAML text. Its events are checked before, so anchors, tags and the like are never built."""
     try:
         for line, complaint, lever in _complaints(text):
             raise DeviceError(f"{file}:{line}", complaint, "a device file is plain fields and values", lever)
@@ -162,7 +162,7 @@ def _complaints(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _plain(node: object, path: Path_, lines: dict[Path_, int]) -> object:
-    """The tree in plain dicts and lists; the line of every path goes into `lines`."""
+    """The tree as plain dicts and lists; the line of every path is added to `lines`."""
     if isinstance(node, CommentedMap):
         lines.setdefault(path, node.lc.line + 1)
         for key in node:

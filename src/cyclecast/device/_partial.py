@@ -1,4 +1,4 @@
-"""A device of which some values are mistaken: the rules that its other values break all the same."""
+"""Broken rules of a device with wrong values: those that do not depend on the wrong values."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Path_ = tuple[str | int, ...]
 
 
 class _MistakenError(Exception):
-    """A value is missing or not what its field asks for."""
+    """A value is missing or wrong for its field."""
 
 
 def broken_rules(model: type[Part], values: object) -> Iterator[tuple[Path_, DeviceError]]:
-    """Every broken rule with the path of its part; a rule that reads a mistaken value is not looked at."""
+    """Every broken rule as (path of the part, error); a rule that reads a wrong value is skipped."""
     yield from _broken(_partial(model, values), ())
 
 
@@ -33,13 +33,13 @@ def _broken(value: object, path: Path_) -> Iterator[tuple[Path_, DeviceError]]:
                 for mistake in rule(value):
                     yield path, mistake
             except AttributeError:
-                continue  # it reads a value that is not there
+                continue  # the rule reads a wrong value
         for name, inner in vars(value).items():
             yield from _broken(inner, (*path, name))
 
 
 def _partial(model: type[Part], values: object) -> Part:
-    """The part without its mistaken fields: to read one of them is an `AttributeError`."""
+    """The part without its wrong fields: reading one of them raises `AttributeError`."""
     said: Mapping[str, object] = values if isinstance(values, Mapping) else {}
     found: dict[str, object] = {}
     for name in model.model_fields:
@@ -61,7 +61,7 @@ def _value(model: type[Part], name: str, said: Mapping[str, object], others: dic
             if field.is_required():
                 raise _MistakenError
             return field.get_default(call_default_factory=True, validated_data=others)
-        except KeyError:  # a default that follows from a mistaken field
+        except KeyError:  # a default that depends on a wrong field
             raise _MistakenError from None
     value = said[name]
     inner = part_of(field.annotation)
@@ -77,7 +77,7 @@ def _value(model: type[Part], name: str, said: Mapping[str, object], others: dic
 
 
 def part_of(annotation: object) -> type[Part] | None:
-    """The class of a part that a field's annotation names, by itself or among others; None where it names none."""
+    """The class of a `Part` in a field's annotation, alone or inside another type; None if there is none."""
     for choice in (annotation, *get_args(annotation)):
         if isinstance(choice, type) and issubclass(choice, Part):
             return choice

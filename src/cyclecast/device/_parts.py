@@ -1,4 +1,7 @@
-"""What a device is made of, checked on construction: levels, arrays, writing, components, the host."""
+"""The parts of a device, checked on construction: levels, arrays, writing, components, the host.
+
+The docstring of a field is its description in the JSON Schema and in messages.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from cyclecast.errors import DeviceError
 from cyclecast.units import Area, Bandwidth, Energy, Frequency, Power, Size, Time
 
 MOST = 1_000_000
-"""The largest count; a typo beyond it is refused instead of scheduled for."""
+"""Largest count; a larger one is a typing error."""
 
 
 Quantity = TypeVar("Quantity", Time, Frequency, Bandwidth, Size, Power, Energy, Area)
 
 
 def _within(least: Quantity, most: Quantity) -> AfterValidator:
-    """Refuses quantities that no device has: slips of a unit or of a digit, on which times and sums would overflow."""
+    """A validator that refuses quantities outside these limits: slips of a unit or a digit, or sums that overflow."""
 
     def check(value: Quantity) -> Quantity:
         if not least <= value <= most:
@@ -45,11 +48,11 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 
 class Part(BaseModel):
-    """Frozen, without unknown fields; a field's docstring is its description."""
+    """Base of all parts of a device: frozen, without unknown fields; a field's docstring is its description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     rules: ClassVar[tuple[Callable[[Any], Iterator[DeviceError]], ...]] = ()
-    """What its fields must be to each other."""
+    """Rules between its fields."""
 
     @model_validator(mode="after")
     def _keeps_its_rules(self) -> Self:
@@ -60,7 +63,7 @@ class Part(BaseModel):
 
 
 class Bits(Part):
-    """The widths of the values that the device multiplies."""
+    """Widths of the values that the device multiplies."""
 
     activation: Precision = 8
     """Bits of an input value: 2 to 16 for networks; 1 is for workloads of your own."""
@@ -69,7 +72,7 @@ class Bits(Part):
 
 
 class Event(StrEnum):
-    """What a component can spend its energy on; counted by `cyclecast.timing.events`."""
+    """Events that cost energy; `cyclecast.timing.events` counts them."""
 
     PRODUCT = "product"
     """A matrix-vector product of one array, with all its input steps."""
@@ -92,65 +95,65 @@ class Event(StrEnum):
 
     @property
     def has_peak(self) -> bool:
-        """Whether full load says how many there are in a second; else a component has to state its energy."""
+        """Whether the events per second at full load are known; else a component with the event must have an energy."""
         return self in (Event.PRODUCT, Event.CONVERSION, Event.ROW_DRIVE, Event.CELL_READ)
 
 
 class Component(Part):
-    """A group of equal parts that draw power and take area, such as the ADCs of a CU."""
+    """Component: a group of equal parts with power and area, such as the ADCs of a CU."""
 
     rules = (
         _rules.energy_has_an_event,
         _rules.event_has_an_energy,
     )
     name: Identifier
-    """What breakdowns call it."""
+    """Name of the component in breakdowns."""
     count: Count = 1
-    """Parts in the group; for the reader, as power and area are those of the whole group."""
+    """Number of parts in the group, for the reader; power and area are those of the whole group."""
     power: Drawn
-    """Drawn by the whole group at full load."""
+    """Power of the whole group at full load."""
     area: Taken
-    """Taken by the whole group."""
+    """Area of the whole group."""
     per: Count = 1
-    """Instances that share the group, each counted with its share: 4 for a router of four PEs."""
+    """Number of instances that share the group: 4 for a router of four PEs."""
     event: Event | None = None
-    """What it spends its energy on; without one it draws its power as long as its instance is in use."""
+    """Event that costs its energy; without one it draws its power while its instance is in use."""
     energy: Spent | None = None
-    """Of one event; if not said, what the power comes to at full load, where that says how many events there are."""
+    """Energy of one event; default power / events per second at full load, for events that have a full load."""
 
 
 class Level(Part):
-    """A tier of the device, such as its PEs."""
+    """Level of the device, such as its PEs."""
 
     name: Identifier
-    """What mappings and reports call it."""
+    """Name of the level in mappings and reports."""
     count: Count
-    """Instances inside one instance of the level above; of the outermost level, inside the device."""
+    """Number of instances in one instance of the level above; of the outermost level, in the device."""
     input_bandwidth: Flow | None = None
-    """Bytes of input that one instance can take per second; none means that this never limits."""
+    """Input bandwidth of one instance in bytes per second; default unlimited."""
     output_bandwidth: Flow | None = None
-    """Bytes of output that one instance can hand on per second; none means that this never limits."""
+    """Output bandwidth of one instance in bytes per second; default unlimited."""
     shared_port: StrictBool = False
-    """Whether inputs and outputs of an instance take turns on one port."""
+    """Whether inputs and outputs of an instance share one port."""
     merge_bandwidth: Flow | None = None
-    """Bytes of partial sums that one instance can take from its neighbours per second; none: this never limits."""
+    """Bandwidth of partial sums from its neighbours into one instance in bytes per second; default unlimited."""
     merge_hop: Duration = Time(0)
-    """One step of the tree in which neighbouring instances add their partial sums."""
+    """Time of one step of the tree in which neighbouring instances add up their partial sums."""
     buffer: Capacity | None = None
-    """Bytes that one instance can keep of what the workloads in it still need; none means that this never limits."""
+    """Buffer of one instance in bytes, for inputs that wait; default unlimited."""
     components: tuple[Component, ...] = ()
-    """What one instance is made of besides the levels inside it; none means no power and no area."""
+    """Components of one instance beside the levels inside it; without any, no power and no area."""
 
 
 class Write(Part):
-    """How cells are programmed."""
+    """Write: how cells are programmed."""
 
     pulse: Duration
-    """The length of one programming pulse."""
+    """Length of one programming pulse."""
     verify: Duration
-    """The read that checks a pulse; "0 fs" without one."""
+    """Time of the read that checks a pulse; "0 fs" without one."""
     pulses: Count
-    """Pulses, each with its check, that a cell takes."""
+    """Number of pulses, each with its check, that a cell needs."""
     rows: Count
     """Word lines of an array programmed at the same time; more than the array has means all."""
     cols: Count
@@ -162,25 +165,25 @@ class Write(Part):
     while_computing: StrictBool = False
     """Whether some arrays may be programmed while others compute."""
     endurance: Annotated[int, Field(strict=True, ge=1, le=10**18)] | None = None
-    """How often a cell can be programmed; none means that this is not known."""
+    """Number of writes that a cell can stand; default unknown."""
 
 
 class Encoding(StrEnum):
-    """How cells, which hold no negative values, hold a signed weight."""
+    """Encoding of signed weights in cells, which hold no negative values."""
 
     OFFSET = "offset"
-    """With half the range added, corrected by the sum of the inputs (ISAAC)."""
+    """Half the range is added to the weight, and corrected by the sum of the inputs (ISAAC)."""
     DIFFERENTIAL_COLUMNS = "differential_columns"
-    """Magnitude in one of two columns, converted apart and subtracted."""
+    """The magnitude is in one of two columns, which are converted separately and subtracted."""
     DIFFERENTIAL_ROWS = "differential_rows"
-    """Magnitude in one of two word lines that are driven with opposite signs, subtracted on the bit line (NeuRRAM)."""
+    """The magnitude is in one of two word lines with opposite drive; the bit line subtracts them (NeuRRAM)."""
 
 
 class Inputs(StrEnum):
-    """How input steps apply a signed value."""
+    """Form in which input steps apply a signed value."""
 
     TWOS_COMPLEMENT = "twos_complement"
-    """Every bit is applied, the highest counting negatively (ISAAC)."""
+    """Every bit is applied; the highest counts negatively (ISAAC)."""
     SIGN_MAGNITUDE = "sign_magnitude"
     """The sign is the polarity of the drive and takes no step; the most negative value is not used (NeuRRAM)."""
 
@@ -207,17 +210,17 @@ class Array(Part):
     active_cols: Count = Field(default_factory=lambda fields: fields["cols"])
     """Bit lines read at once; all of them if not said."""
     skips_unused: StrictBool = True
-    """Whether word lines and bit lines that hold no weight take no time."""
+    """Whether word lines and bit lines without weights take no time."""
     cell_bits: Width
     """Bits of a weight that one cell holds: the width of a bit slice."""
     encoding: Encoding = Encoding.OFFSET
-    """How cells hold a signed weight."""
+    """Encoding of a signed weight in cells."""
     dac_bits: Width
     """Bits of an input that one input step applies."""
     inputs: Inputs = Inputs.TWOS_COMPLEMENT
-    """How an input step applies a value with a sign."""
+    """Form in which an input step applies a signed value."""
     digital: StrictBool = False
-    """Whether sums are added up digitally: exact, and without ADCs, so that no `adc_...` field is said."""
+    """Whether sums are added up digitally: they are exact, and no `adc_...` field is allowed."""
     adc_bits: Width = 32
     """Resolution of the ADC."""
     adc_saves_bit: StrictBool = False
@@ -233,20 +236,20 @@ class Array(Part):
     adc_residue: StrictBool = False
     """Whether a conversion leaves out as many bits as the input steps before it have applied (NeuRRAM)."""
     read: Duration
-    """From an input step to its held sums: one cycle."""
+    """Time from an input step to its held sums: one cycle."""
     input_pulse: Duration = Time(0)
-    """On top of a read, each pulse of an input step: as many as its largest value where inputs are counts of pulses."""
+    """Time that each pulse of an input step adds to a read, if inputs are numbers of pulses: up to 2^dac_bits - 1."""
     write: Write
     """How its cells are programmed."""
 
     @property
     def rows_per_weight(self) -> int:
-        """Word lines that one reduction value takes."""
+        """Number of word lines of one reduction value."""
         return 2 if self.encoding is Encoding.DIFFERENTIAL_ROWS else 1
 
     @property
     def signed_sums(self) -> bool:
-        """Whether the sum of a bit line can be negative, so that its converter has a sign."""
+        """Whether the sum of a bit line can be negative; its converter then has a sign."""
         return self.inputs is Inputs.SIGN_MAGNITUDE or self.encoding is Encoding.DIFFERENTIAL_ROWS
 
     @property
@@ -256,23 +259,23 @@ class Array(Part):
 
     @property
     def largest_sum(self) -> int:
-        """The most that one bit line can add up in one read, whatever its sign."""
+        """Largest magnitude of a bit line's sum in one read."""
         return self._most_of(self.active_rows)
 
     @property
     def lossless_adc_bits(self) -> int:
-        """The least resolution that tells all sums apart, a sign included.
+        """Least resolution of an ADC that loses no sum of a read, a sign included [bits].
 
-        For as many active rows as a power of two this is the formula of Shafiee et al., ISCA 2016, section V.
+        If the number of active rows is a power of two, it is the formula of Shafiee et al., ISCA 2016, section V.
         """
         return self.exact_adc_bits(self.active_rows)
 
     def exact_adc_bits(self, rows: int) -> int:
-        """The least resolution that tells the sums of so many word lines apart; a read has at most `active_rows`."""
+        """Least resolution that loses no sum of `rows` word lines [bits]; a read has at most `active_rows`."""
         return max(1, self._most_of(min(rows, self.active_rows)).bit_length() + self.signed_sums)
 
     def _most_of(self, rows: int) -> int:
-        """Of a pair of word lines only one adds up; a flipped column holds at most half of what its cells can."""
+        """Largest sum of `rows` word lines: one of a pair counts; a flipped column holds at most half of its range."""
         cells = -(-rows // self.rows_per_weight) * ((1 << self.cell_bits) - 1)
         return (cells // 2 if self.flips_columns else cells) * ((1 << self.dac_bits) - 1)
 
@@ -283,7 +286,7 @@ class Array(Part):
 
 
 class Pipeline(Part):
-    """What happens around the arrays."""
+    """Pipeline cycles around the arrays."""
 
     rules = (
         _rules.cycles_before_the_array_exist,
@@ -294,28 +297,28 @@ class Pipeline(Part):
     before: Annotated[int, Field(strict=True, ge=0, le=MOST)] = Field(
         default_factory=lambda fields: min(1, fields["fill"])
     )
-    """Cycles of these before the array, which hide transfers into it; one, if there are any, unless said."""
+    """Cycles of the fill before the array, which hide transfers into it; default one, if there are any."""
     write_back: Annotated[int, Field(strict=True, ge=0, le=MOST)] = Field(
         default_factory=lambda fields: int(fields["fill"] - fields["before"] > 1)
     )
-    """The last cycles of these, which hide a transfer of results; one, if two come after the array, unless said."""
+    """Last cycles of the fill, which hide a transfer of results; default one, if two come after the array."""
 
 
 class Mesh(Part):
-    """The network on the chip between instances of the outermost level: a mesh of routers."""
+    """Network on the chip between instances of the outermost level: a mesh of routers."""
 
     rows: Count
-    """Of routers."""
+    """Rows of routers."""
     cols: Count
-    """Of routers; the instances are dealt to them in turn, equally many to each."""
+    """Columns of routers; every router has an equal number of instances, in order."""
     bandwidth: Flow
-    """Bytes that one link between two neighbouring routers can carry per second."""
+    """Bandwidth of one link between two neighbouring routers in bytes per second."""
     hop: Duration
-    """From one router to the next."""
+    """Time from one router to the next."""
 
 
 class Dynamic(StrEnum):
-    """Who multiplies two operands that are both computed, such as queries and keys."""
+    """Who computes products of two computed operands, such as queries and keys."""
 
     HOST = "host"
     """The host, or a digital unit."""
@@ -324,9 +327,9 @@ class Dynamic(StrEnum):
 
 
 class Host(Part):
-    """The processor that computes what arrays do not: a roofline."""
+    """Processor for the operators that arrays do not compute, as a roofline."""
 
     operations: Rate = Frequency(8 * 10**12)
     """Elementary operations (additions, multiplications, comparisons) per second."""
     bandwidth: Flow = Bandwidth(12_800_000_000)
-    """Bytes that it can load and store per second."""
+    """Bytes loaded and stored per second."""

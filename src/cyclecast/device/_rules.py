@@ -1,4 +1,4 @@
-"""What the fields of a device must be to each other. Each rule yields what breaks it, the lesser part first."""
+"""Rules between the fields of a device. A rule yields an error for each violation."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from cyclecast.device._schema import Device
 
 MOST_ARRAYS = 10**9
-"""On one device: a hundred wafers full."""
+"""Most arrays of a device: about a hundred wafers."""
 MOST_CELLS = 10**15
-"""On one device: more than any wafer of memory holds."""
+"""Most cells of a device: more than any wafer of memory has."""
 ADC_FIELDS = ("adc_bits", "adc_rate", "adcs", "adc_overlap")
-"""Without these a converter is not described."""
+"""Fields that every analog array must have."""
 
 Mistakes = Iterator[DeviceError]
 
 
 def energy_has_an_event(component: Component) -> Mistakes:
     if component.energy is not None and component.event is None:
-        yield DeviceError("energy", f"{component.energy} of no event", "an energy is that of one event", "an 'event:'")
+        yield DeviceError(
+            "energy", f"{component.energy} without an event", "an energy is that of one event", "an 'event:'"
+        )
 
 
 def event_has_an_energy(component: Component) -> Mistakes:
@@ -67,7 +69,7 @@ def pulses_can_be_counted(array: Array) -> Mistakes:
 def adcs_are_of_analog_arrays(array: Array) -> Mistakes:
     said = sorted(field for field in array.model_fields_set if field.startswith("adc"))
     for field in said if array.digital else ():
-        yield DeviceError(field, "said of a digital array", "it has no ADC", "digital: false, or no such line")
+        yield DeviceError(field, "set for a digital array", "it has no ADC", "digital: false, or no such line")
 
 
 def analog_arrays_have_adcs(array: Array) -> Mistakes:
@@ -102,7 +104,7 @@ def levels_have_names_of_their_own(device: Device) -> Mistakes:
 def no_level_is_called_time(device: Device) -> Mistakes:
     for position, level in enumerate(device.levels):
         if getattr(level, "name", "") == "time":
-            yield DeviceError(f"levels.{position}.name", "'time'", "schedules call their steps so", "another name")
+            yield DeviceError(f"levels.{position}.name", "'time'", "schedules use this name for steps", "another name")
 
 
 def weights_fit_into_an_array(device: Device) -> Mistakes:
@@ -127,7 +129,7 @@ def components_of_levels_have_names_of_their_own(device: Device) -> Mistakes:
 def _different(field: str, what: str, items: Iterable[Level | Component]) -> Mistakes:
     names: set[str] = set()
     for position, item in enumerate(items):
-        name = getattr(item, "name", None)  # none where it is itself mistaken
+        name = getattr(item, "name", None)  # None for an item that is wrong itself
         if name in names:
             yield DeviceError(f"{field}.{position}.name", f"'{name}' again", f"{what} names differ", "another name")
         if name is not None:

@@ -1,4 +1,4 @@
-"""A device as a value: what a file in the library says, checked on construction, and what follows from it."""
+"""A device as a value: the fields of a device file, checked on construction, and properties that follow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from cyclecast.storage.reading import Json
 
 
 class Device(Part):
-    """A compute-in-memory device that need not exist."""
+    """A compute-in-memory device, existing or planned. Wrong values raise `DeviceError`."""
 
     rules = (
         _rules.levels_have_names_of_their_own,
@@ -47,46 +47,46 @@ class Device(Part):
     format: Annotated[int, Field(strict=True, ge=1, le=1)]
     """The version of this format."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+-]*$", max_length=64)]
-    """What reports call it."""
+    """Name of the device in reports."""
     cites: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+$", max_length=2000)]
-    """Where its numbers come from, on one line."""
+    """Source of its numbers, on one line."""
     bits: Bits = Bits()
-    """Widths of activations and weights, 8 bits each if not said."""
+    """Widths of activations and weights; default 8 bits each."""
     levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=8)]
-    """The tiers, outermost first; the last is the array level."""
+    """Levels of the device, outermost first; an instance of the last one is an array."""
     array: Array
-    """What an instance of the last level is made of."""
+    """Array: an instance of the last level."""
     pipeline: Pipeline
-    """What an input and its result pass outside the arrays."""
+    """Pipeline cycles of an input and its result outside the arrays."""
     input_bandwidth: Flow | None = None
-    """Bytes of input that the whole device can take per second; none means that this never limits."""
+    """Input bandwidth of the whole device in bytes per second; default unlimited."""
     output_bandwidth: Flow | None = None
-    """Bytes of output that the whole device can hand on per second; none means that this never limits."""
+    """Output bandwidth of the whole device in bytes per second; default unlimited."""
     network: Mesh | None = None
-    """What connects the instances of the outermost level; none means that distances cost nothing."""
+    """Network between the instances of the outermost level; without one, distances cost nothing."""
     link_bandwidth: Flow | None = None
-    """Bytes that one device can exchange with others of its kind per second; none means that this never limits."""
+    """Bandwidth of one device to others of its kind in bytes per second; default unlimited."""
     dynamic: Dynamic = Dynamic.HOST
-    """Who multiplies two operands that are both computed, if not said otherwise."""
+    """Who computes products of two computed operands, by default."""
     host: Host = Host()
-    """What computes the operators that arrays do not: 8 operations a nanosecond and 12.8 GB/s, if not said."""
+    """Host for the operators that arrays do not compute; default 8 operations per nanosecond and 12.8 GB/s."""
     components: tuple[Component, ...] = ()
-    """What the device has besides its levels, such as links; none means no power and no area."""
+    """Components of the device beside its levels, such as links; without any, no power and no area."""
 
     @property
     def slices(self) -> int:
-        """Bit slices of one weight; a differential encoding slices the magnitude, which is one bit shorter."""
+        """Number of bit slices of one weight; a differential encoding slices the magnitude, one bit shorter."""
         bits = self.bits.weight if self.array.encoding is Encoding.OFFSET else max(1, self.bits.weight - 1)
         return -(-bits // self.array.cell_bits)
 
     @property
     def columns_per_weight(self) -> int:
-        """Columns of one weight."""
+        """Number of columns of one weight."""
         return self.slices * (2 if self.array.encoding is Encoding.DIFFERENTIAL_COLUMNS else 1)
 
     @property
     def step_bits(self) -> tuple[int, ...]:
-        """Bits that each input step of one activation applies; the last step takes what is left."""
+        """Bits of each input step of one activation; the last step has the rest."""
         bits, width = self.bits.activation, self.array.dac_bits
         if self.array.inputs is Inputs.SIGN_MAGNITUDE:
             bits = max(1, bits - 1)
@@ -94,38 +94,38 @@ class Device(Part):
 
     @property
     def input_steps(self) -> int:
-        """Input steps of one activation."""
+        """Number of input steps of one activation."""
         return len(self.step_bits)
 
     @property
     def word_lines_per_array(self) -> int:
-        """Reduction values one above the other in one array."""
+        """Number of reduction values that fit into one array."""
         return self.array.rows // self.array.rows_per_weight
 
     @property
     def filters_per_array(self) -> int:
-        """Filters side by side in one array."""
+        """Number of filters that fit into one array."""
         return self.array.cols // self.columns_per_weight
 
     @property
     def arrays(self) -> int:
-        """Arrays of the whole device."""
+        """Number of arrays of the whole device."""
         return prod(level.count for level in self.levels)
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that equal devices share and different ones do not."""
+        """Hash of all fields, 16 hexadecimal digits; equal devices have equal digests."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:16]
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Device:
-        """The library's device of that name, or the one in that file; a `DeviceError` names file, line and field."""
+        """Load a device of the library by name, or from a file. Raises `DeviceError` with file, line and field."""
         return _file.parsed(cls, *_file.found(name_or_path))[0]
 
     @classmethod
     def library(cls) -> tuple[str, ...]:
-        """The names that `load` knows."""
+        """The names of the devices that come with cyclecast."""
         return _file.library()
 
     @classmethod
@@ -135,15 +135,15 @@ class Device(Part):
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Device:
-        """The inverse of `to_json`."""
+        """Rebuild a device from `to_json`. Raises `DeviceError`."""
         return _device(value)
 
     def to_json(self) -> dict[str, Json]:
-        """Plain values for JSON: what was said, without the defaults."""
+        """Plain values for JSON: the given fields, without defaults."""
         return self.model_dump(mode="json", exclude_unset=True)
 
     def to_yaml(self) -> str:
-        """The text of a file that loads as this device."""
+        """The text of a device file for this device."""
         return _file.text_of(self.to_json())
 
     def __repr__(self) -> str:
@@ -157,11 +157,14 @@ class Device(Part):
         return html_table(repr(self)[1:-1], ("level", "instances in one of the level above"), rows)
 
     def vary(self, field: str, value: object) -> Device:
-        """This device with another value of one field: `vary("array.adc_bits", 7)`, `vary("levels.pe.count", 1)`."""
+        """This device with another value of one field: `vary("array.adc_bits", 7)`, `vary("levels.pe.count", 1)`.
+
+        Raises `DeviceError` for an unknown field or a wrong value.
+        """
         return self.vary_all({field: value})
 
     def vary_all(self, changes: Mapping[str, object]) -> Device:
-        """Several fields at once, for values that only fit together."""
+        """This device with other values of several fields at once, for values that depend on each other."""
         varied: dict[str, object] = dict(self.to_json())
         for field, value in changes.items():
             _replace(varied, field, value)

@@ -1,4 +1,4 @@
-"""Words in device files that are no field: what to write instead, or that it is not modelled."""
+"""Words in device files that are not fields, and the advice for each: another field, or a reason why it is missing."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 SHOWN = 40
-"""Characters of a refused value that a message repeats."""
+"""Most characters of a refused value in a message."""
 SURE = 0.85
-"""Similarity to a field from which on a word that has another meaning is a misspelling of that field."""
+"""Similarity to a field above which a word of `NOT_MODELLED` counts as a misspelling of the field."""
 
 
 class Advice(NamedTuple):
-    """What to say about a key that is no field."""
+    """The parts of a message about a key that is not a field."""
 
     demand: str
     bound: str
     lever: str
     meant: str = ""
-    """The field that was most likely meant; "" if that is not known."""
+    """The field that was probably meant; "" if unknown."""
 
 
 ELSEWHERE: Mapping[str, str] = {
@@ -80,14 +80,14 @@ ELSEWHERE: Mapping[str, str] = {
     "write_latency": "write.pulse",
     "write_pulse": "write.pulse",
 }
-"""Words for what another field says, or for what several say together."""
+"""Words of other tools, and the field or fields that have their meaning here."""
 
 VALUES = "the behaviour model computes with ideal cells and converters"
 NUMBERS = "times, energies and areas are written as numbers, those of your technology"
 NOT_MODELLED: Mapping[str, str] = {
     "aging": "cells wear out by writing alone (write.endurance)",
     "attributes": "this is no Timeloop file; a component says name, count, power, area, event and energy",
-    "batch": "a device does not know it",
+    "batch": "it is an option of a placement",
     "capacitance": NUMBERS,
     "conductance": f"{VALUES}; cell_bits says how many levels a cell has",
     "constraints": "this is no Timeloop file; the search finds mappings",
@@ -138,29 +138,29 @@ NOT_MODELLED: Mapping[str, str] = {
     "wire": NUMBERS,
     "yield": VALUES,
 }
-"""Parts of words (between underscores) for what no field says, with what is true instead."""
+"""Parts of words (between underscores) for effects that no field describes, and the reason."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The lever for a misspelt name: the nearest known one, or one of them all."""
+    """The lever for a misspelt name: the most similar known name, or "one of these"."""
     near = nearest(name, known)
     return f"'{near}'" if near else "one of these"
 
 
 def nearest(name: str, known: Iterable[str], similarity: float = 0.6) -> str:
-    """The known name that this one most likely is, or ""."""
+    """The most similar known name; "" if none is similar."""
     close = get_close_matches(name[:SHOWN], sorted(known), n=1, cutoff=similarity)
     return close[0] if close else ""
 
 
 def advise(key: str, fields: Iterable[str]) -> Advice:
-    """About a key that is none of the fields beside it: the nearest of them, a field elsewhere, or not modelled."""
+    """The advice for an unknown key: the most similar field, a field elsewhere, or "not modelled"."""
     fields = tuple(fields)
     word = key[:SHOWN].lower().replace("-", "_").replace(" ", "_")
     parts = {*word.split("_"), word.replace("_", "")}
     if word in ELSEWHERE and word not in fields:
         said = ELSEWHERE[word]
-        return Advice("no such field", "another one says this", said, said.partition(",")[0])
+        return Advice("no such field", "another field has this meaning", said, said.partition(",")[0])
     word_of_the_field = next((known for known in NOT_MODELLED if known in parts), "")
     near = nearest(word, fields, SURE if word_of_the_field else 0.6)
     if word_of_the_field and not near:
