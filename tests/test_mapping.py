@@ -117,8 +117,8 @@ def test_a_step_too_few_or_too_many_is_refused(axis: TileAxis, more: int) -> Non
     wrong = Factors(**{**steps, axis: steps[axis] + more})
     tiles, spatial = SPREAD.tiles(axis), SPREAD.spatial(axis)
     expected = (
-        f"^mapping of small: {axis} axis: {steps[axis] + more} temporal steps of {spatial} side by side, "
-        f"{tiles} tiles take exactly {ceil(tiles / spatial)}$"
+        f"^mapping of small: {axis} axis: temporal factor {steps[axis] + more} with spatial factor {spatial}, "
+        f"it must be {ceil(tiles / spatial)} for {tiles} tiles$"
     )
     with pytest.raises(MappingError, match=expected):
         Mapping(WORKLOAD, 8, 2, SPREAD.levels, wrong)
@@ -143,7 +143,7 @@ def test_factors_are_at_least_1(axis: TileAxis, factor: int) -> None:
 def test_from_json_checks_the_laws() -> None:
     value: dict[str, Any] = SPREAD.to_json()
     value["temporal"]["row"] = 3
-    with pytest.raises(MappingError, match="row axis: 3 temporal steps"):
+    with pytest.raises(MappingError, match="row axis: temporal factor 3"):
         mapping_from_json(value)
 
 
@@ -246,7 +246,7 @@ def test_a_workload_that_does_not_slide_has_no_windows() -> None:
     ],
 )
 def test_an_order_takes_several_passes_and_steps(workload: Workload, temporal: Factors, what: str) -> None:
-    expected = f"^mapping of small: {what}, input-stationary, an order of passes takes several of both$"
+    expected = f"^mapping of small: {what}, input-stationary, both must be more than 1$"
     with pytest.raises(MappingError, match=expected):
         Mapping(workload, 8, 2, ALONE, temporal, input_stationary=True)
 

@@ -134,7 +134,7 @@ LOW: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: renamed({"cu.row": "array.row", "array.row": "cu.row"}),
         "is not as lowered",
     ),
-    "half a loop": (lambda: extent("time.pixel", 12), "12 temporal steps"),
+    "half a loop": (lambda: extent("time.pixel", 12), "temporal factor 12"),
     "the product twice": (
         lambda: around_the_product(lambda s: tirx.SeqStmt([s, s])),
         "is not as lowered",
@@ -155,7 +155,7 @@ LOW: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: from_source(LOWERED.script().replace('scope="global.cim_input"', 'scope="global.cim_output"')),
         "is not as lowered",
     ),
-    "more channels": (lambda: said(lambda value: with_channels(value, 30)), "tiles take exactly"),
+    "more channels": (lambda: said(lambda value: with_channels(value, 30)), "it must be 9 for 34 tiles"),
     "one channel more that fits": (
         lambda: said(lambda value: value["axes"][1].update(extent=8)),
         "computes something else",
@@ -177,7 +177,7 @@ LOW: dict[str, tuple[Callable[[], Any], str]] = {
     "a kernel that is not even text": (lambda: noted("cim.kernel", lambda text: "?"), "cim.kernel is '?'"),
     "another implementation": (lambda: noted("cim.implementation", lambda text: "behaviour"), "is not as lowered"),
     "an unknown implementation": (lambda: noted("cim.implementation", lambda text: "mine"), "no cim.implementation of"),
-    "a window that is none": (lambda: form(packed=1, window=[2, 1]), "1 temporal steps of 4"),
+    "a window that is none": (lambda: form(packed=1, window=[2, 1]), "temporal factor 1 with spatial factor 4"),
     "packed groups that are none": (lambda: form(packed=2, window=[]), "packed: 2, 1 to 1 are possible"),
     "packed by nothing": (lambda: form(packed=0, window=[]), "cim.form is "),
     "a form that says nothing": (lambda: form(packed=1, window=[]), "is not as lowered"),

@@ -1,4 +1,4 @@
-"""Mappings: where the tiles of a workload lie on a device and in time; one, or many as arrays."""
+"""Mappings: the tiles of a workload in the arrays of a device and in time; one mapping, or many as arrays."""
 
 from __future__ import annotations
 

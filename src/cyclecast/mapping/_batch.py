@@ -1,4 +1,4 @@
-"""Many mappings of one workload as arrays of numbers, for searches that look at millions."""
+"""Many mappings of one workload as arrays, for searches that time millions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cyclecast.network import Workload
 
 
 def _once(name: str) -> Whole:
-    """A property of `Tiled` for many mappings: what is known of it, or the formula, computed once."""
+    """A cached property of `Tiled` for many mappings: the value in `_known`, else the formula."""
     formula = getattr(Tiled, name).fget
 
     def known(mappings: Mappings) -> Whole:
@@ -55,9 +55,9 @@ class ManyLevelFactors(AnyLevelFactors):
 
 @dataclass(frozen=True, eq=False)
 class Mappings(Tiled):
-    """Many mappings of one workload, as arrays: element i of each is mapping i.
+    """n mappings of one workload, as arrays of shape (n,): element i belongs to mapping i.
 
-    The laws of `Mapping` hold for every one of them; they are checked when one is taken out.
+    The laws of `Mapping` must hold for every mapping; they are checked only when one is taken out by its index.
     """
 
     workload: Workload
@@ -68,13 +68,13 @@ class Mappings(Tiled):
     _: KW_ONLY
     packed: Whole
     window: tuple[Whole, ...]
-    """Along every slide of the workload."""
+    """Sizes along every slide of the workload."""
     input_stationary: Whole
     """0 or 1."""
     _known: dict[str, Whole] = field(default_factory=dict, init=False, repr=False)
-    """What follows from the numbers, by the name of the property: computed before, or known otherwise."""
+    """Cache of properties, by name; `using` and `largest` set values of their own."""
     _inside: dict[tuple[int, TileAxis], Whole] = field(default_factory=dict, init=False, repr=False)
-    """The same of `inside`."""
+    """Cache of `inside`."""
 
     values = _once("values")
     results = _once("results")
@@ -84,7 +84,7 @@ class Mappings(Tiled):
     turns = _once("turns")
 
     def inside(self, level: int, axis: TileAxis) -> Whole:
-        """As for one mapping; kept, because many formulas ask for the same products."""
+        """As `Tiled.inside`; cached, because many formulas use the same products."""
         if level + 1 == len(self.levels):
             return 1
         if (level, axis) not in self._inside:
@@ -92,14 +92,14 @@ class Mappings(Tiled):
         return self._inside[level, axis]
 
     def using(self, arrays: Whole) -> Self:
-        """These, with so many arrays in use: for bounds, which say nothing about the levels they are in."""
+        """The same mappings with `arrays` arrays in use, whatever their levels say: for lower bounds."""
         found = replace(self)
         found._known["arrays"] = arrays
         return found
 
     @classmethod
     def of(cls, mappings: Sequence[Mapping]) -> Self:
-        """The same mappings as arrays; there is at least one, and all are of one workload on one device."""
+        """The mappings as arrays: at least one, all of one workload on one device. Raises `MappingError`."""
         first = mappings[0]
         if any(mapping.workload != first.workload for mapping in mappings):
             raise MappingError("mappings", "several workloads", "arrays hold mappings of one")
@@ -126,7 +126,7 @@ class Mappings(Tiled):
 
     @classmethod
     def joined(cls, parts: Sequence[Mappings]) -> Mappings:
-        """All of these mappings of one workload on one device, of which there is at least one."""
+        """All mappings of the parts: at least one part, all of one workload on one device."""
         others = iter(zip(*(part._columns() for part in parts), strict=True))
         return parts[0]._each(lambda _: np.concatenate(next(others)))
 
@@ -137,7 +137,7 @@ class Mappings(Tiled):
         return found
 
     def at_places(self, chosen: Whole) -> Mappings:
-        """Those at these places."""
+        """The mappings at these positions."""
         return self._each(lambda numbers: numbers[chosen])
 
     def __len__(self) -> int:
@@ -160,7 +160,7 @@ class Mappings(Tiled):
         )
 
     def without(self, mapping: Mapping) -> Mappings:
-        """All but this one."""
+        """The mappings without this one."""
         window = mapping.window or (1,) * len(self.window)
         same = [numbers == size for numbers, size in zip(self.window, window, strict=True)]
         same += [getattr(self, name) == getattr(mapping, name) for name in ("word_lines", "filters", "packed")]
@@ -171,18 +171,18 @@ class Mappings(Tiled):
         return self if others.all() else self._each(lambda numbers: numbers[others])
 
     def part(self, first: int, last: int | None = None) -> Mappings:
-        """Those from one place to before another, in their order."""
+        """The mappings from position `first` to before `last`."""
         return self._each(lambda numbers: numbers[first:last])
 
     def unlimited(self) -> Mappings:
-        """The same as Python integers, which never overflow: exact where 64 bits are too few, and slow."""
+        """The same mappings in Python integers: they never overflow, but are slow."""
         return self._each(lambda numbers: numbers.astype(object))
 
     def largest(self) -> Mappings:
-        """One element, no mapping itself: the largest of every number, and of those that follow, as Python integers.
+        """The maximum of every number and property, as Python integers: one element, which is no legal mapping.
 
-        Of a level's own factors only those along rows are the largest, which hops of merging depend on. What is inside
-        a level counts for the others.
+        Of the factors of a level only the row factor is kept, which merging depends on; the others are 1. Formulas use
+        the products inside a level (`inside`) instead.
         """
         one = np.array([1], dtype=object)
         levels = (
@@ -198,7 +198,7 @@ class Mappings(Tiled):
             temporal,
             packed=_largest(self.packed),
             window=(one,) * len(self.window),
-            input_stationary=0,  # stationary inputs make less of bytes, and only `turns` more
+            input_stationary=0,  # stationary inputs move fewer bytes; only `turns` is larger
         )
         places = [(level, axis) for axis in TILE_AXES for level in range(-1, len(self.levels) - 1)]
         found._inside.update({place: _largest(self.inside(*place)) for place in places})
@@ -207,6 +207,8 @@ class Mappings(Tiled):
         return found
 
     def _each(self, change: Callable[[Whole], Whole]) -> Mappings:
+        """The mappings with every array changed by a function."""
+
         def factors(many: ManyFactors) -> ManyFactors:
             return ManyFactors(*(change(many.along(axis)) for axis in TILE_AXES))
 

@@ -1,4 +1,4 @@
-"""Losses of converters: operators with sums that the ADCs of the device cut off."""
+"""Losses of converters: operators with sums that exceed the range of the device's ADCs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cyclecast.network import Network
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Sums that can saturate, as the mappings of a network put them on bit lines."""
+    """The operators of a network whose sums can saturate an ADC, with the mappings of the network."""
 
     operators: int
-    """With such sums."""
+    """Number of such operators."""
     of: int
-    """Operators on arrays."""
+    """Number of all operators on arrays."""
     adc_bits: int
     exact_adc_bits: int
-    """The least resolution with which nothing would be lost."""
+    """Least resolution of an ADC that loses no sum."""
 
     def __str__(self) -> str:
         return (
@@ -32,12 +32,12 @@ class Loss:
 
 
 def network_loss(network: Network, mappings: Mapped[str, Mapping], device: Device) -> Loss | None:
-    """Loss of a network with a mapping of each kernel; None where every sum is exact."""
+    """The loss of a network with a mapping for each kernel; None if every sum is exact."""
     return loss_of([(mappings[member.kernel], member.count) for member in network.members], device)
 
 
 def loss_of(counted: Iterable[tuple[Mapping, int]], device: Device) -> Loss | None:
-    """Loss of mappings with their numbers of occurrences; None where every sum is exact."""
+    """The loss of (mapping, number of operators) pairs; None if every sum is exact."""
     array, needed = device.array, [(exact_adc_bits(mapping, device), count) for mapping, count in counted]
     lossy = sum(count for bits, count in needed if bits > array.adc_bits)
     if array.digital or not lossy:
@@ -46,5 +46,5 @@ def loss_of(counted: Iterable[tuple[Mapping, int]], device: Device) -> Loss | No
 
 
 def exact_adc_bits(mapping: Mapping, device: Device) -> int:
-    """The least resolution that tells all sums of a mapping's arrays apart; groups beside its own count, too."""
+    """Least resolution of an ADC that loses no sum of the mapping's arrays [bits]; all packed groups count."""
     return device.array.exact_adc_bits(mapping.packed * mapping.word_lines * device.array.rows_per_weight)

@@ -1,4 +1,4 @@
-"""A network with its mappings: what all later steps start from."""
+"""The protocol of a network with its mappings, the input of all later steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclecast.network import Network
 
 
 class MappedNetwork(Protocol):
-    """A network with a mapping for each of its kernels; `tune`, `place` and `stored.load` give one."""
+    """A network with a mapping for each of its kernels; `tune`, `place` and `stored.load` return one."""
 
     @property
     def network(self) -> Network:

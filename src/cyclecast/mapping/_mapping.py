@@ -1,22 +1,22 @@
-"""A schedule as the device sees it: a factor for each axis and level (`Mapping`).
+"""The mapping of a workload: tile sizes, and a factor for each axis and level (`Mapping`).
 
 In matrix-vector form a workload has four axes. The reduction is cut into *row tiles* of `word_lines` values, the
 filters into *column tiles* of `filters`; one group's row tile and column tile together occupy one array. Then
 
-* a *spatial* factor at a level says how many of the level's instances work on that axis side by side
-  (along the pixel axis these are replicas: other copies of the same weights);
-* a *temporal* factor says how many follow one another: passes over weights, steps over pixels.
+* a *spatial* factor at a level is the number of the level's instances that work on that axis in parallel
+  (along the pixel axis these are replicas: copies of the same weights);
+* a *temporal* factor is the number of passes over weights, or of steps over pixels, that follow one another.
 
-Factors need not divide the extents; the last tile, pass or step may be partly empty. Three things change the matrix
-that is cut, or its turn:
+Factors need not divide the extents; the last tile, pass or step may be partly empty. Three options change the matrix
+or the order of passes:
 
-* a *window* of neighbouring outputs is computed from one input vector: a filter is duplicated, shifted, for each of
-  them (Rhe et al., VW-SDK, DATE 2022, arXiv:2112.11282);
-* groups that are small share an array: `packed` of them lie on its diagonal, with word lines and columns of their own;
-* an *input-stationary* order of passes writes all weights for every step along the pixels, instead of bringing all
-  inputs and taking all results for every pass.
+* a *window* of neighbouring outputs is computed from one input vector; for each of them there is a shifted copy of
+  the filter (Rhe et al., VW-SDK, DATE 2022, arXiv:2112.11282);
+* small groups share an array: `packed` groups lie on its diagonal, with word lines and columns of their own;
+* an *input-stationary* order of passes writes all weights for every step along the pixels; then inputs and results
+  need not move in every pass.
 
-`Mapping` is one schedule; `Mappings` in `mapping/_batch.py` are many.
+`Mapping` is one mapping; `Mappings` in `mapping/_batch.py` are many.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from cyclecast.network import Slide, Workload
 from cyclecast.storage.reading import Json, loadable, read_as
 
 TileAxis = Literal["group", "row", "column", "pixel"]
-"""The axes of the matrix-vector form, as factors count them."""
+"""An axis of the matrix-vector form."""
 
 TILE_AXES: tuple[TileAxis, ...] = get_args(TileAxis)
 
 
 class AnyFactors:
-    """What follows from a factor for each axis, numbers or arrays of them."""
+    """Properties of a factor for each axis; the factors are numbers or arrays."""
 
     __slots__ = ()
     group: Whole
@@ -57,14 +57,14 @@ class AnyFactors:
 
     @property
     def product(self) -> Whole:
-        """How many instances of the level are in use."""
+        """Product of all factors: number of instances of the level in use."""
         return _product(self.along(axis) for axis in TILE_AXES)
 
 
 @loadable
 @dataclass(frozen=True, slots=True)
 class Factors(AnyFactors):
-    """A factor for each axis, at one level or in time."""
+    """A factor for each axis, at one level or in time; at least 1, else `MappingError`."""
 
     group: int = 1
     row: int = 1
@@ -78,7 +78,7 @@ class Factors(AnyFactors):
 
 
 class AnyLevelFactors:
-    """Factors at a level, numbers or arrays of them."""
+    """The spatial factors at one level, as numbers or arrays."""
 
     __slots__ = ()
     level: str
@@ -95,7 +95,7 @@ class LevelFactors(AnyLevelFactors):
 
 
 class Windowed:
-    """The matrix-vector form that a window gives, for one mapping or many."""
+    """The matrix-vector form of a workload with a window, for one mapping or many."""
 
     __slots__ = ()
     workload: Workload
@@ -103,42 +103,42 @@ class Windowed:
 
     @property
     def outputs(self) -> Whole:
-        """Outputs of a filter that one input vector gives: those of its window."""
+        """Number of outputs of a filter from one input vector: the size of the window."""
         return _product(self.window)
 
     @property
     def values(self) -> Whole:
-        """Values of one input vector of a group: those that the outputs of its window meet."""
+        """Number of values in one input vector of a group: all inputs of the window's outputs."""
         beside = self.workload.reduction // prod(slide.taps for slide in self.workload.slides)
         return beside * _product(slide.elements(window) for slide, window in self._along_slides())
 
     @property
     def results(self) -> Whole:
-        """Results of one input vector for a group: its filters', for every output of a window."""
+        """Number of results of one input vector for a group: filters x outputs of the window."""
         return self.workload.filters * self.outputs
 
     @property
     def vectors(self) -> Whole:
-        """Input vectors of a group: its pixels, or windows of them, the last of which may be partly empty."""
+        """Number of input vectors of a group: its pixels, or its windows, the last of which may be partly empty."""
         beside = self.workload.pixels // prod(slide.outputs for slide in self.workload.slides)
         return beside * _product(ceil_div(slide.outputs, window) for slide, window in self._along_slides())
 
     def _along_slides(self) -> Iterable[tuple[Slide, Whole]]:
-        """Each slide with its window; () stands for windows of one output."""
+        """Each slide with its window size; a `window` of () means size 1 everywhere."""
         slides = self.workload.slides
         return zip(slides, self.window or (1,) * len(slides), strict=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Form(Windowed):
-    """The matrix-vector form of a workload with a window: what there is to cut into tiles."""
+    """The matrix-vector form of a workload with a window, without tiles."""
 
     workload: Workload
     window: tuple[int, ...] = ()
 
 
 class Tiled(Windowed):
-    """What follows from tile sizes and factors, for one mapping or many: numbers, or arrays of them."""
+    """Properties that follow from tile sizes and factors, for one mapping (numbers) or many (arrays)."""
 
     __slots__ = ()
     word_lines: Whole
@@ -149,7 +149,7 @@ class Tiled(Windowed):
     temporal: AnyFactors
 
     def tiles(self, axis: TileAxis) -> Whole:
-        """How many tiles the axis has: input vectors along the pixel axis, `packed` groups each along theirs."""
+        """Number of tiles along an axis; a tile has `packed` groups, and along the pixel axis one input vector."""
         match axis:
             case "group":
                 return ceil_div(self.workload.groups, self.packed)
@@ -161,46 +161,46 @@ class Tiled(Windowed):
                 return self.vectors
 
     def spatial(self, axis: TileAxis) -> Whole:
-        """How many tiles of the axis are worked on side by side, over all levels."""
+        """Product of the spatial factors of an axis over all levels: tiles worked on in parallel."""
         return self.inside(-1, axis)
 
     def inside(self, level: int, axis: TileAxis) -> Whole:
-        """How many tiles of the axis one instance of a level works on side by side; of level -1, the device."""
+        """Product of the factors of an axis inside one instance of a level; level -1 is the whole device."""
         return _product(entry.factors.along(axis) for entry in self.levels[level + 1 :])
 
     @property
     def replicas(self) -> Whole:
-        """Copies of the weights that work on different pixels."""
+        """Number of copies of the weights, which work on different pixels."""
         return self.spatial("pixel")
 
     @property
     def weight_tiles(self) -> Whole:
-        """Arrays that one copy of all weights fills."""
+        """Number of tiles of one copy of all weights; each fills an array."""
         return self.tiles("group") * self.tiles("row") * self.tiles("column")
 
     @property
     def arrays(self) -> Whole:
-        """Arrays in use at one time, replicas included."""
+        """Number of arrays in use at the same time, replicas included."""
         return _product(entry.factors.product for entry in self.levels)
 
     @property
     def passes(self) -> Whole:
-        """How often the arrays are written until every weight has had its turn; 1 means resident weights."""
+        """Number of passes over all weights: writings of the arrays; 1 means resident weights."""
         return self.temporal.group * self.temporal.row * self.temporal.column
 
     @property
     def turns(self) -> Whole:
-        """How often every pass takes its turn: once, or for every step along the pixels if inputs are stationary."""
+        """Number of repeats of every pass: 1, or the steps along the pixels if inputs are stationary."""
         return 1 + self.input_stationary * (self.temporal.pixel - 1)
 
 
 @loadable
 @dataclass(frozen=True, slots=True)
 class Mapping(Tiled):
-    """Where and when each part of a workload is computed.
+    """A mapping of a workload to the arrays of a device and to time.
 
-    Laws, checked on construction (`MappingError`): tiles are no larger than their axis; along every axis, spatial
-    and temporal factors together cover the tiles; and one temporal step fewer would not.
+    Laws, checked on construction (`MappingError`): a tile is not larger than its axis; along every axis the temporal
+    factor is ceil(tiles / product of the spatial factors). `require_fit` checks the limits of a device.
     """
 
     workload: Workload
@@ -214,11 +214,11 @@ class Mapping(Tiled):
     """Passes over groups, row tiles and column tiles; steps over pixels."""
     _: KW_ONLY
     packed: int = 1
-    """Groups that share an array, on its diagonal: each takes `word_lines` rows and `filters` columns of its own."""
+    """Number of groups on the diagonal of an array, each with `word_lines` rows and `filters` columns of its own."""
     window: tuple[int, ...] = ()
-    """Outputs that one input vector gives, along every slide of the workload; () where that is one everywhere."""
+    """Number of outputs of the window along every slide of the workload; () if it is 1 everywhere."""
     input_stationary: bool = False
-    """Whether all passes follow each other for every step along the pixels; only where there are several of both."""
+    """Whether every step along the pixels has all passes; only with several passes and several steps."""
 
     def __post_init__(self) -> None:
         self._require_window()
@@ -234,13 +234,13 @@ class Mapping(Tiled):
             if self.temporal.along(axis) != ceil_div(tiles, spatial):
                 raise MappingError(
                     f"mapping of {self.workload.name}: {axis} axis",
-                    f"{self.temporal.along(axis)} temporal steps of {spatial} side by side",
-                    f"{tiles} tiles take exactly {ceil_div(tiles, spatial)}",
+                    f"temporal factor {self.temporal.along(axis)} with spatial factor {spatial}",
+                    f"it must be {ceil_div(tiles, spatial)} for {tiles} tiles",
                 )
 
         if self.input_stationary and (self.passes == 1 or self.temporal.pixel == 1):
             what = f"{self.passes} passes of {self.temporal.pixel} steps, input-stationary"
-            raise MappingError(f"mapping of {self.workload.name}", what, "an order of passes takes several of both")
+            raise MappingError(f"mapping of {self.workload.name}", what, "both must be more than 1")
 
     def __repr__(self) -> str:
         return f"<mapping of {self.workload.name}: {mapping_text(self)}>"
@@ -260,7 +260,7 @@ class Mapping(Tiled):
             raise MappingError(f"mapping of {self.workload.name}", what, f"possible along its slides are {possible}")
 
     def at(self, level: str) -> Factors:
-        """The factors at the named level."""
+        """The factors at the named level. Raises `MappingError` for an unknown level."""
         for entry in self.levels:
             if entry.level == level:
                 return entry.factors
@@ -268,7 +268,7 @@ class Mapping(Tiled):
         raise MappingError(f"mapping of {self.workload.name}", f"no level '{level}'", f"there are {names}")
 
     def utilisation(self, device: Device) -> float:
-        """The share of the device's arrays in use, averaged over the passes; 0 to 1."""
+        """Share of the device's arrays in use, averaged over the passes, from 0 to 1."""
         return float(self.weight_tiles * self.replicas / (device.arrays * self.passes))
 
     def to_json(self) -> dict[str, Json]:
@@ -281,12 +281,12 @@ def _product(numbers: Iterable[Whole]) -> Whole:
 
 
 def mapping_from_json(value: object) -> Mapping:
-    """Rebuild a mapping from `Mapping.to_json`; a broken law raises `MappingError`, a wrong type `ValueError`."""
+    """Rebuild a mapping from `Mapping.to_json`. Raises `MappingError` for a broken law, `ValueError` for others."""
     return read_as(Mapping, value)
 
 
 def mappings_from_json(value: object) -> dict[str, Mapping]:
-    """Mappings by kernel, as in `mappings.json`; `MappingError` where it is something else or a law is broken."""
+    """Rebuild mappings by kernel, as in `mappings.json`. Raises `MappingError` for other values and broken laws."""
     where = "mappings"
     if not isinstance(value, Mapped) or not value:
         raise MappingError(where, f"a {type(value).__name__}", "an object of mappings by kernel is needed")
@@ -302,7 +302,7 @@ def mappings_from_json(value: object) -> dict[str, Mapping]:
 
 
 def require_fit(mapping: Mapping, device: Device) -> None:
-    """Raise `FitError` where the mapping asks for more than the device has."""
+    """Raise `FitError` if the mapping does not fit the device: its arrays, levels, or writing during inference."""
     where = f"{mapping.workload.name} on {device.name}"
     packed = f" of {mapping.packed} groups" if mapping.packed > 1 else ""
     if mapping.packed * mapping.word_lines > device.word_lines_per_array:
@@ -337,11 +337,11 @@ def require_fit(mapping: Mapping, device: Device) -> None:
 
 
 MARKS = {"group": "g", "row": "r", "column": "c", "pixel": "p"}
-"""One letter for each axis, as mappings are written in one line."""
+"""The letter of each axis in `mapping_text`."""
 
 
 def mapping_text(mapping: Mapping) -> str:
-    """A mapping in one line: window, tile, packed groups, the factors above 1 from the arrays outwards, the order."""
+    """A mapping as one line: window, tile, packed groups, factors above 1 from the arrays outwards, order."""
     parts = ["x".join(map(str, mapping.window)) + " window"] if mapping.window else []
     parts.append(f"{mapping.word_lines}x{mapping.filters}")
     if mapping.packed > 1:
