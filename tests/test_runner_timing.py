@@ -102,7 +102,7 @@ def sixteen_bits() -> Any:
 REASONS = {
     nothing_to_read: "module: neither decisions nor lowered loops",
     two_functions: "module: 2 functions to read, there must be exactly one",
-    a_wrong_extent: "97 temporal steps",
+    a_wrong_extent: "temporal factor 97",
     an_unknown_level: "the device has ['pe', 'cu', 'array']",
     a_tile_too_large: "64 word lines, an array has 8; try a smaller row tile",
     sixteen_bits: "16-bit inputs, the device takes 8 bits",

@@ -1,4 +1,4 @@
-"""For users of TVM: our parts on MetaSchedule's own entry points.
+"""For users of TVM: parts of cyclecast for the entry points of MetaSchedule.
 
     import tvm.s_tir.meta_schedule as ms
     from cyclecast import Device, tvm as cim
@@ -7,9 +7,9 @@
     ms.tune_tir(mod, target, work_dir, 64, space=cim.space(device), builder=cim.builder(), runner=cim.runner(device),
                 cost_model=cim.cost_model(device))
 
-`space` opens decisions only (about 0.4 ms a candidate); `lower` turns the winner into tensorised loops. With
-`lowered_space` every candidate is lowered before it is timed (about 15 ms), and needs nothing afterwards.
-With `strategy=cim.search_strategy(device)` the exhaustive search finds the best mapping, which alone is measured.
+The candidates of `space` are decided modules (about 0.4 ms each); `lower` turns the best into tensorised loops. With
+`lowered_space` every candidate is lowered before it is timed (about 15 ms each), so `lower` is not needed.
+With `strategy=cim.search_strategy(device)` the exhaustive search finds the best mapping, and only that is measured.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ __all__ = [
 
 
 def builder() -> Any:
-    """A MetaSchedule builder that hands each candidate to `runner` in this process."""
+    """A MetaSchedule builder that passes each candidate to `runner` in this process."""
     return _adapters.builder()
 
 
 def runner(device: Device | Runner, timing: str | TimingModel = "analytical") -> Any:
-    """A MetaSchedule runner that reads each candidate as a mapping and answers with the timing model's time.
+    """A MetaSchedule runner that reads each candidate as a mapping and returns the time of the timing model.
 
-    In the place of a device, any object with `run(candidates) -> list of Timing or Failure` is taken as the runner.
+    Instead of a device, an object with `run(candidates) -> list of Timing or Failure` may be given as the runner.
     """
     if isinstance(device, Device):
         return _adapters.runner(TimingRunner(device, timing_model(timing), read))
@@ -82,19 +82,20 @@ def runner(device: Device | Runner, timing: str | TimingModel = "analytical") ->
 
 
 def cost_model(device: Device, timing: str | TimingModel = "analytical") -> Any:
-    """A MetaSchedule cost model that asks the same timing model, so that the search believes what the runner says."""
+    """A MetaSchedule cost model with the timing model of the runner, so search and runner agree."""
     return _adapters.cost_model(TimingRunner(device, timing_model(timing), read).look)
 
 
 def space(device: Device, *, rules: Sequence[Rule] = (), mutators: Sequence[Mutator] | Mapped[Any, float] = ()) -> Any:
-    """A MetaSchedule space of decisions: our sketch, annotation and mutation rules, and those of others (`Space`)."""
+    """A MetaSchedule space of decisions, from the rules of cyclecast and those given (see `Space`)."""
     return Space(device, rules, mutators).for_metaschedule()
 
 
 def lowered_space(device: Device) -> Any:
-    """The space with every candidate lowered to tensorised loops before it is timed; without windows and packed groups.
+    """A MetaSchedule space in which every candidate is lowered to tensorised loops before it is timed.
 
-    Those two change the computation itself, which no instruction of a trace does: take `space` and `lower` for them.
+    It has no windows and no packed groups: they change the computation, which no instruction of a trace can do. Use
+    `space` and `lower` for them.
     """
     rules: list[Rule] = [Im2col(), Order(device), *annotation_rules(device)]
     return _adapters.space(rules, MUTATORS, sampled_decisions, [partial(_lower_if_any, device)])
@@ -103,10 +104,10 @@ def lowered_space(device: Device) -> Any:
 def search_strategy(
     device: Device, strategy: str | Strategy = "exhaustive", timing: str | TimingModel = "analytical"
 ) -> Any:
-    """A MetaSchedule search strategy that runs one of ours on mappings, and has its best alone measured.
+    """A MetaSchedule search strategy that runs a strategy of cyclecast on mappings; only the best is measured.
 
-    Functions without one integer contraction are passed over. Of a space that lowers its candidates it is the best that
-    can be lowered there, for which the exhaustive strategy looks again at mappings without windows and packed groups.
+    Functions that do not have exactly one integer contraction are skipped. For `lowered_space` it is the best mapping
+    that can be lowered there; the exhaustive strategy then searches again without windows and packed groups.
     """
     return _strategy.strategy(partial(_schedules, device, timing_model(timing), search_strategy_of(strategy)))
 
@@ -124,7 +125,7 @@ def lower(module: IRModule, device: Device) -> IRModule:
 def _schedules(
     device: Device, model: TimingModel, strategy: Strategy, module: IRModule, trials: int, seed: int
 ) -> Iterator[Any]:
-    """Schedules that the strategy found, the best first."""
+    """The schedules that the strategy found, the best first."""
     found = [(function, contractions_in(function, "main")) for function in module.functions.values()]
     if [len(contractions) for _, contractions in found] != [1]:
         return
@@ -143,14 +144,14 @@ def _schedules(
     )
     best, *others = _improving(problem, strategy)
     yield decided_schedule(function, device, best[-1])
-    if isinstance(strategy, Exhaustive):  # the best may need a window or packed groups
+    if isinstance(strategy, Exhaustive):  # the best mapping may have a window or packed groups
         others += _improving(replace(problem, watch=Watch(seconds=SECONDS)), replace(strategy, im2col=True))
     for *_, mapping in sorted(others, key=lambda ranked: ranked[:2]):
         yield decided_schedule(function, device, mapping)
 
 
 def _improving(problem: Problem, strategy: Strategy) -> list[tuple[int, int, Mapping]]:
-    """Time, arrays and mapping of all that were better than those before, the best first; the default is the last."""
+    """(Time [fs], arrays, mapping) of every improvement of the search, the best first; the default mapping is last."""
 
     mapping = default_mapping(problem.workload, problem.device)
     timing = asked(problem.model, mapping, problem.device)

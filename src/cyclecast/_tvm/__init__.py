@@ -1,4 +1,4 @@
-"""The door to TVM: the only modules, with those of the rows above, that may import it."""
+"""The door to TVM: only modules of this room and of the rows above may import it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain classes in, MetaSchedule's objects out."""
+"""Adapters from plain Python classes to MetaSchedule's objects."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from cyclecast.mapping import Mapping
 from cyclecast.timing import Failure, Timing
 
 _SHELF: dict[str, IRModule] = {}
-"""Built candidates by artifact path: builder and runner share this process, so nothing is written."""
+"""Built candidates by artifact path: builder and runner share this process, so no file is written."""
 _ARTIFACTS = itertools.count()
 _SHARPNESS = 4
-"""The power of a score: how much more a shorter candidate is preferred as a parent; the ranking stays the same."""
+"""Exponent of a score: a larger one prefers shorter candidates more as parents; the ranking is the same."""
 _UNIT = 1e-6
-"""The time whose score is 1; seconds."""
+"""Time with score 1 [s]."""
 _LEAST_SCORE = 1e-300
 _SHORTEST = 1e-15
-"""A model may answer no time at all, which has no inverse; seconds."""
+"""Shortest time in a score [s]; a model may return 0, which has no inverse."""
 
 Seen = Sequence[tuple[Mapping, Timing] | None]
-"""The mapping and the timing of each of some modules; None where it has none."""
+"""Mapping and timing of each module; None for a module without."""
 Look = Callable[[Sequence[IRModule]], Seen]
 Sampled = Callable[[Trace], Mapped[str, int]]
-"""From a trace to the place of every decision among its instructions."""
+"""Function from a trace to the position of every decision among its instructions."""
 
 
 class PlainRunner(Protocol):
-    """Times modules."""
+    """A runner: it times modules."""
 
     def run(self, candidates: Sequence[IRModule], /) -> Sequence[Timing | Failure]:
         """One answer for each module."""
@@ -51,20 +51,20 @@ class PlainRunner(Protocol):
 
 
 class PlainRule(Protocol):
-    """A schedule rule, as `cyclecast.schedule` has it."""
+    """A schedule rule; the same protocol as in `cyclecast.schedule`."""
 
     def apply(self, schedule: Schedule, block: SBlockRV, /) -> list[Schedule]:
-        """The schedules that follow from this one at this block."""
+        """The schedules that the rule makes of this one at this block."""
         ...
 
 
 class PlainMutator(Protocol):
-    """A mutation rule, as `cyclecast.search.mutators` has it."""
+    """A mutation rule; the same protocol as in `cyclecast.search.mutators`."""
 
     def apply(
         self, decisions: Mapped[str, int], offers: Mapped[str, Sequence[int]], rng: Random, /
     ) -> Mapped[str, int] | None:
-        """The decisions with some of them changed; None where there is none to change."""
+        """The decisions with some of them changed; None if the rule can change nothing."""
         ...
 
 
@@ -72,13 +72,13 @@ OneMutator = TypeVar("OneMutator", bound=PlainMutator)
 
 
 def taken_from_shelf(path: str) -> IRModule:
-    """The module behind an artifact path, once."""
+    """The module of an artifact path; it is removed from the shelf."""
     return _SHELF.pop(path)
 
 
 @derived_object
 class _Builder(ms.builder.PyBuilder):  # type: ignore[misc] # TVM is untyped
-    """Builds nothing: hands the scheduled module on, in a folder of its own that MetaSchedule may delete."""
+    """Passes the scheduled module on without a build, with a folder of its own that MetaSchedule may delete."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class _Runner(ms.runner.PyRunner):  # type: ignore[misc]
 
 @derived_object
 class _CostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
-    """The runner's own timing as the search's guide: nothing is learnt, nothing is guessed."""
+    """A cost model without learning: it scores candidates by the times of `look`."""
 
     def __init__(self, look: Look) -> None:
         super().__init__()
@@ -151,12 +151,12 @@ class _CostModel(ms.cost_model.PyCostModel):  # type: ignore[misc]
 
 
 def scores(found: Seen) -> NDArray[np.float64]:
-    """The higher the score, the likelier a candidate is a parent of the next generation, and is timed.
+    """Scores of n candidates: shape (n,). A higher score makes a candidate more likely a parent, and timed.
 
-    A shorter time scores higher, in one scale for all generations. A mapping that many decisions give counts once. Of
-    those with one form (window, packed groups, order) the second best scores half of what its time is worth, the third
-    a third, and so on: so that the first form with good factors does not replace all others, which need other factors.
-    This is fitness sharing (Goldberg, Richardson, ICGA 1987) with the form as the niche.
+    The score is (1 us / time)^4 / rank, where the rank counts the mappings of one form (window, packed groups, order)
+    from the shortest. So the first form with good factors does not replace the other forms, which need other factors.
+    This is fitness sharing (Goldberg, Richardson, ICGA 1987) with the form as the niche. Of candidates with an equal
+    mapping only the first has its score; the others, and those without a time, have the least score.
     """
     pairs = [(pair[1].total.seconds, place, pair[0]) for place, pair in enumerate(found) if pair]
     answer = np.full(len(found), _LEAST_SCORE)
@@ -205,7 +205,7 @@ class _Postprocessor(ms.postproc.PyPostproc):  # type: ignore[misc]
 
 @derived_object
 class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
-    """Shows a rule the decisions of a trace, and puts its answer back into the trace."""
+    """Gives a mutation rule the decisions of a trace, and writes the changed decisions into the trace."""
 
     def __init__(self, rule: PlainMutator, sampled: Sampled) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
         self.looked_up: dict[tuple[int, str], tuple[Mapped[str, int], dict[str, list[int]]]] = {}
 
     def _initialize_with_tune_context(self, context: ms.TuneContext) -> None:
-        """Traces of one context and one sketch have the same instructions, so they are looked at once."""
+        """Clear the cache: within a context, all traces of a sketch have the same instructions."""
         self.looked_up = {}
 
     def apply(self, trace: Trace, seed: int) -> Trace | None:
@@ -241,14 +241,14 @@ class _Mutator(ms.mutator.PyMutator):  # type: ignore[misc]
 
 
 def _texts(instructions: Sequence[Instruction]) -> str:
-    """The texts that a trace annotates with: its sketch, as it is extended."""
+    """All annotation texts of a trace; together with its length they identify the sketch."""
     inputs = (instruction.inputs[-1] for instruction in instructions if instruction.inputs)
     return " ".join(value for value in inputs if isinstance(value, str))
 
 
 @derived_object
 class _Callback(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
-    """Tells a function about every batch: the candidates' modules that have a timing."""
+    """Calls a function with the modules of every batch that have a timing."""
 
     def __init__(self, tell: Callable[[list[IRModule]], None]) -> None:
         super().__init__()
@@ -267,22 +267,22 @@ class _Callback(ms.measure_callback.PyMeasureCallback):  # type: ignore[misc]
 
 
 def builder() -> ms.Builder:
-    """A builder that hands modules to a runner in this process."""
+    """A builder that passes modules to a runner in this process."""
     return _Builder()
 
 
 def runner(plain: PlainRunner) -> ms.Runner:
-    """A plain runner (`run(candidates) -> timings or failures`) as MetaSchedule's."""
+    """A MetaSchedule runner from a plain one (`run(candidates) -> timings or failures`)."""
     return _Runner(plain)
 
 
 def cost_model(look: Look) -> ms.CostModel:
-    """The search's cost model, made of what a plain runner sees in modules."""
+    """A MetaSchedule cost model that scores modules by the times of `look`."""
     return _CostModel(look)
 
 
 def callback(tell: Callable[[list[IRModule]], None]) -> ms.MeasureCallback:
-    """A measure callback that passes on the modules of every batch."""
+    """A measure callback that calls `tell` with the timed modules of every batch."""
     return _Callback(tell)
 
 
@@ -292,7 +292,7 @@ def space(
     sampled: Sampled,
     postprocessors: Sequence[Callable[[Schedule], None]] = (),
 ) -> ms.SpaceGenerator:
-    """A design space from plain rules and mutation rules (each with its probability)."""
+    """A MetaSchedule design space from plain schedule rules and mutation rules, each of these with its probability."""
     return ms.space_generator.PostOrderApply(
         sch_rules=[_Rule(rule) for rule in rules],
         postprocs=[_Postprocessor(change) for change in postprocessors],

@@ -1,4 +1,4 @@
-"""Connects programs lowered with the `behaviour` implementation to a chip of behaviour-model arrays."""
+"""Connects programs lowered with the `behaviour` implementation to a chip of the behaviour model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHIPS: list[Chip] = []
 
 @contextmanager
 def running_on(chip: Chip) -> Iterator[Chip]:
-    """Inside, the intrinsics of behaviour programs act on this chip."""
+    """A context in which the intrinsics of behaviour programs act on this chip."""
     _CHIPS.append(chip)
     try:
         yield chip
@@ -34,12 +34,12 @@ def _chip() -> Chip:
 
 
 def _address(pointer: ctypes.c_void_p) -> int:
-    """Packed functions get `ctypes.c_void_p`; a null pointer is address 0."""
+    """The address of a pointer argument of a packed function; 0 for a null pointer."""
     return int(pointer.value or 0)
 
 
 def _at(pointer: ctypes.c_void_p, count: int, kind: str) -> NDArray[Any]:
-    """The values in memory, as an array that can be written through."""
+    """The `count` values of type `kind` at a pointer, as an array on the same memory."""
     size = count * np.dtype(kind).itemsize
     return np.frombuffer(memoryview((ctypes.c_char * size).from_address(_address(pointer))), dtype=kind)
 

@@ -1,7 +1,7 @@
 """Read a TIR block as a workload: the contraction `output[...] += input[...] * weight[...]`.
 
-An iterator's role follows from the operands that it indexes; nothing depends on the operator's name or layout, so
-convolutions of any rank, stride, padding, dilation and grouping, dense layers and matrix products all are read alike.
+The role of an iterator follows from the operands that it indexes. Names and layouts of operators have no influence, so
+convolutions of any rank, stride, padding, dilation and grouping, dense layers and matrix products are read by one code.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ KIND_BY_OPERANDS = {
     (False, True, True): Kind.FILTER,
     (True, True, False): Kind.REDUCTION,
 }
-"""The role of an iterator, by whether it indexes (input, weight, output)."""
+"""The role of an iterator; the key says whether it indexes (input, weight, output)."""
 
 INTEGER_BITS = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16}
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """An iterator that must be cut before it has one role: filters of all groups are (group, filter of the group)."""
+    """An iterator over the filters of all groups, which must be split into (group, filter of the group)."""
 
     iterator: int
+    """Position of the iterator in the block."""
     inner: int
+    """Filters of a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,13 @@ class Contraction:
 
     block: str
     kinds: tuple[Kind, ...]
-    """One per block iterator; a split iterator counts as a filter here."""
+    """The role of each block iterator; `Kind.FILTER` for a split iterator."""
     splits: tuple[Split, ...]
     workload: Workload
 
 
 def contraction_of(block: SBlock, name: str) -> Contraction | None:
-    """The contraction that an `SBlock` computes, or None where it computes something else or not on integers."""
+    """The contraction of an `SBlock`; None if it computes something else, or not on integers."""
     operands = operands_of(block)
     if operands is None:
         return None
@@ -87,7 +89,7 @@ def contraction_of(block: SBlock, name: str) -> Contraction | None:
 
 
 def _slides(block: SBlock, kinds: list[Kind], indices: Sequence[Expr]) -> tuple[Slide, ...]:
-    """The indices of the input that are a pixel times a stride plus a tap times a dilation, if outputs share inputs."""
+    """A slide for every input index of the form pixel x stride + tap x dilation whose outputs share inputs."""
     roles = dict(zip((iterator.var for iterator in block.iter_vars), kinds, strict=True))
     iterators = {iterator.var: iterator for iterator in block.iter_vars}
     labels = [_label(variable) for variable in iterators]
@@ -125,7 +127,7 @@ def contractions_in(function: tirx.PrimFunc, name: str) -> list[Contraction]:
 
 
 def workload_of(function: tirx.PrimFunc, name: str) -> Workload:
-    """The workload of a `PrimFunc` that holds exactly one contraction; otherwise `ScheduleError`."""
+    """The workload of a `PrimFunc` with one contraction. Raises `ScheduleError` for none or several."""
     found = contractions_in(function, name)
     if len(found) != 1:
         raise ScheduleError(
@@ -136,14 +138,14 @@ def workload_of(function: tirx.PrimFunc, name: str) -> Workload:
 
 
 def kernel_calls(main: relax.Function) -> Counter[str]:
-    """Counts of calls, by callee, in a Relax function."""
+    """Number of calls (`call_tir`) in a Relax function, by callee."""
     calls = (binding.value for block in main.body.blocks for binding in block.bindings)
     named = (call for call in calls if str(getattr(getattr(call, "op", None), "name", "")) == "relax.call_tir")
     return Counter(str(call.args[0].name_hint) for call in named)
 
 
 def operands_of(block: SBlock) -> tuple[TensorLoad, TensorLoad, tuple[Expr, ...]] | None:
-    """The loads of input and weight and the indices of the output of `output += input * weight`, or None."""
+    """Load of the input, load of the weight, indices of the output of `output += input * weight`; None for others."""
     store = block.body
     if block.init is None or not isinstance(store, tirx.BufferStore) or not isinstance(store.value, tirx.Add):
         return None
@@ -161,19 +163,19 @@ def _uncast(value: Expr) -> Expr:
 
 
 def variables_of(expression: Expr) -> set[Var]:
-    """Every variable of an expression."""
+    """All variables of an expression."""
     found: set[Var] = set()
     tvm_ffi.structural_walk(expression, [(tirx.Var, found.add)], order="pre")
     return found
 
 
 def _unit_kind(iterator: tirx.IterVar) -> Kind:
-    """Iterators of extent 1 are often simplified away: take the role that changes nothing."""
+    """The role of an iterator of extent 1, whose indices are often simplified away: one that changes no extent."""
     return Kind.REDUCTION if iterator.iter_type == tirx.IterVar.CommReduce else Kind.PIXEL
 
 
 def _common_divisor(variable: Var, indices: Sequence[Expr]) -> int:
-    """The constant by which the variable is floor-divided in the operands' indices; 1 if it is not."""
+    """The constant by which the operands' indices floor-divide the variable; 1 without a division, or with several."""
     divisors: set[int] = set()
 
     def visit(division: FloorDiv) -> None:

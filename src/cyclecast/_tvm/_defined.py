@@ -1,17 +1,17 @@
 """Operators of programs, defined for all operands: conversions, divisions and shifts of integers, indices.
 
-C and LLVM leave some of them undefined, and then a program does one thing here and another thing there. Here:
+C and LLVM leave some of them undefined, so the result of a program would depend on the machine. Here:
 
-| what | is |
+| operator | result |
 |---|---|
-| a real number as an integer | cut towards zero, clamped to the type's range; 0 for what is no number |
+| a real number as an integer | rounded towards zero, clamped to the type's range; 0 for NaN |
 | a division by 0, and its remainder | 0; the smallest integer divided by -1 is itself |
 | a shift by a negative number, or by all bits | 0 |
-| an index that was computed, and is beyond the tensor | the nearest that is not |
+| a computed index beyond the tensor | the nearest index of the tensor |
 
-`with_defined_operators` is for TVM's compiler. Generated C takes `with_defined_accesses`, which is the last two, and
-does the others by functions of `cyclecast_host.h`. Sums beyond their type keep the lowest bits there (`-fwrapv`), and
-TVM's compiler makes the same of nearly all; but it simplifies terms as if they never were beyond.
+`with_defined_operators` is for TVM's compiler. Generated C uses `with_defined_accesses`, which has the last two, and
+functions of `cyclecast_host.h` for the others. Sums beyond their type keep the lowest bits there (`-fwrapv`). TVM's
+compiler does the same for nearly all sums, but it simplifies terms as if no sum overflowed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SHIFTS = (prim.LShift, prim.RShift)
 
 
 def with_defined_operators(program: IRModule) -> IRModule:
-    """The program, every operator in its functions defined for all operands."""
+    """The program with all operators of its functions defined for all operands."""
     made = program.clone()
     for variable, function in program.functions.items():
         if isinstance(function, tirx.PrimFunc):
@@ -44,7 +44,7 @@ def with_defined_operators(program: IRModule) -> IRModule:
 
 
 def with_defined_accesses(body: tirx.Stmt) -> tirx.Stmt:
-    """The statements, with defined shifts, and computed indices inside of tensors."""
+    """The statements with defined shifts, and with computed indices clamped to their tensors."""
     computed: set[Var] = set()
 
     def note(binding: tirx.Bind | prim.Let) -> None:
@@ -64,7 +64,7 @@ def with_defined_accesses(body: tirx.Stmt) -> tirx.Stmt:
 
 
 def _is_computed(expression: Expr, computed: set[Var]) -> bool:
-    """Whether a value depends on those of tensors, and not on loops alone."""
+    """Whether a value depends on values of tensors, not only on loops."""
     found: list[Expr] = []
 
     def variable(used: Var) -> None:
@@ -76,7 +76,7 @@ def _is_computed(expression: Expr, computed: set[Var]) -> bool:
 
 
 def _inside(buffer: Expr, indices: Sequence[Expr], computed: set[Var]) -> list[Expr] | None:
-    """The indices, computed ones no further than the ends of the buffer; None where none is computed."""
+    """The indices with computed ones clamped to the buffer; None if no index is computed."""
     which = [_is_computed(index, computed) for index in indices]
     every = zip(indices, buffer.shape, which, strict=True)
     return [_clamped(index, int(extent)) if it else index for index, extent, it in every] if any(which) else None
@@ -91,7 +91,7 @@ def _clamped(index: Expr, extent: int) -> Expr:
 
 
 def is_open(division: Division | Remainder) -> bool:
-    """Whether a division or remainder is of integers, and its divisor none of the constants that divide anything."""
+    """Whether a division or remainder of integers may be undefined: its divisor is no constant, or is 0 or -1."""
     divisor = division.b
     fixed = isinstance(divisor, prim.IntImm) and int(divisor.value) not in (0, -1)
     return not fixed and str(division.ty).startswith(("int", "uint"))
@@ -114,7 +114,7 @@ def _remainder(division: Remainder) -> Expr:
 
 
 def _harmless(divisor: Expr) -> Expr:
-    """The divisor, or 1 for 0 and -1, by which nothing is left."""
+    """The divisor, but 1 for 0 and -1: the remainder is 0."""
     kind = str(divisor.ty)
     unwanted = divisor == tirx.const(0, kind)
     unwanted = unwanted if kind.startswith("u") else prim.Or(unwanted, divisor == tirx.const(-1, kind))
@@ -140,7 +140,7 @@ def _cast(cast: prim.Cast) -> Expr:
     bits, unsigned = int(kind.lstrip("uint")), kind.startswith("u")
     least = 0 if unsigned else -(1 << (bits - 1))
     end = 1 << (bits if unsigned else bits - 1)
-    wide = "float64" if given == "float64" else "float32"  # which hold the ends of all types
+    wide = "float64" if given == "float64" else "float32"  # holds the limits of all integer types
     value, zero = tirx.Var("value", wide), tirx.const(0, kind)
     below = tirx.Select(value < tirx.const(float(end), wide), tirx.Cast(kind, value), tirx.max_value(kind))
     clamped = tirx.Select(value >= tirx.const(float(least), wide), below, tirx.min_value(kind))

@@ -1,4 +1,4 @@
-"""What must be true of the installed TVM before its first use; importing this module makes it so."""
+"""Preparations of the installed TVM before its first use; importing this module runs most of them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from importlib.util import find_spec
 from cyclecast.errors import OptionError
 
 FIRST_BROKEN_FFI = (0, 1, 15)
-"""From here on any serialisation of a TVM 0.27 object crashes the process."""
+"""First version of the FFI package in which any serialisation of a TVM 0.27 object crashes the process."""
 
 TENSOR_INTRINSICS = "tvm.s_tir.tensor_intrin"
-"""TVM's own hardware intrinsics; MetaSchedule imports them all, which takes half a minute of parsing."""
+"""Package of TVM's own hardware intrinsics; MetaSchedule imports all of them, which takes half a minute."""
 
 
 def require_good_ffi() -> None:
-    """Raise `OptionError` when TVM is missing, or its FFI package is one that crashes it."""
+    """Raise `OptionError` if TVM is not installed, or if its FFI package has a version that crashes it."""
     try:
         installed = version("apache-tvm-ffi")
     except PackageNotFoundError:
@@ -32,13 +32,13 @@ def require_good_ffi() -> None:
 
 
 def import_tvm_without_torch() -> None:
-    """Import TVM, which imports PyTorch wherever that is installed: two seconds, 200 MB.
+    """Import TVM without PyTorch, which TVM imports if it is installed: two seconds, 200 MB.
 
-    It takes tensors of PyTorch then, which nobody here gives it. A program that has imported PyTorch itself keeps that.
+    TVM then accepts no tensors of PyTorch; cyclecast passes none. If PyTorch or TVM is imported already, do nothing.
     """
     if "torch" in sys.modules or "tvm_ffi" in sys.modules:
         return
-    sys.modules["torch"] = None  # type: ignore[assignment] # which makes importing it an ImportError
+    sys.modules["torch"] = None  # type: ignore[assignment] # `import torch` then raises ImportError
     try:
         import tvm.relax  # noqa: F401
     finally:
@@ -46,9 +46,9 @@ def import_tvm_without_torch() -> None:
 
 
 def replace_hardware_intrinsics() -> None:
-    """Put an empty package in the place of TVM's hardware intrinsics, unless somebody has loaded them.
+    """Replace TVM's package of hardware intrinsics by an empty one, unless it is imported already.
 
-    Each of them is imported as usual: `from tvm.s_tir.tensor_intrin import cuda`.
+    A single module of it can still be imported: `from tvm.s_tir.tensor_intrin import cuda`.
     """
     if TENSOR_INTRINSICS in sys.modules:
         return
@@ -62,7 +62,7 @@ def replace_hardware_intrinsics() -> None:
 
 
 def let_interrupts_through() -> None:
-    """Have Ctrl-C inside a function that TVM calls leave TVM as what it is, not as a `RuntimeError` without words."""
+    """Let a KeyboardInterrupt of a function that TVM calls pass unchanged; else it becomes an empty `RuntimeError`."""
     from tvm_ffi import register_error
 
     register_error("KeyboardInterrupt", KeyboardInterrupt)

@@ -1,4 +1,4 @@
-"""Keep what native code prints out of the user's terminal."""
+"""Suppress the output of native code on the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_native_chatter() -> Iterator[None]:
-    """Inside, what is written to file descriptor 2 is dropped; an error tells what there is to tell."""
+    """A context in which output to file descriptor 2 is dropped; errors still reach the caller as exceptions."""
     saved = os.dup(2)
     with tempfile.TemporaryFile() as caught:
         os.dup2(caught.fileno(), 2)

@@ -1,4 +1,4 @@
-"""What marks the loops and buffers of a lowered contraction: written by the lowering, read by all that come after."""
+"""Marks of the loops and buffers of a lowered contraction: the lowering writes them, later steps read them."""
 
 from __future__ import annotations
 

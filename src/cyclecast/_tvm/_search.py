@@ -1,4 +1,4 @@
-"""MetaSchedule's search of one kernel, asked for candidates and told their times."""
+"""MetaSchedule's search for one kernel, as an object with `ask` and `tell`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tvm.target import Target
 from cyclecast._tvm import _adapters
 
 CANDIDATES_AT_ONCE = 128
-"""How many candidates MetaSchedule proposes at once."""
+"""Most candidates that MetaSchedule proposes at once."""
 _LOG = logging.getLogger("cyclecast.search")
 _TVM_LOG = logging.getLogger("tvm.s_tir.meta_schedule")
 
@@ -27,19 +27,18 @@ Answer = TypeVar("Answer")
 
 
 class RanksModules(_adapters.PlainRunner, Protocol):
-    """A plain runner that also says what it sees in modules."""
+    """A plain runner that also gives mapping and timing of modules, to rank them."""
 
     def look(self, candidates: Sequence[IRModule], /) -> _adapters.Seen:
-        """The mapping and the timing of each module; None where it has none."""
+        """Mapping and timing of each module; None for a module without."""
         ...
 
 
 class Loop:
-    """What `ms.tune.tune_tasks` does with one task, the other way round. The seed decides everything.
+    """The loop of `ms.tune.tune_tasks` for one task, driven from outside; deterministic for a seed.
 
-    The plain runner ranks candidates within a generation (`look(modules) -> mappings with timings, or None`), and times
-    what was proposed (`run(modules) -> timings or failures`). What it raises, and a KeyboardInterrupt, come out as they
-    are; on its way through native code an error would become a RuntimeError.
+    The runner ranks the candidates of a generation (`look`), and times the proposed ones (`run`). Its exceptions, and a
+    KeyboardInterrupt, are raised unchanged; native code would turn them into a RuntimeError.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class Loop:
             self.context.pre_tuning(trials, at_once, designs, self.database, model)
 
     def ask(self) -> list[IRModule]:
-        """The modules of the next candidates; none when the search is over."""
+        """The modules of the next candidates; [] when the search has ended."""
         found = None
         if not self.over:
             with self._native():
@@ -86,7 +85,7 @@ class Loop:
         return [candidate.sch.mod for candidate in self.proposed]
 
     def tell(self) -> None:
-        """The candidates that were asked for last are timed: go on from the best."""
+        """Time the candidates of the last `ask` by the runner, and report the times to MetaSchedule."""
         answers = self.runner.run([candidate.sch.mod for candidate in self.proposed])
         results = [_adapters.result(answer) for answer in answers]
         with self._native():
@@ -100,7 +99,7 @@ class Loop:
 
     @contextmanager
     def _native(self) -> Iterator[None]:
-        """Around calls of native code."""
+        """A context for calls of native code: it raises what a watched function has raised."""
         with _quiet(), _interrupts(self.raised):
             try:
                 yield
@@ -112,7 +111,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class _Watched(Generic[Given, Answer]):
-    """A function that native code calls: remembers what it raised, and ends the search."""
+    """A function that native code calls: its exception is kept, and every later call raises it again."""
 
     function: Callable[[Given], Answer]
     raised: list[BaseException]
@@ -131,9 +130,9 @@ class _Watched(Generic[Given, Answer]):
 
 @contextmanager
 def _interrupts(raised: list[BaseException]) -> Iterator[None]:
-    """Inside, Ctrl-C ends the search at the next watched call; pressed again, it is raised on the spot.
+    """A context in which Ctrl-C ends the search at the next watched call; a second Ctrl-C is raised at once.
 
-    Raised just anywhere between native frames it crashes the process. Somebody else's handler is left alone.
+    An exception between native frames can crash the process. Another handler than Python's default is not replaced.
     """
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -154,7 +153,7 @@ def _interrupts(raised: list[BaseException]) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """MetaSchedule logs every step; only its errors are of interest here."""
+    """A context in which only errors of MetaSchedule are logged, not every step."""
     levels = [(log, log.level) for log in (_LOG, _TVM_LOG)]
     for log, _ in levels:
         log.setLevel(logging.ERROR)

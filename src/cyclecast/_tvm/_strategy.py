@@ -1,4 +1,4 @@
-"""A search that needs no schedules, where MetaSchedule wants a strategy that proposes them."""
+"""A search on mappings as a search strategy of MetaSchedule."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tvm.s_tir import Schedule
 from tvm.s_tir import meta_schedule as ms
 
 Choose = Callable[[IRModule, int, int], Iterator[Schedule]]
-"""From a module, a number of trials and a seed to schedules, the best first."""
+"""Function from a module, a number of trials and a seed to schedules, the best first."""
 
 
 @derived_object
 class _Best(ms.search_strategy.PySearchStrategy):  # type: ignore[misc] # TVM is untyped
-    """Proposes one schedule: the best of those that the space's postprocessors accept."""
+    """Proposes one schedule: the best one that the postprocessors of the space accept."""
 
     def __init__(self, choose: Choose) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class _Best(ms.search_strategy.PySearchStrategy):  # type: ignore[misc] # TVM is
         self.trials = 0
 
     def _initialize_with_tune_context(self, context: ms.TuneContext) -> None:
-        """Keeps what is needed of the context, which itself keeps the strategy."""
+        """Keep parts of the context only; the context holds the strategy, so a reference back would be a cycle."""
         space = context.space_generator
         self.module, self.seed = context.mod, int(context.rand_state)
         self.postprocessors = list(space.postprocs or ()) if space else []
@@ -60,7 +60,7 @@ class _Best(ms.search_strategy.PySearchStrategy):  # type: ignore[misc] # TVM is
         return _Best(self.choose)
 
     def _accepts(self, schedule: Schedule) -> bool:
-        """Whether all postprocessors have changed the schedule; those in Python raise where they cannot."""
+        """Whether all postprocessors accept the schedule; those in Python raise if they do not."""
         schedule.enter_postproc()
         try:
             return all(change.apply(schedule) for change in self.postprocessors)
@@ -69,5 +69,5 @@ class _Best(ms.search_strategy.PySearchStrategy):  # type: ignore[misc] # TVM is
 
 
 def strategy(choose: Choose) -> ms.SearchStrategy:
-    """A MetaSchedule search strategy that has one schedule measured: the first of these that the space accepts."""
+    """A MetaSchedule search strategy that proposes the first schedule of `choose` that the space accepts."""
     return _Best(choose)
