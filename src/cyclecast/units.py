@@ -1,7 +1,7 @@
 """Numbers with a unit: `Time`, `Frequency`, `Bandwidth`, `Size`, `Power`, `Energy` and `Area`.
 
-Each holds one whole number of its smallest unit, so sums and comparisons are exact; reading a text goes through
-`Fraction`, never through a float. All are frozen, ordered, hashable, and fields of pydantic models: text in, text out.
+A quantity is a whole number of its smallest unit, so sums and comparisons are exact; a text is parsed by `Fraction`,
+never as a float. Quantities are frozen, ordered, hashable, and fields of pydantic models, which read and write texts.
 
     >>> Time.parse("100 ns") + 2 * Time.parse("1.5 ns")
     Time('103 ns')
@@ -26,7 +26,7 @@ LONGEST_TEXT = 100
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Text form of one kind of quantity."""
+    """The text form of one kind of quantity."""
 
     what: str
     units: Mapping[str, int]
@@ -60,7 +60,7 @@ class _Scale:
         return int(amount)
 
     def write(self, amount: int) -> str:
-        """The number in the largest unit that leaves at least 1 before the point; exact."""
+        """The exact amount as text, in the largest unit in which it is at least 1."""
         unit, worth = next(iter(self.units.items()))
         for unit_, worth_ in self.units.items():
             if worth_ <= amount:
@@ -71,17 +71,17 @@ class _Scale:
 
 
 class _Quantity:
-    """Reading, writing and pydantic's hooks; a subclass is a dataclass with one integer."""
+    """Base of all quantities: parsing, text, pydantic's hooks. A subclass is a dataclass with one integer."""
 
     __slots__ = ()
     _scale: ClassVar[_Scale]
 
     def __init__(self, amount: int) -> None:
-        raise NotImplementedError  # every subclass is a dataclass and has its own
+        raise NotImplementedError  # dataclasses replace it
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The quantity of a text such as the examples in the class; exact. Raises `OptionError`."""
+        """The exact quantity of a text: a decimal number and a unit. Raises `OptionError`."""
         return cls(cls._scale.read(text))
 
     @classmethod
@@ -235,7 +235,7 @@ class Size(_Quantity):
 
 
 class Additive(_Quantity):
-    """A quantity that a component has and that adds up over a device: power, energy, area."""
+    """A quantity of components that adds up over a device: power, energy, area."""
 
     __slots__ = ()
     _field: ClassVar[str]
@@ -264,7 +264,7 @@ class Additive(_Quantity):
         return Fraction(self._amount, other._amount)
 
     def scaled(self, factor: Fraction) -> Self:
-        """A multiple, rounded up once to a whole number of the smallest unit."""
+        """The quantity times a factor, rounded up once to the smallest unit."""
         return type(self)(-(-self._amount * factor.numerator // factor.denominator))
 
 
@@ -350,6 +350,6 @@ def short_time(time: Time) -> str:
 
 def _short(amount: int, units: tuple[tuple[str, int], ...], exact: Time | Energy) -> str:
     for unit, size in units:
-        if amount >= size * 0.99995:  # what rounds to 1 of the unit
+        if amount >= size * 0.99995:  # it rounds to 1 of the unit
             return f"{float(f'{amount / size:.4g}'):,g} {unit}"
     return str(exact)

@@ -115,7 +115,7 @@ def parsed(kind: type[Model], file: str, content: bytes) -> tuple[Model, object,
 
 @lru_cache(maxsize=16)
 def _tree(file: str, text: str) -> tuple[object, dict[Path_, int]]:
-    """The plain values of a text and their lines, for reading only: reading takes 20 ms, so the last ones stay."""
+    """The plain values of a text and their lines, not to be changed: parsing takes 20 ms, so they are cached."""
     root = _compose(file, text)
     if not isinstance(root, CommentedMap):
         shown = "empty" if root is None else "not a set of fields"

@@ -240,7 +240,7 @@ class Array(Part):
     input_pulse: Duration = Time(0)
     """Time that each pulse of an input step adds to a read, if inputs are numbers of pulses: up to 2^dac_bits - 1."""
     write: Write
-    """How its cells are programmed."""
+    """Writing of its cells."""
 
     @property
     def rows_per_weight(self) -> int:

@@ -1,4 +1,4 @@
-"""The mapping of a workload without any search."""
+"""The mapping of a workload without a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mappings as arrays, from tilings and the factors of every level and of time: the one builder."""
+"""Builds mappings as arrays from tilings, spatial factors of every level, and temporal factors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def mappings_of(
     stationary: Numbers,
     ones: Numbers | int = 1,
 ) -> Mappings:
-    """Mapping i has tiling i (whose numbers of tiles are not read), and these factors for each axis of `TILE_AXES`.
+    """n mappings: mapping i has tiling i of `cut`, without its numbers of tiles, and element i of every factor.
 
-    `levels` are in the order of the device's; `stationary` is 0 or 1. `ones`, an array, gives all numbers its length
-    where they have one element.
+    `levels` has the factors of each level of the device, outermost first, by axis of `TILE_AXES`; `temporal` those in
+    time. `stationary` is 0 or 1. An array `ones` of shape (n,) extends arrays of one element to n mappings.
     """
 
     def factors(along: Sequence[Numbers]) -> ManyFactors:

@@ -81,10 +81,10 @@ def _thresholds(numbers: Numbers) -> Numbers:
 
 
 def undominated(first: Numbers, second: Numbers, third: Numbers) -> list[int]:
-    """The places of the points that no other is as good as in all three coordinates, by the first one; equal ones once.
+    """Positions of the points that no other point dominates, sorted by the first coordinate; the first of equal points.
 
-    A sweep by the first coordinate over a staircase of the other two, O(n log n). Only the order of numbers counts:
-    ranks stand for them where products could overflow.
+    The three arrays have shape (n,). The points are swept by the first coordinate, over a Pareto front of the other
+    two: O(n log n). Only the order of the numbers counts, so ranks replace them if products could overflow.
     """
     a, b, c = first, second, third
     size = greatest(third) + 1
@@ -95,9 +95,9 @@ def undominated(first: Numbers, second: Numbers, third: Numbers) -> list[int]:
     order = np.lexsort((c, b, a))
     group = np.cumsum(np.diff(a[order], prepend=a[order[:1]]) != 0)
     falling = np.concatenate([[size], np.minimum.accumulate(c[order] - group * size)])
-    least = order[np.diff(falling) < 0]  # less of the third than all before with the same first
+    least = order[np.diff(falling) < 0]  # a smaller third than all before with an equal first
     _, places = np.unique(b[least] * size + c[least], return_index=True)
-    least = least[np.sort(places)]  # of the same second and third, the one with the least first
+    least = least[np.sort(places)]  # of equal second and third, the least first
     kept, seconds, thirds = list[int](), list[int](), list[int]()
     for place, time, held in zip(least.tolist(), b[least].tolist(), c[least].tolist(), strict=True):
         at = bisect_right(seconds, time)

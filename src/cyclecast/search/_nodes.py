@@ -289,9 +289,9 @@ class Splitter:
 
 def columns_of(workload: Workload, device: Device, nodes: Nodes, factors: Numbers) -> Mappings:
     """The mappings of exact nodes; `factors` has shape (levels x axes, mappings), the outermost level first."""
-    turns = (*nodes.passes, nodes.steps(nodes.few))
+    temporal = (*nodes.passes, nodes.steps(nodes.few))
     levels = [factors[first : first + AXES] for first in range(0, len(factors), AXES)]
-    return mappings_of(workload, device, nodes.cut, levels, turns, nodes.stationary)
+    return mappings_of(workload, device, nodes.cut, levels, temporal, nodes.stationary)
 
 
 def _several(cut: Tilings, place: int, orders: int) -> Numbers:

@@ -268,8 +268,8 @@ class _Pass:
         most = self._most()
         period = max(between(half, last), Fraction(most))
         ripple = max(abs(ends[last] - (last - token) * period - ends[token]) for token in range(half, last))
-        takes_turns = any(stage.shared and stage.resource in self.ports for stage in self.nodes)
-        unsteady = period if ripple or takes_turns else 0  # the order of turns may yet change
+        shares = any(stage.shared and stage.resource in self.ports for stage in self.nodes)
+        unsteady = period if ripple or shares else 0  # the order of service may still change
         return period, ceil(abs(third - fourth) * left + ripple + unsteady) + self._uneven()
 
     def _most(self) -> int:
