@@ -25,7 +25,7 @@ class Markdown:
 
 def main() -> None:
     device = cc.Device.load("isaac")
-    placement = cc.place(cc.tune(cc.load(model_file(), device, shapes={INPUT: SHAPE}), device))
+    placement = cc.place(cc.estimate(cc.load(model_file(), device, shapes={INPUT: SHAPE}), device))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "placed.md"
         cc.write_report(placement, file, form=Markdown())

@@ -94,7 +94,7 @@ KINDS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64
 SANITIZED = ("-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all")
 
 
-@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["float32", pytest.param("float64", marks=pytest.mark.long)])
 def test_odd_values_come_out_as_in_the_compiled_module(kind: str, tmp_path: Path) -> None:
     """NaN, infinities, denormals and the ends of types; undefined behaviour would end the process."""
     for number, operation in enumerate((*REAL, *(lambda x, to=to: x.astype(to) for to in KINDS))):

@@ -26,7 +26,7 @@ RANDOM = np.random.default_rng(6)
 SANITIZERS = "CFLAGS=-O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
 NETWORKS = ("text_direction", "resnet8", "transformer_block")
 WATCHED = [pytest.param(NETWORKS[0], marks=pytest.mark.long), *NETWORKS[1:]]
-"""Networks under sanitizers and valgrind, which take a minute of the first one."""
+"""The networks; the first one takes a minute under sanitizers and valgrind, and a quarter of one to be built."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def source(name: str, folder: Path) -> tuple[Path, dict[str, tuple[int, ...]], l
     return block, {}, [RANDOM.normal(size=(1, 32, 64)).astype("float32")]
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module", params=WATCHED)
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, records: Path) -> Project:
     return written(request.param, tmp_path_factory.mktemp(request.param), records)
 

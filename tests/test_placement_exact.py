@@ -16,7 +16,7 @@ from cyclecast.placement._pareto_mappings import pareto_mappings
 from cyclecast.timing import Analytical
 from placed import network, placed
 
-FEW, MANY, BLOCK = 100, 2100, 50
+FEW, MANY, BLOCK = 50, 2150, 50
 
 
 def blocks(count: int) -> list[range]:

@@ -42,7 +42,11 @@ PLACEMENTS: dict[str, Callable[[], Placement]] = {
 }
 
 
-@pytest.fixture(scope="module", params=PLACEMENTS)
+RARE = ("two chips", "a device without components")
+DRAWN = [pytest.param(name, marks=pytest.mark.long if name in RARE else ()) for name in PLACEMENTS]
+
+
+@pytest.fixture(scope="module", params=DRAWN)
 def info(request: pytest.FixtureRequest) -> dict[str, Any]:
     return report_info(PLACEMENTS[request.param]())
 

@@ -82,7 +82,11 @@ def test_any_mapping_computes_what_numpy_computes(family: str, data: st.DataObje
     np.testing.assert_array_equal(computed, kernel.reference(*operands))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+SLOW_FAMILIES = ("grouped", "depthwise")
+AS_CHIPS = [pytest.param(name, marks=pytest.mark.long if name in SLOW_FAMILIES else ()) for name in FAMILIES]
+
+
+@pytest.mark.parametrize("family", AS_CHIPS)
 @settings(max_examples=14)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_so_does_a_chip_of_behaviour_models(family: str, data: st.DataObject, seed: int) -> None:

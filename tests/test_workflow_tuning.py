@@ -277,7 +277,9 @@ tune(large, Device.load("isaac"), trials=100_000, strategy=sys.argv[2], database
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strategy", "pause"), [("random", 0.0), ("evolution", 0.05)])
+@pytest.mark.parametrize(
+    ("strategy", "pause"), [("random", 0.0), pytest.param("evolution", 0.05, marks=pytest.mark.long)]
+)
 def test_a_signal_stops_a_tuning_and_leaves_whole_batches(tmp_path: Path, strategy: str, pause: float) -> None:
     database = tmp_path / "records.db"
     command = [sys.executable, "-c", INTERRUPTED, str(database), strategy]
