@@ -72,15 +72,15 @@ class Graph:
         return path
 
 
-def tiny_cnn(path: Path, batch: int | str = 1) -> Path:
-    """Plain, depthwise and grouped convolutions, a residual, a dense layer: 3x16x16 in, 10 out."""
+def tiny_cnn(path: Path, batch: int | str = 1, size: int = 16) -> Path:
+    """Plain, depthwise and grouped convolutions, a residual, a dense layer: 3 x size x size in, 10 out."""
     graph = Graph()
     stem = graph.relu(graph.conv("input", 3, 12, 3))
     depthwise = graph.relu(graph.conv(stem, 12, 12, 3, stride=2, group=12))
     grouped = graph.relu(graph.conv(depthwise, 12, 20, 3, group=4))
     added = graph.node("Add", grouped, graph.conv(depthwise, 12, 20, 1))
     pooled = graph.node("Flatten", graph.node("GlobalAveragePool", added))
-    return graph.save(path, [batch, 3, 16, 16], graph.dense(pooled, 20, 10), [batch, 10])
+    return graph.save(path, [batch, 3, size, size], graph.dense(pooled, 20, 10), [batch, 10])
 
 
 def attention_block(path: Path, tokens: int | str = 16, width: int = 32) -> Path:

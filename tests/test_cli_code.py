@@ -27,7 +27,7 @@ def run(*arguments: object) -> Result:
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that tune wrote."""
     folder = tmp_path_factory.mktemp("code")
-    model = networks.attention_block(folder / "block.onnx")
+    model = networks.attention_block(folder / "block.onnx", tokens=4, width=16)
     done = run("tune", model, "--device", "tiny", "--strategy", "random", "--trials", 4, "--out", folder / "tuned")
     assert done.exit_code == 0, done.output
     return folder / "tuned"
@@ -84,7 +84,7 @@ def test_an_empty_path_is_not_the_current_folder(tuned: Path, verb: str) -> None
 
 def test_compile_says_as_json_what_it_wrote(tuned: Path, tmp_path: Path) -> None:
     info = json.loads(run("compile", tuned, "--out", tmp_path, "--json").stdout)
-    assert info["inputs"] == [{"name": "input", "kind": "float32", "shape": [1, 16, 32]}]
+    assert info["inputs"] == [{"name": "input", "kind": "float32", "shape": [1, 4, 16]}]
     assert sorted([*info["files"], MANIFEST]) == sorted(path.name for path in tmp_path.iterdir())
     assert info["weight_bytes"] == (tmp_path / "weights.bin").stat().st_size
 

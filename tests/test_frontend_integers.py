@@ -21,7 +21,10 @@ from cyclecast.frontend.quantization._integers import Constant
 
 pytestmark = pytest.mark.tvm
 
-SHAPES = {networks.tiny_cnn: (1, 3, 16, 16), networks.attention_block: (1, 16, 32)}
+SHAPES: dict[Callable[[Path], Path], tuple[int, ...]] = {
+    networks.tiny_cnn: (1, 3, 16, 16),
+    networks.attention_block: (1, 16, 32),
+}
 
 
 def sample(shape: tuple[int, ...], seed: int) -> Any:

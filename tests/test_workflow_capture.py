@@ -31,7 +31,7 @@ VERILOG = Path(__file__).parents[1] / "examples" / "verilog"
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     """A small network on a small device: several passes, padding, groups."""
-    network = load(networks.tiny_cnn(tmp_path_factory.mktemp("capture") / "tiny.onnx"))
+    network = load(networks.tiny_cnn(tmp_path_factory.mktemp("capture") / "tiny.onnx", size=8))
     return tune(network, TINY, trials=8, strategy="random")
 
 
@@ -45,7 +45,7 @@ def test_a_trace_of_a_network_replays(tuned: Tuned, tmp_path: Path, suffix: str)
     traced = write_trace(tuned, tmp_path / f"all.{suffix}", seed=4)
     done = replay(traced.path)
     assert (done.calls, done.counters) == (traced.calls, traced.counters)
-    inputs = np.random.default_rng(4).normal(size=(1, 3, 16, 16)).astype("float32")
+    inputs = np.random.default_rng(4).normal(size=(1, 3, 8, 8)).astype("float32")
     assert np.array_equal(traced.outputs[0], compile(tuned)(inputs)[0])
 
 
@@ -102,7 +102,7 @@ def test_sums_of_a_workload_are_in_the_vectors(tuned: Tuned, tmp_path: Path) -> 
 
 
 def test_inputs_come_from_a_file_by_name_or_place(tuned: Tuned, tmp_path: Path) -> None:
-    values = np.random.default_rng(5).normal(size=(1, 3, 16, 16))
+    values = np.random.default_rng(5).normal(size=(1, 3, 8, 8))
     np.savez(tmp_path / "named.npz", input=values)
     np.savez(tmp_path / "other.npz", values)
     named, other = (
