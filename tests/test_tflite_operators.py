@@ -21,11 +21,11 @@ REFUSALS = {
     r"node '\w+' \(\w+\): fusedActivationFunction is 1, it must be 0": "CONCATENATION",
     r"node '\w+' \(\w+\): batchDims is 1, it must be 0": "GATHER",
     r"node '\w+' \(\w+\): offset is True, it must be False": "STRIDED_SLICE",
-    r"node '\w+' \(\w+\): corners are aligned, and centres, it is one of both": "RESIZE_NEAREST_NEIGHBOR",
+    r"node '\w+' \(\w+\): alignCorners and halfPixelCenters are both set, only one may be": "RESIZE_NEAREST_NEIGHBOR",
     r"node '\w+' \(\w+\): its weights are computed, they must be constants": "TRANSPOSE_CONV",
     r"node '\w+' \(\w+\): it cannot be imported, TVM does not take its types": "FULLY_CONNECTED QUANTIZE",
-    r"node '\w+' \(\w+\): tensor '\w+' is of type INT32, it must be real numbers": "MEAN POW",
-    r"node '\w+' \(\w+\): tensor '\w+' is quantised as U?INT\d+, LiteRT has other values than its scale says": (
+    r"node '\w+' \(\w+\): tensor '\w+' is of type INT32, it must hold real numbers": "MEAN POW",
+    r"node '\w+' \(\w+\): tensor '\w+' is quantised as U?INT\d+, LiteRT computes other values than its scale gives": (
         "EXP FLOOR_DIV FLOOR_MOD GELU LOG NEG PRELU REDUCE_PROD RSQRT SCATTER_ND"
     ),
     r"operators \w+ \(1: \w+\), TVM's importer does not know them": (
