@@ -173,6 +173,32 @@ def test_a_refusal_of_tvm_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stderr.startswith("error: TVM: it refuses the network or the program, ")
 
 
+IN_A_FINALIZER = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cyclecast import cli
+from cyclecast.device import Device
+
+class Late:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def library():
+    Late()
+    return []
+
+Device.library = staticmethod(library)
+sys.argv = ["cyclecast", "device", "list"]
+cli.main()
+"""
+
+
+def test_ctrl_c_in_a_finalizer_ends_the_command() -> None:
+    """Python only prints what a finalizer raises, and goes on."""
+    done = subprocess.run([sys.executable, "-c", IN_A_FINALIZER], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
 @pytest.mark.tvm
 @pytest.mark.long
 @pytest.mark.parametrize("seconds", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0])

@@ -100,15 +100,23 @@ def _interrupts() -> Iterator[list[int]]:
             leave(_stop())
         signal.default_int_handler(number, frame)
 
+    def lost(ignored: sys.UnraisableHookArgs) -> None:
+        if isinstance(ignored.exc_value, KeyboardInterrupt):  # it fell into a finalizer, which cannot pass it on
+            leave(_stop())
+        shown(ignored)
+
     ours = threading.current_thread() is threading.main_thread()
     ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    shown = sys.unraisablehook
     if ours:
         signal.signal(signal.SIGINT, note)
+        sys.unraisablehook = lost
     try:
         yield stops
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.unraisablehook = shown
 
 
 def _is_in_tvm(frame: FrameType | None) -> bool:
