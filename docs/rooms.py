@@ -37,7 +37,7 @@ PHRASES = {
     "terminal": "what is printed",
     "units": "times, sizes",
 }
-"""What is in a room, in a few words."""
+"""The content of each room, in a few words."""
 DOOR = "_tvm"
 
 WIDTH, LEFT, RIGHT, TOP, GAP = 1122, 60, 170, 16, 10

@@ -21,5 +21,5 @@ class Runner(Protocol):
     """Times candidates. The answers keep the order; one candidate's failure does not affect the others."""
 
     def run(self, candidates: Sequence[Any]) -> list[Timing | Failure]:
-        """One answer per candidate, each an `IRModule` with one scheduled function."""
+        """One answer for each candidate; a candidate is an `IRModule` with one scheduled function."""
         ...
