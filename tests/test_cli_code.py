@@ -188,4 +188,5 @@ def test_files_that_cannot_be_written_are_one_line(tuned: Path, tmp_path: Path, 
     )
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert (done.returncode, len(errors), "Traceback" in done.stderr) in ((2, 1, False), (0, 0, False)), done.stderr
-    assert done.returncode == 2 or (most == 20_000 and verb in ("verify", "c"))  # whose files are smaller
+    largest = {"verify": 1000, "c": 20_000}  # their files are smaller than that, for this network
+    assert done.returncode == 2 or most >= largest.get(verb, most + 1)

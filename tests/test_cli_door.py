@@ -218,3 +218,20 @@ def test_ctrl_c_at_any_moment(seconds: float, tmp_path: Path) -> None:
     _, told = process.communicate(timeout=60)
     assert process.returncode in (130, 0)  # 0: it was done before
     assert "Traceback" not in told
+
+
+@pytest.mark.tvm
+def test_a_command_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
+    """onnxruntime writes events there, and sends them, unless told not to; it spares machines of continuous integration."""
+    home = tmp_path / "home"
+    home.mkdir()
+    model = networks.attention_block(tmp_path / "block.onnx", tokens=4, width=16)
+    words = ["tune", str(model), "--device", "tiny", "--out", str(tmp_path / "out")]
+    subprocess.run(
+        [sys.executable, "-m", "cyclecast.cli", *words],
+        env={"HOME": str(home), "PATH": os.environ["PATH"]},
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert list(home.rglob("*")) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from cyclecast.workflow.tuning import Tuned, estimate, tune
 
     __version__: str
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+"""onnxruntime reads it once, when it is imported; otherwise it keeps events in the home folder and sends them to its makers."""
 
 __all__ = [
     "CyclecastError",
