@@ -222,7 +222,7 @@ def test_ctrl_c_at_any_moment(seconds: float, tmp_path: Path) -> None:
 
 @pytest.mark.tvm
 def test_a_command_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
-    """onnxruntime writes events there, and sends them, unless told not to; it spares machines of continuous integration."""
+    """onnxruntime keeps events there and sends them, unless told not to, or on machines of continuous integration."""
     home = tmp_path / "home"
     home.mkdir()
     model = networks.attention_block(tmp_path / "block.onnx", tokens=4, width=16)

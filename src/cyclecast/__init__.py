@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     __version__: str
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-"""onnxruntime reads it once, when it is imported; otherwise it keeps events in the home folder and sends them to its makers."""
+"""onnxruntime reads it when it is imported; by default it keeps events in the home folder and sends them away."""
 
 __all__ = [
     "CyclecastError",
