@@ -1,4 +1,4 @@
-"""Laws of the analytical model over workloads: more work never takes less time, and never fewer events."""
+"""Laws of the analytical model over workloads: more work rarely takes less time, and never fewer events."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.errors import CyclecastError
-from cyclecast.mapping import Factors, Form, Mapping
+from cyclecast.mapping import Factors, Form, LevelFactors, Mapping
 from cyclecast.network import Axis, Kind, Workload
-from cyclecast.timing import Analytical
+from cyclecast.timing import Analytical, EventDriven, TimingModel
+from cyclecast.units import Time
 from strategies import sketched_mappings
 
 
@@ -43,6 +44,12 @@ def spread(mapping: Mapping, workload: Workload) -> Mapping:
     return replace(mapping, workload=workload, temporal=Factors(**tiles))
 
 
+def at_once(mapping: Mapping) -> int:
+    """The least number of pixels in a step, as A22 shares them."""
+    vectors: int = Form(mapping.workload, mapping.window).vectors
+    return vectors // mapping.temporal.pixel
+
+
 @pytest.mark.parametrize("kind", Kind)
 @given(drawn=sketched_mappings(), more=st.integers(min_value=1, max_value=5))
 def test_more_work_in_the_same_place_is_never_faster(kind: Kind, drawn: tuple[Mapping, Device], more: int) -> None:
@@ -50,7 +57,8 @@ def test_more_work_in_the_same_place_is_never_faster(kind: Kind, drawn: tuple[Ma
     assert spread(mapping, with_more(mapping.workload, kind, 0)).temporal == mapping.temporal
     larger = spread(mapping, with_more(mapping.workload, kind, more))
     before, after = (Analytical().time(each, device) for each in (mapping, larger))
-    assert after.total >= before.total
+    if at_once(larger) >= at_once(mapping):
+        assert after.total >= before.total
     assert before.events is not None
     assert after.events is not None
     for name in ("macs", "products", "conversions", "row_drives", "cell_reads", "cells", "cell_writes"):
@@ -71,3 +79,25 @@ def test_more_bits_are_never_faster(width: str, drawn: tuple[Mapping, Device], m
     carried = replace(mapping, workload=wider)
     assume(mapping.packed * mapping.filters <= finer.filters_per_array)
     assert Analytical().time(carried, finer).total >= Analytical().time(mapping, device).total
+
+
+@pytest.mark.parametrize("model", [Analytical(), EventDriven()], ids=["analytical", "event"])
+def test_two_small_steps_can_be_faster_than_one_large_step(model: TimingModel) -> None:
+    """Results of the first of two steps leave while inputs of the second arrive: 11 pixels are faster than 9."""
+    device = Device.load("tiny").vary_all(
+        {
+            "levels.pe.output_bandwidth": "0.6 GB/s",
+            "levels.array.count": 10,
+            "array.read": "0.1 ns",
+            "array.adc_rate": "1000 GS/s",
+        }
+    )
+    levels = tuple(LevelFactors(name, Factors(pixel=10 if name == "array" else 1)) for name in ("pe", "cu", "array"))
+
+    def time(pixels: int, steps: int) -> Time:
+        axes = (Axis("k", 8, Kind.REDUCTION), Axis("n", 2, Kind.FILTER), Axis("m", pixels, Kind.PIXEL))
+        workload = Workload("product", axes, 8, 8)
+        return model.time(Mapping(workload, 8, 2, levels, Factors(pixel=steps)), device).total
+
+    assert time(11, 2) < time(9, 1) < time(10, 1)
+    assert time(20, 2) > time(10, 1)

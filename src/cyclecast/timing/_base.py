@@ -163,7 +163,7 @@ class TimingModel(Protocol):
 
     * *tile*: a larger tile (window, packed groups, word lines, filters) with equal temporal factors is never faster;
     * *instances*: more instances in use, with equal temporal factors, are never faster;
-    * *turns*: one more pass, or one more step along the pixels, is never faster;
+    * *turns*: one more pass, or one more step along the pixels, is never faster for one array alone;
     * *share*: no mapping is faster than one of its arrays alone, with that array's share of the work;
     * *passes*: on a device with unlimited ports, p passes of s steps are never faster than one pass of p x s steps.
 
