@@ -29,6 +29,7 @@ PHRASES = {
     "mapspace": "what can be decided",
     "network": "what is scheduled",
     "device": "the chip",
+    "_clock": "simulated time",
     "_integers": "exact arithmetic",
     "_notebook": "tables in HTML",
     "errors": "all exceptions",

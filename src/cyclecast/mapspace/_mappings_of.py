@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from cyclecast._integers import Numbers
 from cyclecast.device import Device
 from cyclecast.mapping import ManyFactors, ManyLevelFactors, Mappings
@@ -23,19 +25,23 @@ def mappings_of(
     """n mappings: mapping i has tiling i of `cut`, without its numbers of tiles, and element i of every factor.
 
     `levels` has the factors of each level of the device, outermost first, by axis of `TILE_AXES`; `temporal` those in
-    time. `stationary` is 0 or 1. An array `ones` of shape (n,) extends arrays of one element to n mappings.
+    time. `stationary` is 0 or 1. An array `ones` of shape (n,) extends arrays of one element to n mappings; arrays of
+    that shape are taken as they are.
     """
 
+    def each(numbers: Numbers) -> Numbers:
+        return numbers if np.shape(numbers) == np.shape(ones) else numbers * ones
+
     def factors(along: Sequence[Numbers]) -> ManyFactors:
-        return ManyFactors(*(numbers * ones for numbers in along))
+        return ManyFactors(*map(each, along))
 
     return Mappings(
         workload,
-        cut.word_lines * ones,
-        cut.filters * ones,
+        each(cut.word_lines),
+        each(cut.filters),
         tuple(ManyLevelFactors(level.name, factors(along)) for level, along in zip(device.levels, levels, strict=True)),
         factors(temporal),
-        packed=cut.packed * ones,
-        window=tuple(sizes * ones for sizes in cut.window),
-        input_stationary=stationary * ones,
+        packed=each(cut.packed),
+        window=tuple(map(each, cut.window)),
+        input_stationary=each(stationary),
     )

@@ -11,12 +11,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from cyclecast._clock import Clock, Process, Resume, Signal, Turns
 from cyclecast._integers import ceil_div
 from cyclecast.errors import OptionError
 from cyclecast.network import Edge, live_pixels
 from cyclecast.placement._base import Busy, Check, Kept, Placement, Segment, Stall
 from cyclecast.placement._buffers import shared
-from cyclecast.placement._clock import Clock, Process, Resume, Signal, Turns
 from cyclecast.placement._floorplan import port_loads
 from cyclecast.placement._pipeline import needs_of
 from cyclecast.placement._resident import Builder, delay_of, demands_of

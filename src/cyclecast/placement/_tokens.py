@@ -9,9 +9,9 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
+from cyclecast._clock import Signal, Turns
 from cyclecast._integers import ceil_div
 from cyclecast.network import Edge, receptive_field
-from cyclecast.placement._clock import Signal, Turns
 
 
 @dataclass(eq=False, slots=True)

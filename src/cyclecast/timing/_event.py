@@ -1,4 +1,4 @@
-"""L2: the event simulation: the stages of a pass are SimPy processes that wait for each other.
+"""L2: the event simulation: the stages of a pass are processes that wait for each other.
 
 It simulates three effects that the analytical model leaves out: buffers have a limited size (two tokens), ports and
 merges serve one token at a time in the order of arrival, and lanes that add up the same sums wait for each other. The
@@ -15,8 +15,7 @@ from itertools import product
 from math import ceil
 from typing import NamedTuple
 
-from simpy import Environment, Event, Resource
-
+from cyclecast._clock import Clock, Process, Resume, Signal, Turns
 from cyclecast._integers import ceil_div
 from cyclecast.device import Device
 from cyclecast.errors import OptionError
@@ -115,14 +114,16 @@ class EventDriven:
 
 
 class _Node:
-    """A stage in one simulation, with the events and times of its tokens."""
+    """A stage in one simulation, with the signals and times of its tokens."""
 
-    def __init__(self, env: Environment, stage: PassStage, tokens: int, room: int) -> None:
+    def __init__(self, clock: Clock, stage: PassStage, tokens: int, room: int) -> None:
         self.stage, self.tokens, self.room = stage, tokens, room
-        self.done = [env.event() for _ in range(tokens)]
-        """The token is delivered; the value is (time of its arrival downstream, begin of its first transfer)."""
-        self.taken = [env.event() for _ in range(tokens)] if stage.product else self.done
-        """The token has left the buffer before the stage."""
+        self.done = Signal(clock)
+        """A token is delivered."""
+        self.stamps: list[tuple[int, int]] = []
+        """Of each delivered token: time of its arrival downstream, begin of its first transfer."""
+        self.taken = Signal(clock) if stage.product else self.done
+        """A token has left the buffer before the stage."""
         self.ended = [0] * tokens
         """Time at which the token's result is complete."""
         self.reads: list[tuple[int, int]] = []
@@ -138,10 +139,10 @@ class _Pass:
         self.plan, self.window = what, min(window, what.steps)
         self.product = next(stage.product for stage in what.stages if stage.product)
         self.period = self.product.period
-        self.env = Environment()
+        self.clock = Clock()
         self.nodes = {stage: self._node(stage, buffers) for stage in what.stages}
         users = Counter(stage.resource for stage in what.stages)
-        self.ports = {name: Resource(self.env) for name, count in users.items() if count > 1}
+        self.ports = {name: Turns(self.clock) for name, count in users.items() if count > 1}
         self.spans: list[tuple[str, str, int, int]] = []
 
     def _node(self, stage: PassStage, buffers: int) -> _Node:
@@ -152,67 +153,77 @@ class _Pass:
         elif any(consumer.product for consumer in stage.consumers):
             on_their_way = self.plan.before
         room = buffers + ceil_div(on_their_way, self.period)
-        return _Node(self.env, stage, min(stage.tokens, self.window), room)
+        return _Node(self.clock, stage, min(stage.tokens, self.window), room)
 
     def run(self) -> None:
-        for node in self.nodes.values():
-            self.env.process(self._compute(node, node.stage.product) if node.stage.product else self._move(node))
-        self.env.run()
+        nodes = self.nodes.values()
+        self.clock.run(
+            [self._compute(node, node.stage.product) if node.stage.product else self._move(node) for node in nodes]
+        )
 
-    def _arrive(self, node: _Node, token: int) -> Generator[Event, tuple[int, int], tuple[int, int]]:
+    def _arrive(self, node: _Node, token: int, resume: Resume) -> Generator[None, Resume, tuple[int, int]]:
         """Wait until all sources have delivered the token; return (arrival, begin of its first transfer or -1)."""
-        stamps = []
+        arrival = first = -1
         for source in node.stage.sources:
             before = self.nodes[source]
             if token < before.tokens:
-                stamps.append((yield before.done[token]))
-        if not stamps:
-            return 0, -1
-        return max(arrival for arrival, _ in stamps), min(begin for _, begin in stamps)
+                if before.done.seen <= token:
+                    before.done.wait(token, resume)
+                    yield
+                there, begin = before.stamps[token]
+                arrival, first = max(arrival, there), begin if first < 0 else min(first, begin)
+        return max(arrival, 0), first
 
-    def _room(self, node: _Node, token: int) -> Generator[Event, tuple[int, int], None]:
+    def _room(self, node: _Node, token: int, resume: Resume) -> Process:
         """Wait until the buffers behind the stage have room for the token."""
+        oldest = token - node.room
         for consumer in node.stage.consumers:
             after = self.nodes[consumer]
-            if 0 <= token - node.room < after.tokens:
-                yield after.taken[token - node.room]
+            if after.taken.seen <= oldest < after.tokens:
+                after.taken.wait(oldest, resume)
+                yield
 
-    def _until(self, when: int) -> Generator[Event, tuple[int, int], None]:
-        if when > self.env.now:
-            yield self.env.timeout(when - int(self.env.now))
+    def _until(self, when: int, resume: Resume) -> Process:
+        if when > self.clock.now:
+            self.clock.at(when, resume)
+            yield
 
-    def _move(self, node: _Node) -> Generator[Event, tuple[int, int], None]:
+    def _move(self, node: _Node) -> Process:
         """Process of a port or a merge: it serves a token that has arrived once there is room and the port is free."""
+        resume, clock = (yield), self.clock
         stage, port = node.stage, self.ports.get(node.stage.resource)
         for token in range(node.tokens):
-            arrival, first = yield from self._arrive(node, token)
-            yield from self._until(arrival)
-            yield from self._room(node, token)
-            turn = port.request() if port else None
-            if turn:
-                yield turn
-            begin = int(self.env.now)
-            yield from self._until(begin + (stage.full if token < stage.many else stage.rest))
-            if port and turn:
-                port.release(turn)
-            end = int(self.env.now)
+            arrival, first = yield from self._arrive(node, token, resume)
+            yield from self._until(arrival, resume)
+            yield from self._room(node, token, resume)
+            if port:
+                port.ask(resume)
+                yield
+            begin = clock.now
+            yield from self._until(begin + (stage.full if token < stage.many else stage.rest), resume)
+            if port:
+                port.leave()
+            end = clock.now
             if end > begin:
                 self.spans.append((stage.resource, f"step {token}", begin, end))
             node.ended[token] = max(end, arrival + stage.hidden) + stage.latency
-            node.done[token].succeed((node.ended[token], begin if first < 0 else first))
+            node.stamps.append((node.ended[token], begin if first < 0 else first))
+            node.done.happen()
+        yield
 
-    def _compute(self, node: _Node, slots: Product) -> Generator[Event, tuple[int, int], None]:
+    def _compute(self, node: _Node, slots: Product) -> Process:
         """Process of the arrays of a lane and the pipeline behind them."""
+        resume, clock = (yield), self.clock
         plan, converted = self.plan, 0
         fill = plan.before + plan.after
         for token in range(node.tokens):
-            free = int(self.env.now)
-            arrival, first = yield from self._arrive(node, token)
-            yield from self._until(max(arrival, max(first, 0) + plan.before))
-            ready = int(self.env.now)
-            yield from self._room(node, token)
-            begin = int(self.env.now)
-            node.taken[token].succeed()
+            free = clock.now
+            arrival, first = yield from self._arrive(node, token, resume)
+            yield from self._until(max(arrival, max(first, 0) + plan.before), resume)
+            ready = clock.now
+            yield from self._room(node, token, resume)
+            begin = clock.now
+            node.taken.happen()
             end, converted = slots.run(begin, converted)
             late = max(end, converted - plan.cycle) if slots.converting else end
             result = max(converted, late + plan.after, arrival + fill)
@@ -221,9 +232,11 @@ class _Pass:
             node.waits.append(Counter(causes | {"wait merge": merge, "wait output": begin - ready - merge}))
             node.reads.append((begin, end))
             self.spans.append((node.stage.resource, f"step {token}", begin, end))
-            yield from self._until(end)
+            yield from self._until(end, resume)
             node.ended[token] = result
-            node.done[token].succeed((max(converted, result - plan.early), 0))
+            node.stamps.append((max(converted, result - plan.early), 0))
+            node.done.happen()
+        yield
 
     def _merging(self, node: _Node, token: int, since: int, until: int) -> int:
         """The part of a wait for room (`since` to `until`) in which a merge waits for the results of other lanes."""

@@ -10,7 +10,7 @@ import simpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclecast.placement._clock import Clock, Process, Signal, Turns
+from cyclecast._clock import Clock, Process, Signal, Turns
 
 SIGNALS, TURNS = 3, 2
 Step = tuple[str, int, int]
