@@ -182,12 +182,10 @@ class _TuneJob:
         asked = question.asked(self.out) if question else ""
         with output(self.out, "tune", force=self.force, asked=asked) as place:
             with status("lowering and building", shown=self.shown):
-                is_new = building.write_built(tuned, place, self.out)
+                building.write_built(tuned, place, self.out)
             if self.check:
                 info["verification"] = self._verified(tuned, place, model, inputs, quantization)
             (place / RESULT).write_text(json_text(info), encoding="utf-8")
-        if is_new:
-            building.load(self.out)  # check that the folder can be read
         return info
 
     def _searched(self, network: Network, space: Space | None, runner: Runner | None) -> Tuned:

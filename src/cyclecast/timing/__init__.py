@@ -114,7 +114,10 @@ def timing_model(spec: str | TimingModel) -> TimingModel:
 def second_opinion(model: TimingModel, mapping: Mapping, device: Device) -> Timing | None:
     """The timing by the model's `second_opinion`, a slower model; None if the model has no second opinion."""
     other = abilities(model).second_opinion
-    return timing_model(other).time(mapping, device) if other else None
+    if not other:
+        return None
+    second = BUILT_IN[other]()() if other in BUILT_IN else timing_model(other)
+    return second.time(mapping, device)
 
 
 def bounds_of(model: TimingModel, mapping: Mapping, device: Device) -> Bounds:

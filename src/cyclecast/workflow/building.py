@@ -79,20 +79,18 @@ def save(tuned: MappedNetwork, folder: str | Path, *, force: bool = False) -> No
         write(tuned, place)
 
 
-def write_built(tuned: MappedNetwork, folder: Path, before: Path) -> bool:
-    """`write`, and build the program; return whether it is new.
+def write_built(tuned: MappedNetwork, folder: Path, before: Path) -> None:
+    """`write`, and build the program.
 
     The program in the folder `before` is copied if `tune` built it from equal files. `network.json`, one of them, names
     the versions.
     """
     write(tuned, folder)
     files = {name: digest_of(folder / name) for name in PARTS}
-    is_new = not holds(before, "tune", files, [PROGRAM])
-    if is_new:
-        compile(tuned).save(folder / PROGRAM)
-    else:
+    if holds(before, "tune", files, [PROGRAM]):
         shutil.copyfile(before / PROGRAM, folder / PROGRAM)
-    return is_new
+    else:
+        compile(tuned).save(folder / PROGRAM)
 
 
 def write(tuned: MappedNetwork, folder: Path) -> None:
