@@ -119,12 +119,21 @@ def every_tiling(workload: Workload, device: Device) -> Tilings:
     tall, wide = device.word_lines_per_array // packed, device.filters_per_array // packed
     lines = [smallest_sizes(*each) for each in zip(values.tolist(), np.minimum(values, tall).tolist(), strict=True)]
     filters = [smallest_sizes(*each) for each in zip(results.tolist(), np.minimum(results, wide).tolist(), strict=True)]
-    pairs = list(zip(lines, filters, strict=True))
-    of = np.repeat(np.arange(len(every)), [len(one) * len(other) for one, other in pairs])
-    word_lines = np.concatenate([np.repeat(one, len(other)) for one, other in pairs])
-    columns = np.concatenate([np.tile(other, len(one)) for one, other in pairs])
-    whole, cut = every[of], (ceil_div(values[of], word_lines), ceil_div(results[of], columns))
-    return Tilings.of([*whole.window, whole.packed, word_lines, columns, whole.tiles[0], *cut, whole.tiles[3]])
+    many, few = [len(other) for other in filters], [len(one) for one in lines]
+    counts = np.array(many, np.int64) * np.array(few, np.int64)
+
+    def along_lines(numbers: list[Numbers]) -> Numbers:
+        return np.concatenate([np.repeat(each, times) for each, times in zip(numbers, many, strict=True)])
+
+    def along_filters(numbers: list[Numbers]) -> Numbers:
+        return np.concatenate([np.tile(each, times) for each, times in zip(numbers, few, strict=True)])
+
+    rows = [ceil_div(extent, sizes) for extent, sizes in zip(values.tolist(), lines, strict=True)]
+    columns = [ceil_div(extent, sizes) for extent, sizes in zip(results.tolist(), filters, strict=True)]
+    window = [np.repeat(sizes, counts) for sizes in every.window]
+    packed, groups, vectors = (np.repeat(each, counts) for each in (every.packed, every.tiles[0], every.tiles[3]))
+    sizes = along_lines(lines), along_filters(filters)
+    return Tilings.of([*window, packed, *sizes, groups, along_lines(rows), along_filters(columns), vectors])
 
 
 def tilings(workload: Workload, device: Device, form: Tilings, perfect: bool = False) -> Tilings:

@@ -157,7 +157,7 @@ class _MappingSearch:
     model: TimingModel
     cut: Tilings
     most: int
-    """Most arrays of a mapping."""
+    """Most arrays of a mapping; tilings that need more are left out of `cut`."""
     written: bool
     """Whether the time includes the writing of a computed operand."""
     held: Numbers = field(init=False)
@@ -172,6 +172,8 @@ class _MappingSearch:
     timed: int = 0
 
     def __post_init__(self) -> None:
+        held = self.cut.tiles[0] * self.cut.tiles[1] * self.cut.tiles[2]
+        self.cut = self.cut[np.flatnonzero(held <= self.most)]
         self.held = self.cut.tiles[0] * self.cut.tiles[1] * self.cut.tiles[2]
         self.vectors = self.cut.tiles[PIXEL]
         self.products = _product_times(self.workload, self.device, self.cut)
@@ -203,7 +205,7 @@ class _MappingSearch:
         if proven:
             points = list(zip(self.front.arrays.tolist(), self.front.times.tolist(), strict=True))
             return points[0][0], points[-1][1], min(arrays * time for arrays, time in points)
-        held, vectors, products = (each[self.held <= self.most] for each in (self.held, self.vectors, self.products))
+        held, vectors, products = self.held, self.vectors, self.products
         if not isinstance(self.model, Analytical):
             return int(held.min()), 0, 0
         times = products * ceil_div(vectors, np.minimum(self.most // held, vectors))
@@ -334,9 +336,8 @@ def _worthwhile(cut: Tilings, products: Numbers, most: int) -> Iterator[tuple[in
     held, vectors = cut.tiles[0] * cut.tiles[1] * cut.tiles[2], cut.tiles[PIXEL]
     points = []
     for place in undominated(vectors, products, held):
-        if held[place] <= most:
-            needed, steps = _replicas(int(vectors[place]), int(held[place]), most)
-            points.append(np.array([held[place] * needed, steps * products[place], needed, 0 * needed + place]))
+        needed, steps = _replicas(int(vectors[place]), int(held[place]), most)
+        points.append(np.array([held[place] * needed, steps * products[place], needed, 0 * needed + place]))
     if not points:
         return
     every = np.hstack(points)
