@@ -175,8 +175,8 @@ class SearchJob:
         )  # fmt: skip
         search = begin(plan.strategy, asked_for)
         for found in follow(search, asked_for):
-            batch = self._worth_recording(found, records, watch)
-            database.add(number, batch)
+            if batch := self._worth_recording(found, records, watch):
+                database.add(number, batch)
             records += batch
             near.add(found)
             timed += len(found.batch)
