@@ -122,8 +122,10 @@ class TestTune:
     def test_totals_say_what_the_host_takes(self, tuned: Path) -> None:
         result = json.loads((tuned / "result.json").read_text(encoding="utf-8"))
         total = result["total"]
-        assert total["host_fs"] == sum(operator["fs"] for operator in result["host"]) > 0
-        assert total["with_host_fs"] == total["fs"] + total["host_fs"]
+        assert total["host_fs"] == sum(operator["fs"] for operator in result["host"])
+        assert total["with_host_fs"] == total["fs"] + total["units_fs"] + total["host_fs"]
+        assert total["units_fs"] > 0
+        assert {each["name"] for each in result["units"]} >= {"requantise", "relu"}
         assert {operator["name"] for operator in result["host"] if operator["fs"] == 0} <= {"reshape"}
         assert 0 < total["coverage"] < 1
 

@@ -45,10 +45,13 @@ def tuned(written: Path, tmp_path: Path) -> Path:
 def test_place_says_and_writes_what_it_found(tuned: Path) -> None:
     done = run("place", tuned)
     assert done.exit_code == 0, done.output
-    assert "all weights resident: interval 800 ns" in done.output
+    assert "on the chip, all weights resident: interval 800 ns" in done.output
+    assert "; limited by host (" in done.output
     assert "products of two computed operands: by the host" in done.output
     info = json.loads((tuned / "placement.json").read_text())
-    assert info["total"]["interval_fs"] == 800 * 10**6
+    total = info["total"]
+    assert total["chip_interval_fs"] == total["arrays_interval_fs"] == 800 * 10**6
+    assert total["interval_fs"] == total["host_fs"] > total["chip_interval_fs"]
     assert info["settings"]["objective"] == "interval"
 
 

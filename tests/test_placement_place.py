@@ -86,7 +86,7 @@ class TestResident:
 
     def test_the_interval_is_the_longest_limit(self, resident: Placement) -> None:
         (segment,) = resident.segments
-        assert resident.interval == segment.period == resident.limit.time
+        assert resident.interval == segment.period == resident.chip_limit.time
         assert resident.interval >= max(stage.busy for stage in resident.stages)
         assert all(bound.time <= resident.interval for bound in resident.bounds)
 
@@ -150,7 +150,9 @@ class TestResident:
 
     def test_nothing_is_known_of_the_energy_of_a_device_without_components(self) -> None:
         said: dict[str, Any] = ISAAC.to_json()
-        levels = [{key: value for key, value in each.items() if key != "components"} for each in said["levels"]]
+        levels = [
+            {key: value for key, value in each.items() if key not in ("components", "units")} for each in said["levels"]
+        ]
         del said["components"]
         bare = Device.from_json(said | {"levels": levels})
         found = placed(three_layers(), bare)

@@ -135,7 +135,7 @@ def test_what_differs_from_another_run(tmp_path: Path) -> None:
     write_report(one, tmp_path / "report.html", against=against)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Beside the other run" in text
-    assert short_time(other.latency) in text
+    assert short_time(other.with_host[1]) in text
 
 
 def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def test_the_information_counts_every_occurrence() -> None:
         "cycles": 2 * first.cycles + second.cycles,
         "fs": arrays,
         "second_opinion_fs": None,  # none was asked for
+        "units_fs": 0,
         "host_fs": host,  # 8000 operations at 8 a nanosecond
         "with_host_fs": arrays + host,
         "coverage": 2 * 1816 / (2 * 1816 + 8000),
@@ -215,13 +216,14 @@ def test_the_table_shows_what_the_information_says() -> None:
         shown = [workload["name"], workload["mapping"]["text"], f"{workload['timing']['cycles']:,}"]
         assert [value for value in shown if value not in text] == []
     assert "net on tiny" in text
+    assert "whole network, one operator after another: 9.42 us\n" in text
     for row in ("write ", "x work", "array.read: -", "softmax"):
         assert row in text
-    assert f"total: {info['total']['cycles']:,} cycles" in text
+    assert f"arrays: {info['total']['cycles']:,} cycles" in text
     assert "in 3 operators (2 distinct), 31.2% of all operations\n" in text
     assert (
-        "with 7 operators on the host: 1 us by its roofline, 9.42 us one after another\n1 of 2 workloads reused\n"
-        in text
+        "beside the arrays: 0 operators on digital units, 0 fs that arrays do not hide; 7 on the host, 1 us by its "
+        "roofline\n1 of 2 workloads reused\n" in text
     )
 
 

@@ -14,7 +14,9 @@ from cyclecast.device._parts import (
     Inputs,
     Level,
     Mesh,
+    OperationClass,
     Pipeline,
+    Unit,
     Write,
 )
 from cyclecast.device._schema import Device
@@ -33,8 +35,10 @@ __all__ = [
     "Inputs",
     "Level",
     "Mesh",
+    "OperationClass",
     "Pipeline",
     "Share",
+    "Unit",
     "Write",
     "doubts",
     "library",

@@ -79,10 +79,11 @@ def inside(device: Device, level: str) -> dict[str, int]:
 
 
 def listed(device: Device) -> Iterator[tuple[str, Component]]:
-    """(Level, component) for all components; the level is "" for the device itself."""
-    for level, components in [("", device.components), *((level.name, level.components) for level in device.levels)]:
-        for component in components:
-            yield level, component
+    """(Level, component) for all components, units included; the level is "" for the device itself."""
+    yield from (("", component) for component in device.components)
+    for level in device.levels:
+        yield from ((level.name, component) for component in level.components)
+        yield from ((level.name, unit.component) for unit in level.units)
 
 
 def shares(device: Device, instances: Mapping[str, int], amount: Callable[[Component], Q]) -> tuple[Share[Q], ...]:

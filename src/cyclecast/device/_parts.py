@@ -122,6 +122,62 @@ class Component(Part):
     """Energy of one event; default power / events per second at full load, for events that have a full load."""
 
 
+class OperationClass(StrEnum):
+    """Classes of elementary operations that digital units do; the front end counts them."""
+
+    ADD = "add"
+    """An addition or subtraction, of a bias or a residual sum too."""
+    MULTIPLY = "multiply"
+    """A multiplication, for example by a scale."""
+    COMPARE = "compare"
+    """A comparison: one for ReLU, two for clipping."""
+    SHIFT = "shift"
+    """The rescaling of a sum to the width of an activation."""
+    DIVIDE = "divide"
+    """A division."""
+    LOOKUP = "lookup"
+    """The value of a function of one variable, such as sigmoid, exp or GELU."""
+    REDUCE = "reduce"
+    """An addition into a sum over many pixels or values, for example of average pooling."""
+    POOL = "pool"
+    """A comparison of maximum pooling."""
+    SOFTMAX = "softmax"
+    """One value of a softmax."""
+    NORMALISE = "normalise"
+    """One value of a layer normalisation."""
+
+
+class Unit(Part):
+    """Digital unit: a group of equal parts that compute what arrays do not, such as activations."""
+
+    name: Identifier
+    """Name of the unit in reports and breakdowns."""
+    count: Count = 1
+    """Number of parts in the group; they work at the same time."""
+    does: Annotated[tuple[OperationClass, ...], Field(min_length=1)]
+    """Classes of operations that it can do."""
+    rate: Rate
+    """Operations per second of one part."""
+    power: Drawn
+    """Power of the whole group while its instance is in use."""
+    area: Taken
+    """Area of the whole group."""
+    per: Count = 1
+    """Number of instances that share the group."""
+    energy: Spent = Energy(0)
+    """Energy of one operation, beside the power; default 0."""
+
+    @property
+    def speed(self) -> Frequency:
+        """Operations per second of the whole group."""
+        return Frequency(self.count * self.rate.millihertz)
+
+    @property
+    def component(self) -> Component:
+        """The same as a component without an event: it draws its power while its instance is in use (A17)."""
+        return Component(name=self.name, count=self.count, power=self.power, area=self.area, per=self.per)
+
+
 class Level(Part):
     """Level of the device, such as its PEs."""
 
@@ -143,6 +199,8 @@ class Level(Part):
     """Buffer of one instance in bytes, for inputs that wait; default unlimited."""
     components: tuple[Component, ...] = ()
     """Components of one instance beside the levels inside it; without any, no power and no area."""
+    units: tuple[Unit, ...] = ()
+    """Digital units of one instance; without any, the host computes what arrays do not."""
 
 
 class Write(Part):

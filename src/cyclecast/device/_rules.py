@@ -10,7 +10,7 @@ from cyclecast.errors import DeviceError
 from cyclecast.units import Time
 
 if TYPE_CHECKING:
-    from cyclecast.device._parts import Array, Component, Level, Pipeline
+    from cyclecast.device._parts import Array, Component, Level, Pipeline, Unit
     from cyclecast.device._schema import Device
 
 MOST_ARRAYS = 10**9
@@ -126,8 +126,14 @@ def components_of_levels_have_names_of_their_own(device: Device) -> Mistakes:
         yield from _different(f"levels.{position}.components", "component", getattr(level, "components", ()))
 
 
-def _different(field: str, what: str, items: Iterable[Level | Component]) -> Mistakes:
-    names: set[str] = set()
+def units_have_names_of_their_own(device: Device) -> Mistakes:
+    for position, level in enumerate(device.levels):
+        named = {component.name for component in getattr(level, "components", ())}
+        yield from _different(f"levels.{position}.units", "unit", getattr(level, "units", ()), named)
+
+
+def _different(field: str, what: str, items: Iterable[Level | Component | Unit], taken: Iterable[str] = ()) -> Mistakes:
+    names = set(taken)
     for position, item in enumerate(items):
         name = getattr(item, "name", None)  # None for an item that is wrong itself
         if name in names:

@@ -42,6 +42,7 @@ class Device(Part):
         _rules.weights_fit_into_an_array,
         _rules.components_have_names_of_their_own,
         _rules.components_of_levels_have_names_of_their_own,
+        _rules.units_have_names_of_their_own,
         _rules.arrays_can_be_built,
     )
     format: Annotated[int, Field(strict=True, ge=1, le=1)]
@@ -171,6 +172,10 @@ class Device(Part):
         return _device(varied)
 
 
+LISTS = {"components": "component", "units": "unit"}
+"""Fields that are lists of parts with names, and the noun of a part."""
+
+
 def _device(value: Mapping[str, object]) -> Device:
     try:
         return Device.model_validate(value)
@@ -189,14 +194,14 @@ def _replace(values: dict[str, object], field: str, value: object) -> None:
         if isinstance(node, list):
             inner: object = _named(node, part, field)
         else:
-            inner = node.setdefault(part, [] if part == "components" else {})
+            inner = node.setdefault(part, [] if part in LISTS else {})
         if not isinstance(inner, dict | list):
             raise DeviceError(
                 field, "no such field", f"{part} is a single value", f"'{field.removesuffix('.' + last)}'"
             )
         node = inner
     if isinstance(node, list):
-        what = "component" if "components" in parents else "level"
+        what = next((LISTS[part] for part in parents if part in LISTS), "level")
         raise DeviceError(field, f"a whole {what}", "one field at a time", f"'{field}.count'")
     node[last] = value
 
@@ -204,7 +209,7 @@ def _replace(values: dict[str, object], field: str, value: object) -> None:
 def _named(items: list[dict[str, object]], name: str, field: str) -> dict[str, object]:
     names = [str(item["name"]) for item in items]
     if name not in names:
-        what = "component" if f"components.{name}" in field else "level"
+        what = next((LISTS[part] for part in LISTS if f"{part}.{name}" in field), "level")
         there = f"there are {', '.join(names)}" if names else "there are none"
         raise DeviceError(field, f"no {what} '{name}'", there, suggest(name, names) if names else "")
     return items[names.index(name)]

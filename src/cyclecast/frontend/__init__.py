@@ -157,7 +157,7 @@ def _network(program: Any, source: Any, quantization: Quantization) -> Network:
     refused: BaseException | None = None
     with without_native_chatter(), limited_memory(name, bytes_of_constants(program)):
         try:
-            whole, members, host, operators = deep(lambda: quantize(program, quantization))
+            whole, members, host, operators, digital = deep(lambda: quantize(program, quantization))
         except Exception as error:
             if not is_of_tvm(error):
                 raise
@@ -166,7 +166,7 @@ def _network(program: Any, source: Any, quantization: Quantization) -> Network:
         raise refused
     require_legal(whole, name)
     path = source.source if isinstance(source, Bound) else source
-    return Network(path.stem if isinstance(path, Path) else name, members, host, whole, operators)
+    return Network(path.stem if isinstance(path, Path) else name, members, host, whole, operators, digital)
 
 
 def _name(source: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cyclecast.network._digital import NOWHERE, DigitalOperator
 from cyclecast.network._network import (
     NOT_FINITE,
     Along,
@@ -18,8 +19,10 @@ from cyclecast.network._workload import Axis, Kind, Slide, Workload
 
 __all__ = [
     "NOT_FINITE",
+    "NOWHERE",
     "Along",
     "Axis",
+    "DigitalOperator",
     "Edge",
     "HostOperator",
     "Kind",

@@ -8,6 +8,7 @@ from typing import Any
 
 from cyclecast._notebook import html_table
 from cyclecast.device import Host
+from cyclecast.network._digital import DigitalOperator
 from cyclecast.network._workload import Workload
 from cyclecast.storage.reading import loadable
 from cyclecast.units import Time
@@ -121,6 +122,8 @@ class Network:
     program: Any = field(compare=False, repr=False)
     operators: tuple[Operator, ...] = ()
     """Every occurrence of a workload in program order, and every product of two computed operands."""
+    digital: tuple[DigitalOperator, ...] = ()
+    """Every operator that arrays do not compute, in program order, products of two computed operands left out."""
 
     def __repr__(self) -> str:
         on_host = sum(operator.count for operator in self.host)

@@ -5,6 +5,7 @@ The field `operator` of a value is the operator's position in `Network.operators
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping as Mapped
 from dataclasses import dataclass
@@ -16,8 +17,13 @@ from cyclecast.device import Device, Dynamic
 from cyclecast.mapping import Mapping
 from cyclecast.network import Network, Operator
 from cyclecast.placement._floorplan import Floorplan, Site
-from cyclecast.timing import Timing
+from cyclecast.timing import Home, Timing
 from cyclecast.units import Energy, Time
+
+MOST_ON_HOST = 3
+"""Most kinds of operators listed in `Placement.on_host`."""
+UNIT = "unit"
+"""`Bottleneck.what` of a digital unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +117,11 @@ class Segment:
     """Inputs kept in buffers, by operator."""
 
     @property
+    def arrays_period(self) -> Time:
+        """The period if digital units took no time."""
+        return max((limit.time for limit in self.limits if limit.what != UNIT), default=Time(0))
+
+    @property
     def arrays(self) -> int:
         """Number of arrays in use."""
         return sum(stage.site.arrays for stage in self.stages)
@@ -169,7 +180,7 @@ class Busy(NamedTuple):
     """An interval in which arrays, a port or the network are busy."""
 
     resource: str
-    """`arrays`, `port`, `network`, or `write` for a computed operand."""
+    """`arrays`, `port`, `network`, `unit`, or `write` for a computed operand."""
     pe: int
     """The busiest of the operator's PEs."""
     operator: int
@@ -183,7 +194,7 @@ class Stall(NamedTuple):
 
     operator: int
     cause: str
-    """`input`, `network`, `port` or `room` (the buffer behind is full)."""
+    """`input`, `network`, `port`, `room` (the buffer behind is full) or `unit` (it still has older sums)."""
     time: Time
 
 
@@ -216,13 +227,16 @@ class Placement:
     overlapped: bool
     """Whether a segment is written while the one before it computes."""
     interval: Time
-    """Time from one result to the next, on average over a batch."""
+    """Time from one result of the chips to the next, on average over a batch, digital units included."""
     latency: Time
-    """Time of one image if all weights are resident; else from the first input of a batch to its last result."""
+    """Time of one image on the chips if all weights are resident; else from the first input of a batch to its last
+    result."""
     energy: Energy | None
     """Energy of one image; None if the device states no components."""
     spent: tuple[Spent, ...]
     """Energy of one image by operator and component."""
+    homes: tuple[Home, ...]
+    """Where each operator that arrays do not compute is computed."""
     host: Time
     """Time of the host's operators for one image, one after another (A13)."""
     bounds: tuple[Bottleneck, ...]
@@ -269,7 +283,19 @@ class Placement:
 
     @property
     def limit(self) -> Bottleneck:
-        """The bottleneck of the interval: writing if it takes most of the time, else that of the slowest segment."""
+        """The bottleneck of the whole network: the host, or that of the chips."""
+        return Bottleneck("host", self.on_host, self.host) if self.host > self.interval else self.chip_limit
+
+    @property
+    def on_host(self) -> str:
+        """The operators on the host, with their numbers and the reasons, most frequent first."""
+        found = Counter((home.operator.name, home.why) for home in self.homes if home.on_host)
+        shown = [f"{name} x {count}: {why}" for (name, why), count in found.most_common(MOST_ON_HOST)]
+        return "; ".join(shown) + ("; ..." if len(found) > MOST_ON_HOST else "")
+
+    @property
+    def chip_limit(self) -> Bottleneck:
+        """The bottleneck of the chips: writing if it takes most of the time, else that of the slowest segment."""
         write = sum((segment.write for segment in self.segments), Time(0))
         if 2 * write > self.batch * self.interval:
             return Bottleneck("write", "segments", write)
@@ -294,6 +320,12 @@ class Placement:
     def with_host(self) -> tuple[Time, Time]:
         """Interval with the host as one more stage of the pipeline, and latency with the host's time added."""
         return max(self.interval, self.host), self.latency + self.batch * self.host
+
+    @property
+    def arrays_interval(self) -> Time:
+        """The interval if digital units took no time: that of arrays, ports, networks and writing alone."""
+        waits = (each.period.femtoseconds - each.arrays_period.femtoseconds for each in self.segments)
+        return Time(max(self.interval.femtoseconds - sum(waits), 0))
 
     def _repr_html_(self) -> str:
         rows = [

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Mapped
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
 
 from cyclecast._integers import ceil_div
-from cyclecast.device import Component, Device, Event
+from cyclecast.device import Component, Device, Event, Unit
 from cyclecast.device._breakdown import listed
 from cyclecast.energy import energy, event_energy
 from cyclecast.mapping import Mapping
 from cyclecast.placement._base import Segment, Spent, Stage
 from cyclecast.placement._floorplan import Floorplan
+from cyclecast.timing import UnitOf, units_of
 from cyclecast.units import Energy, Time
 
 
@@ -35,13 +37,16 @@ class Meter:
 
     device: Device
     floor: Floorplan
+    work: Mapped[int, Mapped[UnitOf, int]] = field(default_factory=dict)
+    """Operations of digital units, by the operator on arrays that they are behind."""
     known: dict[int, Known] = field(default_factory=dict)
     """Cache by `id` of the mapping; the value keeps the mapping alive."""
     components: tuple[tuple[str, Component], ...] = field(init=False)
     """(Level, component); the level is "" for the device itself."""
+    units: Mapped[UnitOf, Unit] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.components = tuple(listed(self.device))
+        self.components, self.units = tuple(listed(self.device)), units_of(self.device)
 
     def total(self, segments: Sequence[Segment], batch: int, interval: Time, dynamic: frozenset[int]) -> Energy | None:
         """The sum of `image`, rounded up; None if the device states no components."""
@@ -52,6 +57,7 @@ class Meter:
             for stage in segment.stages:
                 each = self._known(stage)
                 found += each.total + self._writes(stage, several, batch, dynamic) * each.write
+                found += sum(spent.amount for spent in self._digital(stage))
             if segment.arrays:
                 found += sum(amount for _, _, amount in self._powers(segment, *self._drawing(segment, several, batch)))
         found += sum(each.amount for each in self._own(interval))
@@ -71,6 +77,7 @@ class Meter:
         for segment in segments:
             for stage in segment.stages:
                 found += self._events_of(stage, self._writes(stage, several, batch, dynamic))
+                found += self._digital(stage)
             arrays = segment.arrays
             for level, name, amount in self._powers(segment, *self._drawing(segment, several, batch)):
                 for stage in segment.stages:
@@ -108,6 +115,13 @@ class Meter:
         for level, component, amount in self._known(stage).parts:
             more = writes * cells * self._write(level, component) if writes else 0
             yield Spent(stage.operator, level, component.name, amount + Fraction(more))
+
+    def _digital(self, stage: Stage) -> Iterator[Spent]:
+        """Energies of the operations on digital units."""
+        work, units = self.work.get(stage.operator, {}), self.units
+        for key, operations in work.items():
+            if spent := operations * units[key].energy.attojoules:
+                yield Spent(stage.operator, self.device.levels[key.level].name, key.name, Fraction(spent))
 
     def _powers(self, segment: Segment, time: Time, images: int) -> Iterator[tuple[str, str, Fraction]]:
         """(Level, component, energy per image [aJ]) of the components that draw power, in all instances in use."""

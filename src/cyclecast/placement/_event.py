@@ -17,11 +17,11 @@ from cyclecast.errors import OptionError
 from cyclecast.network import Edge, live_pixels
 from cyclecast.placement._base import Busy, Check, Kept, Placement, Segment, Stall
 from cyclecast.placement._buffers import shared
-from cyclecast.placement._floorplan import port_loads
 from cyclecast.placement._pipeline import needs_of
-from cyclecast.placement._resident import Builder, delay_of, demands_of
+from cyclecast.placement._resident import Builder, delay_of
+from cyclecast.placement._shared import ports_of, units_of
 from cyclecast.placement._tokens import Link, Node, freed_by_token, needed_by_token
-from cyclecast.timing import EventDriven, TimingModel
+from cyclecast.timing import EventDriven, TimingModel, work_of
 from cyclecast.units import Time
 
 MOST_TOKENS = 256
@@ -30,7 +30,7 @@ BUFFERS = 2
 """Tokens whose inputs may be in the port or wait behind it (A23)."""
 SLOWER = 1.2
 """Least factor by which `roomier` lengthens the pace if the buffers are too small."""
-WAITS = ("input", "network", "port", "room")
+WAITS = ("input", "network", "port", "room", "unit")
 """Causes for which an idle operator does not begin its next step."""
 
 
@@ -46,8 +46,9 @@ def simulate(placement: Placement, *, images: int = 16, model: TimingModel | Non
     operators = placement.network.operators
     floor, device = placement.floor, placement.device
     builder = Builder(
-        operators=operators, needs=needs_of(operators), floor=floor, device=device, model=model or EventDriven()
-    )
+        operators=operators, needs=needs_of(operators), floor=floor, device=device, model=model or EventDriven(),
+        work=work_of(placement.homes),
+    )  # fmt: skip
     return simulated(builder, segment, images, spans=spans)
 
 
@@ -118,13 +119,14 @@ class _Pipeline:
         self.spans: list[Busy] | None = [] if spans else None
         self.stages = {stage.operator: stage for stage in segment.stages}
         self.chosen = {
-            place: builder.chosen(stage.mapping, self.operators[place].is_dynamic)
+            place: builder.chosen(stage.mapping, self.operators[place].is_dynamic, place)
             for place, stage in self.stages.items()
         }
         self.hops = builder.hops({place: stage.site for place, stage in self.stages.items()})
         members = self._members(segment)
-        ports = self._ports()
-        self.nodes = {place: self._node(place, ports) for place in members}
+        sites = {place: stage.site for place, stage in self.stages.items()}
+        ports, units = ports_of(sites, self.chosen, self.clock), units_of(sites, self.chosen, self.clock)
+        self.nodes = {place: self._node(place, ports, units) for place in members}
         self.links = {place: self._links(place) for place in members}
         self.behind: dict[int, list[Link]] = {place: [] for place in members}
         for found in self.links.values():
@@ -136,31 +138,26 @@ class _Pipeline:
         places = [stage.operator for stage in segment.stages]
         return list(range(places[0], places[-1] + 1))
 
-    def _ports(self) -> dict[int, tuple[Turns | None, int, int]]:
-        """By operator: the port of its busiest PE, the time for which it occupies the port [fs], and that PE."""
-        sites = {place: stage.site for place, stage in self.stages.items()}
-        _, uses = port_loads(sites, demands_of(self.chosen))
-        resources: dict[int, Turns] = {}
-        found: dict[int, tuple[Turns | None, int, int]] = {
-            place: (None, 0, site.runs[0].first) for place, site in sites.items()
-        }
-        for place, use in uses.items():
-            found[place] = resources.setdefault(use.pe, Turns(self.clock)), use.own, use.pe
-        return found
-
-    def _node(self, place: int, ports: Mapping[int, tuple[Turns | None, int, int]]) -> Node:
+    def _node(
+        self,
+        place: int,
+        ports: Mapping[int, tuple[Turns | None, int, int]],
+        units: Mapping[int, tuple[Turns, int]],
+    ) -> Node:
         stage = self.stages.get(place)
-        ready, fed, taken, done = (Signal(self.clock) for _ in range(4))
+        ready, fed, taken, summed, done = (Signal(self.clock) for _ in range(5))
+        signals = ready, fed, taken, summed, done
         if stage is None:
-            return Node(place, 1, 0, 0, None, 0, 0, 0, 0, ready, fed, taken, done)
+            return Node(place, 1, 0, 0, None, 0, 0, None, 0, 0, 0, *signals)
         chosen = self.chosen[place]
         tokens = min(self.most, stage.mapping.temporal.pixel)
         delay = delay_of(stage.timing) - (self.before if ports[place][0] else 0)
         traffic = self.builder.traffic(place, self.hops)
         traffic += self.builder.detour(self.kept[place]) if place in self.kept else 0
         port, port_time, pe = ports[place]
-        times = chosen.time, delay, port, port_time, pe, chosen.write, traffic
-        return Node(place, tokens, *times, ready, fed, taken, done)
+        unit, unit_time = units.get(place, (None, 0))
+        times = chosen.alone, delay, port, port_time, pe, unit, unit_time, chosen.write, traffic
+        return Node(place, tokens, *times, *signals)
 
     def _links(self, place: int) -> list[Link]:
         edges = self.operators[place].sources
@@ -207,6 +204,7 @@ class _Pipeline:
         processes: list[Process] = []
         for place, node in self.nodes.items():
             processes += [self._bring(place, node), self._feed(node), self._work(place, node)]
+            processes += [self._finish(node)] if node.unit else []
         self.clock.run(processes)
 
     def blocked(self) -> tuple[int, ...]:
@@ -316,7 +314,7 @@ class _Pipeline:
         resume, clock, fed = (yield), self.clock, node.fed
         behind = [(self.nodes[link.target], link.room) for link in self.behind[place]]
         for image in range(self.images):
-            by_input = by_network = by_port = by_room = 0
+            by_input = by_network = by_port = by_room = by_unit = 0
             for token in range(node.tokens):
                 number, since = image * node.tokens + token, clock.now
                 if fed.seen <= number:
@@ -330,6 +328,8 @@ class _Pipeline:
                         target.taken.wait(wanted, resume)
                         yield
                         node.waiting = False
+                free = clock.now
+                yield from self._until_unit(node, number, resume)
                 if node.write and not token:
                     yield from self._written(node, image, resume)
                 begin = clock.now
@@ -341,12 +341,42 @@ class _Pipeline:
                     clock.at(begin + lasting, resume)
                     yield
                 self._note("arrays", node, image, begin)
-                node.ended.append(clock.now + node.delay)
-                node.done.happen()
+                if node.unit:
+                    node.summed.happen()
+                else:
+                    node.ended.append(clock.now + node.delay)
+                    node.done.happen()
                 arrived, came = (max(since, when) for when in node.came.popleft())
                 by_input, by_network = by_input + arrived - since, by_network + came - arrived
-                by_port, by_room = by_port + there - came, by_room + begin - there
-            node.waits.append(dict(zip(WAITS, (by_input, by_network, by_port, by_room), strict=True)))
+                by_port, by_room, by_unit = by_port + there - came, by_room + free - there, by_unit + begin - free
+            node.waits.append(dict(zip(WAITS, (by_input, by_network, by_port, by_room, by_unit), strict=True)))
+        yield
+
+    def _until_unit(self, node: Node, number: int, resume: Resume) -> Process:
+        """Wait until the digital unit has taken older sums, so that there is room for those of this token."""
+        if node.unit and node.done.seen <= number - BUFFERS:
+            node.done.wait(number - BUFFERS, resume)
+            yield
+
+    def _finish(self, node: Node) -> Process:
+        """Process: the digital unit takes the sums of one token after another."""
+        resume, clock, summed = (yield), self.clock, node.summed
+        assert node.unit is not None
+        for number in range(node.tokens * self.images):
+            if summed.seen <= number:
+                summed.wait(number, resume)
+                yield
+            node.unit.ask(resume)
+            yield
+            image, token = divmod(number, node.tokens)
+            begin, lasting = clock.now, node.share(token, node.unit_time)
+            if lasting:
+                clock.at(begin + lasting, resume)
+                yield
+            node.unit.leave()
+            self._note("unit", node, image, begin)
+            node.ended.append(clock.now + node.delay)
+            node.done.happen()
         yield
 
     def _written(self, node: Node, image: int, resume: Resume) -> Process:

@@ -314,6 +314,10 @@ class Demand(NamedTuple):
         return int(ceil_div(self.busy * arrays, self.together))
 
 
+IDLE = Demand(1, 0, 1)
+"""The demand of an operator that does not use a port or unit."""
+
+
 class PortUse(NamedTuple):
     """Use of the busiest port among an operator's PEs, for one image."""
 

@@ -11,7 +11,7 @@ from cyclecast.device import Device, Dynamic
 from cyclecast.errors import FitError, OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.network import Network, host_time
-from cyclecast.placement._base import Check, Placement, Tell, Told
+from cyclecast.placement._base import Check, DynamicCost, Placement, Tell, Told
 from cyclecast.placement._choose import NEAR, Seen, choose
 from cyclecast.placement._event import roomier, simulated
 from cyclecast.placement._facts import bounds, costs_of_dynamic, misfit, wear
@@ -20,7 +20,7 @@ from cyclecast.placement._plan import Plan, front, index_of
 from cyclecast.placement._replicas import planned
 from cyclecast.placement._resident import dynamic_policy
 from cyclecast.placement._search import PlacementSearch
-from cyclecast.timing import TimingModel, timing_model
+from cyclecast.timing import TimingModel, host_chains, timing_model
 from cyclecast.units import Time
 
 MOST_CHIPS = 1024
@@ -121,8 +121,6 @@ def _placement(search: PlacementSearch, plans: list[Plan], objective: str) -> Pl
     seen = _seen(search, plans, objective)
     best = seen[0].plan
     costs = costs_of_dynamic(search)
-    host = sum((host_time(operator, search.chip.host) for operator in search.network.host), Time(0))
-    taken = sum((cost.host for cost in costs if cost.operator in search.dynamic), Time(0))
     return Placement(
         network=search.network,
         chip=search.chip,
@@ -135,7 +133,8 @@ def _placement(search: PlacementSearch, plans: list[Plan], objective: str) -> Pl
         latency=best.latency,
         energy=best.energy,
         spent=search.meter.image(best.segments, search.batch, best.interval, search.dynamic),
-        host=Time(max(0, host.femtoseconds - taken.femtoseconds)),
+        homes=search.homes,
+        host=_host(search, costs),
         bounds=bounds(search),
         front=front(plans),
         independent=min((plan.interval for plan in plans if plan.tuned), default=None),
@@ -145,6 +144,16 @@ def _placement(search: PlacementSearch, plans: list[Plan], objective: str) -> Pl
         kept=tuple(kept for segment in best.segments for kept in segment.kept),
         wear=wear(search, best),
     )
+
+
+def _host(search: PlacementSearch, costs: Sequence[DynamicCost]) -> Time:
+    """Time of the host for one image: its chains of digital operators, and products of two computed operands."""
+    products = sum((cost.host for cost in costs if cost.operator not in search.dynamic), Time(0))
+    if search.network.digital:
+        return sum(host_chains(search.homes, search.chip).values(), products)
+    every = sum((host_time(operator, search.chip.host) for operator in search.network.host), Time(0))
+    taken = sum((cost.host for cost in costs if cost.operator in search.dynamic), Time(0))
+    return Time(max(0, every.femtoseconds - taken.femtoseconds))
 
 
 def _seen(search: PlacementSearch, plans: list[Plan], objective: str) -> list[Seen]:

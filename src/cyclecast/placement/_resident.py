@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Mapped
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
 
 from cyclecast._integers import ceil_div
-from cyclecast.device import Device, Dynamic
+from cyclecast.device import Device, Dynamic, Unit
 from cyclecast.errors import OptionError
 from cyclecast.mapping import Mapping
 from cyclecast.network import Operator
-from cyclecast.placement._base import Bottleneck, Kept, Segment, Stage
+from cyclecast.placement._base import UNIT, Bottleneck, Kept, Segment, Stage
 from cyclecast.placement._buffers import kept_of, result_bytes, room_period, waiting
-from cyclecast.placement._floorplan import Demand, Floorplan, Site, deal, port_loads
+from cyclecast.placement._floorplan import IDLE, Demand, Floorplan, Site, deal, port_loads
 from cyclecast.placement._pareto_mappings import stage_time
 from cyclecast.placement._pipeline import Line, Needs, Work, latency_of, lines_of
-from cyclecast.timing import Role, Timing, TimingModel, array_write_time, input_bytes, output_bytes, port_time
+from cyclecast.timing import (
+    Role,
+    Timing,
+    TimingModel,
+    UnitOf,
+    array_write_time,
+    input_bytes,
+    output_bytes,
+    port_time,
+    unit_times,
+    units_of,
+)
 from cyclecast.units import Time
 
 Hops = dict[tuple[int, int], float]
@@ -31,17 +42,33 @@ class StageCost:
 
     mapping: Mapping
     timing: Timing
-    time: int
-    """Time of all steps of one image, writing of a computed operand included [fs]."""
+    alone: int
+    """Time of all steps of one image on arrays and ports, writing of a computed operand included [fs]."""
     write: int
     """Time to write a computed operand; 0 for constant weights [fs]."""
     demand: Demand
     """Demand on the ports of its PEs."""
+    units: Mapped[UnitOf, Demand] = field(default_factory=dict)
+    """Demand on the digital units of its PEs, by unit, for the operators behind it."""
+
+    @property
+    def digital(self) -> int:
+        """Time of the busiest unit [fs]."""
+        return max((each.busy for each in self.units.values()), default=0)
+
+    @property
+    def time(self) -> int:
+        """Time for which one image occupies arrays, ports and units, which work at the same time [fs]."""
+        return max(self.alone, self.digital)
 
     @property
     def delay(self) -> int:
-        """Time from a step's inputs to its results beside the step itself [fs]."""
-        return delay_of(self.timing)
+        """Time from a step's inputs to its results beside the step itself [fs].
+
+        Arrays and units are two stages of a flow shop, whose makespan is the time of the slower one and one step of the
+        other.
+        """
+        return delay_of(self.timing) + int(ceil_div(min(self.alone, self.digital), self.mapping.temporal.pixel))
 
 
 def delay_of(timing: Timing) -> int:
@@ -77,22 +104,44 @@ class Builder:
     model: TimingModel
     bytes_of: list[int] = field(init=False)
     """Bytes of every operator's results for one image, with the bits of an activation."""
-    known: dict[tuple[int, bool], StageCost] = field(default_factory=dict)
-    """Cache by `id` of the mapping, which the value keeps alive; comparing mappings would be slow."""
+    work: Mapped[int, Mapped[UnitOf, int]] = field(default_factory=dict)
+    """Operations of digital units behind each operator on arrays, by its position."""
+    all_units: Mapped[UnitOf, Unit] = field(init=False)
+    known: dict[tuple[int, bool, int], StageCost] = field(default_factory=dict)
+    """Cache by `id` of the mapping, which the value keeps alive (comparing mappings would be slow), whether an operand
+    is computed, and the position of an operator with digital operators, else -1."""
 
     def __post_init__(self) -> None:
         bits = self.floor.chip.bits.activation
         self.bytes_of = [result_bytes(operator, bits) for operator in self.operators]
+        self.all_units = units_of(self.device)
 
-    def chosen(self, mapping: Mapping, dynamic: bool) -> StageCost:
-        """The times of a mapping; `dynamic`: one operand is computed, and written for every image."""
-        found = self.known.get((id(mapping), dynamic))
-        if found is None:
+    def chosen(self, mapping: Mapping, dynamic: bool, place: int = -1) -> StageCost:
+        """The times of a mapping for the operator at `place`, its digital operators included; -1: without any.
+
+        `dynamic`: one operand is computed, and written for every image.
+        """
+        behind = self.work.get(place)
+        key = id(mapping), dynamic, place if behind else -1
+        found = self.known.get(key)
+        if found is None and behind:
+            found = replace(self.chosen(mapping, dynamic), units=self._units(mapping, place))
+        elif found is None:
             timing = self.model.time(mapping, self.device)
             write = writing_time(mapping, self.device) if dynamic else 0
             found = StageCost(mapping, timing, stage_time(timing) + write, write, self._demand(mapping))
-            self.known[id(mapping), dynamic] = found
+        self.known[key] = found
         return found
+
+    def digital(self, mapping: Mapping, place: int) -> int:
+        """Time of the busiest digital unit for one image [fs]."""
+        times = unit_times(self.work.get(place, {}), mapping, self.all_units)
+        return max((time.femtoseconds for time in times.values()), default=0)
+
+    def _units(self, mapping: Mapping, place: int) -> dict[UnitOf, Demand]:
+        together, steps = in_pe(mapping), mapping.temporal.pixel
+        times = unit_times(self.work[place], mapping, self.all_units)
+        return {unit: Demand(together, time.femtoseconds, steps) for unit, time in times.items()}
 
     def segment(self, chosen: Mapped[int, StageCost], places: range, write: int) -> Segment:
         """A segment of the operators in `places`; operators without a mapping are on the host and take no time.
@@ -114,7 +163,7 @@ class Builder:
         dense = {place: (count, 0) for place, count in arrays.items()}
         yield self._dealt(chosen, {place: of if of[1] > 1 else dense[place] for place, of in whole.items()})
         yield self._dealt(chosen, dense)
-        yield self._dealt(chosen, whole, {place: each.demand.busy for place, each in chosen.items()})
+        yield self._dealt(chosen, whole, {place: max(each.demand.busy, each.digital) for place, each in chosen.items()})
 
     def lined(self, chosen: Mapped[int, StageCost], dealt: Dealt, places: range, write: int) -> Segment:
         """The segment of an allocation, with start and end of every operator."""
@@ -229,10 +278,11 @@ class Builder:
     ) -> tuple[Bottleneck, ...]:
         """Lower bounds on the period of these operators, the longest first."""
         found = [
-            Bottleneck("workload", self.operators[place].name, Time(each.time))
+            Bottleneck("workload", self.operators[place].name, Time(each.alone))
             for place, each in chosen.items()
-            if each.time
+            if each.alone
         ]
+        found += self._unit_limits(chosen, sites)
         loads, _ = port_loads(sites, demands_of(chosen))
         if loads:
             busiest, level = max(loads, key=lambda load: load.time), self.floor.chip.levels[0].name
@@ -242,6 +292,15 @@ class Builder:
             found.append(Bottleneck("write", "computed operands", Time(writes)))
         found += self._traffic(sites, hops, traffic)
         return tuple(sorted(found, key=lambda limit: -limit.time.femtoseconds))
+
+    def _unit_limits(self, chosen: Mapped[int, StageCost], sites: Mapped[int, Site]) -> list[Bottleneck]:
+        """The busiest digital unit of every kind, and the PE that it is in."""
+        found, level = list[Bottleneck](), self.floor.chip.levels[0].name
+        for unit in dict.fromkeys(unit for each in chosen.values() for unit in each.units):
+            loads, _ = port_loads(sites, {place: each.units.get(unit, IDLE) for place, each in chosen.items()})
+            busiest = max(loads, key=lambda load: load.time)
+            found.append(Bottleneck(UNIT, f"{unit.name} of {level} {busiest.first}", Time(busiest.time)))
+        return found
 
     def _demand(self, mapping: Mapping) -> Demand:
         """The demand of a mapping on the port of one instance of the outermost level."""

@@ -30,7 +30,8 @@ from cyclecast.placement._segment import (
 )
 from cyclecast.placement._shorten import Shortener
 from cyclecast.placement._staircase import NEVER
-from cyclecast.timing import Role, TimingModel, array_write_time
+from cyclecast.placement._units import with_units
+from cyclecast.timing import Home, Role, TimingModel, array_write_time, homes, work_of
 from cyclecast.units import Time
 
 MOST_PERIODS = 48
@@ -58,6 +59,8 @@ class PlacementSearch:
     tell: Tell = lambda _: None
     builder: Builder = field(init=False)
     meter: Meter = field(init=False)
+    homes: tuple[Home, ...] = field(init=False)
+    """Where each digital operator is computed."""
     device: Device = field(init=False)
     placed: list[int] = field(init=False)
     """Positions of the operators on arrays."""
@@ -72,11 +75,14 @@ class PlacementSearch:
         self.device = system(self.chip, self.chips)
         self.budget = min(self.budget, self.device.arrays)
         floor = Floorplan(self.chip, self.chips)
-        self.builder = Builder(
-            operators=self.operators, needs=needs_of(self.operators), floor=floor, device=self.device, model=self.model
-        )
-        self.meter = Meter(self.device, floor)
         self.placed = [place for place, operator in enumerate(self.operators) if self._on_arrays(operator)]
+        self.homes = homes(self.network.digital, self.chip, frozenset(self.placed))
+        work = work_of(self.homes)
+        self.builder = Builder(
+            operators=self.operators, needs=needs_of(self.operators), floor=floor, device=self.device, model=self.model,
+            work=work,
+        )  # fmt: skip
+        self.meter = Meter(self.device, floor, work)
         self.dynamic = frozenset(place for place in self.placed if self.operators[place].is_dynamic)
 
     @property
@@ -117,7 +123,7 @@ class PlacementSearch:
         for number, place in enumerate(self.placed, 1):
             options = look(self.operators[place])
             if options is not None:
-                found[place] = options
+                found[place] = self._with_units(options, place)
             self.tell(Told(f"operators{of}", number, len(self.placed)))
         if not found or len(found) < len(self.placed):
             return []
@@ -136,18 +142,32 @@ class PlacementSearch:
             plans += self._shortened(found, [fitting[number] for number in begin])
         return plans
 
+    def _with_units(self, options: ParetoMappings, place: int) -> ParetoMappings:
+        """The same with the times of the digital units behind the operator."""
+        if place not in self.builder.work:
+            return options
+        return with_units(
+            options,
+            lambda mapping: self.builder.digital(mapping, place),
+            lambda mapping: self._chosen(mapping, place).alone,
+            self.device.levels[0].count,
+        )
+
     def _shortened(self, found: Mapped[int, ParetoMappings], begin: Sequence[int]) -> list[Plan]:
         """Plans with a shorter latency: from each of these periods, free arrays are given to operators."""
-        delays = {place: self.builder.chosen(each.mappings[0], False).delay for place, each in found.items()}
+        delays = {place: self.builder.chosen(each.mappings[0], False, place).delay for place, each in found.items()}
         shortener = Shortener(found, self.builder.needs, delays, self.budget)
         return [
             self.pipeline({place: found[place].mappings[at] for place, at in choice.items()})
             for choice in shortener.choices(begin)
         ]
 
+    def _chosen(self, mapping: Mapping, place: int) -> StageCost:
+        return self.builder.chosen(mapping, place in self.dynamic, place)
+
     def pipeline(self, mappings: Mapped[int, Mapping], tuned: bool = False) -> Plan:
         """The plan of one segment with these mappings, by position of the operator."""
-        chosen = {place: self.builder.chosen(mapping, place in self.dynamic) for place, mapping in mappings.items()}
+        chosen = {place: self._chosen(mapping, place) for place, mapping in mappings.items()}
         segment = self.builder.segment(chosen, range(len(self.operators)), 0)
         return self.plan((segment,), segment.period, segment.latency, tuned=tuned)
 
@@ -156,7 +176,7 @@ class PlacementSearch:
         if len(plan.segments) > 1:
             return []
         stages, every = plan.longest.stages, range(len(self.operators))
-        chosen = {each.operator: self.builder.chosen(each.mapping, each.operator in self.dynamic) for each in stages}
+        chosen = {each.operator: self._chosen(each.mapping, each.operator) for each in stages}
         segments = [self.builder.lined(chosen, dealt, every, 0) for dealt in self.builder.deals(chosen)]
         others = [each for each in segments if each != plan.longest]
         return [self.plan((each,), each.period, each.latency, tuned=plan.tuned) for each in others]
@@ -213,15 +233,15 @@ class PlacementSearch:
             return SegmentOperator(None)
         options = self.options_of(operator)
         if options is not None:
-            first = self.builder.chosen(options.mappings[0], False)
+            first = self.builder.chosen(options.mappings[0], False, place)
             return SegmentOperator(options, int(array_write_time(first.mapping, self.device)), first.delay)
-        each = self._alone(operator)
+        each = self._alone(place)
         return SegmentOperator(None, alone=Cost(each.write, each.time + each.delay, each.time))
 
-    def _alone(self, operator: Operator) -> StageCost:
+    def _alone(self, place: int) -> StageCost:
         """The times of an operator with several passes, in its tuned mapping; `write` is the time of its writes."""
-        mapping = self.mappings[operator.kernel]
-        each = self.builder.chosen(mapping, False)
+        mapping = self.mappings[self.operators[place].kernel]
+        each = self.builder.chosen(mapping, False, place)
         return replace(each, write=each.timing.of(Role.WRITE).femtoseconds)
 
     def _in_sequence(self, cut: tuple[tuple[int, int], ...], table: CostTable, overlapped: bool) -> Plan:
@@ -248,12 +268,12 @@ class PlacementSearch:
             at = options.within(cost.period) if options else None
             assert options, "all operators of a segment have Pareto mappings"
             assert at is not None, "the period of a cost is one that all operators can keep"
-            chosen[place] = self.builder.chosen(options.mappings[at], place in self.dynamic)
+            chosen[place] = self._chosen(options.mappings[at], place)
         return self.builder.segment(chosen, range(begin, end), cost.write)
 
     def _by_itself(self, place: int) -> Segment:
         """The segment of one operator with several passes."""
-        each = self._alone(self.operators[place])
+        each = self._alone(place)
         time, whole = Time(each.time), Time(each.time + each.delay)
         site = deal(self.builder.floor, {place: (each.mapping.arrays, in_pe(each.mapping))})[place]
         stage = Stage(

@@ -11,7 +11,7 @@ from cyclecast.placement._base import Placement, system
 from cyclecast.placement._floorplan import Floorplan
 from cyclecast.placement._pipeline import Needs, needs_of
 from cyclecast.placement._resident import Builder
-from cyclecast.timing import TimingModel, improvements, timing_model
+from cyclecast.timing import TimingModel, improvements, timing_model, work_of
 from cyclecast.units import Bandwidth, Time
 
 
@@ -67,7 +67,13 @@ def _timed(
     """Interval and latency on another chip of the same levels."""
     operators, (segment,) = placement.network.operators, placement.segments
     floor = Floorplan(chip, placement.chips)
-    builder = Builder(operators=operators, needs=needs, floor=floor, device=system(chip, placement.chips), model=model)
-    chosen = {s.operator: builder.chosen(s.mapping, placement.operator(s).is_dynamic) for s in segment.stages}
+    builder = Builder(
+        operators=operators, needs=needs, floor=floor, device=system(chip, placement.chips), model=model,
+        work=work_of(placement.homes),
+    )  # fmt: skip
+    chosen = {
+        stage.operator: builder.chosen(stage.mapping, placement.operator(stage).is_dynamic, stage.operator)
+        for stage in segment.stages
+    }
     found = builder.segment(chosen, range(len(operators)), 0)
     return found.period, found.latency

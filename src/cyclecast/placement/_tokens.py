@@ -32,6 +32,10 @@ class Node:
     """Time for which one image occupies the port [fs]."""
     pe: int
     """The busiest PE."""
+    unit: Turns | None
+    """The digital unit behind it that it occupies longest, in the PE where that unit is busiest."""
+    unit_time: int
+    """Time for which one image occupies that unit [fs]."""
     write: int
     """Part of `time` for writing a computed operand [fs]."""
     traffic: int
@@ -42,8 +46,10 @@ class Node:
     """The inputs of a token are in the registers of the arrays."""
     taken: Signal
     """The step of a token has begun."""
+    summed: Signal
+    """The sums of a token have left the arrays."""
     done: Signal
-    """The step of a token has ended."""
+    """The results of a token are complete."""
     waiting: bool = False
     """Whether it waits for room behind it."""
     came: deque[tuple[int, int]] = field(default_factory=deque)

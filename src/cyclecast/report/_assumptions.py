@@ -52,4 +52,9 @@ PLACEMENT: tuple[tuple[str, str], ...] = (
         "A46",
         "Cells wear out by writing alone, all cells of an array alike; the most written array counts.",
     ),
+    (
+        "A48",
+        "The units in the instances that hold results of one row tile share the digital operators behind a product "
+        "evenly, beside its arrays, and operators that share a PE share its units.",
+    ),
 )

@@ -7,7 +7,6 @@ from typing import Any
 from cyclecast.device import Device
 from cyclecast.energy import energy
 from cyclecast.mapping import Mapping
-from cyclecast.network import Network, host_time
 from cyclecast.timing import Bounds, Gain, Timing, TimingModel, bounds_of, sensitivity
 from cyclecast.units import Time
 
@@ -52,25 +51,6 @@ def warning(total: Time, bounds: Bounds) -> str | None:
     if total > bounds.upper:
         return f"the time is above its upper bound, {bounds.upper} (all phases one after another)"
     return None
-
-
-def host_info(network: Network, device: Device) -> list[dict[str, Any]]:
-    """Host operators, with the roofline time of each kind."""
-    times = [host_time(operator, device.host) for operator in network.host]
-    whole = sum(times, Time(0))
-    return [
-        {
-            "name": operator.name,
-            "count": operator.count,
-            "operations": operator.operations,
-            "bytes": operator.bytes,
-            "macs": operator.macs,
-            "reason": operator.reason,
-            "fs": time.femtoseconds,
-            "share": share(time, whole),
-        }
-        for operator, time in zip(network.host, times, strict=True)
-    ]
 
 
 def share(part: Time, whole: Time) -> float:

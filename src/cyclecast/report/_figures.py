@@ -315,7 +315,7 @@ def _changes(info: dict[str, Any]) -> go.Figure | None:
     figure = go.Figure()
     whole = info["total"]
     for name in ("interval", "latency"):
-        saved = [100 * each[f"{name}_saved_fs"] / max(1, whole[f"{name}_fs"]) for each in shown]
+        saved = [100 * each[f"{name}_saved_fs"] / max(1, whole[f"chip_{name}_fs"]) for each in shown]
         figure.add_trace(go.Bar(y=[each["field"] for each in shown], x=saved, orientation="h", name=name))
     axes = _axis("% saved"), _names()
     figure.update_layout(_layout(_rows(2 * len(shown)), barmode="group", xaxis=axes[0], yaxis=axes[1]))

@@ -62,12 +62,12 @@ def _roof(placement: Placement) -> dict[str, Any]:
 
 
 def _flat(device: Device) -> Iterator[tuple[str, str]]:
-    """Every field that the device's file states, by its dotted name, without components."""
+    """Every field that the device's file states, by its dotted name, without components and units."""
 
     def walk(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             for name, part in value.items():
-                if name != "components":
+                if name not in ("components", "units"):
                     yield from walk(f"{prefix}.{name}" if prefix else name, part)
         elif isinstance(value, list):
             for part in value:
@@ -119,23 +119,30 @@ def _time(femtoseconds: int) -> str:
 def _cards(info: dict[str, Any]) -> list[dict[str, Any]]:
     """Title, text, value and subtitle of each card."""
     total, check, limit = info["total"], info["check"], info["limit"]
-    rate = f"{10**15 / total['interval_fs']:,.0f} per second" if total["interval_fs"] else ""
+    rate = f"whole network; {10**15 / total['interval_fs']:,.0f} per second" if total["interval_fs"] else ""
     found = [
         ("interval", _time(total["interval_fs"]), total["interval_fs"], rate),
-        ("latency", _time(total["latency_fs"]), total["latency_fs"], f"event simulation: {_time(check['latency_fs'])}"),
+        ("latency", _time(total["latency_fs"]), total["latency_fs"], "whole network"),
+        ("limited by", limit["what"], limit["fs"], f"{limit['where']}, {_time(limit['fs'])}"),
+        (
+            "chip",
+            _time(total["chip_interval_fs"]),
+            total["chip_interval_fs"],
+            f"interval; arrays alone {_time(total['arrays_interval_fs'])}; latency {_time(total['chip_latency_fs'])}, "
+            f"by event simulation {_time(check['latency_fs'])}",
+        ),
         (
             "arrays",
             f"{total['arrays']:,}",
             total["arrays"],
             f"{total['utilisation']:.1%} of {info['chips']} chip{'s' if info['chips'] > 1 else ''}",
         ),
-        ("limited by", limit["what"], limit["fs"], f"{limit['where']}, {_time(limit['fs'])}"),
-        ("host", _time(total["host_fs"]), total["host_fs"], f"with it: every {_time(total['interval_with_host_fs'])}"),
+        ("host", _time(total["host_fs"]), total["host_fs"], "for one image, by its roofline"),
     ]  # fmt: skip
     if total["energy_aj"] is not None:
-        watts = total["energy_aj"] / 10**18 / (max(1, total["interval_fs"]) / 10**15)
+        watts = total["energy_aj"] / 10**18 / (max(1, total["chip_interval_fs"]) / 10**15)
         spent = short_energy(Energy(total["energy_aj"]))
-        found.insert(2, ("energy", spent, total["energy_aj"], f"an image; {watts:,.3g} W at full speed"))
+        found.insert(4, ("energy", spent, total["energy_aj"], f"an image on the chip; {watts:,.3g} W at full speed"))
     return [dict(zip(("title", "text", "value", "below"), each, strict=True)) for each in found]
 
 
@@ -252,6 +259,8 @@ def totals_table(info: dict[str, Any]) -> Table:
 TOTALS: tuple[tuple[str, str, Any], ...] = (
     ("interval", "interval_fs", _time),
     ("latency", "latency_fs", _time),
+    ("interval of the chip", "chip_interval_fs", _time),
+    ("interval of arrays alone", "arrays_interval_fs", _time),
     ("energy", "energy_aj", lambda amount: short_energy(Energy(amount))),
     ("arrays", "arrays", lambda count: f"{count:,}"),
     ("host", "host_fs", _time),

@@ -7,6 +7,7 @@ from typing import Any
 from cyclecast.mapping import loss_of
 from cyclecast.placement import Bottleneck, Check, DynamicCost, ParetoPlacement, Placement, Segment, Stage, simulate
 from cyclecast.report._mapping import mapping_text
+from cyclecast.timing import Home
 
 MOST_LIMITS = 5
 """Most bottlenecks reported per segment."""
@@ -27,15 +28,16 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
         "overlapped": placement.overlapped,
         "loss": str(loss_of(((stage.mapping, 1) for stage in placement.stages), placement.device) or ""),
         "total": {
-            "interval_fs": placement.interval.femtoseconds,
-            "latency_fs": placement.latency.femtoseconds,
+            "interval_fs": interval.femtoseconds,
+            "latency_fs": latency.femtoseconds,
+            "chip_interval_fs": placement.interval.femtoseconds,
+            "chip_latency_fs": placement.latency.femtoseconds,
+            "arrays_interval_fs": placement.arrays_interval.femtoseconds,
             "energy_aj": placement.energy.attojoules if placement.energy else None,
             "arrays": placement.arrays,
             "all_arrays": placement.chip.arrays * placement.chips,
             "utilisation": placement.utilisation,
             "host_fs": placement.host.femtoseconds,
-            "interval_with_host_fs": interval.femtoseconds,
-            "latency_with_host_fs": latency.femtoseconds,
             "independent_fs": placement.independent.femtoseconds if placement.independent else None,
             "gain": placement.gain,
         },
@@ -44,6 +46,7 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
         "check": _check(placement, found),
         "segments": [_segment(segment) for segment in placement.segments],
         "operators": _operators(placement),
+        "digital": [_home(placement, home) for home in placement.homes],
         "energy": _energies(placement).get(None, []),
         "floor": _floor(placement),
         "front": [_point(point) for point in placement.front],
@@ -143,6 +146,22 @@ def _operators(placement: Placement) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def _home(placement: Placement, home: Home) -> dict[str, Any]:
+    """A digital operator, and where it is computed."""
+    operator, levels = home.operator, placement.chip.levels
+    return {
+        "name": operator.name,
+        "after": operator.after,
+        "chain": operator.chain,
+        "on": "host" if home.on_host else "units" if home.shares else "",
+        "why": home.why,
+        "units": [
+            {"level": levels[share.level].name, "unit": share.unit.name, "operations": share.operations}
+            for share in home.shares
+        ],
+    }
 
 
 def _energies(placement: Placement) -> dict[int | None, list[dict[str, Any]]]:

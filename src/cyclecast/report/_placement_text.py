@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,6 +16,8 @@ LEGEND = (
     "busy: time that one image occupies the operator's arrays or ports | starts, ends: of the first image in its "
     "segment |\nkeeps: inputs that wait at the same time, and the space for them in the buffers of its PEs"
 )
+MOST_REASONS = 3
+"""Most kinds of operators on the host that are named."""
 MOST_POINTS = 8
 """Most placements of the front in the table."""
 
@@ -118,9 +121,11 @@ def totals_text(info: dict[str, Any]) -> str:
     lines = [
         *([f"warning: {info['loss']}"] if info["loss"] else []),
         *_contradicted(info),
-        f"{how}{batch}: interval {_time(total['interval_fs'])}, latency {_time(total['latency_fs'])}{energy}, "
-        f"{total['arrays']:,} of {total['all_arrays']:,} arrays",
+        f"whole network{batch}: interval {_time(total['interval_fs'])}, latency {_time(total['latency_fs'])}; "
         f"limited by {limit_text(info['limit'])}",
+        f"on the chip, {how}: interval {_time(total['chip_interval_fs'])}, latency {_time(total['chip_latency_fs'])}"
+        f"{energy}, {total['arrays']:,} of {total['all_arrays']:,} arrays; arrays alone: interval "
+        f"{_time(total['arrays_interval_fs'])}",
         *(
             [f"lower bounds of the interval, weights resident: {', '.join(map(_bound_text, info['bounds'][:2]))}"]
             if info["bounds"]
@@ -129,11 +134,20 @@ def totals_text(info: dict[str, Any]) -> str:
         f"event simulation{_of_segment(info)}: interval {_time(check['interval_fs'])}, latency "
         f"{_time(check['latency_fs'])} (closed form {_time(check['closed_interval_fs'])}, "
         f"{_time(check['closed_latency_fs'])})" + _stalls(check),
-        f"with the host, {_time(total['host_fs'])} by its roofline: interval {_time(total['interval_with_host_fs'])}, "
-        f"latency {_time(total['latency_with_host_fs'])}",
+        _beside(info),
     ]
     lines += _gains(info)
     return "\n".join(lines)
+
+
+def _beside(info: dict[str, Any]) -> str:
+    """A line about the operators that arrays do not compute."""
+    host = [each for each in info["digital"] if each["on"] == "host"]
+    units = sum(each["on"] == "units" for each in info["digital"])
+    reasons = Counter((each["name"], each["why"]) for each in host).most_common(MOST_REASONS)
+    shown = "; ".join(f"{name} x {count}: {why}" for (name, why), count in reasons)
+    by_host = f"{len(host)} on the host, {_time(info['total']['host_fs'])} by its roofline"
+    return f"beside the arrays: {units} operators on digital units, {by_host}" + (f" ({shown})" if shown else "")
 
 
 FAR = 0.05

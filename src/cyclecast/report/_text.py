@@ -158,17 +158,21 @@ def _totals(info: dict[str, Any]) -> str:
     count = sum(workload["count"] for workload in info["workloads"])
     reused = f"\n{total['reused']} of {len(info['workloads'])} workloads reused" if total["reused"] else ""
     energy = f", {short_energy(Energy(total['energy_aj']))}" if total["energy_aj"] is not None else ""
-    arrays, on_host, together = (short_time(Time(total[name])) for name in ("fs", "host_fs", "with_host_fs"))
+    times = (short_time(Time(total[name])) for name in ("fs", "units_fs", "host_fs", "with_host_fs"))
+    arrays, on_units, on_host, together = times
+    units = sum(each["count"] for each in info["units"])
     second = total["second_opinion_fs"]
     simulated = f" ({short_time(Time(second))} simulated)" if second else ""
     products = total["macs"] + total["host_macs"]
     share = f"{total['macs'] / products:.1%} of all" if products else "no"
     return (
-        f"total: {total['cycles']:,} cycles, {arrays}{simulated}{energy}\n"
+        f"whole network, one operator after another: {together}\n"
+        f"arrays: {total['cycles']:,} cycles, {arrays}{simulated}{energy}\n"
         f"for {total['macs'] / 1e6:,.1f} MMAC ({share} "
         f"multiply-accumulates) in {count} operators ({len(info['workloads'])} distinct), "
         f"{total['coverage']:.1%} of all operations\n"
-        f"{_alone(info)}with {host} operators on the host: {on_host} by its roofline, {together} one after another"
+        f"{_alone(info)}beside the arrays: {units} operators on digital units, {on_units} that arrays do not hide; "
+        f"{host} on the host, {on_host} by its roofline"
         f"{reused}"
     )
 

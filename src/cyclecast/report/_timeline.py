@@ -18,6 +18,8 @@ from cyclecast.units import Time
 
 NETWORK = 1_000_000
 """Process number of the network between PEs."""
+UNITS = 1_000_000
+"""First thread number of digital units."""
 
 
 def trace_events(placement: Placement, check: Check) -> dict[str, Any]:
@@ -45,7 +47,8 @@ def _names(placement: Placement, check: Check) -> Iterator[tuple[tuple[str, int,
             yield ("thread_name", pid, tid), f"to {name}"
             continue
         yield ("process_name", pid, 0), f"{level} {span.pe}"
-        yield ("thread_name", pid, tid), "port" if span.resource == "port" else f"arrays of {name}"
+        thread = {"port": "port", "unit": f"digital unit of {name}"}.get(span.resource, f"arrays of {name}")
+        yield ("thread_name", pid, tid), thread
         if span.resource == "arrays" and not placement.chip.array.digital:
             yield ("thread_name", pid, tid + 1), f"ADCs of {name}"
 
@@ -53,10 +56,12 @@ def _names(placement: Placement, check: Check) -> Iterator[tuple[tuple[str, int,
 def _thread(span: Busy) -> tuple[int, int]:
     """Process and thread numbers of a span.
 
-    The port of a PE is thread 0, an operator's arrays have an odd number, its ADCs the next.
+    The port of a PE is thread 0, an operator's arrays have an odd number, its ADCs the next; units come last.
     """
     if span.resource == "network":
         return NETWORK, span.operator + 1
+    if span.resource == "unit":
+        return span.pe + 1, UNITS + span.operator
     return span.pe + 1, 0 if span.resource == "port" else 2 * span.operator + 1
 
 

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cyclecast.mapping import loss_of
-from cyclecast.report._bottleneck import host_info, why_info
+from cyclecast.report._beside import homes_of, host_info, units_info, units_time
+from cyclecast.report._bottleneck import why_info
 from cyclecast.report._mapping import mapping_text
 from cyclecast.report._search import search_info
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
 def tuned_info(tuned: Tuned) -> dict[str, Any]:
     """All values about a tuned or estimated network; documented in `docs/json.md`."""
     workloads = [_workload_info(entry, tuned) for entry in tuned.workloads]
-    host = host_info(tuned.network, tuned.device)
+    found = homes_of(tuned.network, tuned.device)
+    host = host_info(tuned.network, tuned.device, found)
     on_host = sum(operator["fs"] for operator in host)
-    whole = tuned.total.femtoseconds + on_host
+    by_kernel = {entry.member.kernel: entry for entry in tuned.workloads}
+    on_units = units_time(tuned.network, tuned.device, found, by_kernel).femtoseconds
+    whole = tuned.total.femtoseconds + on_units + on_host
     for entry, count in [*((entry, entry["count"]) for entry in workloads), *((entry, 1) for entry in host)]:
         spent = entry["fs"] if "fs" in entry else entry["timing"]["total_fs"]
         entry["macs_share"] = _share(count * entry["macs"], tuned.network.macs + tuned.network.host_macs)
@@ -30,12 +34,14 @@ def tuned_info(tuned: Tuned) -> dict[str, Any]:
         "device": {"name": tuned.device.name, "digest": tuned.device.digest},
         "workloads": workloads,
         "host": host,
+        "units": units_info(found, tuned.device),
         "total": {
             "macs": tuned.network.macs,
             "host_macs": tuned.network.host_macs,
             "cycles": sum(entry.member.count * entry.timing.cycles for entry in tuned.workloads),
             "fs": tuned.total.femtoseconds,
             "second_opinion_fs": tuned.second_opinion.femtoseconds if tuned.second_opinion else None,
+            "units_fs": on_units,
             "host_fs": on_host,
             "with_host_fs": whole,
             "coverage": tuned.network.coverage,

@@ -33,6 +33,7 @@ from cyclecast.timing._costs import (
     port_time,
     sum_bits,
 )
+from cyclecast.timing._digital import Home, UnitOf, UnitShare, homes, host_chains, unit_times, units_of, work_of
 from cyclecast.timing._event import EventDriven, Simulation, Span
 from cyclecast.timing._fixed import Fixed
 from cyclecast.timing._passes import Pass
@@ -49,6 +50,7 @@ __all__ = [
     "Failure",
     "Fixed",
     "Gain",
+    "Home",
     "Moved",
     "Pass",
     "PassKind",
@@ -62,6 +64,8 @@ __all__ = [
     "Timing",
     "TimingModel",
     "Timings",
+    "UnitOf",
+    "UnitShare",
     "abilities",
     "array_write_time",
     "asked",
@@ -72,6 +76,8 @@ __all__ = [
     "column_phases",
     "each_step",
     "events",
+    "homes",
+    "host_chains",
     "identity",
     "improvements",
     "input_bytes",
@@ -88,8 +94,11 @@ __all__ = [
     "timing_from_json",
     "timing_model",
     "total_cycles",
+    "unit_times",
+    "units_of",
     "used_columns",
     "used_rows",
+    "work_of",
 ]
 
 BUILT_IN: dict[str, Callable[[], type]] = {

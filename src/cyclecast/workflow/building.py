@@ -103,6 +103,7 @@ def write(tuned: MappedNetwork, folder: Path) -> None:
         "members": [{"kernel": member.kernel, "count": member.count} for member in network.members],
         "host": [asdict(operator) for operator in network.host],
         "operators": operators_to_json(network.operators),
+        "digital": [asdict(operator) for operator in network.digital],
     }
     mappings = {kernel: mapping.to_json() for kernel, mapping in tuned.mappings.items()}
     for name, value in (("network", described), ("mappings", mappings)):

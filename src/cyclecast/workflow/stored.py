@@ -14,14 +14,14 @@ from typing import Any
 from cyclecast.device import Device, Doubt, load_doubted
 from cyclecast.errors import CyclecastError, ModelError
 from cyclecast.mapping import Mapping, mapping_from_json, require_fit
-from cyclecast.network import HostOperator, Member, Network, operators_from_json
+from cyclecast.network import NOWHERE, DigitalOperator, HostOperator, Member, Network, operators_from_json
 from cyclecast.storage.folders import read_file, require_unchanged
 from cyclecast.storage.reading import json_value, read_as, text, whole
 
 MOST = 2**53
 """Largest count of operators, operations or bytes: JSON's numbers are exact up to 2^53."""
 PROGRAM = "module.so"
-FORMAT = 2
+FORMAT = 3
 """Version of `network.json`."""
 PARTS = {"network.json": 1 << 28, "program.json": 1 << 32, "mappings.json": 1 << 28, "device.yaml": 1 << 20}
 """Files that `load` reads, and their maximum sizes [bytes]."""
@@ -123,7 +123,18 @@ def _described(value: dict[str, Any], mappings: Mapped[str, Mapping], program: A
                     f"0 to {MOST:,}",
                     "tuning again",
                 )
-    return Network(text(value["name"]), members, host, program, operators_from_json(value["operators"]))
+    operators, digital = operators_from_json(value["operators"]), _digital(value["digital"], len(value["operators"]))
+    return Network(text(value["name"]), members, host, program, operators, digital)
+
+
+def _digital(value: Any, operators: int) -> tuple[DigitalOperator, ...]:
+    found = read_as(tuple[DigitalOperator, ...], value)
+    for each in found:
+        numbers = (each.chain, each.operations, each.through, each.loads, each.stores, *dict(each.work).values())
+        if not all(0 <= number <= MOST for number in numbers) or not NOWHERE <= each.after < operators:
+            where, bound = f"digital operator {each.name}", f"0 to {MOST:,}, and after an operator of the network"
+            raise ModelError(where, "a number beyond all bounds", bound, "tuning again")
+    return found
 
 
 def _require_consistent(scheduled: Scheduled, folder: Path) -> None:

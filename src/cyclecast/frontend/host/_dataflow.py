@@ -14,6 +14,7 @@ from typing import Any
 from tvm import relax
 from tvm.ir import Op
 
+from cyclecast.frontend.host._digital import DigitalOperators
 from cyclecast.frontend.host._host import name_of
 from cyclecast.frontend.host._reach import (
     ELEMENTWISE,
@@ -24,7 +25,7 @@ from cyclecast.frontend.host._reach import (
     matmul_dimensions,
     shape_of,
 )
-from cyclecast.network import Along, Axis, Edge, Kind, Operator, Reach, Workload
+from cyclecast.network import NOWHERE, Along, Axis, DigitalOperator, Edge, Kind, Operator, Reach, Workload
 
 Flow = dict[int, Reach]
 """Reach by operator index; its axes are dimensions of the tensor."""
@@ -45,8 +46,8 @@ class Kernels:
 
 def operators_of(
     function: Any, calls: Mapping[Any, str], workloads: Mapping[str, Workload], bits: tuple[int, int], known: set[Any]
-) -> tuple[Operator, ...]:
-    """The operators of a network in program order, without those that no output needs.
+) -> tuple[tuple[Operator, ...], tuple[DigitalOperator, ...]]:
+    """The operators of a network in program order, and those that arrays do not compute; only what an output needs.
 
     `calls` maps products to their kernels, `workloads` maps kernels to workloads. `bits` are those of activations and
     weights in products of two computed operands. `known` are the variables that hold constants.
@@ -57,7 +58,7 @@ def operators_of(
     for binding in bindings:
         if binding.var in live and binding.var not in known:
             walk.bind(binding.var, binding.value)
-    return tuple(walk.operators)
+    return tuple(walk.operators), walk.digital.operators(function.body.body)
 
 
 def _live(bindings: list[Any], result: Any) -> set[Any]:
@@ -90,6 +91,7 @@ class _Walk:
     ) -> None:
         self.calls, self.workloads, self.bits, self.known = calls, workloads, bits, known
         self.operators: list[Operator] = []
+        self.digital = DigitalOperators(known, bits[0])
         self.flows: dict[Any, Flow] = {}
         self.parts: dict[Any, list[Any]] = {}
         """Fields of each tuple, by its variable."""
@@ -101,6 +103,7 @@ class _Walk:
         """and all operators that it depends on."""
 
     def bind(self, variable: Any, value: Any) -> None:
+        before = len(self.operators)
         if isinstance(value, relax.Tuple):
             self.parts[variable] = list(value.fields)
         if isinstance(value, relax.Call) and self.calls.get(value) in self.workloads:  # not removed as dead code
@@ -109,6 +112,11 @@ class _Walk:
             self.flows[variable] = self._dynamic(value)
         else:
             self.flows[variable] = self._host(value)
+        after = max(self.flows[variable], default=NOWHERE)
+        if len(self.operators) > before:
+            self.digital.product(variable, value, after)
+        else:
+            self.digital.other(variable, value, after)
 
     def flow(self, operand: Any) -> Flow:
         if isinstance(operand, relax.Tuple):

@@ -59,7 +59,7 @@ from cyclecast.frontend.quantization._products import (
     vector_axes,
     weight_sums,
 )
-from cyclecast.network import NOT_FINITE, HostOperator, Member, Operator, Workload
+from cyclecast.network import NOT_FINITE, DigitalOperator, HostOperator, Member, Operator, Workload
 
 SAME_SCALE = 1e-5
 """Relative tolerance of two equal scales."""
@@ -75,8 +75,10 @@ class _Sums:
 
 def quantize(
     program: IRModule, quantization: Quantization
-) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...], tuple[Operator, ...]]:
-    """The program with integer kernels, legalised and fused; its workloads, host operators and operators."""
+) -> tuple[IRModule, tuple[Member, ...], tuple[HostOperator, ...], tuple[Operator, ...], tuple[DigitalOperator, ...]]:
+    """The program with integer kernels, legalised and fused; its workloads, host operators, operators on arrays and
+    digital operators.
+    """
     main = program["main"]
     constants = constants_of(main)
     quantised = quantised_constants(main, constants)
@@ -93,7 +95,8 @@ def quantize(
     )
     workloads = {member.kernel: member.workload for member in members}
     bits = quantization.activation_bits, quantization.weight_bits
-    return whole, members, host, operators_of(main, kernels.calls, workloads, bits, {*constants, *quantised})
+    operators = operators_of(main, kernels.calls, workloads, bits, {*constants, *quantised})
+    return whole, members, host, *operators
 
 
 def _workload(function: Any, name: str, quantization: Quantization) -> Workload:
