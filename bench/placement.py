@@ -92,7 +92,9 @@ def measure(name: str) -> dict[str, Any]:
         "device": device,
         "seconds": dict(zip(("tune", "place", "check"), seconds, strict=True)),
         "segments": turns,
-        "info": {key: value for key, value in info.items() if key not in ("operators", "front", "floor", "energy")},
+        "info": {
+            key: value for key, value in info.items() if key not in ("operators", "front", "floor", "energy", "digital")
+        },
         "operators": len(info["operators"]),
     }
 
@@ -105,8 +107,8 @@ def _segments(tuned: Any, batch: int) -> dict[str, Any]:
 
 
 COLUMNS = (
-    "network", "chips", "placed in", "interval", "of the bound", "latency", "energy", "arrays", "limited by",
-    "simulated interval, latency", "gain",
+    "network", "chips", "placed in", "interval", "arrays alone", "of the bound", "latency", "energy", "arrays",
+    "limited by", "simulated interval, latency", "gain",
 )  # fmt: skip
 
 
@@ -119,7 +121,8 @@ def row(result: dict[str, Any]) -> list[str]:
     gain = "does not fit" if total["gain"] is None else f"{total['gain']:.2f}"
     return [
         result["title"], str(info["chips"]), f"{result['seconds']['place']:.0f} s",
-        short_time(Time(total["interval_fs"])), f"{total['interval_fs'] / bound:.2f} x",
+        short_time(Time(total["interval_fs"])), short_time(Time(total["arrays_interval_fs"])),
+        f"{total['chip_interval_fs'] / bound:.2f} x",
         short_time(Time(total["latency_fs"])), energy, f"{total['utilisation']:.0%}",
         info["limit"]["what"], ", ".join(f"{100 * (ratio - 1):+.1f} %" for ratio in ratios), gain,
     ]  # fmt: skip

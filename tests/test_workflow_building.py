@@ -180,9 +180,9 @@ class TestLoad:
     def test_refuses_another_format(self, tuned: Tuned, tmp_path: Path) -> None:
         save(tuned, tmp_path)
         described = json.loads((tmp_path / "network.json").read_text(encoding="utf-8"))
-        (tmp_path / "network.json").write_text(json.dumps(described | {"format": 3}), encoding="utf-8")
+        (tmp_path / "network.json").write_text(json.dumps(described | {"format": 4}), encoding="utf-8")
         with_new_manifest(tmp_path)
-        with pytest.raises(ModelError, match="format 3, this is format 2"):
+        with pytest.raises(ModelError, match="format 4, this is format 3"):
             load_folder(tmp_path)
 
 

@@ -7,7 +7,6 @@ output (`docs/json.md`). A mistake of the user ends in one message and exit code
 from __future__ import annotations
 
 import atexit
-import gc
 import signal
 import sys
 
@@ -27,6 +26,8 @@ OBJECTS = 100_000
 
 def main() -> None:
     """Entry point of the `cyclecast` command; a fault of cyclecast is reported in one line, too, with exit code 1."""
+    import gc  # here, since nothing may be imported before Ctrl-C is answered
+
     gc.set_threshold(OBJECTS)
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # at exit, nothing is left to stop
     try:

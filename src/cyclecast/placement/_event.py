@@ -8,7 +8,7 @@ simulation of the mapping alone (L2), unless another timing model is given.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cyclecast._clock import Clock, Process, Resume, Signal, Turns
@@ -125,8 +125,8 @@ class _Pipeline:
         self.hops = builder.hops({place: stage.site for place, stage in self.stages.items()})
         members = self._members(segment)
         sites = {place: stage.site for place, stage in self.stages.items()}
-        ports, units = ports_of(sites, self.chosen, self.clock), units_of(sites, self.chosen, self.clock)
-        self.nodes = {place: self._node(place, ports, units) for place in members}
+        self.ports, self.units = ports_of(sites, self.chosen, self.clock), units_of(sites, self.chosen, self.clock)
+        self.nodes = {place: self._node(place) for place in members}
         self.links = {place: self._links(place) for place in members}
         self.behind: dict[int, list[Link]] = {place: [] for place in members}
         for found in self.links.values():
@@ -138,12 +138,7 @@ class _Pipeline:
         places = [stage.operator for stage in segment.stages]
         return list(range(places[0], places[-1] + 1))
 
-    def _node(
-        self,
-        place: int,
-        ports: Mapping[int, tuple[Turns | None, int, int]],
-        units: Mapping[int, tuple[Turns, int]],
-    ) -> Node:
+    def _node(self, place: int) -> Node:
         stage = self.stages.get(place)
         ready, fed, taken, summed, done = (Signal(self.clock) for _ in range(5))
         signals = ready, fed, taken, summed, done
@@ -151,11 +146,11 @@ class _Pipeline:
             return Node(place, 1, 0, 0, None, 0, 0, None, 0, 0, 0, *signals)
         chosen = self.chosen[place]
         tokens = min(self.most, stage.mapping.temporal.pixel)
-        delay = delay_of(stage.timing) - (self.before if ports[place][0] else 0)
+        delay = delay_of(stage.timing) - (self.before if self.ports[place][0] else 0)
         traffic = self.builder.traffic(place, self.hops)
         traffic += self.builder.detour(self.kept[place]) if place in self.kept else 0
-        port, port_time, pe = ports[place]
-        unit, unit_time = units.get(place, (None, 0))
+        port, port_time, pe = self.ports[place]
+        unit, unit_time = self.units.get(place, (None, 0))
         times = chosen.alone, delay, port, port_time, pe, unit, unit_time, chosen.write, traffic
         return Node(place, tokens, *times, *signals)
 

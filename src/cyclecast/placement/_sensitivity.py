@@ -12,7 +12,7 @@ from cyclecast.placement._floorplan import Floorplan
 from cyclecast.placement._pipeline import Needs, needs_of
 from cyclecast.placement._resident import Builder
 from cyclecast.timing import TimingModel, improvements, timing_model, work_of
-from cyclecast.units import Bandwidth, Time
+from cyclecast.units import Bandwidth, Frequency, Time
 
 
 class Change(NamedTuple):
@@ -57,6 +57,10 @@ def _fields(chip: Device) -> Iterator[tuple[str, Any, Any]]:
         faster = Bandwidth(chip.network.bandwidth.bytes_per_second * 11 // 10)
         yield "network.bandwidth", chip.network.bandwidth, faster
         yield "network.hop", chip.network.hop, Time(chip.network.hop.femtoseconds * 9 // 10)
+    for level in chip.levels:
+        for unit in level.units:
+            faster_unit = Frequency(unit.rate.millihertz * 11 // 10)
+            yield f"levels.{level.name}.units.{unit.name}.rate", unit.rate, faster_unit
     if chip.link_bandwidth:
         yield "link_bandwidth", chip.link_bandwidth, Bandwidth(chip.link_bandwidth.bytes_per_second * 11 // 10)
 

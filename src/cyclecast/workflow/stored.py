@@ -91,7 +91,9 @@ def described(
     require_unchanged(folder, read, CHECKED)
     about, mappings = (_parsed(folder, name, read) for name in ("network", "mappings"))
     if about["format"] != FORMAT:
-        raise ModelError(f"{folder}/network.json", f"format {about['format']}", f"this is format {FORMAT}")
+        raise ModelError(
+            f"{folder}/network.json", f"format {about['format']}", f"this is format {FORMAT}", "tuning again"
+        )
     program = program_of(read["program.json"])
     by_kernel = {str(kernel): mapping_from_json(mapping) for kernel, mapping in mappings.items()}
     network = _described(about, by_kernel, program)
