@@ -31,7 +31,7 @@ from cyclecast.placement._segment import (
 from cyclecast.placement._shorten import Shortener
 from cyclecast.placement._staircase import NEVER
 from cyclecast.placement._units import with_units
-from cyclecast.timing import Home, Role, TimingModel, array_write_time, homes, work_of
+from cyclecast.timing import Home, Role, TimingModel, UnitOf, array_write_time, homes, work_of
 from cyclecast.units import Time
 
 MOST_PERIODS = 48
@@ -70,6 +70,9 @@ class PlacementSearch:
     """Pareto mappings by workload and whether an operand is computed."""
     tuned: dict[str, ParetoMappings | None] = field(default_factory=dict)
     """Pareto mappings with the tiles of the tuned mapping, by kernel."""
+
+    beside: dict[tuple[int, tuple[tuple[UnitOf, int], ...]], ParetoMappings] = field(default_factory=dict)
+    """Pareto mappings with digital units, by `id` of those without and the work of the units."""
 
     def __post_init__(self) -> None:
         self.device = system(self.chip, self.chips)
@@ -146,12 +149,15 @@ class PlacementSearch:
         """The same with the times of the digital units behind the operator."""
         if place not in self.builder.work:
             return options
-        return with_units(
-            options,
-            lambda mapping: self.builder.digital(mapping, place),
-            lambda mapping: self._chosen(mapping, place).alone,
-            self.device.levels[0].count,
-        )
+        key = id(options), tuple(self.builder.work[place].items())
+        if key not in self.beside:
+            self.beside[key] = with_units(
+                options,
+                lambda mapping: self.builder.digital(mapping, place),
+                lambda mapping: self._chosen(mapping, place).alone,
+                self.device.levels[0].count,
+            )
+        return self.beside[key]
 
     def _shortened(self, found: Mapped[int, ParetoMappings], begin: Sequence[int]) -> list[Plan]:
         """Plans with a shorter latency: from each of these periods, free arrays are given to operators."""

@@ -19,14 +19,19 @@ def with_units(
 
     `digital` and `alone` give the times of a mapping on units, and on arrays and ports [fs]. Where units take the most
     time, the same tiles and replicas are also tried on more instances of the outermost level, `most` at most, whose
-    units then share the work.
+    units then share the work: on the fewest with which arrays take longer than units, else on the most.
     """
     found: list[tuple[int, int, int, Mapping]] = []
     for arrays, time, mapping in zip(options.arrays, options.times, options.mappings, strict=True):
         on_units = digital(mapping)
         found.append((arrays, max(time, on_units), len(found), mapping))
+        wider = None
         for wider in spread(mapping, most) if on_units > time else ():
-            found.append((arrays, max(alone(wider), digital(wider)), len(found), wider))
+            on_units = digital(wider)
+            if on_units <= time:
+                break
+        if wider is not None:
+            found.append((arrays, max(alone(wider), on_units), len(found), wider))
     kept: list[tuple[int, int, int, Mapping]] = []
     for each in sorted(found):
         if not kept or each[1] < kept[-1][1]:
