@@ -230,3 +230,16 @@ def test_the_unit_that_limits_is_what_helps_most() -> None:
     assert found.chip_limit.what == "unit"
     assert found.chip_limit.where.startswith("alu of pe ")
     assert next_changes(found)[0].field == "levels.pe.units.alu.rate"
+
+
+def test_the_layer_that_the_page_computes_by_hand() -> None:
+    levels = (("pe", Factors(pixel=127)), ("cu", Factors(row=2, column=2, pixel=3)), ("array", Factors()))
+    axes = (("k", 147, Kind.REDUCTION), ("n", 64, Kind.FILTER), ("m", 12544, Kind.PIXEL))
+    workload = Workload("first", tuple(Axis(*axis) for axis in axes), 8, 8)
+    mapping = Mapping(workload, 74, 32, tuple(LevelFactors(*level) for level in levels), Factors(pixel=33))
+    layer = [operator(0, (kind, number)) for kind, number in (("shift", 802816), ("compare", 802816))]
+    work = work_of(homes([*layer, operator(1, ("pool", 1806336))], ISAAC, {0}))
+    times = {key.name: time for key, time in unit_times(work[0], mapping, units_of(ISAAC)).items()}
+    values = {"shift_and_add": 2.634, "sigmoid": 1.317, "max_pool": 5.926}
+    assert {name: time.femtoseconds / 10**9 for name, time in times.items()} == pytest.approx(values, abs=0.001)
+    assert int(33 * 8 * ISAAC.array.read.femtoseconds) == 26_400_000_000

@@ -18,8 +18,10 @@ from cyclecast.mapping import Mapping
 from cyclecast.network import DigitalOperator
 from cyclecast.units import Bandwidth, Time
 
-MOVES, BEFORE, MIDDLE = "only moves values", "before the first product", "after an operator of the host"
-"""Reasons for the place of an operator that no missing unit explains."""
+MOVES, PART = "only moves values", "part of the rescaling"
+"""Why an operator takes no time on units."""
+BEFORE, MIDDLE = "before the first product", "after an operator of the host"
+"""Reasons for the host that no missing unit explains."""
 
 
 class UnitShare(NamedTuple):
@@ -46,7 +48,7 @@ class Home:
     """Work of the units; () on the host, and for an operator that has no work."""
     on_host: bool = False
     why: str = ""
-    """Why it is on the host; empty on units."""
+    """Why it is on the host, or takes no time on units; empty for work of units."""
 
 
 def homes(operators: Sequence[DigitalOperator], device: Device, on_arrays: Collection[int]) -> tuple[Home, ...]:
@@ -71,7 +73,8 @@ def homes(operators: Sequence[DigitalOperator], device: Device, on_arrays: Colle
             found.append(Home(operator, on_host=True, why=why))
         else:
             shares = (UnitShare(*fastest[kind], number) for kind, number in operator.work)
-            found.append(Home(operator, tuple(shares), why="" if operator.work else MOVES))
+            idle = PART if operator.operations else MOVES
+            found.append(Home(operator, tuple(shares), why="" if operator.work else idle))
     return tuple(found)
 
 
