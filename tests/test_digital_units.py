@@ -149,7 +149,7 @@ class TestHomes:
     def test_what_no_product_precedes_is_the_hosts(self) -> None:
         chip = with_units("tiny", "pe", unit("alu", *CLASSES))
         assert homes([operator(0, ("add", 1), after=-1)], chip, {0})[0].why == "before the first product"
-        assert homes([operator(0, ("add", 1), after=1)], chip, {0})[0].on_host, "its product is on the host"
+        assert homes([operator(0, ("add", 1), after=1)], chip, {0})[0].why == "its product is on the host"
 
     def test_the_fastest_unit_of_a_class_takes_it(self) -> None:
         one, four = unit("one", "add", count=4), unit("four", "add", per=2)

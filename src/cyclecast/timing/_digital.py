@@ -15,12 +15,13 @@ from typing import NamedTuple
 
 from cyclecast.device import Device, Unit
 from cyclecast.mapping import Mapping
-from cyclecast.network import DigitalOperator
+from cyclecast.network import NOWHERE, DigitalOperator
 from cyclecast.units import Bandwidth, Time
 
 MOVES, PART = "only moves values", "part of the rescaling"
 """Why an operator takes no time on units."""
-BEFORE, MIDDLE = "before the first product", "after an operator of the host"
+BEFORE, BEHIND = "before the first product", "its product is on the host"
+MIDDLE = "after an operator of the host"
 """Reasons for the host that no missing unit explains."""
 
 
@@ -63,7 +64,7 @@ def homes(operators: Sequence[DigitalOperator], device: Device, on_arrays: Colle
         if not fastest:
             why = "no digital units"
         elif operator.after not in on_arrays:
-            why = BEFORE
+            why = BEFORE if operator.after == NOWHERE else BEHIND
         elif operator.chain in left:
             why = MIDDLE
         elif missing:
