@@ -24,7 +24,7 @@ FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "out" / "models"
 PAGE = FOLDER.parent / "docs" / "models.md"
 COLUMNS = (
-    "network", "kernels", "on the host", "GMAC", "on arrays", "import", "tune", "build", "cosine", "largest error",
+    "network", "kernels", "beside arrays", "GMAC", "on arrays", "import", "tune", "build", "cosine", "largest error",
     "within 1 unit", "labels", "memory",
 )  # fmt: skip
 

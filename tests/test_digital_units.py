@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,26 @@ class TestWholeNetworks:
         chip = Device.load(device)
         network = load(networks.resnet18(tmp_path / "resnet18.onnx", size=32), device=chip)
         assert not any(home.on_host for home in homes(network.digital, chip, range(len(network.operators))))
+
+    def test_an_lstm_on_hermes_leaves_its_input_to_the_host(self, tmp_path: Path) -> None:
+        """As the paper says of its chip; the input's layout is changed before the first product."""
+        torch = pytest.importorskip("torch")
+
+        class Network(torch.nn.Module):  # type: ignore[misc, name-defined] # torch is optional
+            def __init__(self) -> None:
+                super().__init__()
+                self.cells, self.last = torch.nn.LSTM(16, 32, batch_first=True), torch.nn.Linear(32, 10)
+
+            def forward(self, values: Any) -> Any:
+                return self.last(self.cells(values)[0][:, -1])
+
+        chip = Device.load("hermes64")
+        with warnings.catch_warnings(action="ignore"):  # PyTorch's, about attributes of its own class
+            program = torch.export.export(Network().eval(), (torch.randn(1, 8, 16),))
+            network = load(program, device=chip)
+        found = homes(network.digital, chip, range(len(network.operators)))
+        assert len(network.operators) == 9
+        assert [home.operator.name for home in found if home.on_host] == ["permute_dims"]
 
     def test_units_and_arrays_of_isaac_are_within_three_times_its_arrays(self, tmp_path: Path) -> None:
         network = load(networks.resnet18(tmp_path / "resnet18.onnx", size=64))
