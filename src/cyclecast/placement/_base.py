@@ -236,7 +236,7 @@ class Placement:
     spent: tuple[Spent, ...]
     """Energy of one image by operator and component."""
     homes: tuple[Home, ...]
-    """Where each operator that arrays do not compute is computed."""
+    """The units, or the host, of each digital operator."""
     host: Time
     """Time of the host's operators for one image, one after another (A13)."""
     bounds: tuple[Bottleneck, ...]
@@ -290,6 +290,9 @@ class Placement:
     def on_host(self) -> str:
         """The operators on the host, with their numbers and the reasons, most frequent first."""
         found = Counter((home.operator.name, home.why) for home in self.homes if home.on_host)
+        costs = self.dynamic_costs
+        if products := sum(self.dynamic is Dynamic.HOST or not cost.arrays for cost in costs):
+            found["product", "two computed operands"] = products
         shown = [f"{name} x {count}: {why}" for (name, why), count in found.most_common(MOST_ON_HOST)]
         return "; ".join(shown) + ("; ..." if len(found) > MOST_ON_HOST else "")
 

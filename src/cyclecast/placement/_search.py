@@ -60,7 +60,7 @@ class PlacementSearch:
     builder: Builder = field(init=False)
     meter: Meter = field(init=False)
     homes: tuple[Home, ...] = field(init=False)
-    """Where each digital operator is computed."""
+    """The units, or the host, of each digital operator."""
     device: Device = field(init=False)
     placed: list[int] = field(init=False)
     """Positions of the operators on arrays."""

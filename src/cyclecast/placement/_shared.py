@@ -1,4 +1,4 @@
-"""What operators of a simulated pipeline share in a PE: its port, and its digital units."""
+"""The port and the digital units of a PE, which the operators of a simulated pipeline share."""
 
 from __future__ import annotations
 

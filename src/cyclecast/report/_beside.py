@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def homes_of(network: Network, device: Device) -> tuple[Home, ...]:
-    """Where each digital operator is computed if the host computes products of two computed operands."""
+    """The units, or the host, of each digital operator; the host computes products of two computed operands."""
     return homes(network.digital, device, {place for place, each in enumerate(network.operators) if each.kernel})
 
 
 def host_info(network: Network, device: Device, found: Iterable[Home]) -> list[dict[str, Any]]:
-    """What the host computes: equal chains together, and its products."""
+    """The chains of operators on the host, equal ones together, and its products."""
     listed = [operator for operator in network.host if operator.macs or not network.digital]
     entries = [_entry(operator, host_time(operator, device.host)) for operator in listed]
     products = {operator.name for operator in listed}
@@ -59,7 +59,7 @@ def _entry(operator: HostOperator, time: Time) -> dict[str, Any]:
 
 
 def units_info(found: Iterable[Home], device: Device) -> list[dict[str, Any]]:
-    """What digital units compute: operators of equal name on equal units together."""
+    """The operators on digital units, those of equal name on equal units together."""
     counts: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
     for home in found:
         for each in home.shares:

@@ -46,6 +46,7 @@ def placement_info(placement: Placement, check: Check | None = None) -> dict[str
         "check": _check(placement, found),
         "segments": [_segment(segment) for segment in placement.segments],
         "operators": _operators(placement),
+        "on_host": placement.on_host,
         "digital": [_home(placement, home) for home in placement.homes],
         "energy": _energies(placement).get(None, []),
         "floor": _floor(placement),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -16,8 +15,6 @@ LEGEND = (
     "busy: time that one image occupies the operator's arrays or ports | starts, ends: of the first image in its "
     "segment |\nkeeps: inputs that wait at the same time, and the space for them in the buffers of its PEs"
 )
-MOST_REASONS = 3
-"""Most kinds of operators on the host that are named."""
 MOST_POINTS = 8
 """Most placements of the front in the table."""
 
@@ -142,11 +139,10 @@ def totals_text(info: dict[str, Any]) -> str:
 
 def _beside(info: dict[str, Any]) -> str:
     """A line about the operators that arrays do not compute."""
-    host = [each for each in info["digital"] if each["on"] == "host"]
+    host = sum(each["on"] == "host" for each in info["digital"])
     units = sum(each["on"] == "units" for each in info["digital"])
-    reasons = Counter((each["name"], each["why"]) for each in host).most_common(MOST_REASONS)
-    shown = "; ".join(f"{name} x {count}: {why}" for (name, why), count in reasons)
-    by_host = f"{len(host)} on the host, {_time(info['total']['host_fs'])} by its roofline"
+    shown = info["on_host"]
+    by_host = f"{host} on the host, {_time(info['total']['host_fs'])} by its roofline"
     return f"beside the arrays: {units} operators on digital units, {by_host}" + (f" ({shown})" if shown else "")
 
 

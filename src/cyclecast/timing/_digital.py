@@ -42,7 +42,7 @@ class UnitOf(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a digital operator is computed."""
+    """A digital operator, and its units or the host."""
 
     operator: DigitalOperator
     shares: tuple[UnitShare, ...] = ()
@@ -53,7 +53,7 @@ class Home:
 
 
 def homes(operators: Sequence[DigitalOperator], device: Device, on_arrays: Collection[int]) -> tuple[Home, ...]:
-    """Where each digital operator is computed; `on_arrays` are the places of the operators that arrays compute."""
+    """The units, or the host, of each digital operator; `on_arrays` are the places of the operators on arrays."""
     fastest = _fastest(device)
     found: list[Home] = []
     left: set[int] = set()
